@@ -1,0 +1,29 @@
+# Everything a person does with this repository. `make serve` and `make test` each set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install serve test check docs clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+serve: install  ## serve the default model on port 8000; ARGS="--port 9000" passes flags on
+	$(BIN)/pheye serve $(ARGS)
+
+test: install  ## run the whole test suite; ARGS="tests/test_tiles.py" runs a part
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install  ## the one definition of clean
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pheye docs --check
+
+docs: install  ## write the generated parts of README.md
+	$(BIN)/pheye docs

@@ -1,0 +1,1 @@
+"""Load over HTTP; imports neither the model nor the service."""

@@ -1,0 +1,24 @@
+"""What is asked of the model for one answer: plain data that any process may build, send and compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen and when an answer ends.
+
+    `temperature` 0 is greedy. `top_p` keeps the smallest set of tokens whose probability reaches it. Token i of a
+    request is drawn with randomness that depends on (`seed`, i) alone, so an interrupted request can be continued and
+    a repeated one repeats. Generation ends before the first of the `stop` strings, which is not part of the answer.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()

@@ -1,0 +1,95 @@
+"""Every way a request can fail, as one small tree: a status, a short title, a detail that says what to do.
+
+Knows no framework: `app.py` turns these into `application/problem+json` (RFC 9457).
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A failure the client is told about.
+
+    Attributes:
+        status: HTTP status.
+        title: the same words for every failure of this class.
+        detail: what happened this time and what to do about it; never holds image data.
+        retry_after_s: seconds after which trying again makes sense, or None.
+    """
+
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(ServiceError):
+    """The body is not what its content type says, or a data URI is malformed."""
+
+    status = 400
+    title = "Malformed request"
+
+
+class Unauthorized(ServiceError):
+    """The API key is missing or wrong."""
+
+    status = 401
+    title = "API key missing or wrong"
+
+
+class TooLarge(ServiceError):
+    """Too many bytes or pixels, judged before decoding."""
+
+    status = 413
+    title = "Image or body too large"
+
+
+class UnsupportedImage(ServiceError):
+    """Not an image, or of a format that is not read here."""
+
+    status = 415
+    title = "Unsupported image format"
+
+
+class InvalidField(ServiceError):
+    """A field is unknown, out of range, or an image is unreadable; the detail starts with the field's name."""
+
+    status = 422
+    title = "Invalid field"
+
+
+class WaitingRoomFull(ServiceError):
+    """More requests wait than the service lets wait; refused before any decoding."""
+
+    status = 429
+    title = "Too many requests are waiting"
+
+
+class Poisoned(ServiceError):
+    """The request was being worked on at two deaths of a worker."""
+
+    status = 500
+    title = "Request failed twice with its worker"
+
+
+class RowFailed(ServiceError):
+    """The model could not finish this request; others were not affected."""
+
+    status = 500
+    title = "Request failed in the model"
+
+
+class Unavailable(ServiceError):
+    """Loading, draining, or no worker alive."""
+
+    status = 503
+    title = "Service unavailable"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's time ran out."""
+
+    status = 504
+    title = "Deadline exceeded"

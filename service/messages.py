@@ -1,0 +1,194 @@
+"""What crosses the pipe between the API process and a worker: every message is a named dataclass.
+
+Knows no transport. The API process sends `Submit`, `Cancel` and `Stop`; a worker answers with `Ready` or `LoadFailed`
+once, then one `StepDone` for each step of its engine, and `Alive` while it has nothing to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from model.request import FinishReason, Sampling
+from model.tiles import TiledImage
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One answer to be generated.
+
+    `given` are the tokens its client already has from a worker that died: generation continues behind them.
+    """
+
+    id: str
+    instruction: str
+    sampling: Sampling
+    given: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Rows that ask about the same image."""
+
+    image: TiledImage
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits for these rows any more."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the worker; whatever is running is dropped."""
+
+
+ToWorker = Submit | Cancel | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What the API process must know of the loaded model, and what it tells people at start-up."""
+
+    name: str
+    device: str
+    dtype: str
+    dtype_reason: str
+    parameters: int
+    tile_px: int
+    level: int
+    image_tiles: int
+    image_tokens: int
+    context_tokens: int
+    slots: int
+    weights_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Weights are loaded and every kind of step has run once."""
+
+    card: ModelCard
+    load_s: float
+    warm_up_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The model cannot be served, and trying again would not help."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Sent about once a second by an engine that has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one row cost. `image_features_cached`: no tile had to be encoded for it."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    image_tokens: int
+    image_tiles: int
+    image_features_cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowTimings:
+    """Seconds a row spent in the worker, phase by phase, on the worker's clock."""
+
+    queue_s: float
+    encode_s: float
+    prefill_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The row is being worked on: its image is being encoded or it holds a slot."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The row has left the waiting room and holds a slot."""
+
+    id: str
+    queue_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New tokens of a row, and the text they complete ('' while a character or a stop string is incomplete)."""
+
+    id: str
+    tokens: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The row is complete and its slot is free. `text` is what a `Delta` before it had held back."""
+
+    id: str
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    timings: RowTimings
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The row cannot be run as asked (its prompt leaves no room, say); `field` names what to change."""
+
+    id: str
+    field: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The row failed alone, on the server's side; the other rows of its step are well."""
+
+    id: str
+    detail: str
+
+
+RowEvent = Started | Admitted | Delta | Finished | Refused | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one engine step did, for the metrics. Seconds are the phases' wall time, 0.0 where a phase was skipped."""
+
+    encode_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    step_s: float = 0.0
+    stall_s: float = 0.0  # time that rows already decoding waited for the encoding and prefilling of others
+    encoded_tiles: int = 0
+    prefill_rows: int = 0
+    prompt_tokens: int = 0
+    decode_rows: int = 0
+    generated_tokens: int = 0
+    cache_queries: int = 0
+    cache_hits: int = 0
+    cache_bytes: int = 0
+    slots_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """Everything one step has to say, in one message: row events in the order they happened, then the numbers."""
+
+    events: tuple[RowEvent, ...] = ()
+    report: StepReport = field(default_factory=StepReport)
+
+
+FromWorker = Ready | LoadFailed | Alive | StepDone
