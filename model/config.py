@@ -133,7 +133,7 @@ class PheyeConfig:
 VIT_H_14 = VisionGeometry(1280, 32, 16, 5120, tile_px=224, patch_px=14, activation="quick_gelu", eps=1e-5)
 PHI_1_5 = DecoderGeometry(2048, 24, 32, 8192, 51200, 2048, 32, 10000.0, activation="gelu_new", eps=1e-5)
 _TINY_VIT = VisionGeometry(64, 2, 2, 256, tile_px=64, patch_px=8, activation="quick_gelu", eps=1e-5)
-_TINY_PHI = DecoderGeometry(128, 4, 4, 512, 320, 1024, 16, 10000.0, activation="gelu_new", eps=1e-5)
+_TINY_PHI = DecoderGeometry(128, 4, 4, 512, 1024, 1024, 16, 10000.0, activation="gelu_new", eps=1e-5)
 
 GEOMETRIES: Mapping[str, PheyeConfig] = {
     config.name: config

@@ -1,0 +1,78 @@
+"""The dense cross-attention block that stands before some decoder layers (arXiv 2501.02584, figure 2).
+
+The part that depends on the image alone (`project`) is apart from the part that depends on the text (`__call__`), so
+that keys and values are computed once for an image and not once for every token. Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.config import CROSS_HEAD_WIDTH, PheyeConfig
+from model.layers import LayerNorm, Linear, Weights, join_heads, split_heads
+
+SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class ImageGroup:
+    """Rows of a batch that look at the same image: one batch of queries against one set of keys and values."""
+
+    image_slot: int
+    rows: tuple[int, ...]
+
+
+class CrossAttentionBlock:
+    """x + to_out(attention(norm(x), image)), then x + ff(norm(x)). No gate, no mask, no norm on the features."""
+
+    def __init__(self, weights: Weights, config: PheyeConfig) -> None:
+        attention, feed_forward = weights.at("attn"), weights.at("ff")
+        self._heads = config.cross_heads
+        self._norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
+        self._to_q = Linear.load(attention.at("to_q"))
+        self._to_kv = Linear.load(attention.at("to_kv"))
+        self._to_out = Linear.load(attention.at("to_out"))
+        self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
+        self._fc1 = Linear.load(feed_forward.at("fc1"))
+        self._fc2 = Linear.load(feed_forward.at("fc2"))
+
+    def project(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of one image [V, D_vit] -> keys and values [H, V, d] each."""
+        keys, values = self._to_kv(features.unsqueeze(0)).chunk(2, dim=-1)
+        return split_heads(keys, self._heads)[0], split_heads(values, self._heads)[0]
+
+    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:
+        """One pass of the block.
+
+        Args:
+            x: hidden states [B, T, D].
+            keys: of every image slot [slots, H, V, d].
+            values: likewise.
+            groups: which rows of the batch look at which image slot; together they cover the batch.
+
+        Returns:
+            Hidden states [B, T, D].
+        """
+        q = split_heads(self._to_q(self._norm(x)), self._heads)  # [B, H, T, d]
+        x = x + self._to_out(join_heads(_attend(q, keys, values, groups)))
+        return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
+
+
+def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:
+    """Attention of every row over its own image: [B, H, T, d] -> [B, H, T, d].
+
+    Keys and values are large and are never copied: each group reads its image's slot in place.
+    """
+    out = torch.empty_like(q)
+    _, heads, length, width = q.shape
+    for group in groups:
+        slot, rows = group.image_slot, list(group.rows)
+        queries = q[rows].transpose(0, 1).reshape(1, heads, len(rows) * length, width)
+        seen = F.scaled_dot_product_attention(queries, keys[slot : slot + 1], values[slot : slot + 1], scale=SCALE)
+        out[rows] = seen.view(heads, len(rows), length, width).transpose(0, 1)
+    return out

@@ -1,0 +1,90 @@
+"""Pheye, the fast path: vision encoder and decoder over slots.
+
+Four operations, in the order a request meets them: `encode_tiles`, `admit_image`, `prefill`, `decode`. Each is batched.
+Knows no text. Called by the engine's thread only; its naive twin is `model/naive.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import PheyeConfig
+from model.decoder import Batch, Decoder
+from model.layers import Weights
+from model.slots import Slots
+from model.tiles import Tiles
+from model.vision import VisionEncoder
+
+
+class Pheye:
+    """A loaded model.
+
+    Args:
+        tensors: every tensor of a checkpoint by canonical name (see `model/checkpoint.py`).
+        config: its geometry.
+        device: where it computes.
+        dtype: what it computes in.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], config: PheyeConfig, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.dtype = dtype
+        weights = Weights(tensors, device, dtype)
+        self._vision = VisionEncoder(weights.at("vision_encoder"), config)
+        self._decoder = Decoder(weights.at("lang_encoder"), config)
+
+    def new_slots(self, count: int, context_tokens: int) -> Slots:
+        """Empty slots for `count` running rows of up to `context_tokens` tokens."""
+        return Slots(self.config, count, context_tokens, self.device, self.dtype)
+
+    def encode_tiles(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
+        """Features of tiles of any images, in one pass per adapter.
+
+        Args:
+            tiles: uint8 [n, S, S, 3].
+            indices: index of each tile in its image; 0 is the global view [n].
+
+        Returns:
+            Features [n, tokens per tile, D_vit].
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
+        index = torch.tensor(indices, device=self.device)
+        is_global = index == 0
+        if bool(is_global.all()):
+            return self._vision.encode_global(pixels)
+        if not bool(is_global.any()):
+            return self._vision.encode_local(pixels, index)
+        local = self._vision.encode_local(pixels[~is_global], index[~is_global])
+        features = local.new_empty(len(indices), *local.shape[1:])
+        features[~is_global] = local
+        features[is_global] = self._vision.encode_global(pixels[is_global])
+        return features
+
+    def admit_image(self, slots: Slots, key: str, features: Tensor) -> None:
+        """Give an image a slot and fill it with what cross-attention needs; features [V, D_vit]."""
+        self._decoder.project(features.to(self.device, self.dtype), slots, slots.claim_image(key))
+
+    def prefill(self, slots: Slots, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Read the prompts of newly occupied rows together, whatever their lengths; logits [B, vocab]."""
+        longest = max(len(prompt) for prompt in prompts)
+        ids = torch.tensor([[*prompt, *([0] * (longest - len(prompt)))] for prompt in prompts], device=self.device)
+        positions = torch.arange(longest, device=self.device).expand(len(rows), longest)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self.device)
+        return self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows))), slots)
+
+    def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """Append one token to each row; logits [B, vocab]."""
+        ids = torch.tensor(tokens, device=self.device).unsqueeze(1)  # [B, 1]
+        positions = torch.tensor([slots.lengths[row] for row in rows], device=self.device).unsqueeze(1)
+        last = torch.zeros(len(rows), dtype=torch.long, device=self.device)
+        logits: Tensor = self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows))), slots)
+        for row in rows:
+            slots.lengths[row] += 1
+        return logits

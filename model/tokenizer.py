@@ -1,0 +1,155 @@
+"""Text to tokens and tokens to text, exactly and incrementally.
+
+Wraps a byte-level `tokenizers` tokenizer: user text never becomes a special token, and generated tokens turn into text
+piece by piece without ever cutting a UTF-8 character or showing the beginning of a stop string. A `TextStream` belongs
+to one request; a `TextTokenizer` may be shared by threads.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class TokenizerError(ValueError):
+    """A tokenizer that cannot be used; the message says why."""
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's convention)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
+
+
+_ALPHABET = _byte_alphabet()
+
+
+class TextTokenizer:
+    """A byte-level BPE tokenizer.
+
+    Raises:
+        TokenizerError: it is not byte-level.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, eos_id: int) -> None:
+        if type(tokenizer.decoder).__name__ != "ByteLevel":
+            raise TokenizerError(f"a byte-level tokenizer is needed, not one with decoder {tokenizer.decoder}")
+        # Otherwise a literal <|endoftext|> in a question would reach the model as the end of the text.
+        tokenizer.encode_special_tokens = True
+        self._tokenizer = tokenizer
+        self.eos_id = eos_id
+        added = tokenizer.get_added_tokens_decoder()
+        self._special = frozenset(token for token, content in added.items() if content.special)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> TextTokenizer:
+        """From `tokenizer.json`, or the older files that transformers can convert; its `eos_token` ends answers."""
+        path = folder / "tokenizer.json"
+        if path.exists():
+            tokenizer = Tokenizer.from_file(str(path))
+        else:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
+        settings: dict[str, Any] = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        eos = settings.get("eos_token")
+        eos = eos["content"] if isinstance(eos, dict) else eos
+        eos_id = None if eos is None else tokenizer.token_to_id(eos)
+        if eos_id is None:
+            raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {eos!r} is not in the vocabulary")
+        return cls(tokenizer, eos_id)
+
+    @classmethod
+    def for_random_weights(cls, vocab_size: int) -> TextTokenizer:
+        """Every byte, an end token, and made-up words up to `vocab_size`: legible nonsense from random weights."""
+        vocab = dict.fromkeys(sorted(_ALPHABET), 0) | {END_OF_TEXT: 0}
+        vocab |= {f"Ġw{number}": 0 for number in range(vocab_size - len(vocab))}
+        tokenizer = Tokenizer(models.BPE(vocab={token: place for place, token in enumerate(vocab)}, merges=[]))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True)])
+        return cls(tokenizer, tokenizer.token_to_id(END_OF_TEXT))
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+        eos = self._tokenizer.id_to_token(self.eos_id)
+        (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos}) + "\n", encoding="utf-8")
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text; nothing is added before or behind."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token stands for; none for special tokens and for ids beyond the vocabulary."""
+        content = self._tokenizer.id_to_token(token)
+        if content is None or token in self._special:
+            return b""
+        try:
+            return bytes(_ALPHABET[character] for character in content)
+        except KeyError:  # an added token is plain text
+            return str(content).encode()
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of a whole sequence; what is not UTF-8 becomes U+FFFD."""
+        return b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", errors="replace")
+
+    def stream(self, stop: Sequence[str] = ()) -> TextStream:
+        """A new incremental decoder."""
+        return TextStream(self, stop)
+
+
+class TextStream:
+    """Turns one answer's tokens into text as they come.
+
+    Attributes:
+        stopped: a stop string has appeared; its text and what follows are never given out.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._stop = tuple(stop)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """The text that can be shown now that `token` has come."""
+        return self._release(self._decoder.decode(self._tokenizer.token_bytes(token)))
+
+    def finish(self) -> str:
+        """The text still held back when the answer ends."""
+        rest = self._release(self._decoder.decode(b"", final=True))
+        held, self._held = self._held, ""
+        return rest if self.stopped else rest + held
+
+    def _release(self, text: str) -> str:
+        if self.stopped:
+            return ""
+        self._held += text
+        found = [place for place in map(self._held.find, self._stop) if place >= 0]
+        if found:
+            self.stopped = True
+            cut = min(found)
+        else:
+            cut = len(self._held) - self._possible_stop()
+        shown, self._held = self._held[:cut], self._held[cut:]
+        return shown
+
+    def _possible_stop(self) -> int:
+        """Length of the longest end of the held text that may be the beginning of a stop string."""
+        longest = max((len(stop) for stop in self._stop), default=1) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            if any(stop.startswith(self._held[-length:]) for stop in self._stop):
+                return length
+        return 0
