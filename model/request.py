@@ -22,3 +22,23 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TileSpan:
+    """Tiles `start` up to `stop` of the image whose pixels hash to `image`, to be encoded in this step."""
+
+    image: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row to be prefilled into a free slot; `given` tokens follow the prompt and are not generated again."""
+
+    slot: int
+    image: str
+    prompt: tuple[int, ...]
+    given: tuple[int, ...]
+    sampling: Sampling

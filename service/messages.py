@@ -1,7 +1,8 @@
 """What crosses the pipe between the API process and a worker: every message is a named dataclass.
 
 Knows no transport. The API process sends `Submit`, `Cancel` and `Stop`; a worker answers with `Ready` or `LoadFailed`
-once, then one `StepDone` for each step of its engine, and `Alive` while it has nothing to do.
+once, then `StepDone` for each step of its engine (and `Started` before one that takes up new rows), and `Alive` while
+it has nothing to do.
 """
 
 from __future__ import annotations
@@ -72,7 +73,6 @@ class Ready:
 
     card: ModelCard
     load_s: float
-    warm_up_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,6 @@ class RowTimings:
     encode_s: float
     prefill_s: float
     decode_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The row is being worked on: its image is being encoded or it holds a slot."""
-
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +153,7 @@ class Broken:
     detail: str
 
 
-RowEvent = Started | Admitted | Delta | Finished | Refused | Broken
+RowEvent = Admitted | Delta | Finished | Refused | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,4 +184,11 @@ class StepDone:
     report: StepReport = field(default_factory=StepReport)
 
 
-FromWorker = Ready | LoadFailed | Alive | StepDone
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Sent before a step touches these rows for the first time: should the worker die of one, it is among them."""
+
+    ids: tuple[str, ...]
+
+
+FromWorker = Ready | LoadFailed | Alive | Started | StepDone

@@ -1,0 +1,69 @@
+"""Which device and which number format this machine should compute in, and why.
+
+Pure questions to torch and the operating system; any thread may ask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.config import PheyeConfig
+
+_CPU_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The number format to compute in, and the reason in words."""
+
+    dtype: torch.dtype
+    reason: str
+
+
+def resolve_device(asked: str) -> torch.device:
+    """`auto` is the first CUDA device if there is one, else the CPU.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if asked == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise ValueError(f"devices: {asked!r} is not a device; write cpu or cuda:0") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"devices: {asked} is not there; torch sees {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> Precision:
+    """bfloat16 where it is fast and the checkpoint is not float32 on purpose, else float32.
+
+    Args:
+        asked: `auto`, `float32` or `bfloat16`.
+        device: where the model will compute.
+        config: the checkpoint; one stored in float32 is computed in float32, so that nothing of it is lost.
+    """
+    if asked != "auto":
+        return Precision(getattr(torch, asked), "asked for")
+    if config.encoder_dtype == config.decoder_dtype == "float32":
+        return Precision(torch.float32, "the checkpoint is stored in float32")
+    if multiplies_bf16(device):
+        return Precision(torch.bfloat16, f"{device.type} multiplies bfloat16 in hardware")
+    return Precision(torch.float32, f"this {device.type} has no bfloat16 multiplication; float32 is faster here")
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 matrix instructions."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False  # not Linux: nothing is known, and float32 is always right
+    flags = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
+    return not _CPU_BF16_FLAGS.isdisjoint(flags.split())

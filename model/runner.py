@@ -1,0 +1,195 @@
+"""ModelRunner: one loaded model with its slots and its feature cache, driven by whoever owns the loop.
+
+Owns what lives on the device. It does what it is told, in the order it is told: which rows to admit and how many tiles
+to encode is decided elsewhere. Knows no clock and no request ids. One thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint import Checkpoint
+from model.feature_cache import FeatureCache, FeatureKey
+from model.hardware import Precision
+from model.pheye import Pheye
+from model.prompt import render
+from model.request import NewRow, Sampling, TileSpan
+from model.sampling import choose
+from model.tiles import TiledImage
+from model.tokenizer import TextStream
+
+PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `model/tiles.py` would give other pixels
+
+
+@dataclass(slots=True)
+class _OpenImage:
+    """An image that waiting rows need: its features as far as they are encoded."""
+
+    image: TiledImage
+    features: Tensor  # [N, tokens per tile, D_vit]
+    encoded: int
+    users: int
+
+
+@dataclass(slots=True)
+class _RunningRow:
+    sampling: Sampling
+    last_token: int
+    given_tokens: int
+
+
+class ModelRunner:
+    """A model, its slots, its features.
+
+    Args:
+        checkpoint: what to run.
+        device: where.
+        precision: in which number format, and why.
+        slots: how many rows can run at once.
+        context_tokens: prompt and answer of a row together.
+        feature_cache_bytes: bound of the feature cache.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        precision: Precision,
+        *,
+        slots: int = 8,
+        context_tokens: int = 1024,
+        feature_cache_bytes: int = 1 << 30,
+    ) -> None:
+        self.config = checkpoint.config
+        self.device = device
+        self.precision = precision
+        self.fingerprint = checkpoint.fingerprint
+        self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+        self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
+        self._tokenizer = checkpoint.tokenizer
+        self._model = Pheye(checkpoint.tensors, self.config, device, precision.dtype)
+        self._slots = self._model.new_slots(slots, self.context_tokens)
+        self._cache = FeatureCache(feature_cache_bytes)
+        self._open: dict[str, _OpenImage] = {}
+        self._running: dict[int, _RunningRow] = {}
+
+    @property
+    def slots(self) -> int:
+        """How many rows can run at once."""
+        return len(self._slots)
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends an answer."""
+        return self._tokenizer.eos_id
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the feature cache holds."""
+        return self._cache.size_bytes
+
+    def prompt(self, instruction: str) -> tuple[int, ...]:
+        """Token ids of the whole prompt around an instruction."""
+        return tuple(self._tokenizer.encode(render(instruction)))
+
+    def text_stream(self, stop: Sequence[str]) -> TextStream:
+        """An incremental decoder for one answer."""
+        return self._tokenizer.stream(stop)
+
+    def open_image(self, image: TiledImage) -> bool:
+        """Declare that one more waiting row needs an image; True if no tile has to be encoded for this row.
+
+        Raises:
+            ValueError: the tiles are not of this model's geometry.
+        """
+        key = image.pixels_sha256
+        if key in self._open:
+            self._open[key].users += 1
+            return True
+        side = self.config.vision.tile_px
+        if image.tiles.shape != (self.config.tiles, side, side, 3):
+            raise ValueError(f"tiles have shape {image.tiles.shape}; expected {(self.config.tiles, side, side, 3)}")
+        features = self._cache.get(self._key(key))
+        encoded = 0 if features is None else self.config.tiles
+        if features is None:
+            shape = (self.config.tiles, self.config.vision.tokens_per_tile, self.config.vision.width)
+            features = torch.empty(shape, device=self.device, dtype=self.precision.dtype)
+        self._open[key] = _OpenImage(image, features, encoded, users=1)
+        return encoded > 0
+
+    def close_image(self, key: str) -> None:
+        """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
+        self._open[key].users -= 1
+        if not self._open[key].users:
+            del self._open[key]
+
+    def encoded_tiles(self, key: str) -> int:
+        """How many tiles of an open image are encoded."""
+        return self._open[key].encoded
+
+    @torch.inference_mode()
+    def encode(self, spans: Sequence[TileSpan]) -> None:
+        """Encode tiles of several open images in one batch; a completed image goes into the cache."""
+        tiles = np.concatenate([self._open[span.image].image.tiles[span.start : span.stop] for span in spans])
+        indices = [index for span in spans for index in range(span.start, span.stop)]
+        features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
+        done = 0
+        for span in spans:
+            opened, count = self._open[span.image], span.stop - span.start
+            opened.features[span.start : span.stop] = features[done : done + count]
+            opened.encoded, done = span.stop, done + count
+            if opened.encoded == self.config.tiles:
+                self._cache.put(self._key(span.image), opened.features)
+
+    @torch.inference_mode()
+    def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
+        """Put rows into slots and read their prompts together; the first new token of each, None for a failed row."""
+        for row in rows:
+            if not self._slots.has_image(row.image):
+                self._model.admit_image(self._slots, row.image, self._open[row.image].features.flatten(0, 1))
+            self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
+        slots = [row.slot for row in rows]
+        logits = self._model.prefill(self._slots, slots, [row.prompt + row.given for row in rows])
+        for row in rows:
+            self._running[row.slot] = _RunningRow(row.sampling, last_token=0, given_tokens=len(row.given))
+        return self._choose(slots, logits)
+
+    @torch.inference_mode()
+    def decode(self, slots: Sequence[int]) -> list[int | None]:
+        """One more token for each of these rows, None for a failed row."""
+        tokens = [self._running[slot].last_token for slot in slots]
+        return self._choose(slots, self._model.decode(self._slots, slots, tokens))
+
+    def release(self, slot: int, *, failed: bool = False) -> None:
+        """Free a slot."""
+        del self._running[slot]
+        self._slots.release(slot, scrub=failed)
+
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
+        side = self.config.vision.tile_px
+        tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
+        features = self._model.encode_tiles(tiles, range(self.config.tiles)).flatten(0, 1)
+        self._model.admit_image(self._slots, "warm-up", features)
+        prompt = self.prompt("")[: self.context_tokens - 1]
+        self._slots.occupy(0, "warm-up", len(prompt))
+        self._model.prefill(self._slots, [0], [prompt])
+        self._model.decode(self._slots, [0], [0])
+        self._slots.release(0)
+
+    def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
+        rows = [self._running[slot] for slot in slots]
+        tokens = choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows])
+        for row, token in zip(rows, tokens, strict=True):
+            row.last_token = 0 if token is None else token
+            row.given_tokens += 1
+        return tokens
+
+    def _key(self, pixels_sha256: str) -> FeatureKey:
+        return FeatureKey(pixels_sha256, PREPROCESSING, self.fingerprint)

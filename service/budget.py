@@ -1,0 +1,54 @@
+"""How much encoding and prefilling a step may do: measured costs against the time others may be held up.
+
+Owns two running averages. Knows no clock: it is told what things took. Engine's thread only.
+"""
+
+from __future__ import annotations
+
+IDLE_STALL_S = 1.0  # bound of a step in which nobody decodes: it is also how long a cancellation may take
+MAX_TILES = 80  # bounds the memory of one vision batch
+SMOOTHING = 0.3  # weight of the newest measurement
+
+
+class StepBudget:
+    """Tiles and prompts a step may take.
+
+    One tile and one prompt are always allowed, or nothing would ever start: the bound on a stall is the larger of
+    `stall_s` and what one tile costs, plus the same for prompts.
+
+    Args:
+        stall_s: how long a step may hold up decoding rows.
+        tiles_per_image: without decoding rows, an image is never cut short.
+        slots: without decoding rows, everyone who is ready gets in.
+    """
+
+    def __init__(self, stall_s: float, tiles_per_image: int, slots: int) -> None:
+        self._stall_s = stall_s
+        self._tiles_per_image = tiles_per_image
+        self._slots = slots
+        self._tile_s = self._prompt_s = 0.0
+
+    def tiles(self, *, decoding: bool) -> int:
+        """Tiles the next step may encode."""
+        if not self._tile_s:
+            return 1 if decoding else self._tiles_per_image
+        floor, bound_s = (1, self._stall_s) if decoding else (self._tiles_per_image, IDLE_STALL_S)
+        return min(max(int(bound_s / self._tile_s), floor), MAX_TILES)
+
+    def prompts(self, *, decoding: bool) -> int:
+        """Rows the next step may prefill."""
+        if not decoding:
+            return self._slots
+        return max(int(self._stall_s / self._prompt_s), 1) if self._prompt_s else 1
+
+    def encoded(self, tiles: int, seconds: float) -> None:
+        """Learn what encoding took."""
+        self._tile_s = _smooth(self._tile_s, seconds / tiles)
+
+    def prefilled(self, prompts: int, seconds: float) -> None:
+        """Learn what prefilling took."""
+        self._prompt_s = _smooth(self._prompt_s, seconds / prompts)
+
+
+def _smooth(average: float, newest: float) -> float:
+    return newest if average == 0.0 else (1 - SMOOTHING) * average + SMOOTHING * newest

@@ -1,0 +1,161 @@
+"""A device's lane: its worker process, the requests that are with it, and what happens when the worker dies.
+
+Owns restarts and their pauses. Knows no admission and no clients. Event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from model.tiles import TiledImage
+from service.messages import (
+    Cancel,
+    FromWorker,
+    LoadFailed,
+    ModelCard,
+    Ready,
+    Started,
+    StepDone,
+    StepReport,
+    Submit,
+)
+from service.place import Request
+from service.settings import Settings
+from service.worker import WorkerProcess
+
+REMEMBERED_IMAGES = 1024  # per lane, to send a question where the image's features are likely to be
+LONGEST_PAUSE_S = 30.0  # between two starts of a worker that keeps dying
+
+logger = logging.getLogger("pheye.lane")
+
+
+class Lane:
+    """One device.
+
+    Args:
+        settings: given to the worker.
+        device: what it computes on.
+        on_step: told of every step's events and numbers.
+        on_change: told when the lane became ready or lost its worker; the second argument is what the dead worker had.
+        on_failure: told why the model cannot be loaded at all.
+
+    Attributes:
+        card: the loaded model; None while there is no ready worker.
+        requests: what the worker has been given and has not finished.
+        report: the latest step's numbers.
+        deaths: how many workers died.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        device: str,
+        on_step: Callable[[Lane, StepDone], None],
+        on_change: Callable[[Lane, list[Request]], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self.device = device
+        self.card: ModelCard | None = None
+        self.requests: dict[str, Request] = {}
+        self.report = StepReport()
+        self.deaths = 0
+        self._settings = settings
+        self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._progress_s = time.monotonic()
+        self._deaths_in_a_row = 0
+        self._stopping = False
+        self._restart: asyncio.TimerHandle | None = None
+        self._worker: WorkerProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker."""
+        return self._worker.pid if self._worker else None
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the worker last gave a sign of progress."""
+        return time.monotonic() - self._progress_s
+
+    def start(self) -> None:
+        """Start a worker."""
+        self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
+        self._progress_s = time.monotonic()
+
+    async def stop(self) -> None:
+        """End the worker for good."""
+        self._stopping = True
+        if self._restart is not None:
+            self._restart.cancel()
+        if self._worker is not None:
+            await self._worker.stop()
+
+    def cost(self, image: TiledImage) -> int:
+        """How much a new request would wait for, in requests: features that are likely to be here count as a batch."""
+        seen = image.pixels_sha256 in self._seen
+        return len(self.requests) - (self.card.slots if self.card is not None and seen else 0)
+
+    def give(self, requests: Iterable[Request]) -> None:
+        """Hand requests of one place to the worker."""
+        batch = list(requests)
+        if self._worker is None:
+            raise RuntimeError(f"lane {self.device} has no worker")
+        self.requests |= {request.row.id: request for request in batch}
+        self._seen[batch[0].image.pixels_sha256] = None
+        self._seen.move_to_end(batch[0].image.pixels_sha256)
+        if len(self._seen) > REMEMBERED_IMAGES:
+            self._seen.popitem(last=False)
+        self._worker.send(Submit(batch[0].image, tuple(request.replay() for request in batch)))
+
+    def take_back(self, ids: list[str]) -> None:
+        """Cancel requests; the worker frees their slots with its next step."""
+        for row_id in ids:
+            self.requests.pop(row_id, None)
+        if self._worker is not None and ids:
+            self._worker.send(Cancel(tuple(ids)))
+
+    def kill_if_stuck(self, after_s: float) -> None:
+        """End a worker that has been silent for too long; it is then replaced like one that died by itself."""
+        if self.card is not None and self._worker is not None and self.quiet_s > after_s:
+            logger.error("worker %s on %s made no progress for %.0f s: killed", self.pid, self.device, self.quiet_s)
+            self._worker.kill()
+
+    def _message(self, message: FromWorker) -> None:
+        self._progress_s = time.monotonic()
+        match message:
+            case StepDone():
+                self._deaths_in_a_row = 0
+                self.report = message.report
+                self._on_step(self, message)
+            case Started(ids):
+                for request in filter(None, map(self.requests.get, ids)):
+                    request.started = True
+            case Ready(card, load_s):
+                logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
+                self.card = card
+                self._on_change(self, [])
+            case LoadFailed(reason):
+                self._stopping = True
+                self._on_failure(reason)
+
+    def _exited(self, code: int | None) -> None:
+        self.card, self._worker, self.report = None, None, StepReport()
+        self._seen.clear()
+        lost, self.requests = list(self.requests.values()), {}
+        if self._stopping:
+            return
+        self.deaths += 1
+        self._deaths_in_a_row += 1
+        # A first death is met at once; only a worker that dies again before it did anything is worth waiting for.
+        pause_s = min(LONGEST_PAUSE_S, 2.0 ** (self._deaths_in_a_row - 1) - 1.0)
+        logger.error(
+            "worker on %s ended with code %s while it had %d requests; next start in %.0f s",
+            self.device, code, len(lost), pause_s,
+        )  # fmt: skip
+        self._restart = asyncio.get_running_loop().call_later(pause_s, self.start)
+        self._on_change(self, lost)

@@ -1,0 +1,222 @@
+"""Every number the service publishes, in one registry that belongs to one `Metrics` object.
+
+Owns names, units, help texts and buckets, and how a worker's step report becomes counts. Knows neither who measures nor
+who scrapes. Used on the API process's event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+
+from service.messages import ModelCard, StepReport
+
+PREFIX = "pheye_"
+DROP_REASONS = ("full", "loading", "draining", "deadline", "disconnect", "poison", "refused")
+PHASES = ("encode", "prefill", "decode", "other")
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One line of the README's table of metrics."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+class Metrics:
+    """One attribute for each metric, named like it without `pheye_`."""
+
+    def __init__(self) -> None:
+        """All at zero, in a registry of their own."""
+        self._registry = CollectorRegistry()
+        self._slots_used: dict[int, int] = {}
+        self._cache_bytes: dict[int, int] = {}
+        self.rows: list[MetricRow] = []
+        self._declare_requests()
+        self._declare_work()
+        self._declare_faults()
+        self._declare_state()
+        self._declare_times()
+        self._declare_steps()
+
+    def _declare_requests(self) -> None:
+        self.requests_total = self._counter(
+            "requests_total",
+            "HTTP requests answered, by route and status; 499 is a client that hung up first.",
+            ("endpoint", "status"),
+        )
+        self.requests_dropped_total = self._counter(
+            "requests_dropped_total",
+            "Requests not answered: full (429), loading and draining (503), deadline (504), disconnect (client left), "
+            "poison (twice at a worker's death), refused (the model cannot run it as asked).",
+            ("reason",),
+        )
+        for reason in DROP_REASONS:
+            self.requests_dropped_total.labels(reason)
+
+    def _declare_work(self) -> None:
+        self.prompt_tokens_total = self._counter("prompt_tokens_total", "Prompt tokens prefilled, image not included.")
+        self.generated_tokens_total = self._counter("generated_tokens_total", "Tokens generated.")
+        self.encoded_tiles_total = self._counter(
+            "encoded_tiles_total", "Image tiles that went through the vision encoder; cache hits add none."
+        )
+        self.feature_cache_queries_total = self._counter(
+            "feature_cache_queries_total", "Images looked up in the feature cache."
+        )
+        self.feature_cache_hits_total = self._counter(
+            "feature_cache_hits_total", "Images whose features were in the cache, so that no tile was encoded."
+        )
+
+    def _declare_faults(self) -> None:
+        self.worker_restarts_total = self._counter(
+            "worker_restarts_total", "Worker processes replaced because they died or made no progress; should stay 0."
+        )
+        self.request_replays_total = self._counter(
+            "request_replays_total", "Answers sent again to a new worker after theirs died."
+        )
+
+    def _declare_state(self) -> None:
+        self.requests_waiting = self._gauge("requests_waiting", "Answers accepted and waiting for a slot, now.")
+        self.requests_running = self._gauge("requests_running", "Answers that hold a slot, now.")
+        self.slots = self._gauge("slots", "Answers all workers together can generate at the same time.")
+        self.slots_used = self._gauge("slots_used", "Slots in use in the latest step, all workers together.")
+        self.feature_cache_bytes = self._gauge("feature_cache_bytes", "Bytes of image features kept by all workers.")
+        self.ready = self._gauge(
+            "ready", "1 if new requests are accepted, 0 while loading, draining or without worker."
+        )
+        self.build_info = self._gauge(
+            "build_info",
+            "Always 1; the labels name the software and the loaded model.",
+            ("version", "model", "device", "dtype"),
+        )
+
+    def _declare_times(self) -> None:
+        self.request_seconds = self._histogram(
+            "request_seconds", "Seconds from a request's arrival to the end of its answer.", ("endpoint",)
+        )
+        self.queue_seconds = self._histogram("queue_seconds", "Seconds an answer waited for a slot.")
+        self.preprocess_seconds = self._histogram(
+            "preprocess_seconds", "Seconds to decode and tile an image, waiting for a thread included."
+        )
+        self.encode_seconds = self._histogram(
+            "encode_seconds", "Seconds a step spent in the vision encoder, if at all."
+        )
+        self.prefill_seconds = self._histogram("prefill_seconds", "Seconds a step spent reading prompts, if at all.")
+        self.time_to_first_token_seconds = self._histogram(
+            "time_to_first_token_seconds", "Seconds from acceptance to an answer's first token."
+        )
+        self.time_per_output_token_seconds = self._histogram(
+            "time_per_output_token_seconds",
+            "Mean seconds between an answer's tokens after its first.",
+            buckets=(0.001, 0.0025, *SECONDS[:10]),
+        )
+
+    def _declare_steps(self) -> None:
+        self.step_seconds = self._histogram(
+            "step_seconds", "Seconds of an engine step, by phase; other is planning and bookkeeping.", ("phase",)
+        )
+        for phase in PHASES:
+            self.step_seconds.labels(phase)
+        self.decode_stall_seconds = self._histogram(
+            "decode_stall_seconds",
+            "Seconds per step that answers under way waited for the encoding and prefilling of others; "
+            "PHEYE_STALL_S is the target.",
+        )
+        self.decode_batch_size = self._histogram(
+            "decode_batch_size", "Answers that got a token in the same step, in steps that decoded.", buckets=BATCHES
+        )
+        self.tiles_per_encode = self._histogram(
+            "tiles_per_encode", "Image tiles encoded in one batch, in steps that encoded.", buckets=BATCHES
+        )
+
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        self._describe("counter", name, text, labels)
+        return Counter(PREFIX + name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        self._describe("gauge", name, text, labels)
+        return Gauge(PREFIX + name, text, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS
+    ) -> Histogram:
+        self._describe("histogram", name, text, labels)
+        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self._registry)
+
+    def _describe(self, kind: str, name: str, text: str, labels: Iterable[str]) -> None:
+        self.rows.append(MetricRow(PREFIX + name, kind, tuple(labels), text))
+
+    def record_step(self, report: StepReport, worker: int = 0) -> None:
+        """Count what one engine step of one worker did."""
+        self.prompt_tokens_total.inc(report.prompt_tokens)
+        self.generated_tokens_total.inc(report.generated_tokens)
+        self.encoded_tiles_total.inc(report.encoded_tiles)
+        self.feature_cache_queries_total.inc(report.cache_queries)
+        self.feature_cache_hits_total.inc(report.cache_hits)
+        if report.encoded_tiles:
+            self.encode_seconds.observe(report.encode_s)
+            self.tiles_per_encode.observe(report.encoded_tiles)
+        if report.prefill_rows:
+            self.prefill_seconds.observe(report.prefill_s)
+        if report.decode_rows:
+            self.decode_batch_size.observe(report.decode_rows)
+            self.decode_stall_seconds.observe(report.stall_s)
+        self._record_phases(report)
+        self._set_gauges(worker, report.slots_used, report.cache_bytes)
+
+    def _record_phases(self, report: StepReport) -> None:
+        spent = {"encode": report.encode_s, "prefill": report.prefill_s, "decode": report.decode_s}
+        for phase, seconds in spent.items():
+            if seconds > 0.0:  # 0.0 says that the step had no such phase
+                self.step_seconds.labels(phase).observe(seconds)
+        self.step_seconds.labels("other").observe(max(0.0, report.step_s - sum(spent.values())))
+
+    def forget_worker(self, worker: int) -> None:
+        """A worker died, and its slots and cache with it."""
+        self._set_gauges(worker, 0, 0)
+
+    def _set_gauges(self, worker: int, slots_used: int, cache_bytes: int) -> None:
+        self._slots_used[worker] = slots_used
+        self._cache_bytes[worker] = cache_bytes
+        self.slots_used.set(sum(self._slots_used.values()))
+        self.feature_cache_bytes.set(sum(self._cache_bytes.values()))
+
+    def describe_build(self, version: str, card: ModelCard | None) -> None:
+        """Set `build_info`; the model's labels are empty while it loads."""
+        self.build_info.clear()
+        model = (card.name, card.device, card.dtype) if card else ("", "", "")
+        self.build_info.labels(version, *model).set(1)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(_WithoutCreated(self._registry))
+
+
+class _WithoutCreated(CollectorRegistry):
+    """A view that leaves out the `_created` series the text format would show as gauges of their own."""
+
+    def __init__(self, source: CollectorRegistry) -> None:
+        super().__init__()
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._source.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
+def metric_rows() -> Iterator[MetricRow]:
+    """Every metric, in order, for the generated table.
+
+    >>> next(metric_rows()).name
+    'pheye_requests_total'
+    """
+    yield from Metrics().rows

@@ -1,0 +1,261 @@
+"""The async batching queue of the API process: admission, streams, cancellation, deadlines, replay.
+
+Every accepted request is here until its client has the whole answer, so a worker's death costs a pause and not an
+answer. Knows no HTTP and no tensors. Event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from model.tiles import TiledImage
+from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
+from service.lane import Lane
+from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, Row, RowEvent, StepDone
+from service.metrics import Metrics
+from service.place import Place, Request, RowSpec
+from service.settings import Settings
+
+MAX_DEATHS = 2  # a request that two workers died of is not given to a third
+STALE_S = 30.0  # without progress for so long, the service calls itself not ready
+RETRY_S = 5  # what a client is told to wait while the service loads or drains
+WATCH_S = 1.0
+
+logger = logging.getLogger("pheye.queue")
+
+__all__ = ["Place", "RequestQueue", "RowSpec"]
+
+
+class RequestQueue:
+    """Accepted requests on their way to the workers and back.
+
+    Attributes:
+        card: the model, once a worker has been ready; None before.
+        failed: set when the model cannot be loaded at all; `failure` says why.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.card: ModelCard | None = None
+        self.failed = asyncio.Event()
+        self.failure = ""
+        self._settings = settings
+        self._metrics = metrics
+        self._lanes = [
+            Lane(settings, device.strip(), self._step_done, self._lane_changed, self._cannot_load)
+            for device in settings.devices.split(",")
+        ]
+        self._places: set[Place] = set()
+        self._pending: list[Request] = []  # accepted, with no worker yet; oldest first
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._row_s = 0.0  # running average of the time a row takes from admission to end
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the workers and return at once."""
+        for lane in self._lanes:
+            lane.start()
+        self._watch = asyncio.create_task(self._watch_lanes())
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new work from now on; return when all accepted work is answered or after `grace_s`."""
+        self._draining = True
+        self._update_gauges()
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace_s)
+        except TimeoutError:
+            logger.warning("%d requests were not done after %.0f s of grace", len(self._places), grace_s)
+            for request in [request for place in self._places for request in place.requests]:
+                self._fail(request, Unavailable("the service stopped before the answer was complete"))
+
+    async def stop(self) -> None:
+        """End the workers."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await asyncio.gather(*(lane.stop() for lane in self._lanes))
+
+    def not_ready(self) -> str | None:
+        """Why the service cannot take work now, or None."""
+        ready = [lane for lane in self._lanes if lane.card is not None]
+        if self.failure:
+            return f"the model cannot be loaded: {self.failure}"
+        if self._draining:
+            return "the service is shutting down"
+        if not ready:
+            return "the model is loading" if self.card is None else "no worker is alive; one is being started"
+        quiet_s = min(lane.quiet_s for lane in ready)
+        return f"the engine has made no progress for {quiet_s:.0f} s" if quiet_s > STALE_S else None
+
+    def reserve(self, rows: int) -> Place:
+        """Room for a client's rows.
+
+        Raises:
+            Unavailable: loading, draining, or no worker.
+            WaitingRoomFull: too many rows wait already.
+        """
+        reason = self.not_ready()
+        if reason is not None:
+            self.count_drop("draining" if self._draining else "loading")
+            raise Unavailable(reason, retry_after_s=RETRY_S)
+        waiting = self._waiting()
+        if waiting + rows > self._settings.max_waiting:
+            self.count_drop("full")
+            wait_s = min(60, 1 + math.ceil(waiting * self._row_s / self._slots()))
+            raise WaitingRoomFull(
+                f"{waiting} of {self._settings.max_waiting} places are taken; try again in about {wait_s} s",
+                retry_after_s=wait_s,
+            )
+        place = Place(self, rows, self._settings.deadline_s)
+        self._places.add(place)
+        self._idle.clear()
+        self._update_gauges()
+        return place
+
+    def accept(self, place: Place, image: TiledImage, rows: Sequence[RowSpec]) -> None:
+        """Take a place's rows; called by `Place.submit`."""
+        place.requests = [
+            Request(Row(uuid.uuid4().hex, spec.instruction, spec.sampling), image, place, index)
+            for index, spec in enumerate(rows)
+        ]
+        self._pending += place.requests
+        self._dispatch()
+
+    def leave(self, place: Place) -> None:
+        """A client is gone, with its answer or without; called when a `Place` is left."""
+        self._places.discard(place)
+        gone = {request.row.id for request in place.requests}
+        self._pending = [request for request in self._pending if request.row.id not in gone]
+        for lane in self._lanes:
+            lane.take_back([row_id for row_id in gone if row_id in lane.requests])
+        if not self._places:
+            self._idle.set()
+        self._dispatch()
+
+    def count_drop(self, reason: str) -> None:
+        """Count a request that will not get its answer."""
+        self._metrics.requests_dropped.labels(reason=reason).inc()
+
+    def _dispatch(self) -> None:
+        """Give pending requests to ready lanes: rows of one place together, the least loaded lane first.
+
+        A request that was with a worker when it died goes to a lane only while no other such request is there: if
+        another worker dies of it, it dies of it alone.
+        """
+        ready = [lane for lane in self._lanes if lane.card is not None]
+        kept: list[Request] = []
+        for _, group in groupby(self._pending, key=lambda request: (id(request.place), request.deaths > 0)):
+            requests = list(group)
+            batches = [[request] for request in requests] if requests[0].deaths else [requests]
+            for batch in batches:
+                free = [lane for lane in ready if not (batch[0].deaths and _has_suspect(lane))]
+                if free:
+                    min(free, key=lambda lane: lane.cost(batch[0].image)).give(batch)
+                else:
+                    kept += batch
+        self._pending = kept
+        self._update_gauges()
+
+    def _lane_changed(self, lane: Lane, lost: list[Request]) -> None:
+        if lane.card is not None:
+            self.card = lane.card
+        else:
+            self._metrics.worker_restarts.inc()
+        for request in lost:
+            request.deaths += request.started
+            request.started = request.admitted = False
+            if request.deaths >= MAX_DEATHS:
+                self.count_drop("poison")
+                self._fail(request, Poisoned(f"{MAX_DEATHS} workers died while they worked on this request"))
+            else:
+                self._metrics.request_replays.inc()
+        self._pending = [request for request in lost if request.deaths < MAX_DEATHS] + self._pending
+        self._dispatch()
+
+    def _cannot_load(self, reason: str) -> None:
+        self.failure = reason
+        self.failed.set()
+
+    def _step_done(self, lane: Lane, step: StepDone) -> None:
+        self._metrics.record_step(step.report)
+        for event in step.events:
+            request = lane.requests.get(event.id)
+            if request is not None:  # else: cancelled while the step ran
+                self._deliver(lane, request, event)
+        self._update_gauges()
+
+    def _deliver(self, lane: Lane, request: Request, event: RowEvent) -> None:
+        place = request.place
+        match event:
+            case Admitted(queue_s=queue_s):
+                request.admitted = True
+                self._metrics.queue_seconds.observe(queue_s)
+            case Delta():
+                if request.first_token_s is None:
+                    self._metrics.time_to_first_token_seconds.observe(time.monotonic() - place.entered_s)
+                request.record(event)
+                place.put(request.index, event)
+            case Finished():
+                self._finish(lane, request, event)
+            case Refused(field=name, detail=detail):
+                self._end(lane, request, InvalidField(f"{name}: {detail}"))
+                self.count_drop("refused")
+            case Broken(detail=detail):
+                self._end(lane, request, RowFailed(detail))
+
+    def _finish(self, lane: Lane, request: Request, event: Finished) -> None:
+        took_s = event.timings.prefill_s + event.timings.decode_s
+        self._row_s = took_s if not self._row_s else 0.9 * self._row_s + 0.1 * took_s
+        if request.first_token_s is not None and len(request.tokens) > 1:
+            per_token_s = (request.last_token_s - request.first_token_s) / (len(request.tokens) - 1)
+            self._metrics.time_per_output_token_seconds.observe(per_token_s)
+        self._end(lane, request, event)
+
+    def _end(self, lane: Lane, request: Request, event: Finished | ServiceError) -> None:
+        del lane.requests[request.row.id]
+        request.place.put(request.index, event)
+        if request.deaths:
+            self._dispatch()  # the next suspect may have its turn
+
+    def _fail(self, request: Request, error: ServiceError) -> None:
+        request.place.put(request.index, error)
+
+    def _waiting(self) -> int:
+        """Rows that were promised an answer and hold no slot."""
+        return sum(
+            sum(not request.admitted for request in place.requests) if place.requests else place.reserved
+            for place in self._places
+        )
+
+    def _slots(self) -> int:
+        return sum(lane.card.slots for lane in self._lanes if lane.card is not None) or 1
+
+    def _update_gauges(self) -> None:
+        metrics, reports = self._metrics, [lane.report for lane in self._lanes]
+        metrics.requests_waiting.set(self._waiting())
+        metrics.requests_running.set(sum(request.admitted for request in self._requests()))
+        metrics.slots.set(sum(lane.card.slots for lane in self._lanes if lane.card is not None))
+        metrics.slots_used.set(sum(report.slots_used for report in reports))
+        metrics.feature_cache_bytes.set(sum(report.cache_bytes for report in reports))
+        metrics.ready.set(self.not_ready() is None)
+
+    def _requests(self) -> Iterable[Request]:
+        return (request for lane in self._lanes for request in lane.requests.values())
+
+    async def _watch_lanes(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            for lane in self._lanes:
+                lane.kill_if_stuck(self._settings.step_timeout_s)
+            self._update_gauges()
+
+
+def _has_suspect(lane: Lane) -> bool:
+    return any(request.deaths for request in lane.requests.values())
+

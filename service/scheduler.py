@@ -1,0 +1,77 @@
+"""What the next engine step does: a pure function of who waits, what is encoded, and how much a step may take.
+
+No clock, no tensors, no state: property tests call it a thousand times. Policy lives here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from model.request import TileSpan
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRow:
+    """A row without a slot, and the image it asks about."""
+
+    id: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A row that gets a slot in this step."""
+
+    id: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step: which tiles to encode, then which rows to admit."""
+
+    encode: tuple[TileSpan, ...] = ()
+    admit: tuple[Admission, ...] = ()
+
+
+def plan(
+    waiting: Sequence[WaitingRow],
+    encoded: Mapping[str, int],
+    tiles_per_image: int,
+    free_slots: Iterable[int],
+    tile_budget: int,
+    admit_budget: int,
+) -> Plan:
+    """Plan one step: tiles for those who came first, slots for those who came first among the ready.
+
+    A row is ready when its image is completely encoded, in this step at the latest. The oldest row without features
+    gets tiles in every step, and every row that overtakes it could not have been delayed for its good; so nobody
+    starves.
+
+    Args:
+        waiting: rows in the order they came.
+        encoded: tiles already encoded of each image that may be worked on; rows of other images are left alone.
+        tiles_per_image: tiles of a complete image.
+        free_slots: slots nobody holds, each at most once.
+        tile_budget: tiles this step may encode.
+        admit_budget: rows this step may prefill.
+    """
+    spans = _spans(waiting, encoded, tiles_per_image, tile_budget)
+    reached = dict(encoded) | {span.image: span.stop for span in spans}
+    ready = (row for row in waiting if reached.get(row.image) == tiles_per_image)
+    slots = list(free_slots)[: max(0, admit_budget)]
+    admissions = tuple(Admission(row.id, slot) for row, slot in zip(ready, slots, strict=False))
+    return Plan(spans, admissions)
+
+
+def _spans(
+    waiting: Sequence[WaitingRow], encoded: Mapping[str, int], tiles_per_image: int, budget: int
+) -> tuple[TileSpan, ...]:
+    spans = []
+    for image in dict.fromkeys(row.image for row in waiting if row.image in encoded):
+        count = min(tiles_per_image - encoded[image], budget)
+        if count > 0:
+            spans.append(TileSpan(image, encoded[image], encoded[image] + count))
+            budget -= count
+    return tuple(spans)

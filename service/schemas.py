@@ -1,0 +1,240 @@
+"""What a client may ask and what it gets back: the bodies of the native routes, field by field.
+
+Owns every bound that does not depend on the running model. Knows no HTTP: JSON, form fields and query parameters are
+all checked by these same models. Pure; safe from any thread.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from model.prompt import AnswerStyle, CaptionLength, CaptionStyle
+from model.request import FinishReason
+from service.errors import BadRequest, InvalidField
+
+MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
+MAX_SEED = 2**63 - 1
+SHOWN_ERRORS = 5
+SHOWN_CHARS = 64  # of a field name the client made up
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+Choice = Annotated[str, Field(min_length=1, max_length=1024)]
+StopString = Annotated[str, Field(min_length=1, max_length=256)]
+StopStrings = Annotated[
+    list[StopString], Field(max_length=4), BeforeValidator(_as_list, json_schema_input_type=str | list[StopString])
+]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SamplingFields(_Asked):
+    """How the answer is generated."""
+
+    max_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most tokens of an answer, 1 up to the model's context; absent: the service's default.",
+    )
+    temperature: float = Field(
+        default=0.0, ge=0.0, le=2.0, allow_inf_nan=False, description="Randomness, 0 (greedy) to 2."
+    )
+    top_p: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=1.0,
+        allow_inf_nan=False,
+        description="Probability mass to draw tokens from, above 0 up to 1.",
+    )
+    seed: int | None = Field(
+        default=None, ge=0, le=MAX_SEED, description="Makes sampling repeatable, 0 to 2**63 - 1; absent: random."
+    )
+    stop: StopStrings | None = Field(
+        default=None,
+        description="A string or up to 4 before the first of which the answer ends; not part of the answer.",
+    )
+
+
+class _AboutAnImage(_Asked):
+    image_url: str | None = Field(
+        default=None, description="The image as a base64 data URI, `data:image/jpeg;base64,...`; only in a JSON body."
+    )
+    model: str | None = Field(default=None, description="Name of the served model; anything else is refused.")
+    stream: bool = Field(default=False, description="Answer as server-sent events while the text is generated.")
+    explain: bool = Field(default=False, description="Not available yet: must be false.")
+    settings: SamplingFields | None = Field(
+        default=None, description="Sampling settings; a JSON object in forms and queries."
+    )
+
+    @model_validator(mode="after")
+    def _no_explanations_yet(self) -> Self:
+        if self.explain:
+            raise PydanticCustomError("explain", "explain: not available yet")
+        return self
+
+    @property
+    def sampling(self) -> SamplingFields:
+        """The sampling settings, with every default."""
+        return self.settings or SamplingFields()
+
+
+class CaptionRequest(_AboutAnImage):
+    """Describe an image."""
+
+    length: CaptionLength = Field(
+        default="normal", description="One sentence, a description, or several detailed sentences."
+    )
+    style: CaptionStyle = Field(
+        default="plain", description="`scene_text` is one sentence with the text visible in the image; not with `long`."
+    )
+
+    @model_validator(mode="after")
+    def _scene_text_is_one_sentence(self) -> Self:
+        if self.style == "scene_text" and self.length == "long":
+            raise PydanticCustomError("style", "style: scene_text is one sentence; it does not go with length long")
+        return self
+
+
+class VqaRequest(_AboutAnImage):
+    """Ask one question, or several in one pass, about an image."""
+
+    question: Text | None = Field(
+        default=None, description="The instruction, verbatim; up to 16384 characters, may be empty."
+    )
+    questions: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, description="Several questions about the same image, instead of `question`; answers in the same order."
+    )
+    answer_style: AnswerStyle = Field(
+        default="sentence",
+        description="`sentence` asks verbatim, `short` for a word or phrase, `choice` for the letter of a choice.",
+    )
+    choices: Annotated[list[Choice], Field(min_length=2, max_length=26)] | None = Field(
+        None, description="With answer_style `choice`: 2 to 26 options, lettered from A."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_of_asking(self) -> Self:
+        if (self.question is None) == (self.questions is None):
+            raise PydanticCustomError("question", "question: send exactly one of question and questions")
+        if self.answer_style == "choice" and self.choices is None:
+            raise PydanticCustomError("choices", "choices: answer_style choice needs 2 to 26 of them")
+        if self.answer_style != "choice" and self.choices is not None:
+            raise PydanticCustomError("choices", "choices: only with answer_style choice")
+        return self
+
+    @property
+    def asked(self) -> list[str]:
+        """The questions, one or several."""
+        return self.questions if self.questions is not None else [self.question or ""]
+
+
+Asked = TypeVar("Asked", CaptionRequest, VqaRequest)
+
+
+def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Asked:
+    """Validated fields of a request.
+
+    Args:
+        kind: the request's model.
+        fields: what the client sent.
+        strict: whether numbers and booleans must have that type (JSON) or may be text (forms and queries).
+
+    Raises:
+        BadRequest: `image_url` is a link.
+        InvalidField: anything else; the detail names the fields and never repeats a value.
+    """
+    try:
+        asked = kind.model_validate(fields, strict=strict)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        shown = [_in_words(kind, problem) for problem in problems[:SHOWN_ERRORS]]
+        more = [f"and {len(problems) - SHOWN_ERRORS} more"] if len(problems) > SHOWN_ERRORS else []
+        raise InvalidField("; ".join(shown + more)) from None
+    if asked.image_url is not None and asked.image_url[:8].lower().startswith(("http://", "https://")):
+        raise BadRequest("image_url: fetching URLs is off; send a data URI or upload")
+    return asked
+
+
+def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
+    if not problem["loc"]:
+        return problem["msg"]  # a check across fields: its message starts with the field already
+    name = ".".join(str(part)[:SHOWN_CHARS] for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{name}: {problem['msg']}"
+    known = list(SamplingFields.model_fields if problem["loc"][0] == "settings" else kind.model_fields)
+    near = difflib.get_close_matches(str(problem["loc"][-1])[:SHOWN_CHARS], known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"{name}: unknown field; {hint}"
+
+
+class UsageFields(BaseModel):
+    """What the answer cost."""
+
+    prompt_tokens: int = Field(description="Tokens of the prompts, image not included.")
+    completion_tokens: int = Field(description="Tokens generated.")
+    image_tokens: int = Field(description="Vision tokens of the image, counted once.")
+    image_tiles: int = Field(description="Tiles the image was cut into, counted once.")
+    image_features_cached: bool = Field(description="The vision encoder did not have to run.")
+
+
+class TimingFields(BaseModel):
+    """Where the time went; for several questions the longest of each."""
+
+    queue: float = Field(description="Seconds waited for a slot.")
+    preprocess: float = Field(description="Seconds of decoding and tiling the image.")
+    encode: float = Field(description="Seconds in the vision encoder.")
+    prefill: float = Field(description="Seconds of reading the prompt.")
+    decode: float = Field(description="Seconds of generating.")
+    total: float = Field(description="Seconds from the request's arrival to its last token.")
+
+
+class _Answered(BaseModel):
+    id: str = Field(description="The request id, also in the X-Request-Id header.")
+    model: str = Field(description="Name of the model that answered.")
+    finish_reason: FinishReason = Field(description="`length` if max_tokens cut an answer short, else `stop`.")
+    usage: UsageFields
+    timings: TimingFields
+
+
+class CaptionAnswer(_Answered):
+    """A caption."""
+
+    caption: str
+
+
+class VqaAnswer(_Answered):
+    """An answer, or answers in the order of the questions."""
+
+    answer: str | None = Field(default=None, description="With `question`.")
+    answers: list[str] | None = Field(default=None, description="With `questions`.")
+    finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
+
+
+class Problem(BaseModel):
+    """A failure (RFC 9457)."""
+
+    type: str = Field(description="A stable relative URI, /errors/...; about:blank when the status says it all.")
+    title: str = Field(description="The same words for every failure of this type.")
+    status: int = Field(description="HTTP status.")
+    detail: str = Field(description="What happened this time and what to do; starts with the field if one is at fault.")
+    instance: str = Field(description="/requests/ and the request id.")
+
+
+class ServiceCard(BaseModel):
+    """What this service is."""
+
+    name: Literal["pheye"]
+    version: str
+    model: str | None = Field(description="Name of the served model; null while it loads.")
+    links: dict[str, str]

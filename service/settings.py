@@ -1,0 +1,213 @@
+"""How this process runs: the `PHEYE_*` variables and their bounds, each with its unit.
+
+Owns the environment: nothing else in the service reads it. Knows neither the checkpoint (`model.config`) nor a request
+(`service.schemas`). Read once, at start-up; the result is frozen and may be shared by any thread or process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "PHEYE_"
+GIB = 1024**3
+MIB = 1024**2
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or out of range; the message names it by its variable, a line for each."""
+
+
+def _split(value: Any) -> Any:
+    """Comma-separated text, as an environment variable has it, becomes a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+_Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(_split)]
+
+
+def _check_devices(value: str) -> str:
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        if not re.fullmatch(r"cpu|cuda|cuda:\d+", name) and names != ["auto"]:
+            raise ValueError(f"{name!r} is not a device; write auto, or cpu, cuda:0, ... with commas between")
+    return ",".join(names)
+
+
+class Settings(BaseSettings):
+    """Every way to run the service differently; the field order is the order of the README's table."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    model: str = Field(
+        default="random:pheye-tiny",
+        min_length=1,
+        description="What to serve: a folder, a hub id, or `random:NAME` for a known geometry with random weights.",
+    )
+    revision: str | None = Field(
+        default=None, min_length=1, description="Hub revision (commit, tag or branch) of the model."
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Name under which the model is served, instead of its own.",
+    )
+    devices: Annotated[str, AfterValidator(_check_devices)] = Field(
+        default="auto",
+        description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
+        "`auto` is the first GPU or else the CPU.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Number format to compute in; `auto` chooses what is fast on the device and says why.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers.",
+    )
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is every interface."
+    )
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="TCP port to listen on, 0 to 65535; 0 takes a free one."
+    )
+    slots: int = Field(
+        default=8, ge=1, le=512, description="Answers generated at the same time by one worker, 1 to 512."
+    )
+    context_tokens: int = Field(
+        default=1024, ge=64, le=2048, description="Tokens a slot holds, prompt and answer together, 64 to 2048."
+    )
+    stall_s: float = Field(
+        default=0.25,
+        ge=0.0,
+        le=60.0,
+        description="Seconds for which encoding and prefilling others may hold up the answers under way, per step, "
+        "0 to 60; a target, at least one tile is always encoded.",
+    )
+    max_waiting: int = Field(
+        default=64,
+        ge=1,
+        le=100_000,
+        description="Answers that may wait for a slot before new requests get 429, 1 to 100000.",
+    )
+    max_questions: int = Field(
+        default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."
+    )
+    default_max_tokens: int = Field(
+        default=256, ge=1, le=2048, description="Tokens an answer may have when its request does not say, 1 to 2048."
+    )
+    deadline_s: float = Field(
+        default=300.0,
+        gt=0.0,
+        le=86_400.0,
+        description="Seconds after which an unfinished request gets 504, up to 86400.",
+    )
+    drain_grace_s: float = Field(
+        default=30.0,
+        ge=0.0,
+        le=3600.0,
+        description="Seconds that running work gets to finish after SIGTERM, 0 to 3600.",
+    )
+    step_timeout_s: float = Field(
+        default=120.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds without progress after which a worker is killed and replaced, up to 3600.",
+    )
+    feature_cache_bytes: int = Field(
+        default=GIB,
+        ge=0,
+        le=1024 * GIB,
+        description="Bytes of image features a worker keeps for reuse, 0 (none) to 1 TiB.",
+    )
+    max_body_bytes: int = Field(
+        default=20 * MIB, ge=1024, le=GIB, description="Bytes of the largest request body accepted, 1 KiB to 1 GiB."
+    )
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Pixels (width x height) of the largest image, up to 1e9.",
+    )
+    preprocess_threads: int = Field(default=2, ge=1, le=64, description="Threads that decode and tile images, 1 to 64.")
+    api_keys: _Keys = Field(
+        default=(), description="Comma-separated API keys, any of which is accepted; none means no key is asked for."
+    )
+    keep_alive_s: float = Field(
+        default=15.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds of silence in a stream before a keep-alive comment, up to 3600.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe lines logged."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: Any) -> Any:
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        unknown = sorted(key for key in os.environ if key.upper().startswith(PREFIX) and key.upper() not in known)
+        if unknown:
+            raise ValueError("; ".join(_unknown(key, known) for key in unknown))
+        return values
+
+
+def _unknown(key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)
+    hint = " (Kubernetes service links? set enableServiceLinks: false)" if "_SERVICE_" in key or "_TCP" in key else ""
+    return f"{key}: there is no such setting; the closest is {near[0]}{hint}"
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from the environment, with `flags` (those of the command line that were given) on top.
+
+    Raises:
+        SettingsError: unknown or out of range; no value is repeated in the message, it may be a secret.
+    """
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            name = PREFIX + str(problem["loc"][0]).upper() + ": " if problem["loc"] else ""
+            lines.append(name + problem["msg"].removeprefix("Value error, "))
+        raise SettingsError("\n".join(lines)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One line of the README's table of settings."""
+
+    variable: str
+    flag: str
+    default: str
+    description: str
+
+
+def setting_rows() -> Iterator[SettingRow]:
+    """Every setting, in order, for the generated table.
+
+    >>> next(setting_rows()).variable
+    'PHEYE_MODEL'
+    """
+    for name, info in Settings.model_fields.items():
+        empty = info.default is None or info.default == ()
+        yield SettingRow(
+            variable=PREFIX + name.upper(),
+            flag="--" + name.replace("_", "-"),
+            default="" if empty else str(info.default),
+            description=info.description or "",
+        )
