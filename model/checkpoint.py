@@ -153,7 +153,14 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         else:
             tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError, torch.serialization.pickle.UnpicklingError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        torch.serialization.pickle.UnpicklingError,
+    ) as error:
         raise CheckpointError(f"{path}: not a checkpoint that can be read safely: {error}") from None
     return _without_aliases(tensors, path)
 
@@ -261,4 +268,12 @@ def _fetch(repository: str, revision: str | None, files: str | list[str]) -> str
         raise CheckpointError(f"{repository}: there is no such folder, and the hub did not give it: {reason}") from None
 
 
-__all__ = ["Checkpoint", "CheckpointError", "ConfigError", "TokenizerError", "convert", "open_checkpoint", "read_config"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "TokenizerError",
+    "convert",
+    "open_checkpoint",
+    "read_config",
+]
