@@ -260,4 +260,3 @@ class Engine:
         )
         self._queries = self._hits = 0
         return report
-

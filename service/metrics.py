@@ -32,13 +32,11 @@ class MetricRow:
 
 
 class Metrics:
-    """One attribute for each metric, named like it without `pheye_`."""
+    """One attribute for each metric, named like it without `pheye_` and, for counters, `_total`."""
 
     def __init__(self) -> None:
         """All at zero, in a registry of their own."""
         self._registry = CollectorRegistry()
-        self._slots_used: dict[int, int] = {}
-        self._cache_bytes: dict[int, int] = {}
         self.rows: list[MetricRow] = []
         self._declare_requests()
         self._declare_work()
@@ -48,38 +46,38 @@ class Metrics:
         self._declare_steps()
 
     def _declare_requests(self) -> None:
-        self.requests_total = self._counter(
+        self.requests = self._counter(
             "requests_total",
             "HTTP requests answered, by route and status; 499 is a client that hung up first.",
             ("endpoint", "status"),
         )
-        self.requests_dropped_total = self._counter(
+        self.requests_dropped = self._counter(
             "requests_dropped_total",
             "Requests not answered: full (429), loading and draining (503), deadline (504), disconnect (client left), "
             "poison (twice at a worker's death), refused (the model cannot run it as asked).",
             ("reason",),
         )
         for reason in DROP_REASONS:
-            self.requests_dropped_total.labels(reason)
+            self.requests_dropped.labels(reason)
 
     def _declare_work(self) -> None:
-        self.prompt_tokens_total = self._counter("prompt_tokens_total", "Prompt tokens prefilled, image not included.")
-        self.generated_tokens_total = self._counter("generated_tokens_total", "Tokens generated.")
-        self.encoded_tiles_total = self._counter(
+        self.prompt_tokens = self._counter("prompt_tokens_total", "Prompt tokens prefilled, image not included.")
+        self.generated_tokens = self._counter("generated_tokens_total", "Tokens generated.")
+        self.encoded_tiles = self._counter(
             "encoded_tiles_total", "Image tiles that went through the vision encoder; cache hits add none."
         )
-        self.feature_cache_queries_total = self._counter(
+        self.feature_cache_queries = self._counter(
             "feature_cache_queries_total", "Images looked up in the feature cache."
         )
-        self.feature_cache_hits_total = self._counter(
+        self.feature_cache_hits = self._counter(
             "feature_cache_hits_total", "Images whose features were in the cache, so that no tile was encoded."
         )
 
     def _declare_faults(self) -> None:
-        self.worker_restarts_total = self._counter(
+        self.worker_restarts = self._counter(
             "worker_restarts_total", "Worker processes replaced because they died or made no progress; should stay 0."
         )
-        self.request_replays_total = self._counter(
+        self.request_replays = self._counter(
             "request_replays_total", "Answers sent again to a new worker after theirs died."
         )
 
@@ -154,13 +152,13 @@ class Metrics:
     def _describe(self, kind: str, name: str, text: str, labels: Iterable[str]) -> None:
         self.rows.append(MetricRow(PREFIX + name, kind, tuple(labels), text))
 
-    def record_step(self, report: StepReport, worker: int = 0) -> None:
-        """Count what one engine step of one worker did."""
-        self.prompt_tokens_total.inc(report.prompt_tokens)
-        self.generated_tokens_total.inc(report.generated_tokens)
-        self.encoded_tiles_total.inc(report.encoded_tiles)
-        self.feature_cache_queries_total.inc(report.cache_queries)
-        self.feature_cache_hits_total.inc(report.cache_hits)
+    def record_step(self, report: StepReport) -> None:
+        """Count what one engine step did. The gauges are the queue's, which knows all workers."""
+        self.prompt_tokens.inc(report.prompt_tokens)
+        self.generated_tokens.inc(report.generated_tokens)
+        self.encoded_tiles.inc(report.encoded_tiles)
+        self.feature_cache_queries.inc(report.cache_queries)
+        self.feature_cache_hits.inc(report.cache_hits)
         if report.encoded_tiles:
             self.encode_seconds.observe(report.encode_s)
             self.tiles_per_encode.observe(report.encoded_tiles)
@@ -170,7 +168,6 @@ class Metrics:
             self.decode_batch_size.observe(report.decode_rows)
             self.decode_stall_seconds.observe(report.stall_s)
         self._record_phases(report)
-        self._set_gauges(worker, report.slots_used, report.cache_bytes)
 
     def _record_phases(self, report: StepReport) -> None:
         spent = {"encode": report.encode_s, "prefill": report.prefill_s, "decode": report.decode_s}
@@ -178,16 +175,6 @@ class Metrics:
             if seconds > 0.0:  # 0.0 says that the step had no such phase
                 self.step_seconds.labels(phase).observe(seconds)
         self.step_seconds.labels("other").observe(max(0.0, report.step_s - sum(spent.values())))
-
-    def forget_worker(self, worker: int) -> None:
-        """A worker died, and its slots and cache with it."""
-        self._set_gauges(worker, 0, 0)
-
-    def _set_gauges(self, worker: int, slots_used: int, cache_bytes: int) -> None:
-        self._slots_used[worker] = slots_used
-        self._cache_bytes[worker] = cache_bytes
-        self.slots_used.set(sum(self._slots_used.values()))
-        self.feature_cache_bytes.set(sum(self._cache_bytes.values()))
 
     def describe_build(self, version: str, card: ModelCard | None) -> None:
         """Set `build_info`; the model's labels are empty while it loads."""

@@ -258,4 +258,3 @@ class RequestQueue:
 
 def _has_suspect(lane: Lane) -> bool:
     return any(request.deaths for request in lane.requests.values())
-

@@ -164,6 +164,15 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(_unknown(key, known) for key in unknown))
         return values
 
+    @model_validator(mode="after")
+    def _answers_fit_the_context(self) -> Settings:
+        if self.default_max_tokens >= self.context_tokens:
+            raise ValueError(
+                f"{PREFIX}DEFAULT_MAX_TOKENS: {self.default_max_tokens} leaves no room for a prompt in "
+                f"{PREFIX}CONTEXT_TOKENS, {self.context_tokens}"
+            )
+        return self
+
 
 def _unknown(key: str, known: set[str]) -> str:
     near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)

@@ -18,7 +18,7 @@ from model.config import (
     read_checkpoint_keys,
     vision_geometry,
 )
-from model.layout import ADAPTER_RANKS, is_trained, tensor_shapes
+from model.layout import ADAPTER_RANKS, adapters, is_trained, tensor_shapes
 from tests.conftest import OWN_GOLDEN
 
 KEYS = json.loads((OWN_GOLDEN / "x2-l2" / "config.json").read_text())
@@ -38,7 +38,8 @@ def test_published_geometries_have_the_published_sizes(name: str, tokens: int, l
 @pytest.mark.parametrize(("interval", "trained"), [(4, 295_136_192), (2, 578_411_456)], ids=["x4", "x2"])
 def test_trained_parameters_are_the_published_295m_and_578m(interval: int, trained: int) -> None:
     for size in (448, 672):
-        shapes = tensor_shapes(GEOMETRIES[f"Pheye-x{interval}-{size}"], ADAPTER_RANKS)
+        config = GEOMETRIES[f"Pheye-x{interval}-{size}"]
+        shapes = tensor_shapes(config, {adapter: ADAPTER_RANKS[adapter] for adapter in adapters(config)})
         assert sum(math.prod(shape) for name, shape in shapes.items() if is_trained(name)) == trained
 
 
