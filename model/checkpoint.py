@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError  # the error alone; nothing is unpickled
 from typing import Any
 
 import torch
@@ -159,7 +160,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         ValueError,
         EOFError,
         OSError,
-        torch.serialization.pickle.UnpicklingError,
+        UnpicklingError,
     ) as error:
         raise CheckpointError(f"{path}: not a checkpoint that can be read safely: {error}") from None
     return _without_aliases(tensors, path)

@@ -5,6 +5,7 @@ Pure questions to torch and the operating system; any thread may ask.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,19 @@ import torch
 from model.config import PheyeConfig
 
 _CPU_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
+
+
+def usable_cores() -> int:
+    """Cores this process may use: what the scheduler allows, and a container's CPU quota (cgroup v2) within that.
+
+    torch sees only the first; with a quota below it, its threads would be throttled in turns.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup, or a quota of "max"
+        return cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,7 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device has bfloat16 matrix instructions."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -73,6 +73,7 @@ class Linear:
         return cls(torch.cat([part.weight for part in parts]), bias)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
         return F.linear(x, self.weight, self.bias)
 
 
@@ -90,6 +91,7 @@ class LayerNorm:
         return cls(weights.tensor("weight"), weights.tensor("bias"), eps)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Normalised, of the same shape."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 

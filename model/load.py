@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from model.checkpoint import open_checkpoint
-from model.hardware import choose_precision, resolve_device
+from model.hardware import choose_precision, resolve_device, usable_cores
 from model.runner import ModelRunner
 
 
@@ -34,7 +34,7 @@ def load_runner(
         name: what answers call the model; by default the last part of `source`.
         device: `auto`, `cpu`, `cuda:0`.
         dtype: `auto`, `float32`, `bfloat16`.
-        threads: CPU threads for one operation; 0 leaves torch's choice.
+        threads: CPU threads for one operation; 0 takes every core this process may use.
         slots: rows that can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
@@ -42,8 +42,7 @@ def load_runner(
     Raises:
         ValueError: the model cannot be served like this; the message says what to change.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or usable_cores())
     where = resolve_device(device)
     checkpoint = open_checkpoint(source, revision)
     if name is not None:

@@ -113,7 +113,8 @@ class NaiveVision(nn.Module):
         local = self.vision_model(pixel_values=pixels[:, 1:].flatten(0, 1)).last_hidden_state
         views.append(self.norm_lvl_2(local).unflatten(0, (batch, tiles - 1)))
         positions = self.connector["embedding"](torch.arange(tiles, device=pixels.device))
-        return (torch.cat(views, dim=1) + positions[None, :, None]).flatten(1, 2)
+        features: Tensor = (torch.cat(views, dim=1) + positions[None, :, None]).flatten(1, 2)
+        return features
 
     def _global(self, view: Tensor) -> Tensor:
         if self.first_level:
@@ -143,7 +144,8 @@ class NaivePheye(nn.Module):
     @torch.inference_mode()
     def generate(self, prompt: Sequence[int], features: Tensor, max_tokens: int, eos: int | None) -> list[int]:
         """Greedy continuation of one prompt about one image, eos included; features [1, V, D_vit]."""
-        cache, tokens = DynamicCache(config=self.lang_encoder.config), []
+        cache = DynamicCache(config=self.lang_encoder.config)
+        tokens: list[int] = []
         ids = torch.tensor([list(prompt)], device=features.device)
         while len(tokens) < max_tokens:
             logits = self(ids, features, past_key_values=cache, use_cache=True)[0, -1]
@@ -155,7 +157,7 @@ class NaivePheye(nn.Module):
 
 
 def clip_config(config: PheyeConfig) -> CLIPVisionConfig:
-    """transformers' configuration of the vision tower."""
+    """The vision tower's configuration, as transformers has it."""
     v = config.vision
     return CLIPVisionConfig(
         hidden_size=v.width,
@@ -170,7 +172,7 @@ def clip_config(config: PheyeConfig) -> CLIPVisionConfig:
 
 
 def phi_config(config: PheyeConfig) -> PhiConfig:
-    """transformers' configuration of the language model."""
+    """The language model's configuration, as transformers has it."""
     d = config.decoder
     return PhiConfig(
         vocab_size=d.vocab_size,

@@ -36,7 +36,7 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]) 
 
 
 def _draw(logits: Tensor, sampling: Sampling, step: int) -> int:
-    """Nucleus sampling: from the fewest tokens whose probability reaches `top_p` (Holtzman et al. 2020, section 3.1)."""
+    """Nucleus sampling: from the fewest tokens whose probability reaches `top_p` (Holtzman et al. 2020)."""
     probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
     ordered, tokens = probabilities.sort(descending=True, stable=True)
     reached = ordered.cumsum(dim=-1)

@@ -62,7 +62,7 @@ class TextTokenizer:
         settings: dict[str, Any] = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         eos = settings.get("eos_token")
         eos = eos["content"] if isinstance(eos, dict) else eos
-        eos_id = None if eos is None else tokenizer.token_to_id(eos)
+        eos_id: int | None = None if eos is None else tokenizer.token_to_id(eos)
         if eos_id is None:
             raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {eos!r} is not in the vocabulary")
         return cls(tokenizer, eos_id)
@@ -72,11 +72,12 @@ class TextTokenizer:
         """Every byte, an end token, and made-up words up to `vocab_size`: legible nonsense from random weights."""
         vocab = dict.fromkeys(sorted(_ALPHABET), 0) | {END_OF_TEXT: 0}
         vocab |= {f"Ġw{number}": 0 for number in range(vocab_size - len(vocab))}
-        tokenizer = Tokenizer(models.BPE(vocab={token: place for place, token in enumerate(vocab)}, merges=[]))
+        vocab_ids = {token: place for place, token in enumerate(vocab)}
+        tokenizer = Tokenizer(models.BPE(vocab=vocab_ids, merges=[]))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True)])
-        return cls(tokenizer, tokenizer.token_to_id(END_OF_TEXT))
+        return cls(tokenizer, vocab_ids[END_OF_TEXT])
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`."""

@@ -92,12 +92,13 @@ class Engine:
         self._opened: dict[str, _Row] = {}  # those of them whose image is being looked after
         self._running: dict[int, _Row] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, told with the next step
+        self._freed = False  # slots were freed since the last step: it must be told, though there may be nothing to do
         self._queries = self._hits = 0
 
     @property
     def busy(self) -> bool:
         """Whether a step would do or say anything."""
-        return bool(self._waiting or self._running or self._early)
+        return bool(self._waiting or self._running or self._early or self._freed)
 
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
@@ -123,14 +124,14 @@ class Engine:
         for row_id in gone & self._waiting.keys():
             self._leave_waiting(row_id)
         for slot in [slot for slot, row in self._running.items() if row.request.id in gone]:
-            del self._running[slot]
-            self._runner.release(slot)
+            self._let_go(slot)
+            self._freed = True
 
     def step(self) -> StepDone:
         """Plan, encode, prefill, decode, commit; everything that came of it."""
         started, held_up = time.monotonic(), bool(self._running)
         step = _Step(events=self._early)
-        self._early = []
+        self._early, self._freed = [], False
         self._open_images()
         spans, admissions = self._plan(decoding=held_up)
         if spans:

@@ -92,13 +92,18 @@ class Place:
         """
         unfinished = len(self.requests)
         while unfinished:
-            left_s = self.entered_s + self._deadline_s - time.monotonic()
-            try:
-                index, event = await asyncio.wait_for(self._events.get(), max(left_s, 0))
-            except TimeoutError:
-                self._queue.count_drop("deadline")
-                raise DeadlineExceeded(f"no complete answer within {self._deadline_s:g} s") from None
+            index, event = await self._next()
             if isinstance(event, ServiceError):
                 raise event
             unfinished -= isinstance(event, Finished)
             yield index, event
+
+    async def _next(self) -> tuple[int, Delta | Finished | ServiceError]:
+        left_s = self.entered_s + self._deadline_s - time.monotonic()
+        try:
+            if left_s <= 0:  # `wait_for` would not time out on a queue that is never empty
+                raise TimeoutError
+            return await asyncio.wait_for(self._events.get(), left_s)
+        except TimeoutError:
+            self._queue.count_drop("deadline")
+            raise DeadlineExceeded(f"no complete answer within {self._deadline_s:g} s") from None

@@ -238,3 +238,23 @@ class ServiceCard(BaseModel):
     version: str
     model: str | None = Field(description="Name of the served model; null while it loads.")
     links: dict[str, str]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class ReadyCard(BaseModel):
+    """New requests are accepted, and by what."""
+
+    status: Literal["ready"]
+    model: str
+    device: str
+    dtype: str
+    parameters: int
+    slots: int = Field(description="Answers one worker generates at the same time.")
+    context_tokens: int = Field(description="Tokens of prompt and answer together.")
+    image_tiles: int
+    image_tokens: int

@@ -47,7 +47,10 @@ def compose_variables():
     """Variables that the compose file reads, with the default that holds there; None where the service decides."""
     read = dict(re.findall(r"\$\{(\w+):?-([^}]*)\}", COMPOSE_TEXT.replace("PHEYE_DEVICES:-", "-")))
     passed_on = {
-        name: None for service in OURS.values() for name, value in service["environment"].items() if value is None
+        name: None
+        for service in SERVICES.values()
+        for name, value in service.get("environment", {}).items()
+        if value is None
     }
     return passed_on | read
 
@@ -81,7 +84,7 @@ def test_env_example_lists_every_variable_the_compose_file_reads_and_no_other():
 def test_env_example_shows_the_default_that_holds(name):
     default = compose_variables()[name]
     if default is None:
-        default = SETTINGS.get(name, "")  # HF_TOKEN is the hub client's, not a setting
+        default = SETTINGS.get(name, "")  # HF_TOKEN and SCRAPE_KEY are others', and empty
     assert env_example()[name] == default
 
 

@@ -276,6 +276,7 @@ def test_cancelled_rows_free_their_slot_and_their_image_at_once(golden: Golden) 
     submit(engine, golden.image(golden.cases[0]["image"]), row("a", "What?"), row("b", "Why?"))
     engine.step()
     engine.cancel(["a", "b", "never heard of"])
+    assert engine.step().report.slots_used == 0
     assert not engine.busy
     assert not runner._open
     assert runner._slots.lengths == [0]

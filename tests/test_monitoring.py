@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import DROP_REASONS, PHASES, SECONDS
+from service.metrics import DROP_REASONS, PHASES, SECONDS, metric_rows
 from service.settings import setting_rows
 from tests.promql import (
     ALERTS,
@@ -79,7 +79,7 @@ def test_what_an_alert_mentions_exists(rule):
     assert set(re.findall(r"PHEYE_\w+", text)) <= {row.variable for row in setting_rows()}
     assert set(re.findall(r"\bPheye[A-Z]\w+", text)) <= alert_expressions().keys()
     assert set(re.findall(r'panel "([^"]+)"', text)) <= {panel["title"] for panel in PANELS}
-    assert set(re.findall(r"\b[A-Z]+_LIMIT\b", text)) <= set(
+    assert set(re.findall(r"\b[A-Z]+_(?:LIMIT|KEY)\b", text)) <= set(
         re.findall(r"^#(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     )
 
@@ -102,7 +102,7 @@ def test_an_alert_is_seen_firing_and_seen_silent_in_the_unit_tests(rule):
 
 
 def test_promtool_accepts_the_configuration_and_the_rules():
-    promtool("check", "config", DOCKER / "prometheus.yml")
+    promtool("check", "config", "--syntax-only", DOCKER / "prometheus.yml")
     promtool("check", "rules", DOCKER / "alerts.yml")
 
 

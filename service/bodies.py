@@ -1,0 +1,120 @@
+"""The three ways to send a request - JSON, a form, an image with query parameters - as one kind of checked request.
+
+Owns content types and what is a field and what is the image in each. What a field may hold is `service.schemas`'.
+Event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, get_args, get_origin
+
+from fastapi import Request
+from pydantic import BaseModel
+from pydantic_core import from_json
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from service.errors import BadRequest, InvalidField, UnsupportedImage
+from service.images import ImageSource, check_data_uri
+from service.schemas import SHOWN_CHARS, Asked, check
+
+MAX_FIELDS = 512
+MAX_FILES = 4
+ACCEPTED = "application/json, multipart/form-data or image/*"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Asked]):
+    """A checked request and its image."""
+
+    fields: Asked
+    image: ImageSource
+
+
+async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
+    """Read and check a request, whichever way it was sent.
+
+    Raises:
+        BadRequest: the body is not what its content type says, or the data URI is malformed.
+        UnsupportedImage: the content type is none of the three.
+        InvalidField: a field is unknown or out of range, or there is not exactly one image.
+        TooLarge: too many bytes.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type.startswith("image/"):
+        fields = _from_text(kind, request.query_params.multi_items())
+        return _ask(check(kind, fields, strict=False), await request.body())
+    if request.url.query:
+        name = request.url.query.partition("=")[0][:SHOWN_CHARS]
+        raise InvalidField(f"{name}: query parameters go with an image/* body only; put fields into the body")
+    if content_type == "application/json":
+        return _ask(check(kind, _json_object(await request.body(), "body"), strict=True), None)
+    if content_type == "multipart/form-data":
+        return await _read_form(request, kind)
+    raise UnsupportedImage(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
+
+
+async def _read_form(request: Request, kind: type[Asked]) -> Ask[Asked]:
+    try:
+        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+            image = await _take_image(form)
+            texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    except HTTPException as error:  # Starlette's parser: no boundary, a text part over 1 MiB, too many parts
+        raise BadRequest(f"body: {error.detail}") from None
+    return _ask(check(kind, _from_text(kind, texts), strict=False), image)
+
+
+async def _take_image(form: FormData) -> bytes | None:
+    image = None
+    for name, value in form.multi_items():
+        if not isinstance(value, UploadFile):
+            if name == "image":
+                raise InvalidField("image: send it as a file part, with a file name")
+            continue
+        if name != "image":
+            raise InvalidField(f"{name[:SHOWN_CHARS]}: a file is accepted in the field image only")
+        if image is not None:
+            raise InvalidField("image: given more than once")
+        image = await value.read()
+    return image
+
+
+def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Form fields or query parameters: lists by repeating a name, `settings` as a JSON object."""
+    fields: dict[str, Any] = {}
+    for name, value in items:
+        if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):
+            fields.setdefault(name, []).append(value)
+        elif name in fields:
+            raise InvalidField(f"{name[:SHOWN_CHARS]}: given more than once")
+        else:
+            fields[name] = _json_object(value, name) if name == "settings" else value
+    return fields
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
+
+
+def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"{where}: expected a JSON object")
+    return value
+
+
+def _ask(fields: Asked, image: bytes | None) -> Ask[Asked]:
+    if fields.image_url is not None and image is not None:
+        raise InvalidField("image_url: an image was uploaded too; send one of them")
+    if fields.image_url is not None:
+        return Ask(fields, check_data_uri(fields.image_url))
+    if image is None:
+        raise InvalidField(
+            "image_url: no image; send image_url in JSON, a file field image in a form, or the image itself"
+        )
+    return Ask(fields, ImageSource(image))

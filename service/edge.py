@@ -1,0 +1,163 @@
+"""The outermost layer: request ids, keys, body size, the access log, the last resort for exceptions, request metrics.
+
+Plain ASGI, because it must see every request and the hang-up of every client. Knows no route but those that need no
+key. Event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import ServiceError, TooLarge, Unauthorized
+from service.metrics import Metrics
+from service.problems import error_response, internal_problem, problem_response
+from service.settings import Settings
+
+OPEN_PATHS = frozenset({"/livez", "/readyz"})  # probes carry no key
+QUIET_PATHS = OPEN_PATHS | {"/metrics"}
+HUNG_UP = 499
+LINGER_S = 5.0
+
+logger = logging.getLogger("pheye.edge")
+access_logger = logging.getLogger("pheye.access")
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request and what became of it."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    arrived_s: float = field(default_factory=time.monotonic)
+    status: int | None = None  # as sent; None until then
+
+
+class Edge:
+    """ASGI middleware around the whole app."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        """Wrap `app`; keys and limits are `settings`'."""
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = settings.max_body_bytes
+        self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, from its head to its metrics; other kinds of connection pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange()
+        scope.setdefault("state", {}).update(request_id=exchange.id, arrived_s=exchange.arrived_s)
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = exchange.id
+            await send(message)
+
+        try:
+            await self._guarded(scope, receive, send_named, exchange)
+        except ClientDisconnect:
+            scope["state"]["outcome"] = HUNG_UP
+            self._metrics.requests_dropped.labels("disconnect").inc()
+        finally:
+            self._record(scope, exchange)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: _Exchange) -> None:
+        limited = _LimitedBody(receive, self._max_body_bytes)
+        try:
+            self._check_key(scope)
+            await limited.check_length(Headers(scope=scope))
+            await self._app(scope, limited.receive, send)
+        except ServiceError as error:
+            await error_response(error, scope)(scope, receive, send)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            logger.exception("request %s failed", exchange.id)
+            if exchange.status is None:
+                await problem_response(internal_problem(scope))(scope, receive, send)
+            else:
+                raise  # half an answer is out: the server breaks the connection, so nobody takes it for a whole one
+
+    def _check_key(self, scope: Scope) -> None:
+        if not self._keys or scope["path"] in OPEN_PATHS:
+            return
+        given = _key_of(Headers(scope=scope))
+        # Every key is compared, so the time does not tell which one was close.
+        matches = [hmac.compare_digest(given, key) for key in self._keys]
+        if not any(matches):
+            raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
+
+    def _record(self, scope: Scope, exchange: _Exchange) -> None:
+        took_s = time.monotonic() - exchange.arrived_s
+        status = scope["state"].get("outcome") or exchange.status or 500
+        route: BaseRoute | None = scope.get("route")
+        endpoint = getattr(route, "path", "other")  # never the path itself: anybody may invent paths
+        self._metrics.requests.labels(endpoint, str(status)).inc()
+        self._metrics.request_seconds.labels(endpoint).observe(took_s)
+        quiet = scope["path"] in QUIET_PATHS and status < 400
+        access_logger.log(
+            logging.DEBUG if quiet else logging.INFO,
+            "%s %s %.200r %s %.3fs", exchange.id, scope["method"], scope["path"], status, took_s,
+        )  # fmt: skip
+
+
+def _key_of(headers: Headers) -> bytes:
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-moondream-auth", "")
+    return given.encode("latin-1", "replace")
+
+
+@dataclass(slots=True)
+class _LimitedBody:
+    """ASGI's `receive`, which refuses to read more than so many bytes."""
+
+    _receive: Receive
+    _max_bytes: int
+    _seen_bytes: int = 0
+
+    async def check_length(self, headers: Headers) -> None:
+        """Refuse a body that says it is too large before reading it."""
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or int(length) <= self._max_bytes:
+            return
+        if "expect" not in headers:  # a client that asks first has sent nothing yet
+            await self._linger()
+        raise self._too_large()
+
+    async def receive(self) -> Message:
+        """The next message, unless the body has become too large."""
+        message = await self._receive()
+        self._seen_bytes += len(message.get("body", b""))
+        if self._seen_bytes > self._max_bytes:
+            if message.get("more_body", False):
+                await self._linger()
+            raise self._too_large()
+        return message
+
+    async def _linger(self) -> None:
+        """Read on and drop it for a while: a client that is still sending would miss the answer to a closed door."""
+        dropped_bytes = 0
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while dropped_bytes < 4 * self._max_bytes:
+                    message = await self._receive()
+                    dropped_bytes += len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            return
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"body: more than the {self._max_bytes} bytes allowed; send a smaller image")

@@ -1,0 +1,101 @@
+"""Failures as `application/problem+json` (RFC 9457), for every route and middleware.
+
+Knows the error tree of `service.errors` and the framework's own exceptions; nothing here fails. Event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from service.errors import ServiceError, Unauthorized
+from service.schemas import SHOWN_CHARS, Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+logger = logging.getLogger("pheye.problems")
+
+
+def request_id(scope: Scope) -> str:
+    """The id that the outermost middleware gave the request."""
+    return cast("str", scope["state"]["request_id"])
+
+
+def problem_of(error: ServiceError, scope: Scope) -> Problem:
+    """The client's view of a failure.
+
+    The type is the class's name, `/errors/waiting-room-full`, so it is as stable as the class.
+    """
+    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
+    return Problem(
+        type=f"/errors/{slug}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        instance=f"/requests/{request_id(scope)}",
+    )
+
+
+def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
+    """A failure that its status describes: no such route, wrong method, a fault of ours."""
+    title = HTTPStatus(status).phrase
+    return Problem(
+        type="about:blank", title=title, status=status, detail=detail, instance=f"/requests/{request_id(scope)}"
+    )
+
+
+def internal_problem(scope: Scope) -> Problem:
+    """An unexpected exception: says nothing of what went wrong, the log does."""
+    return plain_problem(500, "something went wrong on our side; the log has it under this request id", scope)
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, problem.status, headers, MEDIA_TYPE)
+
+
+def error_response(error: ServiceError, scope: Scope) -> Response:
+    """The whole response for a failure, with the headers it calls for."""
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem_response(problem_of(error, scope), headers)
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    return error_response(cast("ServiceError", error), request.scope)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    http = cast("HTTPException", error)
+    detail = {
+        404: "there is no such route; GET / lists them",
+        405: f"this route does not take {request.method[:SHOWN_CHARS]}",
+    }.get(http.status_code, str(http.detail))
+    return problem_response(plain_problem(http.status_code, detail, request.scope), http.headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    problems = cast("RequestValidationError", error).errors()
+    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+    return problem_response(plain_problem(422, detail, request.scope))
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Make every failure of the app's routes a problem; unexpected ones are the outermost middleware's."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)

@@ -1,0 +1,75 @@
+"""`/v1/caption` and `/v1/vqa` (alias `/v1/query`): captions and questions in the service's own terms.
+
+Turns a checked request into rows; knows neither bodies (`service.bodies`) nor the queue (`reply.py`). Event loop.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Request
+
+from model.prompt import caption_instruction, question_instruction
+from model.request import Sampling
+from service.answers import Answer, AnswerKey
+from service.bodies import Ask, read_ask
+from service.errors import InvalidField
+from service.openapi import ask_docs
+from service.problems import request_id
+from service.queue import RowSpec
+from service.routes.reply import Reply, ServiceParts
+from service.schemas import CaptionAnswer, CaptionRequest, VqaAnswer, VqaRequest
+
+router = APIRouter(prefix="/v1", tags=["images"])
+
+
+def parts_of(request: Request) -> ServiceParts:
+    """The running service, which `create_app` put beside its routes."""
+    parts: ServiceParts = request.app.state.parts
+    return parts
+
+
+@router.post("/caption", response_model=CaptionAnswer, **ask_docs(CaptionRequest, CaptionAnswer))
+async def caption(request: Request) -> Reply:
+    """Describe an image."""
+    ask = await read_ask(request, CaptionRequest)
+    return _reply(request, ask, "caption", [caption_instruction(ask.fields.length, ask.fields.style)])
+
+
+@router.post("/query", name="query", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
+@router.post("/vqa", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
+async def vqa(request: Request) -> Reply:
+    """Answer one question, or several in one pass, about an image. `/v1/query` is the same."""
+    ask = await read_ask(request, VqaRequest)
+    fields, limit = ask.fields, parts_of(request).settings.max_questions
+    if len(fields.asked) > limit:
+        raise InvalidField(f"questions: {len(fields.asked)} are more than the {limit} allowed in one request")
+    asked = [question_instruction(text, fields.answer_style, fields.choices or ()) for text in fields.asked]
+    return _reply(request, ask, "answers" if fields.questions is not None else "answer", asked)
+
+
+def _reply(
+    request: Request, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, instructions: list[str]
+) -> Reply:
+    parts = parts_of(request)
+    card = parts.queue.card
+    name = card.name if card is not None else ""
+    if card is not None and ask.fields.model not in (None, name):
+        raise InvalidField(f"model: the model served here is {name!r}")
+    rows = [RowSpec(instruction, _sampling(parts, ask)) for instruction in instructions]
+    answer = Answer(request_id(request.scope), name, key, len(rows))
+    return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
+
+
+def _sampling(parts: ServiceParts, ask: Ask[CaptionRequest] | Ask[VqaRequest]) -> Sampling:
+    asked, settings = ask.fields.sampling, parts.settings
+    context = parts.queue.card.context_tokens if parts.queue.card is not None else settings.context_tokens
+    if asked.max_tokens is not None and asked.max_tokens > context:
+        raise InvalidField(f"settings.max_tokens: {asked.max_tokens} is more than the context of {context} tokens")
+    return Sampling(
+        max_tokens=asked.max_tokens or settings.default_max_tokens,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        seed=secrets.randbits(63) if asked.seed is None else asked.seed,
+        stop=tuple(asked.stop or ()),
+    )
