@@ -53,7 +53,7 @@ def llava_multiplications(n_t: int, n_i: int, d: int) -> int:
     return vit_multiplications(n_t + n_i, d)
 
 
-def pheye_multiplications(n_t: int, n_i: int, d: int, d_vit: int, i: int) -> float:
+def pheye_multiplications(n_t: int, n_i: int, d: int, d_vit: int, i: float) -> float:
     """Equation 4: the average layer of a language model with dense cross-attention before every I-th layer.
 
     Args:
@@ -61,7 +61,7 @@ def pheye_multiplications(n_t: int, n_i: int, d: int, d_vit: int, i: int) -> flo
         n_i: N_I, image tokens.
         d: D, the language model's width.
         d_vit: D_ViT, the vision transformer's width.
-        i: I, the interval of cross-attention blocks.
+        i: I, decoder layers for each cross-attention block.
     """
     block = 2 * n_i * d_vit * d + 2 * n_t * d**2 + d * n_t * n_i + 8 * n_t * d**2
     return vit_multiplications(n_t, d) + block / i
@@ -93,7 +93,8 @@ def own_ratios(config: PheyeConfig, text_tokens: int = PAPER_TEXT_TOKENS) -> Rat
     d, d_vit = config.decoder.width, config.vision.width
     n = (config.image_px // config.vision.patch_px) ** 2 + 1
     vision = vit_multiplications(n, d_vit)
-    ours = pheye_multiplications(text_tokens, config.image_tokens, d, d_vit, config.cross_interval)
+    interval = config.decoder.layers / len(config.cross_layers)
+    ours = pheye_multiplications(text_tokens, config.image_tokens, d, d_vit, interval)
     return Ratios(
         vision / tiled_vit_multiplications(config.vision.tokens_per_tile, d_vit, config.tiles),
         llava_multiplications(text_tokens, n, d) / ours,

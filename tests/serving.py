@@ -55,9 +55,10 @@ class Server:
 def running_server(*, ready: bool = True, **settings: Any) -> Iterator[Server]:
     """A service with these settings over the defaults; with `ready` it has loaded its model.
 
+    One compute thread is enough for the tiny model, and several would wait for each other on a busy machine.
     Every warning in the service's process is an error, as it is in the tests'.
     """
-    variables = {f"PHEYE_{name.upper()}": str(value) for name, value in {"port": 0, **settings}.items()}
+    variables = {f"PHEYE_{name.upper()}": str(value) for name, value in {"port": 0, "threads": 1, **settings}.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PHEYE_")}
     with TemporaryDirectory() as folder:
         log_file = Path(folder) / "log"
