@@ -22,13 +22,15 @@ RUN /opt/pheye/bin/python -c "import tomllib; \
 print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
  && /opt/pheye/bin/pip install -c constraints.txt -r requirements.txt
 
-# pip leaves the environment with its last package: what is copied below can install nothing.
+# pip leaves the environment with its last package, and so do torch's C++ headers and test programs, a tenth of the
+# image: what is copied below can install and compile nothing.
 COPY README.md ./
 COPY model model
 COPY service service
 RUN /opt/pheye/bin/pip install --no-deps . \
  && /opt/pheye/bin/pip check \
- && /opt/pheye/bin/pip uninstall --yes pip
+ && /opt/pheye/bin/pip uninstall --yes pip \
+ && rm -rf /opt/pheye/lib/python3.*/site-packages/torch/include /opt/pheye/lib/python3.*/site-packages/torch/test
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="pheye" \
