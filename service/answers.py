@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from model.request import FinishReason
 from service.messages import Delta, Finished
-from service.schemas import TimingFields, UsageFields
+from service.replies import TimingFields, UsageFields
 
 AnswerKey = Literal["caption", "answer", "answers"]
 

@@ -106,7 +106,7 @@ class Edge:
         endpoint = getattr(route, "path", "other")  # never the path itself: anybody may invent paths
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
-        quiet = scope["path"] in QUIET_PATHS and status < 400
+        quiet = scope["path"] in QUIET_PATHS and status in (200, 503)  # 503: a probe of a service that loads
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %.200r %s %.3fs", exchange.id, scope["method"], scope["path"], status, took_s,

@@ -1,6 +1,6 @@
 """What `/docs` says of the routes that take an image: three kinds of body, one stream, every error.
 
-Built from the models of `service.schemas`, so that it cannot say anything else. Pure; runs at import.
+Built from the models of `service.schemas` and `service.replies`: it cannot say anything else. Pure; runs at import.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.problems import MEDIA_TYPE
-from service.schemas import CaptionRequest, Problem, VqaRequest
+from service.replies import Problem
+from service.schemas import CaptionRequest, VqaRequest
 
 ERRORS = {
     400: "Malformed JSON or data URI",

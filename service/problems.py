@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.errors import ServiceError, Unauthorized
-from service.schemas import SHOWN_CHARS, Problem
+from service.replies import Problem
+from service.schemas import SHOWN_CHARS
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -1,4 +1,4 @@
-"""What a client may ask and what it gets back: the bodies of the native routes, field by field.
+"""What a client may ask: the bodies of the native routes, field by field.
 
 Owns every bound that does not depend on the running model. Knows no HTTP: JSON, form fields and query parameters are
 all checked by these same models. Pure; safe from any thread.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle
-from model.request import FinishReason
 from service.errors import BadRequest, InvalidField
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
@@ -176,85 +175,3 @@ def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
     near = difflib.get_close_matches(str(problem["loc"][-1])[:SHOWN_CHARS], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
     return f"{name}: unknown field; {hint}"
-
-
-class UsageFields(BaseModel):
-    """What the answer cost."""
-
-    prompt_tokens: int = Field(description="Tokens of the prompts, image not included.")
-    completion_tokens: int = Field(description="Tokens generated.")
-    image_tokens: int = Field(description="Vision tokens of the image, counted once.")
-    image_tiles: int = Field(description="Tiles the image was cut into, counted once.")
-    image_features_cached: bool = Field(description="The vision encoder did not have to run.")
-
-
-class TimingFields(BaseModel):
-    """Where the time went; for several questions the longest of each."""
-
-    queue: float = Field(description="Seconds waited for a slot.")
-    preprocess: float = Field(description="Seconds of decoding and tiling the image.")
-    encode: float = Field(description="Seconds in the vision encoder.")
-    prefill: float = Field(description="Seconds of reading the prompt.")
-    decode: float = Field(description="Seconds of generating.")
-    total: float = Field(description="Seconds from the request's arrival to its last token.")
-
-
-class _Answered(BaseModel):
-    id: str = Field(description="The request id, also in the X-Request-Id header.")
-    model: str = Field(description="Name of the model that answered.")
-    finish_reason: FinishReason = Field(description="`length` if max_tokens cut an answer short, else `stop`.")
-    usage: UsageFields
-    timings: TimingFields
-
-
-class CaptionAnswer(_Answered):
-    """A caption."""
-
-    caption: str
-
-
-class VqaAnswer(_Answered):
-    """An answer, or answers in the order of the questions."""
-
-    answer: str | None = Field(default=None, description="With `question`.")
-    answers: list[str] | None = Field(default=None, description="With `questions`.")
-    finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
-
-
-class Problem(BaseModel):
-    """A failure (RFC 9457)."""
-
-    type: str = Field(description="A stable relative URI, /errors/...; about:blank when the status says it all.")
-    title: str = Field(description="The same words for every failure of this type.")
-    status: int = Field(description="HTTP status.")
-    detail: str = Field(description="What happened this time and what to do; starts with the field if one is at fault.")
-    instance: str = Field(description="/requests/ and the request id.")
-
-
-class ServiceCard(BaseModel):
-    """What this service is."""
-
-    name: Literal["pheye"]
-    version: str
-    model: str | None = Field(description="Name of the served model; null while it loads.")
-    links: dict[str, str]
-
-
-class Alive(BaseModel):
-    """The process answers."""
-
-    status: Literal["alive"]
-
-
-class ReadyCard(BaseModel):
-    """New requests are accepted, and by what."""
-
-    status: Literal["ready"]
-    model: str
-    device: str
-    dtype: str
-    parameters: int
-    slots: int = Field(description="Answers one worker generates at the same time.")
-    context_tokens: int = Field(description="Tokens of prompt and answer together.")
-    image_tiles: int
-    image_tokens: int

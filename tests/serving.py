@@ -131,3 +131,14 @@ def events_of(response: httpx.Response) -> Iterator[dict[str, Any]]:
         if line and not line.startswith(":"):
             assert line.startswith("data: ")
             yield json.loads(line.removeprefix("data: "))
+
+
+def assert_problem(response: httpx.Response, status: int, words: str) -> dict[str, object]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem.keys() == {"type", "title", "status", "detail", "instance"}
+    assert problem["status"] == status
+    assert words in problem["detail"]
+    assert problem["instance"] == f"/requests/{response.headers['x-request-id']}"
+    return problem

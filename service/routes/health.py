@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import Unavailable
 from service.openapi import problem_docs
+from service.replies import Alive, ReadyCard, ServiceCard
 from service.routes.native import parts_of
-from service.schemas import Alive, ReadyCard, ServiceCard
 
 RETRY_S = 2
 

@@ -17,8 +17,9 @@ from service.errors import InvalidField
 from service.openapi import ask_docs
 from service.problems import request_id
 from service.queue import RowSpec
+from service.replies import CaptionAnswer, VqaAnswer
 from service.routes.reply import Reply, ServiceParts
-from service.schemas import CaptionAnswer, CaptionRequest, VqaAnswer, VqaRequest
+from service.schemas import CaptionRequest, VqaRequest
 
 router = APIRouter(prefix="/v1", tags=["images"])
 

@@ -30,7 +30,7 @@ from service.messages import Delta, Finished
 from service.metrics import Metrics
 from service.problems import internal_problem, problem_of
 from service.queue import Place, RequestQueue, RowSpec
-from service.schemas import Problem
+from service.replies import Problem
 from service.settings import Settings
 
 KEEP_ALIVE = format_sse_event(comment="keep-alive")
