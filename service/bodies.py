@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from service.errors import BadRequest, InvalidField, UnsupportedImage
+from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.images import ImageSource, check_data_uri
 from service.schemas import SHOWN_CHARS, Asked, check
 
@@ -38,7 +38,7 @@ async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
 
     Raises:
         BadRequest: the body is not what its content type says, or the data URI is malformed.
-        UnsupportedImage: the content type is none of the three.
+        UnsupportedBody: the content type is none of the three.
         InvalidField: a field is unknown or out of range, or there is not exactly one image.
         TooLarge: too many bytes.
     """
@@ -53,7 +53,7 @@ async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
         return _ask(check(kind, _json_object(await request.body(), "body"), strict=True), None)
     if content_type == "multipart/form-data":
         return await _read_form(request, kind)
-    raise UnsupportedImage(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
+    raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
 
 
 async def _read_form(request: Request, kind: type[Asked]) -> Ask[Asked]:

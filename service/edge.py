@@ -6,7 +6,6 @@ key. Event loop.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import time
@@ -18,15 +17,15 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ServiceError, TooLarge, Unauthorized
+from service.errors import ServiceError, Unauthorized
 from service.metrics import Metrics
 from service.problems import error_response, internal_problem, problem_response
 from service.settings import Settings
+from service.uploads import Upload, Uploads
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})  # probes carry no key
 QUIET_PATHS = OPEN_PATHS | {"/metrics"}
 HUNG_UP = 499
-LINGER_S = 5.0
 
 logger = logging.getLogger("pheye.edge")
 access_logger = logging.getLogger("pheye.access")
@@ -49,6 +48,7 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = settings.max_body_bytes
+        self._uploads = Uploads(settings.max_upload_bytes)
         self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,11 +74,11 @@ class Edge:
             self._record(scope, exchange)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: _Exchange) -> None:
-        limited = _LimitedBody(receive, self._max_body_bytes)
+        upload = Upload(receive, self._max_body_bytes, self._uploads)
         try:
             self._check_key(scope)
-            await limited.check_length(Headers(scope=scope))
-            await self._app(scope, limited.receive, send)
+            await upload.check_length(Headers(scope=scope))
+            await self._app(scope, upload.receive, send)
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send)
         except ClientDisconnect:
@@ -89,6 +89,8 @@ class Edge:
                 await problem_response(internal_problem(scope))(scope, receive, send)
             else:
                 raise  # half an answer is out: the server breaks the connection, so nobody takes it for a whole one
+        finally:
+            upload.forget()
 
     def _check_key(self, scope: Scope) -> None:
         if not self._keys or scope["path"] in OPEN_PATHS:
@@ -117,47 +119,3 @@ def _key_of(headers: Headers) -> bytes:
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     given = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-moondream-auth", "")
     return given.encode("latin-1", "replace")
-
-
-@dataclass(slots=True)
-class _LimitedBody:
-    """ASGI's `receive`, which refuses to read more than so many bytes."""
-
-    _receive: Receive
-    _max_bytes: int
-    _seen_bytes: int = 0
-
-    async def check_length(self, headers: Headers) -> None:
-        """Refuse a body that says it is too large before reading it."""
-        length = headers.get("content-length", "")
-        if not length.isdecimal() or int(length) <= self._max_bytes:
-            return
-        if "expect" not in headers:  # a client that asks first has sent nothing yet
-            await self._linger()
-        raise self._too_large()
-
-    async def receive(self) -> Message:
-        """The next message, unless the body has become too large."""
-        message = await self._receive()
-        self._seen_bytes += len(message.get("body", b""))
-        if self._seen_bytes > self._max_bytes:
-            if message.get("more_body", False):
-                await self._linger()
-            raise self._too_large()
-        return message
-
-    async def _linger(self) -> None:
-        """Read on and drop it for a while: a client that is still sending would miss the answer to a closed door."""
-        dropped_bytes = 0
-        try:
-            async with asyncio.timeout(LINGER_S):
-                while dropped_bytes < 4 * self._max_bytes:
-                    message = await self._receive()
-                    dropped_bytes += len(message.get("body", b""))
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return
-        except TimeoutError:
-            return
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"body: more than the {self._max_bytes} bytes allowed; send a smaller image")

@@ -44,6 +44,7 @@ class _Row:
     request: Row
     image: TiledImage
     prompt: tuple[int, ...]
+    max_tokens: int
     stream: TextStream
     arrived_s: float
     tokens: int  # generated so far, those given to its client before a restart included
@@ -103,20 +104,30 @@ class Engine:
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
         for request in message.rows:
-            prompt, room = self._runner.prompt(request.instruction), self._runner.context_tokens
-            if len(prompt) + request.sampling.max_tokens > room:
-                detail = (
-                    f"prompt ({len(prompt)} tokens) and max_tokens ({request.sampling.max_tokens}) exceed the context "
-                    f"of {room} tokens; shorten the question or lower max_tokens"
-                )
-                name = "question" if len(prompt) >= room else "settings.max_tokens"
-                self._early.append(Refused(request.id, name, detail))
+            prompt = self._runner.prompt(request.instruction)
+            room = self._runner.context_tokens - len(prompt)
+            max_tokens = min(request.sampling.max_tokens, room) if request.may_shorten else request.sampling.max_tokens
+            if not 0 < max_tokens <= room:
+                self._early.append(self._refusal(request, len(prompt)))
                 continue
             stream = self._runner.text_stream(request.sampling.stop)
             for token in request.given:
                 stream.push(token)  # its client has the text already
-            now = time.monotonic()
-            self._waiting[request.id] = _Row(request, message.image, prompt, stream, now, len(request.given))
+            now, given = time.monotonic(), len(request.given)
+            self._waiting[request.id] = _Row(request, message.image, prompt, max_tokens, stream, now, given)
+
+    def _refusal(self, request: Row, prompt_tokens: int) -> Refused:
+        room, asked = self._runner.context_tokens, request.sampling.max_tokens
+        if prompt_tokens >= room:
+            return Refused(
+                request.id, "question", f"its prompt of {prompt_tokens} tokens fills the context of {room} tokens"
+            )
+        return Refused(
+            request.id,
+            "settings.max_tokens",
+            f"{asked} and a prompt of {prompt_tokens} tokens exceed the context of {room} tokens; lower it, or shorten "
+            "the question",
+        )
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Forget rows, wherever they are; unknown ids have finished already."""
@@ -215,7 +226,7 @@ class Engine:
         step.events.append(Delta(row.request.id, (token,), text))
         if ended or row.stream.stopped:
             step.events.append(self._finished(row, "stop"))
-        elif row.tokens == row.request.sampling.max_tokens:
+        elif row.tokens == row.max_tokens:
             step.events.append(self._finished(row, "length"))
         else:
             return

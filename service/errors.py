@@ -39,6 +39,13 @@ class Unauthorized(ServiceError):
     title = "API key missing or wrong"
 
 
+class UploadStalled(ServiceError):
+    """The client stopped sending in the middle of a body."""
+
+    status = 408
+    title = "Upload stalled"
+
+
 class TooLarge(ServiceError):
     """Too many bytes or pixels, judged before decoding."""
 
@@ -51,6 +58,13 @@ class UnsupportedImage(ServiceError):
 
     status = 415
     title = "Unsupported image format"
+
+
+class UnsupportedBody(ServiceError):
+    """A content type that is none of those accepted."""
+
+    status = 415
+    title = "Unsupported content type"
 
 
 class InvalidField(ServiceError):

@@ -18,12 +18,14 @@ class Row:
     """One answer to be generated.
 
     `given` are the tokens its client already has from a worker that died: generation continues behind them.
+    `may_shorten`: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
     """
 
     id: str
     instruction: str
     sampling: Sampling
     given: tuple[int, ...] = ()
+    may_shorten: bool = False
 
 
 @dataclass(frozen=True, slots=True)

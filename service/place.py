@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RowSpec:
-    """What a client asks of one image."""
+    """What a client asks of one image; `may_shorten` as in `service.messages.Row`."""
 
     instruction: str
     sampling: Sampling
+    may_shorten: bool = False
 
 
 @dataclass(slots=True, eq=False)

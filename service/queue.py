@@ -121,7 +121,12 @@ class RequestQueue:
     def accept(self, place: Place, image: TiledImage, rows: Sequence[RowSpec]) -> None:
         """Take a place's rows; called by `Place.submit`."""
         place.requests = [
-            Request(Row(uuid.uuid4().hex, spec.instruction, spec.sampling), image, place, index)
+            Request(
+                Row(uuid.uuid4().hex, spec.instruction, spec.sampling, may_shorten=spec.may_shorten),
+                image,
+                place,
+                index,
+            )
             for index, spec in enumerate(rows)
         ]
         self._pending += place.requests

@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=20 * MIB, ge=1024, le=GIB, description="Bytes of the largest request body accepted, 1 KiB to 1 GiB."
     )
+    max_upload_bytes: int = Field(
+        default=512 * MIB,
+        ge=MIB,
+        le=1024 * GIB,
+        description="Bytes that the bodies of all requests under way may hold together, 1 MiB to 1 TiB; beyond it 429.",
+    )
     max_pixels: int = Field(
         default=50_000_000,
         ge=1,

@@ -108,6 +108,11 @@ def test_a_drain_ends_before_compose_loses_patience():
     assert grace > float(SETTINGS["PHEYE_DRAIN_GRACE_S"]) + 10
 
 
+@each_of_ours
+def test_a_signal_is_heard_even_while_the_service_imports(service):
+    assert service["init"] is True
+
+
 def test_the_gpu_service_refuses_to_start_without_its_gpu():
     gpu = SERVICES["pheye-gpu"]
     assert gpu["environment"]["PHEYE_DEVICES"] == "${PHEYE_DEVICES:-cuda:0}"

@@ -255,6 +255,16 @@ def test_a_row_that_cannot_fit_is_refused_with_the_field_to_change(
     assert "512 tokens" in refused.detail
 
 
+def test_a_default_answer_length_is_shortened_to_the_room_that_is_left(golden: Golden) -> None:
+    engine, prompt = Engine(golden.runner(context_tokens=90), stall_s=0.25), golden.runner().prompt("What?")
+    asked = Row("r", "What?", Sampling(max_tokens=500), may_shorten=True)
+    submit(engine, golden.image(golden.cases[1]["image"]), asked)
+    ended = run(engine).ended["r"]
+    assert ended.usage.completion_tokens <= 90 - len(prompt)
+    submit(engine, golden.image(golden.cases[1]["image"]), Row("s", "why " * 90, Sampling(), may_shorten=True))
+    assert run(engine).ended["s"].field == "question"
+
+
 def test_an_image_is_encoded_in_pieces_while_others_decode(tiny) -> None:
     """A new image may not hold up running rows for longer than the bound, or one tile."""
     runner = fp32_runner(tiny)
