@@ -57,7 +57,9 @@ def compose_variables():
 
 def env_example():
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-    return dict(line[1:].split("=", 1) for line in lines if re.match(r"#[A-Z][A-Z_]*=", line))
+    pairs = [line[1:].split("=", 1) for line in lines if re.match(r"#[A-Z][A-Z_]*=", line)]
+    assert len(dict(pairs)) == len(pairs), "a variable is listed twice"
+    return dict(pairs)
 
 
 def seconds(text):
@@ -106,6 +108,12 @@ def test_the_image_sets_only_known_settings():
 def test_a_drain_ends_before_compose_loses_patience():
     grace = seconds(compose_variables()["STOP_GRACE_PERIOD"])
     assert grace > float(SETTINGS["PHEYE_DRAIN_GRACE_S"]) + 10
+
+
+@each_of_ours
+def test_all_uploads_that_are_let_in_fit_where_they_are_spooled(service):
+    [size] = re.findall(r"^/tmp:size=(\d+)m", service["tmpfs"][0])
+    assert int(size) * 1024**2 > int(SETTINGS["PHEYE_MAX_UPLOAD_BYTES"])
 
 
 @each_of_ours
