@@ -7,7 +7,7 @@ that keys and values are computed once for an image and not once for every token
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,33 @@ class ImageGroup:
 
     image_slot: int
     rows: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Watch:
+    """Queries whose attention is to be remembered, as a side effect that changes no result.
+
+    Attributes:
+        rows: batch row of each query [Q].
+        columns: index of the query among its row's new tokens [Q].
+        layers: filled by the pass: attention over the image tokens, mean over the heads, float32 [Q, V] for each
+            cross-attention block in order.
+    """
+
+    rows: list[int]
+    columns: list[int]
+    layers: list[Tensor] = field(default_factory=list)
+
+    def record(self, q: Tensor, keys: Tensor, groups: Sequence[ImageGroup]) -> None:
+        """Remember one block's attention; q [B, H, T, d], keys [slots, H, V, d]."""
+        slots = {row: group.image_slot for group in groups for row in group.rows}
+        seen = [
+            (q[row, :, column, None].float() @ keys[slots[row]].float().transpose(-1, -2) * SCALE)
+            .softmax(-1)
+            .mean(0)[0]
+            for row, column in zip(self.rows, self.columns, strict=True)
+        ]
+        self.layers.append(torch.stack(seen))
 
 
 class CrossAttentionBlock:
@@ -46,7 +73,9 @@ class CrossAttentionBlock:
         keys, values = self._to_kv(features.unsqueeze(0)).chunk(2, dim=-1)
         return split_heads(keys, self._heads)[0], split_heads(values, self._heads)[0]
 
-    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:
+    def __call__(
+        self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup], watch: Watch | None = None
+    ) -> Tensor:
         """One pass of the block.
 
         Args:
@@ -54,11 +83,14 @@ class CrossAttentionBlock:
             keys: of every image slot [slots, H, V, d].
             values: likewise.
             groups: which rows of the batch look at which image slot; together they cover the batch.
+            watch: whose attention to remember.
 
         Returns:
             Hidden states [B, T, D].
         """
         q = split_heads(self._to_q(self._norm(x)), self._heads)  # [B, H, T, d]
+        if watch is not None:
+            watch.record(q, keys, groups)
         x = x + self._to_out(join_heads(_attend(q, keys, values, groups)))
         return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
-from model.cross_attention import CrossAttentionBlock, ImageGroup
+from model.cross_attention import CrossAttentionBlock, ImageGroup, Watch
 from model.layers import ACTIVATIONS, LayerNorm, Linear, Weights, join_heads, split_heads
 from model.slots import Slots, rows_of
 
@@ -28,6 +28,7 @@ class Batch:
         positions: position of each new token in its row [B, T].
         last: index in T of each row's last real token [B].
         groups: which rows look at which image.
+        watch: whose cross-attention to remember.
     """
 
     rows: list[int]
@@ -35,6 +36,7 @@ class Batch:
     positions: Tensor
     last: Tensor
     groups: list[ImageGroup]
+    watch: Watch | None = None
 
 
 class Rotary:
@@ -124,7 +126,7 @@ class Decoder:
         place = 0
         for index, layer in enumerate(self._layers):
             if index in self._cross:
-                x = self._cross[index](x, slots.cross_keys[place], slots.cross_values[place], batch.groups)
+                x = self._cross[index](x, slots.cross_keys[place], slots.cross_values[place], batch.groups, batch.watch)
                 place += 1
             x = layer(x, slots.keys[index], slots.values[index], batch, mask)
         ends = x[torch.arange(len(batch.rows), device=x.device), batch.last]  # [B, D]

@@ -30,6 +30,7 @@ class FeatureCache:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._entries: OrderedDict[FeatureKey, Tensor] = OrderedDict()
+        self._changes: dict[FeatureKey, bool] = {}
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -44,15 +45,23 @@ class FeatureCache:
 
     def put(self, key: FeatureKey, features: Tensor) -> None:
         """Keep features, and drop the least recently used ones until the bound holds; too large ones are not kept."""
-        self._drop(key)
+        self.drop(key)
         if features.nbytes > self._limit_bytes:
             return
         self._entries[key] = features
         self.size_bytes += features.nbytes
+        self._changes[key] = True
         while self.size_bytes > self._limit_bytes:
-            self._drop(next(iter(self._entries)))
+            self.drop(next(iter(self._entries)))
 
-    def _drop(self, key: FeatureKey) -> None:
+    def drop(self, key: FeatureKey) -> None:
+        """Forget the features of an image, if they are here."""
         features = self._entries.pop(key, None)
         if features is not None:
             self.size_bytes -= features.nbytes
+            self._changes[key] = False
+
+    def take_changes(self) -> dict[FeatureKey, bool]:
+        """Which keys have come (True) or gone (False) since the last call."""
+        changes, self._changes = self._changes, {}
+        return changes

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
+from model.cross_attention import Watch
 from model.decoder import Batch, Decoder
 from model.layers import Weights
 from model.slots import Slots
@@ -71,20 +72,22 @@ class Pheye:
         """Give an image a slot and fill it with what cross-attention needs; features [V, D_vit]."""
         self._decoder.project(features.to(self.device, self.dtype), slots, slots.claim_image(key))
 
-    def prefill(self, slots: Slots, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> Tensor:
+    def prefill(
+        self, slots: Slots, rows: Sequence[int], prompts: Sequence[Sequence[int]], watch: Watch | None = None
+    ) -> Tensor:
         """Read the prompts of newly occupied rows together, whatever their lengths; logits [B, vocab]."""
         longest = max(len(prompt) for prompt in prompts)
         ids = torch.tensor([[*prompt, *([0] * (longest - len(prompt)))] for prompt in prompts], device=self.device)
         positions = torch.arange(longest, device=self.device).expand(len(rows), longest)
         last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self.device)
-        return self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows))), slots)
+        return self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows)), watch), slots)
 
-    def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
+    def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], watch: Watch | None = None) -> Tensor:
         """Append one token to each row; logits [B, vocab]."""
         ids = torch.tensor(tokens, device=self.device).unsqueeze(1)  # [B, 1]
         positions = torch.tensor([slots.lengths[row] for row in rows], device=self.device).unsqueeze(1)
         last = torch.zeros(len(rows), dtype=torch.long, device=self.device)
-        logits: Tensor = self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows))), slots)
+        logits: Tensor = self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows)), watch), slots)
         for row in rows:
             slots.lengths[row] += 1
         return logits

@@ -35,10 +35,22 @@ class TileSpan:
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A row to be prefilled into a free slot; `given` tokens follow the prompt and are not generated again."""
+    """A row to be prefilled into a free slot.
+
+    `given` tokens follow the prompt and are not generated again. `explain`: remember what its cross-attention looks at.
+    """
 
     slot: int
     image: str
     prompt: tuple[int, ...]
     given: tuple[int, ...]
     sampling: Sampling
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CacheChanges:
+    """Images, by the hash of their pixels, whose features have come into the cache or gone from it."""
+
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()

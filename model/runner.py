@@ -6,7 +6,7 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint
+from model.cross_attention import Watch
+from model.explain import Explanation, explain
 from model.feature_cache import FeatureCache, FeatureKey
 from model.hardware import Precision
 from model.pheye import Pheye
 from model.prompt import render
-from model.request import NewRow, Sampling, TileSpan
+from model.request import CacheChanges, NewRow, Sampling, TileSpan
 from model.sampling import choose
 from model.tiles import TiledImage
-from model.tokenizer import TextStream
+from model.tokenizer import TextStream, TextTokenizer
 
 PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `model/tiles.py` would give other pixels
 
@@ -34,6 +36,7 @@ class _OpenImage:
     features: Tensor  # [N, tokens per tile, D_vit]
     encoded: int
     users: int
+    keep: bool = True  # whether the cache may have it
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class _RunningRow:
     sampling: Sampling
     last_token: int
     given_tokens: int
+    attention: list[Tensor] | None = None  # [cross layers, V] for each new token, if it is to be explained
 
 
 class ModelRunner:
@@ -89,6 +93,11 @@ class ModelRunner:
         return self._tokenizer.eos_id
 
     @property
+    def tokenizer(self) -> TextTokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
     def cache_bytes(self) -> int:
         """What the feature cache holds."""
         return self._cache.size_bytes
@@ -132,6 +141,20 @@ class ModelRunner:
         """How many tiles of an open image are encoded."""
         return self._open[key].encoded
 
+    def forget(self, key: str) -> None:
+        """Drop an image's features from the cache, and keep those that are being encoded out of it."""
+        self._cache.drop(self._key(key))
+        if key in self._open:
+            self._open[key].keep = False
+
+    def take_cache_changes(self) -> CacheChanges:
+        """Whose features have come or gone since the last call."""
+        changes = self._cache.take_changes().items()
+        return CacheChanges(
+            added=tuple(key.pixels_sha256 for key, added in changes if added),
+            dropped=tuple(key.pixels_sha256 for key, added in changes if not added),
+        )
+
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:
         """Encode tiles of several open images in one batch; a completed image goes into the cache."""
@@ -143,7 +166,7 @@ class ModelRunner:
             opened, count = self._open[span.image], span.stop - span.start
             opened.features[span.start : span.stop] = features[done : done + count]
             opened.encoded, done = span.stop, done + count
-            if opened.encoded == self.config.tiles:
+            if opened.encoded == self.config.tiles and opened.keep:
                 self._cache.put(self._key(span.image), opened.features)
 
     @torch.inference_mode()
@@ -153,17 +176,33 @@ class ModelRunner:
             if not self._slots.has_image(row.image):
                 self._model.admit_image(self._slots, row.image, self._open[row.image].features.flatten(0, 1))
             self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
+            attention: list[Tensor] | None = [] if row.explain else None
+            self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
         slots = [row.slot for row in rows]
-        logits = self._model.prefill(self._slots, slots, [row.prompt + row.given for row in rows])
-        for row in rows:
-            self._running[row.slot] = _RunningRow(row.sampling, last_token=0, given_tokens=len(row.given))
+        # Each new token is written by the query before it, those that were given before a restart included.
+        queries = {
+            place: range(len(row.prompt) - 1, len(row.prompt) + len(row.given))
+            for place, row in enumerate(rows)
+            if row.explain
+        }
+        watch = _watch(queries)
+        logits = self._model.prefill(self._slots, slots, [row.prompt + row.given for row in rows], watch)
+        self._remember(slots, watch)
         return self._choose(slots, logits)
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
         """One more token for each of these rows, None for a failed row."""
-        tokens = [self._running[slot].last_token for slot in slots]
-        return self._choose(slots, self._model.decode(self._slots, slots, tokens))
+        rows = [self._running[slot] for slot in slots]
+        watch = _watch({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
+        logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
+        self._remember(slots, watch)
+        return self._choose(slots, logits)
+
+    def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
+        """Where a row that was prefilled with `explain` has looked; `pieces` is the text of each of its tokens."""
+        attention = self._running[slot].attention or []
+        return explain(torch.stack(attention).numpy(), pieces, self.config)
 
     def release(self, slot: int, *, failed: bool = False) -> None:
         """Free a slot."""
@@ -183,6 +222,15 @@ class ModelRunner:
         self._model.decode(self._slots, [0], [0])
         self._slots.release(0)
 
+    def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
+        if watch is None:
+            return
+        seen = torch.stack(watch.layers, dim=1).cpu()  # [Q, cross layers, V]
+        for place, weights in zip(watch.rows, seen, strict=True):
+            attention = self._running[slots[place]].attention
+            if attention is not None:
+                attention.append(weights)
+
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
         rows = [self._running[slot] for slot in slots]
         tokens = choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows])
@@ -193,3 +241,11 @@ class ModelRunner:
 
     def _key(self, pixels_sha256: str) -> FeatureKey:
         return FeatureKey(pixels_sha256, PREPROCESSING, self.fingerprint)
+
+
+def _watch(queries: Mapping[int, range]) -> Watch | None:
+    """Queries of batch rows, by their columns; None if nobody is to be watched."""
+    if not queries:
+        return None
+    pairs = [(row, column) for row, columns in queries.items() for column in columns]
+    return Watch([row for row, _ in pairs], [column for _, column in pairs])

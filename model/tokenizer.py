@@ -79,6 +79,10 @@ class TextTokenizer:
         tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True)])
         return cls(tokenizer, vocab_ids[END_OF_TEXT])
 
+    def __reduce__(self) -> tuple[type[TextTokenizer], tuple[Tokenizer, int]]:
+        # The library forgets `encode_special_tokens` when it is sent to another process; the constructor sets it again.
+        return TextTokenizer, (self._tokenizer, self.eos_id)
+
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ key. Event loop.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import time
@@ -26,6 +27,7 @@ from service.uploads import Upload, Uploads
 OPEN_PATHS = frozenset({"/livez", "/readyz"})  # probes carry no key
 QUIET_PATHS = OPEN_PATHS | {"/metrics"}
 HUNG_UP = 499
+EVERYBODY = ""  # the owner of what is stored where no key is asked for
 
 logger = logging.getLogger("pheye.edge")
 access_logger = logging.getLogger("pheye.access")
@@ -57,7 +59,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange()
-        scope.setdefault("state", {}).update(request_id=exchange.id, arrived_s=exchange.arrived_s)
+        scope.setdefault("state", {}).update(request_id=exchange.id, arrived_s=exchange.arrived_s, owner=EVERYBODY)
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -100,6 +102,7 @@ class Edge:
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):
             raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
+        scope["state"]["owner"] = hashlib.sha256(given).hexdigest()
 
     def _record(self, scope: Scope, exchange: _Exchange) -> None:
         took_s = time.monotonic() - exchange.arrived_s

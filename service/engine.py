@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from model.request import NewRow, TileSpan
@@ -22,56 +21,19 @@ from service.messages import (
     Refused,
     Row,
     RowEvent,
-    RowTimings,
     Started,
     StepDone,
-    StepReport,
     Submit,
     Usage,
 )
+from service.rows import EngineRow, Step
 from service.scheduler import Admission, WaitingRow, plan
 
 if TYPE_CHECKING:
     from model.request import FinishReason
     from model.runner import ModelRunner
-    from model.tokenizer import TextStream
 
-
-@dataclass(slots=True)
-class _Row:
-    """Everything about one accepted row."""
-
-    request: Row
-    image: TiledImage
-    prompt: tuple[int, ...]
-    max_tokens: int
-    stream: TextStream
-    arrived_s: float
-    tokens: int  # generated so far, those given to its client before a restart included
-    cached: bool = False
-    admitted_s: float = 0.0
-    encode_s: float = 0.0
-    prefill_s: float = 0.0
-    decode_s: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return self.image.pixels_sha256
-
-
-@dataclass(slots=True)
-class _Step:
-    """What one step has to say, while it is still being made."""
-
-    events: list[RowEvent] = field(default_factory=list)
-    encode_s: float = 0.0
-    prefill_s: float = 0.0
-    decode_s: float = 0.0
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
-    prefill_rows: int = 0
-    decode_rows: int = 0
-    encoded_tiles: int = 0
+MAX_PREFETCH = 32  # each holds its tiles and its unfinished features
 
 
 class Engine:
@@ -89,17 +51,20 @@ class Engine:
         self._runner = runner
         self._budget = StepBudget(stall_s, runner.config.tiles, runner.slots)
         self._announce = announce
-        self._waiting: dict[str, _Row] = {}  # in the order they came
-        self._opened: dict[str, _Row] = {}  # those of them whose image is being looked after
-        self._running: dict[int, _Row] = {}  # by slot
+        self._waiting: dict[str, EngineRow] = {}  # in the order they came
+        self._opened: dict[str, EngineRow] = {}  # those of them whose image is being looked after
+        self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, told with the next step
-        self._freed = False  # slots were freed since the last step: it must be told, though there may be nothing to do
-        self._queries = self._hits = 0
+        self._prefetch: dict[str, TiledImage] = {}  # images nobody waits for yet, oldest first
+        self._changed = (
+            False  # something happened between two steps that must be told, though there may be nothing to do
+        )
+        self._hits = (0, 0)  # images looked up in the cache since the last step, and found there
 
     @property
     def busy(self) -> bool:
         """Whether a step would do or say anything."""
-        return bool(self._waiting or self._running or self._early or self._freed)
+        return bool(self._waiting or self._running or self._prefetch or self._early or self._changed)
 
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
@@ -111,10 +76,10 @@ class Engine:
                 self._early.append(self._refusal(request, len(prompt)))
                 continue
             stream = self._runner.text_stream(request.sampling.stop)
-            for token in request.given:
-                stream.push(token)  # its client has the text already
-            now, given = time.monotonic(), len(request.given)
-            self._waiting[request.id] = _Row(request, message.image, prompt, max_tokens, stream, now, given)
+            pieces = [stream.push(token) for token in request.given]  # its client has the text already
+            self._waiting[request.id] = EngineRow(
+                request, message.image, prompt, max_tokens, stream, time.monotonic(), pieces
+            )
 
     def _refusal(self, request: Row, prompt_tokens: int) -> Refused:
         room, asked = self._runner.context_tokens, request.sampling.max_tokens
@@ -129,6 +94,28 @@ class Engine:
             "the question",
         )
 
+    def prefetch(self, image: TiledImage) -> None:
+        """Encode an image when there is time; the latest wishes count if there are too many."""
+        if image.pixels_sha256 in self._prefetch:
+            return
+        if len(self._prefetch) == MAX_PREFETCH:
+            self._end_prefetch(next(iter(self._prefetch)))
+        if self._runner.open_image(image):
+            self._runner.close_image(image.pixels_sha256)  # its features are here, or on their way
+        else:
+            self._prefetch[image.pixels_sha256] = image
+
+    def forget(self, image: str) -> None:
+        """Drop the features of an image, named by the hash of its pixels."""
+        if image in self._prefetch:
+            self._end_prefetch(image)
+        self._runner.forget(image)
+        self._changed = True
+
+    def _end_prefetch(self, image: str) -> None:
+        del self._prefetch[image]
+        self._runner.close_image(image)
+
     def cancel(self, ids: Iterable[str]) -> None:
         """Forget rows, wherever they are; unknown ids have finished already."""
         gone = set(ids)
@@ -136,13 +123,13 @@ class Engine:
             self._leave_waiting(row_id)
         for slot in [slot for slot, row in self._running.items() if row.request.id in gone]:
             self._let_go(slot)
-            self._freed = True
+            self._changed = True
 
     def step(self) -> StepDone:
         """Plan, encode, prefill, decode, commit; everything that came of it."""
         started, held_up = time.monotonic(), bool(self._running)
-        step = _Step(events=self._early)
-        self._early, self._freed = [], False
+        step = Step(events=self._early)
+        self._early, self._changed = [], False
         self._open_images()
         spans, admissions = self._plan(decoding=held_up)
         if spans:
@@ -151,7 +138,15 @@ class Engine:
             self._prefill(admissions, step)
         if self._running:
             self._decode(step)
-        return StepDone(tuple(step.events), self._report(step, started, held_up))
+        hits, self._hits = self._hits, (0, 0)
+        report = step.report(
+            step_s=time.monotonic() - started,
+            held_up=held_up,
+            hits=hits,
+            cache_bytes=self._runner.cache_bytes,
+            slots=len(self._running),
+        )
+        return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
 
     def _open_images(self) -> None:
         """Look after the images of the first waiting rows, as many as there are slots: features wait for rows here."""
@@ -160,15 +155,16 @@ class Engine:
                 row = self._waiting[row_id]
                 row.cached = self._runner.open_image(row.image)
                 self._opened[row_id] = row
-                self._queries += 1
-                self._hits += row.cached
+                queries, found = self._hits
+                self._hits = (queries + 1, found + row.cached)
 
     def _plan(self, *, decoding: bool) -> tuple[tuple[TileSpan, ...], tuple[Admission, ...]]:
         waiting = [WaitingRow(row_id, row.key) for row_id, row in self._opened.items()]
-        encoded = {row.key: self._runner.encoded_tiles(row.key) for row in self._opened.values()}
+        wanted = [*(row.key for row in self._opened.values()), *self._prefetch]
+        encoded = {key: self._runner.encoded_tiles(key) for key in wanted}
         free = [slot for slot in range(self._runner.slots) if slot not in self._running]
         tiles, prompts = self._budget.tiles(decoding=decoding), self._budget.prompts(decoding=decoding)
-        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts)
+        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch))
         touched = {span.image for span in step.encode}
         admitted = {admission.id for admission in step.admit}
         ids = tuple(row.id for row in waiting if row.image in touched or row.id in admitted)
@@ -176,7 +172,7 @@ class Engine:
             self._announce(Started(ids))
         return step.encode, step.admit
 
-    def _encode(self, spans: Sequence[TileSpan], step: _Step) -> None:
+    def _encode(self, spans: Sequence[TileSpan], step: Step) -> None:
         started = time.monotonic()
         self._runner.encode(spans)
         step.encode_s = time.monotonic() - started
@@ -186,12 +182,18 @@ class Engine:
         for row in self._opened.values():
             if row.key in touched:
                 row.encode_s += step.encode_s
+        for key in touched & self._prefetch.keys():
+            if self._runner.encoded_tiles(key) == self._runner.config.tiles:
+                self._end_prefetch(key)
 
-    def _prefill(self, admissions: Sequence[Admission], step: _Step) -> None:
+    def _prefill(self, admissions: Sequence[Admission], step: Step) -> None:
         started = time.monotonic()
         rows = {admission.slot: self._waiting[admission.id] for admission in admissions}
         tokens = self._runner.prefill(
-            [NewRow(slot, row.key, row.prompt, row.request.given, row.request.sampling) for slot, row in rows.items()]
+            [
+                NewRow(slot, row.key, row.prompt, row.request.given, row.request.sampling, row.request.explain)
+                for slot, row in rows.items()
+            ]
         )
         step.prefill_s = time.monotonic() - started
         step.prefill_rows, step.prompt_tokens = len(rows), sum(len(row.prompt) for row in rows.values())
@@ -203,7 +205,7 @@ class Engine:
             step.events.append(Admitted(row.request.id, started - row.arrived_s))
             self._commit(slot, token, step)
 
-    def _decode(self, step: _Step) -> None:
+    def _decode(self, step: Step) -> None:
         started = time.monotonic()
         slots = sorted(self._running)
         tokens = self._runner.decode(slots)
@@ -212,37 +214,39 @@ class Engine:
             self._running[slot].decode_s += step.decode_s
             self._commit(slot, token, step)
 
-    def _commit(self, slot: int, token: int | None, step: _Step) -> None:
+    def _commit(self, slot: int, token: int | None, step: Step) -> None:
         """Give a row its token, and let it go if that was the last one."""
         row = self._running[slot]
         if token is None:
             step.events.append(Broken(row.request.id, "the model produced numbers that are not finite"))
             self._let_go(slot, failed=True)
             return
-        row.tokens += 1
-        step.generated_tokens += 1
         ended = token == self._runner.eos_id
         text = "" if ended else row.stream.push(token)
+        row.pieces.append(text)
+        step.generated_tokens += 1
         step.events.append(Delta(row.request.id, (token,), text))
         if ended or row.stream.stopped:
-            step.events.append(self._finished(row, "stop"))
-        elif row.tokens == row.max_tokens:
-            step.events.append(self._finished(row, "length"))
+            step.events.append(self._finished(slot, "stop"))
+        elif len(row.pieces) == row.max_tokens:
+            step.events.append(self._finished(slot, "length"))
         else:
             return
         self._let_go(slot)
 
-    def _finished(self, row: _Row, reason: FinishReason) -> Finished:
+    def _finished(self, slot: int, reason: FinishReason) -> Finished:
+        row = self._running[slot]
         usage = Usage(
             prompt_tokens=len(row.prompt),
-            completion_tokens=row.tokens,
+            completion_tokens=len(row.pieces),
             image_tokens=self._runner.config.image_tokens,
             image_tiles=self._runner.config.tiles,
             image_features_cached=row.cached,
         )
-        queue_s = max(0.0, row.admitted_s - row.arrived_s - row.encode_s)
-        timings = RowTimings(queue_s, row.encode_s, row.prefill_s, row.decode_s)
-        return Finished(row.request.id, row.stream.finish(), reason, usage, timings)
+        rest = row.stream.finish()
+        row.pieces[-1] += rest
+        explanation = self._runner.explain(slot, row.pieces) if row.request.explain else None
+        return Finished(row.request.id, rest, reason, usage, row.timings(), explanation)
 
     def _leave_waiting(self, row_id: str) -> None:
         row = self._waiting.pop(row_id)
@@ -252,23 +256,3 @@ class Engine:
     def _let_go(self, slot: int, *, failed: bool = False) -> None:
         del self._running[slot]
         self._runner.release(slot, failed=failed)
-
-    def _report(self, step: _Step, started: float, held_up: bool) -> StepReport:
-        report = StepReport(
-            encode_s=step.encode_s,
-            prefill_s=step.prefill_s,
-            decode_s=step.decode_s,
-            step_s=time.monotonic() - started,
-            stall_s=step.encode_s + step.prefill_s if held_up else 0.0,
-            encoded_tiles=step.encoded_tiles,
-            prefill_rows=step.prefill_rows,
-            prompt_tokens=step.prompt_tokens,
-            decode_rows=step.decode_rows,
-            generated_tokens=step.generated_tokens,
-            cache_queries=self._queries,
-            cache_hits=self._hits,
-            cache_bytes=self._runner.cache_bytes,
-            slots_used=len(self._running),
-        )
-        self._queries = self._hits = 0
-        return report

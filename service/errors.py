@@ -39,6 +39,13 @@ class Unauthorized(ServiceError):
     title = "API key missing or wrong"
 
 
+class NotFound(ServiceError):
+    """Nothing has this id, or nothing that this key may see."""
+
+    status = 404
+    title = "Not found"
+
+
 class UploadStalled(ServiceError):
     """The client stopped sending in the middle of a body."""
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from model.tiles import TiledImage
+from model.tokenizer import TextTokenizer
+from service.costs import Costs
 from service.messages import (
     Cancel,
+    Forget,
     FromWorker,
     LoadFailed,
     ModelCard,
+    Prefetch,
     Ready,
     Started,
     StepDone,
@@ -27,7 +30,6 @@ from service.place import Request
 from service.settings import Settings
 from service.worker import WorkerProcess
 
-REMEMBERED_IMAGES = 1024  # per lane, to send a question where the image's features are likely to be
 LONGEST_PAUSE_S = 30.0  # between two starts of a worker that keeps dying
 
 logger = logging.getLogger("pheye.lane")
@@ -45,8 +47,11 @@ class Lane:
 
     Attributes:
         card: the loaded model; None while there is no ready worker.
+        tokenizer: the model's, once a worker has been ready.
         requests: what the worker has been given and has not finished.
         report: the latest step's numbers.
+        resident: images, by the hash of their pixels, whose features are in the worker's cache.
+        costs: what its work has cost lately.
         deaths: how many workers died.
     """
 
@@ -60,12 +65,14 @@ class Lane:
     ) -> None:
         self.device = device
         self.card: ModelCard | None = None
+        self.tokenizer: TextTokenizer | None = None
         self.requests: dict[str, Request] = {}
         self.report = StepReport()
+        self.resident: set[str] = set()
+        self.costs = Costs()
         self.deaths = 0
         self._settings = settings
         self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
-        self._seen: OrderedDict[str, None] = OrderedDict()
         self._progress_s = time.monotonic()
         self._deaths_in_a_row = 0
         self._stopping = False
@@ -96,9 +103,11 @@ class Lane:
             await self._worker.stop()
 
     def cost(self, image: TiledImage) -> int:
-        """How much a new request would wait for, in requests: features that are likely to be here count as a batch."""
-        seen = image.pixels_sha256 in self._seen
-        return len(self.requests) - (self.card.slots if self.card is not None and seen else 0)
+        """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
+        here = image.pixels_sha256 in self.resident or any(
+            request.image.pixels_sha256 == image.pixels_sha256 for request in self.requests.values()
+        )
+        return len(self.requests) - (self.card.slots if self.card is not None and here else 0)
 
     def give(self, requests: Iterable[Request]) -> None:
         """Hand requests of one place to the worker."""
@@ -106,11 +115,17 @@ class Lane:
         if self._worker is None:
             raise RuntimeError(f"lane {self.device} has no worker")
         self.requests |= {request.row.id: request for request in batch}
-        self._seen[batch[0].image.pixels_sha256] = None
-        self._seen.move_to_end(batch[0].image.pixels_sha256)
-        if len(self._seen) > REMEMBERED_IMAGES:
-            self._seen.popitem(last=False)
         self._worker.send(Submit(batch[0].image, tuple(request.replay() for request in batch)))
+
+    def prefetch(self, image: TiledImage) -> None:
+        """Have the worker encode an image when it has time."""
+        if self._worker is not None:
+            self._worker.send(Prefetch(image))
+
+    def forget(self, image: str) -> None:
+        """Have the worker drop an image's features."""
+        if self._worker is not None:
+            self._worker.send(Forget(image))
 
     def take_back(self, ids: list[str]) -> None:
         """Cancel requests; the worker frees their slots with its next step."""
@@ -130,22 +145,28 @@ class Lane:
         match message:
             case StepDone():
                 self._deaths_in_a_row = 0
-                self.report = message.report
+                self._learn(message)
                 self._on_step(self, message)
             case Started(ids):
                 for request in filter(None, map(self.requests.get, ids)):
                     request.started = True
-            case Ready(card, load_s):
+            case Ready(card, tokenizer, load_s):
                 logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
-                self.card = card
+                self.card, self.tokenizer = card, tokenizer
                 self._on_change(self, [])
             case LoadFailed(reason):
                 self._stopping = True
                 self._on_failure(reason)
 
+    def _learn(self, step: StepDone) -> None:
+        self.report = step.report
+        self.costs = self.costs.after(step.report)
+        self.resident |= set(step.cache.added)
+        self.resident -= set(step.cache.dropped)
+
     def _exited(self, code: int | None) -> None:
         self.card, self._worker, self.report = None, None, StepReport()
-        self._seen.clear()
+        self.resident.clear()
         lost, self.requests = list(self.requests.values()), {}
         if self._stopping:
             return

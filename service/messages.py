@@ -1,16 +1,19 @@
 """What crosses the pipe between the API process and a worker: every message is a named dataclass.
 
-Knows no transport. The API process sends `Submit`, `Cancel` and `Stop`; a worker answers with `Ready` or `LoadFailed`
-once, then `StepDone` for each step of its engine (and `Started` before one that takes up new rows), and `Alive` while
-it has nothing to do.
+Knows no transport. The API process sends `Submit`, `Prefetch`, `Forget`, `Cancel` and `Stop`; a worker answers with
+`Ready` or `LoadFailed` once, then `StepDone` for each step of its engine (and `Started` before one that takes up new
+rows), and `Alive` while it has nothing to do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from model.request import FinishReason, Sampling
+from model.config import PheyeConfig
+from model.explain import Explanation
+from model.request import CacheChanges, FinishReason, Sampling
 from model.tiles import TiledImage
+from model.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Row:
 
     `given` are the tokens its client already has from a worker that died: generation continues behind them.
     `may_shorten`: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
+    `explain`: tell where the model looked.
     """
 
     id: str
@@ -26,6 +30,7 @@ class Row:
     sampling: Sampling
     given: tuple[int, ...] = ()
     may_shorten: bool = False
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,20 @@ class Submit:
 
     image: TiledImage
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Encode an image when there is time, so that its features are there when somebody asks about it."""
+
+    image: TiledImage
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Drop the features of an image, named by the hash of its pixels."""
+
+    image: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,7 @@ class Stop:
     """End the worker; whatever is running is dropped."""
 
 
-ToWorker = Submit | Cancel | Stop
+ToWorker = Submit | Prefetch | Forget | Cancel | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +79,30 @@ class ModelCard:
     dtype: str
     dtype_reason: str
     parameters: int
-    tile_px: int
-    level: int
-    image_tiles: int
-    image_tokens: int
+    config: PheyeConfig
     context_tokens: int
     slots: int
     weights_fingerprint: str
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a tile."""
+        return self.config.vision.tile_px
+
+    @property
+    def level(self) -> int:
+        """Local tiles along each side of an image."""
+        return self.config.level
+
+    @property
+    def image_tiles(self) -> int:
+        """Tiles of an image, the global view included."""
+        return self.config.tiles
+
+    @property
+    def image_tokens(self) -> int:
+        """Vision tokens of an image."""
+        return self.config.image_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +110,7 @@ class Ready:
     """Weights are loaded and every kind of step has run once."""
 
     card: ModelCard
+    tokenizer: TextTokenizer
     load_s: float
 
 
@@ -136,6 +173,7 @@ class Finished:
     finish_reason: FinishReason
     usage: Usage
     timings: RowTimings
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +222,7 @@ class StepDone:
 
     events: tuple[RowEvent, ...] = ()
     report: StepReport = field(default_factory=StepReport)
+    cache: CacheChanges = field(default_factory=CacheChanges)
 
 
 @dataclass(frozen=True, slots=True)

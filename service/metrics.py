@@ -87,6 +87,11 @@ class Metrics:
         self.slots = self._gauge("slots", "Answers all workers together can generate at the same time.")
         self.slots_used = self._gauge("slots_used", "Slots in use in the latest step, all workers together.")
         self.feature_cache_bytes = self._gauge("feature_cache_bytes", "Bytes of image features kept by all workers.")
+        self.image_store_bytes = self._gauge(
+            "image_store_bytes",
+            "Bytes of uploaded images kept to be named by id; PHEYE_IMAGE_STORE_BYTES is the bound.",
+        )
+        self.image_store_images = self._gauge("image_store_images", "Uploaded images kept to be named by id.")
         self.ready = self._gauge(
             "ready", "1 if new requests are accepted, 0 while loading, draining or without worker."
         )

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RowSpec:
-    """What a client asks of one image; `may_shorten` as in `service.messages.Row`."""
+    """What a client asks of one image; `may_shorten` and `explain` as in `service.messages.Row`."""
 
     instruction: str
     sampling: Sampling
     may_shorten: bool = False
+    explain: bool = False
+
+    def row(self, row_id: str) -> Row:
+        """The same as a row for a worker."""
+        return Row(row_id, self.instruction, self.sampling, may_shorten=self.may_shorten, explain=self.explain)
 
 
 @dataclass(slots=True, eq=False)

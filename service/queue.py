@@ -14,10 +14,12 @@ import uuid
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from model.prompt import render
 from model.tiles import TiledImage
+from service.costs import Costs
 from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
 from service.lane import Lane
-from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, Row, RowEvent, StepDone
+from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, RowEvent, StepDone
 from service.metrics import Metrics
 from service.place import Place, Request, RowSpec
 from service.settings import Settings
@@ -120,15 +122,7 @@ class RequestQueue:
 
     def accept(self, place: Place, image: TiledImage, rows: Sequence[RowSpec]) -> None:
         """Take a place's rows; called by `Place.submit`."""
-        place.requests = [
-            Request(
-                Row(uuid.uuid4().hex, spec.instruction, spec.sampling, may_shorten=spec.may_shorten),
-                image,
-                place,
-                index,
-            )
-            for index, spec in enumerate(rows)
-        ]
+        place.requests = [Request(spec.row(uuid.uuid4().hex), image, place, index) for index, spec in enumerate(rows)]
         self._pending += place.requests
         self._dispatch()
 
@@ -142,6 +136,36 @@ class RequestQueue:
         if not self._places:
             self._idle.set()
         self._dispatch()
+
+    def prefetch(self, image: TiledImage) -> None:
+        """Have an image encoded in the background, unless its features are here already."""
+        ready = [lane for lane in self._lanes if lane.card is not None]
+        if ready and not self.resident(image.pixels_sha256):
+            min(ready, key=lambda lane: lane.cost(image)).prefetch(image)
+
+    def forget(self, pixels_sha256: str) -> None:
+        """Drop an image's features everywhere."""
+        for lane in self._lanes:
+            lane.forget(pixels_sha256)
+
+    def resident(self, pixels_sha256: str) -> bool:
+        """Whether an image's features are in some worker's cache, as the workers tell."""
+        return any(pixels_sha256 in lane.resident for lane in self._lanes)
+
+    def costs(self) -> Costs:
+        """What work has cost lately, on the least loaded device."""
+        return min(self._lanes, key=lambda lane: (lane.card is None, len(lane.requests))).costs
+
+    def count_tokens(self, instruction: str) -> int:
+        """Tokens of an instruction's whole prompt.
+
+        Raises:
+            Unavailable: no model has been loaded yet.
+        """
+        tokenizer = next((lane.tokenizer for lane in self._lanes if lane.tokenizer is not None), None)
+        if tokenizer is None:
+            raise Unavailable("the model is loading", retry_after_s=RETRY_S)
+        return len(tokenizer.encode(render(instruction)))
 
     def count_drop(self, reason: str) -> None:
         """Count a request that will not get its answer."""

@@ -42,6 +42,7 @@ def plan(
     free_slots: Iterable[int],
     tile_budget: int,
     admit_budget: int,
+    prefetch: Sequence[str] = (),
 ) -> Plan:
     """Plan one step: tiles for those who came first, slots for those who came first among the ready.
 
@@ -56,8 +57,10 @@ def plan(
         free_slots: slots nobody holds, each at most once.
         tile_budget: tiles this step may encode.
         admit_budget: rows this step may prefill.
+        prefetch: images that nobody waits for yet; they get the tiles that are left.
     """
-    spans = _spans(waiting, encoded, tiles_per_image, tile_budget)
+    wanted = [row.image for row in waiting if row.image in encoded]
+    spans = _spans([*wanted, *prefetch], encoded, tiles_per_image, tile_budget)
     reached = dict(encoded) | {span.image: span.stop for span in spans}
     ready = (row for row in waiting if reached.get(row.image) == tiles_per_image)
     slots = list(free_slots)[: max(0, admit_budget)]
@@ -66,10 +69,10 @@ def plan(
 
 
 def _spans(
-    waiting: Sequence[WaitingRow], encoded: Mapping[str, int], tiles_per_image: int, budget: int
+    images: Iterable[str], encoded: Mapping[str, int], tiles_per_image: int, budget: int
 ) -> tuple[TileSpan, ...]:
     spans = []
-    for image in dict.fromkeys(row.image for row in waiting if row.image in encoded):
+    for image in dict.fromkeys(images):
         count = min(tiles_per_image - encoded[image], budget)
         if count > 0:
             spans.append(TileSpan(image, encoded[image], encoded[image] + count))

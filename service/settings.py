@@ -141,6 +141,18 @@ class Settings(BaseSettings):
         le=1024 * GIB,
         description="Bytes that the bodies of all requests under way may hold together, 1 MiB to 1 TiB; beyond it 429.",
     )
+    image_store_bytes: int = Field(
+        default=256 * MIB,
+        ge=0,
+        le=1024 * GIB,
+        description="Bytes of uploaded images kept for requests that name them by id, 0 (no ids) to 1 TiB.",
+    )
+    image_ttl_s: float = Field(
+        default=3600.0,
+        gt=0.0,
+        le=31_536_000.0,
+        description="Seconds after its latest upload at which a kept image is dropped, up to a year.",
+    )
     max_pixels: int = Field(
         default=50_000_000,
         ge=1,

@@ -18,7 +18,19 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from service.engine import Engine
-from service.messages import Alive, Cancel, FromWorker, LoadFailed, ModelCard, Ready, Stop, Submit, ToWorker
+from service.messages import (
+    Alive,
+    Cancel,
+    Forget,
+    FromWorker,
+    LoadFailed,
+    ModelCard,
+    Prefetch,
+    Ready,
+    Stop,
+    Submit,
+    ToWorker,
+)
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +75,7 @@ def run(settings: Settings, device: str, pipe: Connection) -> None:
     except (ValueError, OSError) as error:
         pipe.send(LoadFailed(str(error)))
         return
-    pipe.send(Ready(_card(runner), time.monotonic() - started))
+    pipe.send(Ready(_card(runner), runner.tokenizer, time.monotonic() - started))
     engine = Engine(runner, stall_s=settings.stall_s, announce=pipe.send)
     inbox = _Inbox(pipe)
     while inbox.deliver(engine, wait_s=0.0 if engine.busy else IDLE_S):
@@ -78,10 +90,7 @@ def _card(runner: ModelRunner) -> ModelCard:
         dtype=str(runner.precision.dtype).removeprefix("torch."),
         dtype_reason=runner.precision.reason,
         parameters=runner.parameters,
-        tile_px=config.vision.tile_px,
-        level=config.level,
-        image_tiles=config.tiles,
-        image_tokens=config.image_tokens,
+        config=config,
         context_tokens=runner.context_tokens,
         slots=runner.slots,
         weights_fingerprint=runner.fingerprint,
@@ -111,6 +120,10 @@ class _Inbox:
                 match message:
                     case Submit():
                         engine.submit(message)
+                    case Prefetch(image):
+                        engine.prefetch(image)
+                    case Forget(image_sha256):
+                        engine.forget(image_sha256)
                     case Cancel(ids):
                         engine.cancel(ids)
                     case Stop():

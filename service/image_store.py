@@ -1,0 +1,144 @@
+"""Uploaded images that requests may name by id: whose they are, for how long, and within how many bytes.
+
+Owns the ids and the rule that a key sees its own images only. Keeps tiles, not features: those are the workers'. Knows
+no HTTP and reads no clock but the one it is given. Event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model.tiles import TiledImage
+from service.errors import NotFound
+
+PREFIX = "img_"
+OFF = "image handles are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
+UNKNOWN = (
+    "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
+    "upload it again with POST /v1/images"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that its owner may name; `expires_s` is on the store's clock."""
+
+    image: TiledImage
+    expires_s: float
+
+    @property
+    def id(self) -> str:
+        """What its owner calls it: a name for its pixels, the same at every upload."""
+        return PREFIX + self.image.pixels_sha256
+
+    @property
+    def held_bytes(self) -> int:
+        """What it counts for in the store."""
+        return self.image.tiles.nbytes
+
+
+class ImageStore:
+    """Images by owner and id; the least recently used of all owners goes first.
+
+    Args:
+        limit_bytes: what all of them may add up to; 0 turns handles off.
+        ttl_s: age, counted from its latest upload, at which an image is gone.
+        clock: seconds; only their differences matter.
+    """
+
+    def __init__(self, limit_bytes: int, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_bytes = limit_bytes
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def check_room(self, image_bytes: int) -> None:
+        """Refuse an image before it is decoded.
+
+        Raises:
+            NotFound: handles are off, or the store is too small for even one image of this size.
+        """
+        if image_bytes > self._limit_bytes:
+            raise NotFound(OFF)
+
+    def put(self, owner: str, image: TiledImage) -> StoredImage:
+        """Keep an image, or begin its age anew; expired and then least recently used ones go until the bound holds.
+
+        Raises:
+            NotFound: the bound leaves no room for it.
+        """
+        stored = StoredImage(image, self._clock() + self._ttl_s)
+        self.check_room(stored.held_bytes)
+        self._drop((owner, stored.id))
+        self.drop_expired()
+        while self.size_bytes + stored.held_bytes > self._limit_bytes:
+            self._drop(next(iter(self._images)))
+        self._images[owner, stored.id] = stored
+        self.size_bytes += stored.held_bytes
+        return stored
+
+    def find(self, owner: str, image_id: str) -> StoredImage:
+        """One of the owner's images; looking is not using.
+
+        Raises:
+            NotFound: unknown, expired or another's, which all look the same; or handles are off.
+        """
+        if not self._limit_bytes:
+            raise NotFound(OFF)
+        stored = self._images.get((owner, image_id))
+        if stored is None or not self._alive(stored):
+            raise NotFound(UNKNOWN)
+        return stored
+
+    def use(self, owner: str, image_id: str) -> TiledImage:
+        """An image to be asked about, now the most recently used.
+
+        Raises:
+            NotFound: as `find` says.
+        """
+        stored = self.find(owner, image_id)
+        self._images.move_to_end((owner, image_id))
+        return stored.image
+
+    def owned(self, owner: str) -> tuple[StoredImage, ...]:
+        """The owner's images, most recently used last."""
+        return tuple(stored for (whose, _), stored in self._images.items() if whose == owner and self._alive(stored))
+
+    def remove(self, owner: str, image_id: str) -> TiledImage:
+        """Drop one of the owner's images.
+
+        Raises:
+            NotFound: as `find` says.
+        """
+        stored = self.find(owner, image_id)
+        self._drop((owner, image_id))
+        return stored.image
+
+    def holds(self, pixels_sha256: str) -> bool:
+        """Whether anybody has stored these pixels."""
+        image_id = PREFIX + pixels_sha256
+        return any(name == image_id and self._alive(stored) for (_, name), stored in self._images.items())
+
+    def expires_in_s(self, stored: StoredImage) -> float:
+        """Seconds until an image is gone."""
+        return max(0.0, stored.expires_s - self._clock())
+
+    def drop_expired(self) -> None:
+        """Let go of what is too old."""
+        for key in [key for key, stored in self._images.items() if not self._alive(stored)]:
+            self._drop(key)
+
+    def _alive(self, stored: StoredImage) -> bool:
+        return self._clock() < stored.expires_s
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        stored = self._images.pop(key, None)
+        if stored is not None:
+            self.size_bytes -= stored.held_bytes
