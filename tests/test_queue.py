@@ -25,15 +25,17 @@ from tests.conftest import OWN_GOLDEN
 
 FOLDER = OWN_GOLDEN / "x2-l2"
 CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
-LONG = 300  # tokens: long enough to be in the middle of when something happens
+# Golden answers end soon; the random model's go on, and one can be in the middle of them when something happens.
+RAMBLING = "random:pheye-tiny"
+LONG = {"max_tokens": 400}
 
 
-def image(name: str) -> TiledImage:
+def image(name: str, tile_px: int) -> TiledImage:
     with Image.open(FOLDER / name) as opened:
-        return prepare(opened, 28, 2)
+        return prepare(opened, tile_px, 2)
 
 
-IMAGES = {case["image"]: image(case["image"]) for case in CASES}
+IMAGES = {(case["image"], tile_px): image(case["image"], tile_px) for case in CASES for tile_px in (28, 64)}
 
 
 def spec(case: dict[str, Any], **sampling: Any) -> RowSpec:
@@ -42,7 +44,7 @@ def spec(case: dict[str, Any], **sampling: Any) -> RowSpec:
 
 @asynccontextmanager
 async def running_queue(**settings: Any) -> AsyncIterator[RequestQueue]:
-    queue = RequestQueue(Settings(model=str(FOLDER), threads=1, **settings), Metrics())
+    queue = RequestQueue(Settings(**({"model": str(FOLDER), "threads": 1} | settings)), Metrics())
     await queue.start()
     try:
         await until(lambda: queue.not_ready() is None)
@@ -60,7 +62,8 @@ async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
 async def answer(queue: RequestQueue, case: dict[str, Any], asked: RowSpec, started: list[int] | None = None) -> str:
     text = ""
     with queue.reserve(1) as place:
-        place.submit(IMAGES[case["image"]], [asked])
+        assert queue.card is not None
+        place.submit(IMAGES[case["image"], queue.card.tile_px], [asked])
         async for _, event in place.events():
             text += event.text
             if started is not None and isinstance(event, Delta):
@@ -97,9 +100,9 @@ def test_all_golden_cases_at_once_are_answered_and_leave_nothing_behind() -> Non
 
 def test_a_worker_killed_in_the_middle_of_eight_answers_costs_a_pause_and_no_answer() -> None:
     async def scenario() -> None:
-        async with running_queue(context_tokens=512) as queue:
+        async with running_queue(model=RAMBLING) as queue:
             crowd = [
-                (case, spec(case, max_tokens=LONG, **({"temperature": 0.8, "seed": number} if number % 2 else {})))
+                (case, spec(case, **LONG, **({"temperature": 1.0, "seed": number} if number % 2 else {})))
                 for number, case in enumerate(CASES[:8])
             ]
             undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
@@ -108,14 +111,13 @@ def test_a_worker_killed_in_the_middle_of_eight_answers_costs_a_pause_and_no_ans
                 asyncio.create_task(answer(queue, case, asked, begun))
                 for (case, asked), begun in zip(crowd, started, strict=True)
             ]
-            # In the middle: whoever does not end at once has begun, and somebody has far to go.
-            await until(lambda: all(begun or task.done() for begun, task in zip(started, tasks, strict=True)))
-            assert sum(not task.done() for task in tasks) >= 3
+            await until(lambda: all(started))
+            assert not any(task.done() for task in tasks)
             victim = pid(queue)
             os.kill(victim, signal.SIGKILL)
             assert await asyncio.gather(*tasks) == undisturbed
             assert value(queue, "worker_restarts") == 1
-            assert value(queue, "request_replays") >= 3
+            assert value(queue, "request_replays") == 8
             assert pid(queue) != victim
 
     go(scenario)
@@ -123,10 +125,10 @@ def test_a_worker_killed_in_the_middle_of_eight_answers_costs_a_pause_and_no_ans
 
 def test_a_request_that_was_there_at_two_deaths_fails_alone() -> None:
     async def scenario() -> None:
-        async with running_queue(context_tokens=512) as queue:
-            case = CASES[1]  # never ends by itself
+        async with running_queue(model=RAMBLING) as queue:
+            case = CASES[1]
             begun: list[list[int]] = [[] for _ in range(3)]
-            tasks = [asyncio.create_task(answer(queue, case, spec(case, max_tokens=LONG), each)) for each in begun]
+            tasks = [asyncio.create_task(answer(queue, case, spec(case, **LONG), each)) for each in begun]
             await until(lambda: all(begun))
             os.kill(pid(queue), signal.SIGKILL)
             await until(lambda: queue.not_ready() is not None)
@@ -156,14 +158,14 @@ def test_the_waiting_room_refuses_what_it_cannot_hold_and_says_when_to_come_back
 
 def test_leaving_early_frees_the_slot_for_the_next() -> None:
     async def scenario() -> None:
-        async with running_queue(slots=1, context_tokens=512) as queue:
+        async with running_queue(slots=1, model=RAMBLING) as queue:
             case = CASES[1]
             with queue.reserve(1) as place:
-                place.submit(IMAGES[case["image"]], [spec(case, max_tokens=LONG)])
+                place.submit(IMAGES[case["image"], 64], [spec(case, **LONG)])
                 async for _, event in place.events():
                     assert isinstance(event, Delta)
                     break
-            assert (await answer(queue, case, spec(case))).lstrip() == case["answer"]
+            assert await answer(queue, case, spec(case))
             await until(lambda: value(queue, "slots_used") == 0)
 
     go(scenario)
@@ -171,9 +173,9 @@ def test_leaving_early_frees_the_slot_for_the_next() -> None:
 
 def test_an_answer_that_takes_too_long_is_given_up_at_its_deadline() -> None:
     async def scenario() -> None:
-        async with running_queue(deadline_s=0.05, context_tokens=512) as queue:
+        async with running_queue(deadline_s=0.05, model=RAMBLING) as queue:
             with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
-                await answer(queue, CASES[1], spec(CASES[1], max_tokens=LONG))
+                await answer(queue, CASES[1], spec(CASES[1], **LONG))
             assert value(queue, "requests_dropped", reason="deadline") == 1
             await until(lambda: value(queue, "slots_used") == 0)
 
@@ -182,16 +184,16 @@ def test_an_answer_that_takes_too_long_is_given_up_at_its_deadline() -> None:
 
 def test_a_prompt_without_room_for_its_answer_is_refused_with_the_field() -> None:
     async def scenario() -> None:
-        async with running_queue(context_tokens=512) as queue:
+        async with running_queue(model=RAMBLING) as queue:
             with pytest.raises(InvalidField, match=r"settings\.max_tokens"):
-                await answer(queue, CASES[0], spec(CASES[0], max_tokens=500))
+                await answer(queue, CASES[0], spec(CASES[0], max_tokens=1000))
 
     go(scenario)
 
 
 def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
     async def scenario() -> None:
-        async with running_queue(context_tokens=512) as queue:
+        async with running_queue(model=RAMBLING) as queue:
             case, begun = CASES[1], []
             running = asyncio.create_task(answer(queue, case, spec(case, max_tokens=100), begun))
             await until(lambda: bool(begun))
@@ -207,9 +209,9 @@ def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
 
 def test_what_is_not_done_after_the_grace_period_gets_an_error() -> None:
     async def scenario() -> None:
-        async with running_queue(context_tokens=512) as queue:
+        async with running_queue(model=RAMBLING) as queue:
             case, begun = CASES[1], []
-            running = asyncio.create_task(answer(queue, case, spec(case, max_tokens=LONG), begun))
+            running = asyncio.create_task(answer(queue, case, spec(case, **LONG), begun))
             await until(lambda: bool(begun))
             await queue.drain(0.0)
             with pytest.raises(Unavailable):
@@ -220,10 +222,10 @@ def test_what_is_not_done_after_the_grace_period_gets_an_error() -> None:
 
 def test_a_worker_that_makes_no_progress_is_killed_and_its_requests_are_replayed() -> None:
     async def scenario() -> None:
-        async with running_queue(step_timeout_s=3.0, context_tokens=512) as queue:
+        async with running_queue(step_timeout_s=3.0, model=RAMBLING) as queue:
             case, begun = CASES[1], []
-            expected = await answer(queue, case, spec(case, max_tokens=LONG))
-            running = asyncio.create_task(answer(queue, case, spec(case, max_tokens=LONG), begun))
+            expected = await answer(queue, case, spec(case, **LONG))
+            running = asyncio.create_task(answer(queue, case, spec(case, **LONG), begun))
             await until(lambda: bool(begun))
             os.kill(pid(queue), signal.SIGSTOP)
             assert await running == expected
@@ -264,7 +266,7 @@ def test_questions_of_one_place_share_one_encoding() -> None:
     async def scenario() -> None:
         async with running_queue() as queue:
             with queue.reserve(3) as place:
-                place.submit(IMAGES[CASES[0]["image"]], [spec(case) for case in CASES[:3]])
+                place.submit(IMAGES[CASES[0]["image"], 28], [spec(case) for case in CASES[:3]])
                 texts, usages = ["", "", ""], {}
                 async for index, event in place.events():
                     texts[index] += event.text
