@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.request import FinishReason
+from service.explanations import explanation_fields
 from service.messages import Delta, Finished
-from service.replies import TimingFields, UsageFields
+from service.replies import Problem, TimingFields, UsageFields
 
 AnswerKey = Literal["caption", "answer", "answers"]
 
@@ -63,9 +64,17 @@ class Answer:
         head = {"id": self.id, "model": self.model, self.key: texts if self.key == "answers" else texts[0]}
         return head | self._end(preprocess_s, total_s)
 
-    def completed(self, *, preprocess_s: float, total_s: float) -> dict[str, Any]:
+    def opening(self) -> list[dict[str, Any]]:
+        """A stream begins with its first chunk."""
+        return []
+
+    def closing(self, *, preprocess_s: float, total_s: float) -> list[dict[str, Any]]:
         """The last event of a stream."""
-        return {"completed": True, "id": self.id, "model": self.model} | self._end(preprocess_s, total_s)
+        return [{"completed": True, "id": self.id, "model": self.model} | self._end(preprocess_s, total_s)]
+
+    def failed(self, problem: Problem) -> list[dict[str, Any]]:
+        """The last event of a stream that fails in the middle."""
+        return [{"error": problem.model_dump(), "completed": True}]
 
     def _end(self, preprocess_s: float, total_s: float) -> dict[str, Any]:
         ends = [row.end for row in self._rows if row.end is not None]
@@ -74,9 +83,16 @@ class Answer:
         return {
             "finish_reason": _overall(reasons),
             **several,
+            **self._explanations(ends),
             "usage": _usage(ends).model_dump(),
             "timings": _timings(ends, preprocess_s, total_s).model_dump(),
         }
+
+    def _explanations(self, ends: list[Finished]) -> dict[str, Any]:
+        told = [explanation_fields(end.explanation).model_dump() for end in ends if end.explanation is not None]
+        if not told:
+            return {}
+        return {"explanations": told} if self.key == "answers" else {"explanation": told[0]}
 
 
 def _overall(reasons: list[FinishReason]) -> FinishReason:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from model.request import FinishReason
+from service.explanations import ExplanationFields
 
 
 class UsageFields(BaseModel):
@@ -45,6 +46,7 @@ class CaptionAnswer(_Answered):
     """A caption."""
 
     caption: str
+    explanation: ExplanationFields | None = Field(default=None, description="With `explain`.")
 
 
 class VqaAnswer(_Answered):
@@ -53,6 +55,10 @@ class VqaAnswer(_Answered):
     answer: str | None = Field(default=None, description="With `question`.")
     answers: list[str] | None = Field(default=None, description="With `questions`.")
     finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
+    explanation: ExplanationFields | None = Field(default=None, description="With `question` and `explain`.")
+    explanations: list[ExplanationFields] | None = Field(
+        default=None, description="With `questions` and `explain`, one for each."
+    )
 
 
 class Problem(BaseModel):

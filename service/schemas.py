@@ -7,7 +7,7 @@ all checked by these same models. Pure; safe from any thread.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -34,11 +34,13 @@ StopStrings = Annotated[
 ]
 
 
-class _Asked(BaseModel):
+class Checked(BaseModel):
+    """Fields of a request: unknown ones are refused, and no message repeats what was sent."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class SamplingFields(_Asked):
+class SamplingFields(Checked):
     """How the answer is generated."""
 
     max_tokens: int | None = Field(
@@ -65,22 +67,18 @@ class SamplingFields(_Asked):
     )
 
 
-class _AboutAnImage(_Asked):
+class _AboutAnImage(Checked):
     image_url: str | None = Field(
         default=None, description="The image as a base64 data URI, `data:image/jpeg;base64,...`; only in a JSON body."
     )
     model: str | None = Field(default=None, description="Name of the served model; anything else is refused.")
     stream: bool = Field(default=False, description="Answer as server-sent events while the text is generated.")
-    explain: bool = Field(default=False, description="Not available yet: must be false.")
+    explain: bool = Field(
+        default=False, description="Tell where the model looked: by layer, for the whole answer, and word by word."
+    )
     settings: SamplingFields | None = Field(
         default=None, description="Sampling settings; a JSON object in forms and queries."
     )
-
-    @model_validator(mode="after")
-    def _no_explanations_yet(self) -> Self:
-        if self.explain:
-            raise PydanticCustomError("explain", "explain: not available yet")
-        return self
 
     @property
     def sampling(self) -> SamplingFields:
@@ -172,6 +170,12 @@ def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{name}: {problem['msg']}"
     known = list(SamplingFields.model_fields if problem["loc"][0] == "settings" else kind.model_fields)
-    near = difflib.get_close_matches(str(problem["loc"][-1])[:SHOWN_CHARS], known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    near = near_name(str(problem["loc"][-1]), known)
+    hint = f"did you mean {near}?" if near else f"known are {', '.join(known)}"
     return f"{name}: unknown field; {hint}"
+
+
+def near_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a made-up one was probably meant to be."""
+    near = difflib.get_close_matches(name[:SHOWN_CHARS], list(known), n=1)
+    return near[0] if near else None

@@ -58,7 +58,10 @@ def _reply(
     if card is not None and ask.fields.model not in (None, name):
         raise InvalidField(f"model: the model served here is {name!r}")
     shorten = ask.fields.sampling.max_tokens is None
-    rows = [RowSpec(instruction, _sampling(parts, ask), may_shorten=shorten) for instruction in instructions]
+    rows = [
+        RowSpec(instruction, _sampling(parts, ask), may_shorten=shorten, explain=ask.fields.explain)
+        for instruction in instructions
+    ]
     answer = Answer(request_id(request.scope), name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
