@@ -102,6 +102,11 @@ class Lane:
         if self._worker is not None:
             await self._worker.stop()
 
+    @property
+    def has_suspect(self) -> bool:
+        """Whether the worker has a request that was with a worker when it died."""
+        return any(request.deaths for request in self.requests.values())
+
     def cost(self, image: TiledImage) -> int:
         """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
         here = image.pixels_sha256 in self.resident or any(

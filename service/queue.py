@@ -11,13 +11,13 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 from model.prompt import render
 from model.tiles import TiledImage
 from service.costs import Costs
 from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
+from service.fleet import Fleet
 from service.lane import Lane
 from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, RowEvent, StepDone
 from service.metrics import Metrics
@@ -48,10 +48,7 @@ class RequestQueue:
         self.failure = ""
         self._settings = settings
         self._metrics = metrics
-        self._lanes = [
-            Lane(settings, device.strip(), self._step_done, self._lane_changed, self._cannot_load)
-            for device in settings.devices.split(",")
-        ]
+        self._fleet = Fleet(settings, self._step_done, self._lane_changed, self._cannot_load)
         self._places: set[Place] = set()
         self._pending: list[Request] = []  # accepted, with no worker yet; oldest first
         self._draining = False
@@ -62,8 +59,7 @@ class RequestQueue:
 
     async def start(self) -> None:
         """Start the workers and return at once."""
-        for lane in self._lanes:
-            lane.start()
+        self._fleet.start()
         self._watch = asyncio.create_task(self._watch_lanes())
 
     async def drain(self, grace_s: float) -> None:
@@ -81,11 +77,11 @@ class RequestQueue:
         """End the workers."""
         if self._watch is not None:
             self._watch.cancel()
-        await asyncio.gather(*(lane.stop() for lane in self._lanes))
+        await self._fleet.stop()
 
     def not_ready(self) -> str | None:
         """Why the service cannot take work now, or None."""
-        ready = [lane for lane in self._lanes if lane.card is not None]
+        ready = self._fleet.ready
         if self.failure:
             return f"the model cannot be loaded: {self.failure}"
         if self._draining:
@@ -109,7 +105,7 @@ class RequestQueue:
         waiting = self._waiting()
         if waiting + rows > self._settings.max_waiting:
             self.count_drop("full")
-            wait_s = min(60, 1 + math.ceil(waiting * self._row_s / self._slots()))
+            wait_s = min(60, 1 + math.ceil(waiting * self._row_s / max(self._fleet.slots, 1)))
             raise WaitingRoomFull(
                 f"{waiting} of {self._settings.max_waiting} places are taken; try again in about {wait_s} s",
                 retry_after_s=wait_s,
@@ -131,64 +127,50 @@ class RequestQueue:
         self._places.discard(place)
         gone = {request.row.id for request in place.requests}
         self._pending = [request for request in self._pending if request.row.id not in gone]
-        for lane in self._lanes:
-            lane.take_back([row_id for row_id in gone if row_id in lane.requests])
+        self._fleet.take_back(gone)
         if not self._places:
             self._idle.set()
         self._dispatch()
 
     def prefetch(self, image: TiledImage) -> None:
         """Have an image encoded in the background, unless its features are here already."""
-        ready = [lane for lane in self._lanes if lane.card is not None]
-        if ready and not self.resident(image.pixels_sha256):
-            min(ready, key=lambda lane: lane.cost(image)).prefetch(image)
+        self._fleet.prefetch(image)
 
     def forget(self, pixels_sha256: str) -> None:
         """Drop an image's features everywhere."""
-        for lane in self._lanes:
-            lane.forget(pixels_sha256)
+        self._fleet.forget(pixels_sha256)
 
     def resident(self, pixels_sha256: str) -> bool:
         """Whether an image's features are in some worker's cache, as the workers tell."""
-        return any(pixels_sha256 in lane.resident for lane in self._lanes)
+        return self._fleet.resident(pixels_sha256)
 
     def costs(self) -> Costs:
         """What work has cost lately, on the least loaded device."""
-        return min(self._lanes, key=lambda lane: (lane.card is None, len(lane.requests))).costs
+        return self._fleet.costs()
+
+    def wait_s(self) -> float | None:
+        """Seconds for which a new row would wait for a slot, about; None while nothing has been measured."""
+        waiting, slots = self._waiting(), max(self._fleet.slots, 1)
+        if waiting + sum(request.admitted for request in self._fleet.requests) < slots:
+            return 0.0
+        return (waiting + 1) * self._row_s / slots if self._row_s else None
 
     def count_tokens(self, instruction: str) -> int:
-        """Tokens of an instruction's whole prompt.
+        """Tokens of an instruction's whole prompt; slow for long ones, and safe from any thread.
 
         Raises:
             Unavailable: no model has been loaded yet.
         """
-        tokenizer = next((lane.tokenizer for lane in self._lanes if lane.tokenizer is not None), None)
-        if tokenizer is None:
+        if self._fleet.tokenizer is None:
             raise Unavailable("the model is loading", retry_after_s=RETRY_S)
-        return len(tokenizer.encode(render(instruction)))
+        return len(self._fleet.tokenizer.encode(render(instruction)))
 
     def count_drop(self, reason: str) -> None:
         """Count a request that will not get its answer."""
         self._metrics.requests_dropped.labels(reason=reason).inc()
 
     def _dispatch(self) -> None:
-        """Give pending requests to ready lanes: rows of one place together, the least loaded lane first.
-
-        A request that was with a worker when it died goes to a lane only while no other such request is there: if
-        another worker dies of it, it dies of it alone.
-        """
-        ready = [lane for lane in self._lanes if lane.card is not None]
-        kept: list[Request] = []
-        for _, group in groupby(self._pending, key=lambda request: (id(request.place), request.deaths > 0)):
-            requests = list(group)
-            batches = [[request] for request in requests] if requests[0].deaths else [requests]
-            for batch in batches:
-                free = [lane for lane in ready if not (batch[0].deaths and _has_suspect(lane))]
-                if free:
-                    min(free, key=lambda lane: lane.cost(batch[0].image)).give(batch)
-                else:
-                    kept += batch
-        self._pending = kept
+        self._pending = self._fleet.hand_out(self._pending)
         self._update_gauges()
 
     def _lane_changed(self, lane: Lane, lost: list[Request]) -> None:
@@ -262,28 +244,18 @@ class RequestQueue:
             for place in self._places
         )
 
-    def _slots(self) -> int:
-        return sum(lane.card.slots for lane in self._lanes if lane.card is not None) or 1
-
     def _update_gauges(self) -> None:
-        metrics, reports = self._metrics, [lane.report for lane in self._lanes]
+        metrics, reports = self._metrics, [lane.report for lane in self._fleet.lanes]
         metrics.requests_waiting.set(self._waiting())
-        metrics.requests_running.set(sum(request.admitted for request in self._requests()))
-        metrics.slots.set(sum(lane.card.slots for lane in self._lanes if lane.card is not None))
+        metrics.requests_running.set(sum(request.admitted for request in self._fleet.requests))
+        metrics.slots.set(self._fleet.slots)
         metrics.slots_used.set(sum(report.slots_used for report in reports))
         metrics.feature_cache_bytes.set(sum(report.cache_bytes for report in reports))
         metrics.ready.set(self.not_ready() is None)
 
-    def _requests(self) -> Iterable[Request]:
-        return (request for lane in self._lanes for request in lane.requests.values())
-
     async def _watch_lanes(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            for lane in self._lanes:
+            for lane in self._fleet.lanes:
                 lane.kill_if_stuck(self._settings.step_timeout_s)
             self._update_gauges()
-
-
-def _has_suspect(lane: Lane) -> bool:
-    return any(request.deaths for request in lane.requests.values())

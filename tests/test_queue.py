@@ -77,7 +77,7 @@ def value(queue: RequestQueue, name: str, **labels: str) -> float:
 
 
 def pid(queue: RequestQueue) -> int:
-    found = queue._lanes[0].pid
+    found = queue._fleet.lanes[0].pid
     assert found is not None
     return found
 
@@ -92,7 +92,7 @@ def test_all_golden_cases_at_once_are_answered_and_leave_nothing_behind() -> Non
             texts = await asyncio.gather(*(answer(queue, case, spec(case)) for case in CASES))
             assert [text.lstrip() for text in texts] == [case["answer"] for case in CASES]
             assert queue._waiting() == 0
-            assert not queue._lanes[0].requests
+            assert not queue._fleet.lanes[0].requests
             assert value(queue, "slots_used") == 0
 
     go(scenario)
@@ -132,7 +132,7 @@ def test_a_request_that_was_there_at_two_deaths_fails_alone() -> None:
             await until(lambda: all(begun))
             os.kill(pid(queue), signal.SIGKILL)
             await until(lambda: queue.not_ready() is not None)
-            await until(lambda: any(request.started for request in queue._lanes[0].requests.values()))
+            await until(lambda: any(request.started for request in queue._fleet.lanes[0].requests.values()))
             os.kill(pid(queue), signal.SIGKILL)
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(result) for result in results].count(Poisoned) == 1
@@ -237,9 +237,9 @@ def test_a_worker_that_makes_no_progress_is_killed_and_its_requests_are_replayed
 def test_two_workers_share_the_load_and_one_survives_the_other() -> None:
     async def scenario() -> None:
         async with running_queue(devices="cpu,cpu", slots=2) as queue:
-            await until(lambda: all(lane.card for lane in queue._lanes))
+            await until(lambda: all(lane.card for lane in queue._fleet.lanes))
             tasks = [asyncio.create_task(answer(queue, case, spec(case))) for case in CASES]
-            await until(lambda: all(lane.requests for lane in queue._lanes))
+            await until(lambda: all(lane.requests for lane in queue._fleet.lanes))
             os.kill(pid(queue), signal.SIGKILL)
             assert [text.lstrip() for text in await asyncio.gather(*tasks)] == [case["answer"] for case in CASES]
             assert queue.not_ready() is None
