@@ -14,7 +14,7 @@ from model.prompt import render
 from model.request import Sampling
 from model.runner import ModelRunner
 from model.tiles import TiledImage
-from service.engine import Engine
+from service.engine import MAX_PREFETCH, Engine
 from service.messages import Broken, Delta, Finished, Refused, Row, StepDone, Submit
 from tests.conftest import Golden, fp32_runner, noise_image
 
@@ -278,6 +278,55 @@ def test_an_image_is_encoded_in_pieces_while_others_decode(tiny) -> None:
     pieces = [report.encoded_tiles for report in reports if report.encoded_tiles]
     assert pieces == [1] * tiny.config.tiles
     assert all(report.decode_rows for report in reports)
+
+
+def test_a_prefetched_image_is_encoded_when_somebody_asks_about_it(golden: Golden) -> None:
+    engine, image = Engine(golden.runner(), stall_s=0.25), golden.image(golden.cases[0]["image"])
+    engine.prefetch(image)
+    engine.prefetch(image)
+    before = run(engine)
+    assert sum(report.encoded_tiles for report in before.reports) == golden.checkpoint.config.tiles
+    assert not engine._runner._open
+    submit(engine, image, row("r", golden.cases[0]["question"]))
+    after = run(engine)
+    assert sum(report.encoded_tiles for report in after.reports) == 0
+    assert after.text["r"].lstrip() == golden.cases[0]["answer"]
+
+
+def test_prefetching_takes_only_the_tiles_that_waiting_rows_leave(tiny) -> None:
+    runner = fp32_runner(tiny, slots=1)
+    engine = Engine(runner, stall_s=0.0)
+    submit(engine, noise_image(tiny, 1), row("running", "What?", max_tokens=60))
+    engine.step()
+    engine.prefetch(noise_image(tiny, 2))
+    submit(engine, noise_image(tiny, 3), row("waiting", "What?", max_tokens=1))
+    for encoded in range(1, tiny.config.tiles + 1):
+        engine.step()
+        assert runner.encoded_tiles(noise_image(tiny, 3).pixels_sha256) == encoded
+        assert runner.encoded_tiles(noise_image(tiny, 2).pixels_sha256) == 0
+    assert len(run(engine).ended) == 2
+
+
+def test_more_wishes_than_fit_drop_the_oldest_and_leak_nothing(golden: Golden) -> None:
+    runner = golden.runner()
+    engine = Engine(runner, stall_s=0.25)
+    for seed in range(MAX_PREFETCH + 5):
+        engine.prefetch(noise_image(golden.checkpoint, seed, (5, 5)))
+    assert len(runner._open) == MAX_PREFETCH
+    engine.forget(noise_image(golden.checkpoint, 10, (5, 5)).pixels_sha256)
+    run(engine)
+    assert not runner._open
+    assert len(runner._cache) == MAX_PREFETCH - 1
+
+
+def test_a_forgotten_image_is_told_and_encoded_again_when_asked_about(golden: Golden) -> None:
+    engine, image = Engine(golden.runner(), stall_s=0.25), golden.image(golden.cases[0]["image"])
+    submit(engine, image, row("first", "What?"))
+    run(engine)
+    engine.forget(image.pixels_sha256)
+    assert engine.step().cache.dropped == (image.pixels_sha256,)
+    submit(engine, image, row("second", "What?"))
+    assert not run(engine).ended["second"].usage.image_features_cached
 
 
 def test_cancelled_rows_free_their_slot_and_their_image_at_once(golden: Golden) -> None:

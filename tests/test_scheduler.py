@@ -81,3 +81,13 @@ def test_a_cached_image_overtakes_one_that_must_be_encoded_but_takes_no_tiles_fr
     rows = [WaitingRow("slow", "new"), WaitingRow("quick", "cached")]
     made = plan(rows, {"new": 0, "cached": TILES}, TILES, [3], tile_budget=2, admit_budget=1)
     assert made == Plan((TileSpan("new", 0, 2),), (Admission("quick", 3),))
+
+
+@given(situations(), st.lists(st.integers(10, 15).map(lambda number: f"image{number}"), unique=True, max_size=4))
+def test_prefetching_changes_nothing_for_those_who_wait(situation, prefetch: list[str]) -> None:
+    rows, encoded, free, tiles, prompts = situation
+    without = plan(rows, encoded, TILES, free, tiles, prompts)
+    made = plan(rows, encoded | dict.fromkeys(prefetch, 0), TILES, free, tiles, prompts, prefetch)
+    assert made.admit == without.admit
+    assert made.encode[: len(without.encode)] == without.encode
+    assert sum(span.stop - span.start for span in made.encode) <= tiles
