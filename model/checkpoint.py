@@ -67,7 +67,7 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
         ConfigError, CheckpointError, TokenizerError: it cannot be served; the message says what to change.
     """
     if source.startswith(RANDOM):
-        return random_checkpoint(named_geometry(source.removeprefix(RANDOM)))
+        return random_checkpoint(random_config(source.removeprefix(RANDOM)))
     folder = _folder(source, revision)
     config = _config(folder, source)
     tensors = read_tensors(folder)
@@ -84,15 +84,19 @@ def read_config(source: str, revision: str | None = None) -> PheyeConfig:
         ConfigError, CheckpointError: as `open_checkpoint`.
     """
     if source.startswith(RANDOM):
-        return named_geometry(source.removeprefix(RANDOM))
+        return random_config(source.removeprefix(RANDOM))
     if Path(source).is_dir():
         return _config(Path(source), source)
     return _config(Path(_fetch(source, revision, "config.json")).parent, source)
 
 
+def random_config(geometry: str) -> PheyeConfig:
+    """A named geometry under a name that says what its answers are worth."""
+    return replace(named_geometry(geometry), name=f"{geometry}-random-weights")
+
+
 def random_checkpoint(config: PheyeConfig) -> Checkpoint:
     """A checkpoint whose every tensor is drawn from its own name: the same on every machine, and stored nowhere."""
-    config = replace(config, name=f"{config.name}-random-weights")
     ranks = {adapter: ADAPTER_RANKS[adapter] for adapter in adapters(config)}
     tokenizer = TextTokenizer.for_random_weights(config.decoder.vocab_size)
     return Checkpoint(config, ranks, RandomTensors(tensor_shapes(config, ranks)), tokenizer, config.name)

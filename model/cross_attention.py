@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
-from model.layers import LayerNorm, Linear, Weights, join_heads, split_heads
+from model.layers import LayerNorm, Linear, Weights, index_of, join_heads, split_heads
 
 SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
 
@@ -103,8 +103,8 @@ def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup
     out = torch.empty_like(q)
     _, heads, length, width = q.shape
     for group in groups:
-        slot, rows = group.image_slot, list(group.rows)
-        queries = q[rows].transpose(0, 1).reshape(1, heads, len(rows) * length, width)
+        slot, rows, count = group.image_slot, index_of(group.rows), len(group.rows)
+        queries = q[rows].transpose(0, 1).reshape(1, heads, count * length, width)
         seen = F.scaled_dot_product_attention(queries, keys[slot : slot + 1], values[slot : slot + 1], scale=SCALE)
-        out[rows] = seen.view(heads, len(rows), length, width).transpose(0, 1)
+        out[rows] = seen.view(heads, count, length, width).transpose(0, 1)
     return out

@@ -24,16 +24,20 @@ class Batch:
 
     Attributes:
         rows: row slot of each batch row.
+        row_index: the same on the device [B, 1], to index beside positions [B, T].
         ids: new tokens [B, T], padded on the right.
         positions: position of each new token in its row [B, T].
+        reach: tokens of the longest row, the new ones included.
         last: index in T of each row's last real token [B].
         groups: which rows look at which image.
         watch: whose cross-attention to remember.
     """
 
     rows: list[int]
+    row_index: Tensor
     ids: Tensor
     positions: Tensor
+    reach: int
     last: Tensor
     groups: list[ImageGroup]
     watch: Watch | None = None
@@ -76,14 +80,12 @@ class DecoderLayer:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
         normed = self._norm(x)
         q, k, v = (split_heads(part, self._heads) for part in self._qkv(normed).chunk(3, dim=-1))
-        where = torch.tensor(batch.rows, device=x.device).unsqueeze(1)  # [B, 1], indexes beside positions [B, T]
-        keys[where, :, batch.positions] = self._rotary(k, batch.positions).transpose(1, 2)
-        values[where, :, batch.positions] = v.transpose(1, 2)
-        length = mask.shape[-1]
+        keys[batch.row_index, :, batch.positions] = self._rotary(k, batch.positions).transpose(1, 2)
+        values[batch.row_index, :, batch.positions] = v.transpose(1, 2)
         seen = F.scaled_dot_product_attention(
             self._rotary(q, batch.positions),
-            rows_of(keys, batch.rows, length),
-            rows_of(values, batch.rows, length),
+            rows_of(keys, batch.rows, batch.reach),
+            rows_of(values, batch.rows, batch.reach),
             attn_mask=mask,
         )
         return x + self._dense(join_heads(seen)) + self._fc2(self._activation(self._fc1(normed)))
@@ -118,10 +120,9 @@ class Decoder:
     def __call__(self, batch: Batch, slots: Slots) -> Tensor:
         """Append the batch's tokens to their rows; logits of each row's last token [B, vocab]."""
         x = F.embedding(batch.ids, self._embedding)  # [B, T, D]
-        reach = int(batch.positions.max()) + 1
         # A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot
         # left behind, lie beyond its positions.
-        mask = torch.arange(reach, device=x.device) <= batch.positions.unsqueeze(-1)  # [B, T, reach]
+        mask = torch.arange(batch.reach, device=x.device) <= batch.positions.unsqueeze(-1)  # [B, T, reach]
         mask = mask.unsqueeze(1)
         place = 0
         for index, layer in enumerate(self._layers):

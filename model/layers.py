@@ -6,7 +6,7 @@ Inference only: plain tensors, no autograd, no module tree. Knows nothing of Phe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -121,3 +121,11 @@ def join_heads(x: Tensor) -> Tensor:
     """[B, H, T, d] -> [B, T, H * d]."""
     batch, heads, length, width = x.shape
     return x.transpose(1, 2).reshape(batch, length, heads * width)
+
+
+def index_of(rows: Sequence[int]) -> slice | list[int]:
+    """An index for these rows: a slice, which copies nothing, where they are neighbours in order."""
+    first = rows[0]
+    if all(row == first + offset for offset, row in enumerate(rows)):
+        return slice(first, first + len(rows))
+    return list(rows)

@@ -77,17 +77,38 @@ class Pheye:
     ) -> Tensor:
         """Read the prompts of newly occupied rows together, whatever their lengths; logits [B, vocab]."""
         longest = max(len(prompt) for prompt in prompts)
-        ids = torch.tensor([[*prompt, *([0] * (longest - len(prompt)))] for prompt in prompts], device=self.device)
-        positions = torch.arange(longest, device=self.device).expand(len(rows), longest)
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self.device)
-        return self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows)), watch), slots)
+        padded = [[*prompt, *([0] * (longest - len(prompt)))] for prompt in prompts]
+        return self._append(slots, rows, padded, [0] * len(rows), [len(prompt) - 1 for prompt in prompts], watch)
 
     def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], watch: Watch | None = None) -> Tensor:
         """Append one token to each row; logits [B, vocab]."""
-        ids = torch.tensor(tokens, device=self.device).unsqueeze(1)  # [B, 1]
-        positions = torch.tensor([slots.lengths[row] for row in rows], device=self.device).unsqueeze(1)
-        last = torch.zeros(len(rows), dtype=torch.long, device=self.device)
-        logits: Tensor = self._decoder(Batch(list(rows), ids, positions, last, slots.groups(list(rows)), watch), slots)
+        lengths = [slots.lengths[row] for row in rows]
+        logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), watch)
         for row in rows:
             slots.lengths[row] += 1
+        return logits
+
+    def _append(
+        self,
+        slots: Slots,
+        rows: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        starts: Sequence[int],
+        last: Sequence[int],
+        watch: Watch | None,
+    ) -> Tensor:
+        """One pass over new tokens of equal number; `starts` is where each row stands, `last` its last real token."""
+        width = len(tokens[0])
+        first = torch.tensor(starts, device=self.device).unsqueeze(1)  # [B, 1]
+        batch = Batch(
+            rows=list(rows),
+            row_index=torch.tensor(rows, device=self.device).unsqueeze(1),
+            ids=torch.tensor(tokens, device=self.device),
+            positions=first + torch.arange(width, device=self.device),
+            reach=max(starts) + width,
+            last=torch.tensor(last, device=self.device),
+            groups=slots.groups(list(rows)),
+            watch=watch,
+        )
+        logits: Tensor = self._decoder(batch, slots)
         return logits

@@ -7,6 +7,7 @@ Called by the engine's thread only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from model.config import PheyeConfig
 from model.cross_attention import ImageGroup
+from model.layers import index_of
 
 
 @dataclass(slots=True)
@@ -99,9 +101,6 @@ class Slots:
         return [ImageGroup(slot, tuple(members)) for slot, members in positions.items()]
 
 
-def rows_of(slab: Tensor, rows: list[int], length: int) -> Tensor:
-    """Rows of [slots, H, context, d] up to `length` tokens, without a copy where the rows are neighbours."""
-    first, last = rows[0], rows[-1]
-    if rows == list(range(first, last + 1)):
-        return slab[first : last + 1, :, :length]
-    return slab[rows, :, :length]
+def rows_of(slab: Tensor, rows: Sequence[int], length: int) -> Tensor:
+    """Rows of [slots, H, context, d] up to `length` tokens, in place where the rows are neighbours."""
+    return slab[index_of(rows), :, :length]

@@ -104,6 +104,7 @@ class Batch:
         engine: with a loaded model; used by nobody else.
         read: file to tiles; called in the decoding threads.
         sampling: the same for every answer.
+        may_shorten: whether an answer for which the context has too little room is shortened, not refused.
         in_flight: most images decoded or being worked on at the same time.
         threads: decoding threads.
     """
@@ -114,10 +115,12 @@ class Batch:
         read: Callable[[Path], TiledImage],
         sampling: Sampling,
         *,
+        may_shorten: bool = False,
         in_flight: int,
         threads: int,
     ) -> None:
-        self._engine, self._read, self._sampling = engine, read, sampling
+        self._engine, self._read = engine, read
+        self._sampling, self._may_shorten = sampling, may_shorten
         self._in_flight, self._threads = in_flight, threads
         self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
         self._open: dict[int, _Open] = {}
@@ -164,7 +167,7 @@ class Batch:
 
     def _submit(self, place: int, task: Task, image: TiledImage) -> None:
         rows = tuple(
-            Row(f"{place}.{index}", question.instruction, self._sampling)
+            Row(f"{place}.{index}", question.instruction, self._sampling, may_shorten=self._may_shorten)
             for index, question in enumerate(task.questions)
         )
         self._open[place] = _Open(place, task, texts={row.id: "" for row in rows})
@@ -188,8 +191,8 @@ def _take(opened: _Open, event: RowEvent, question: Question) -> None:
         case Finished(id=row_id, text=text, finish_reason=reason):
             # The original strips answers on the left: the first token of a word carries the space before it.
             opened.answers[row_id] = Answer(question, (opened.texts[row_id] + text).lstrip(), reason)
-        case Refused(detail=detail):
-            raise CannotAsk(detail)
+        case Refused(field=name, detail=detail):
+            raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")
         case Broken(detail=detail):
             opened.errors.append(detail)
 

@@ -143,7 +143,10 @@ def _answer(
         stop=tuple(sampling.stop or ()),
     )
     try:
-        code = answer(settings, Job(find_images(paths), tuple(questions), chosen, jsonl))
+        shorten = flags["default_max_tokens"] is None
+        code = answer(settings, Job(find_images(paths), tuple(questions), chosen, jsonl, shorten))
+    except BrokenPipeError:
+        raise  # typer ends quietly when `head` has seen enough
     except (ValueError, OSError) as error:
         fail(str(error))
     raise typer.Exit(code)

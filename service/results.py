@@ -85,13 +85,13 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     data = path.read_bytes()
-    whole, newline, torn = data.rpartition(b"\n")
+    *whole, torn = data.split(b"\n")
     if torn and not (torn.startswith(_START) or _START.startswith(torn)):
         raise ResultsError(f"{path}: this is not a file of results; choose another one")
-    records = [_record(path, number, line) for number, line in enumerate(whole.splitlines(), start=1)]
+    records = [_record(path, number, line) for number, line in enumerate(whole, start=1)]
     if torn:
         with path.open("r+b") as file:
-            file.truncate(len(whole) + len(newline))
+            file.truncate(len(data) - len(torn))
     return records
 
 
