@@ -46,14 +46,9 @@ class PageFile:
 
 
 def page_files(folder: Path = FOLDER) -> Mapping[str, PageFile]:
-    """Every file of the page by its path below `folder`; nothing else can be asked for.
-
-    Raises:
-        KeyError: a file has an ending that is not among `MEDIA_TYPES`.
-    """
-    return MappingProxyType(
-        {path.relative_to(folder).as_posix(): _read(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    )
+    """Every file of the page by its path below `folder`; nothing else can be asked for."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in MEDIA_TYPES]
+    return MappingProxyType({path.relative_to(folder).as_posix(): _read(path) for path in paths})
 
 
 def _read(path: Path) -> PageFile:

@@ -1,0 +1,35 @@
+// Making elements. Text only ever becomes text: nothing on this page parses HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const find = (id) => document.getElementById(id);
+
+/** An element with properties (`on...` are listeners, the rest attributes; null and false are left out) and children. */
+export const el = (name, props = {}, ...children) => fill(document.createElement(name), props, children);
+
+/** The same in SVG. */
+export const svg = (name, props = {}, ...children) => fill(document.createElementNS(SVG, name), props, children);
+
+function fill(element, props, children) {
+  for (const [name, value] of Object.entries(props)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** Say something to those who listen instead of look. */
+export function announce(words) {
+  find("announcer").textContent = words;
+}
+
+export const percent = (share) => `${Math.round(100 * share)} %`;
+
+/** Seconds in words a person compares at a glance. */
+export function duration(seconds) {
+  if (seconds >= 10) return `${seconds.toFixed(1)} s`;
+  if (seconds >= 1) return `${seconds.toFixed(2)} s`;
+  return seconds >= 0.01 || seconds === 0 ? `${Math.round(1000 * seconds)} ms` : `${(1000 * seconds).toFixed(1)} ms`;
+}
