@@ -21,10 +21,14 @@ import httpx
 
 @dataclass(slots=True)
 class StormReport:
-    """What came of a storm. Seconds are of the answered requests, sorted."""
+    """What came of a storm. `refused` counts answers of 429 and 503, each of which was asked again.
+
+    Seconds are of the answered requests, refusals included, sorted.
+    """
 
     answered: int = 0
     hung_up: int = 0
+    refused: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     took_s: float = 0.0
@@ -88,7 +92,7 @@ async def _one(
     asked_s = time.monotonic()
     try:
         async with asyncio.timeout(leave_after_s):
-            response = await http.post("/v1/vqa", data=fields, files={"image": image})
+            response = await _until_accepted(http, report, fields, image)
     except TimeoutError:
         report.hung_up += 1
         return
@@ -96,6 +100,18 @@ async def _one(
     report.statuses[str(response.status_code)] += 1
     report.answered += complete
     report.seconds.append(time.monotonic() - asked_s)
+
+
+async def _until_accepted(
+    http: httpx.AsyncClient, report: StormReport, fields: dict[str, str], image: bytes
+) -> httpx.Response:
+    """Ask as a polite client does: again after Retry-After, for as long as the service says so."""
+    while True:
+        response = await http.post("/v1/vqa", data=fields, files={"image": image})
+        if response.status_code not in (429, 503):
+            return response
+        report.refused += 1
+        await asyncio.sleep(float(response.headers["Retry-After"]))
 
 
 def main() -> int:

@@ -90,6 +90,16 @@ def read_config(source: str, revision: str | None = None) -> PheyeConfig:
     return _config(Path(_fetch(source, revision, "config.json")).parent, source)
 
 
+def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
+    """Rank of each adapter as the weights in a folder have it; None where no weights are at hand to say so.
+
+    Raises:
+        CheckpointError: the weights cannot be read, or have no such adapter.
+    """
+    folder = Path(source)
+    return _ranks(read_tensors(folder), config) if any((folder / name).exists() for name in WEIGHT_FILES) else None
+
+
 def random_config(geometry: str) -> PheyeConfig:
     """A named geometry under a name that says what its answers are worth."""
     return replace(named_geometry(geometry), name=f"{geometry}-random-weights")
@@ -281,4 +291,5 @@ __all__ = [
     "convert",
     "open_checkpoint",
     "read_config",
+    "stored_ranks",
 ]

@@ -24,8 +24,10 @@ from service.problems import error_response, internal_problem, problem_response
 from service.settings import Settings
 from service.uploads import Upload, Uploads
 
-OPEN_PATHS = frozenset({"/livez", "/readyz"})  # probes carry no key
-QUIET_PATHS = OPEN_PATHS | {"/metrics"}
+PROBES = frozenset({"/livez", "/readyz"})  # they carry no key
+PAGE = frozenset({"/", "/favicon.ico"})  # nor does the page, which is the same for everybody; it asks for the key
+PAGE_FILES = "/playground/"
+QUIET_PATHS = PROBES | {"/metrics"}
 HUNG_UP = 499
 EVERYBODY = ""  # the owner of what is stored where no key is asked for
 
@@ -77,25 +79,31 @@ class Edge:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: _Exchange) -> None:
         upload = Upload(receive, self._max_body_bytes, self._uploads)
+
+        async def send_late(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                await upload.linger(Headers(scope=scope))
+            await send(message)
+
         try:
             self._check_key(scope)
-            await upload.check_length(Headers(scope=scope))
-            await self._app(scope, upload.receive, send)
+            upload.check_length(Headers(scope=scope))
+            await self._app(scope, upload.receive, send_late)
         except ServiceError as error:
-            await error_response(error, scope)(scope, receive, send)
+            await error_response(error, scope)(scope, receive, send_late)
         except ClientDisconnect:
             raise
         except Exception:
             logger.exception("request %s failed", exchange.id)
             if exchange.status is None:
-                await problem_response(internal_problem(scope))(scope, receive, send)
+                await problem_response(internal_problem(scope), scope)(scope, receive, send_late)
             else:
                 raise  # half an answer is out: the server breaks the connection, so nobody takes it for a whole one
         finally:
             upload.forget()
 
     def _check_key(self, scope: Scope) -> None:
-        if not self._keys or scope["path"] in OPEN_PATHS:
+        if not self._keys or _is_open(scope["path"]):
             return
         given = _key_of(Headers(scope=scope))
         # Every key is compared, so the time does not tell which one was close.
@@ -116,6 +124,10 @@ class Edge:
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %.200r %s %.3fs", exchange.id, scope["method"], scope["path"], status, took_s,
         )  # fmt: skip
+
+
+def _is_open(path: str) -> bool:
+    return path in PROBES or path in PAGE or path.startswith(PAGE_FILES)
 
 
 def _key_of(headers: Headers) -> bytes:

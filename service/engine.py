@@ -19,13 +19,13 @@ from service.messages import (
     Delta,
     Finished,
     Refused,
-    Row,
     RowEvent,
     Started,
     StepDone,
     Submit,
     Usage,
 )
+from service.room import NoRoomError, answer_tokens
 from service.rows import EngineRow, Step
 from service.scheduler import Admission, WaitingRow, plan
 
@@ -70,29 +70,17 @@ class Engine:
         """Accept rows; one that cannot fit is refused with the next step."""
         for request in message.rows:
             prompt = self._runner.prompt(request.instruction)
-            room = self._runner.context_tokens - len(prompt)
-            max_tokens = min(request.sampling.max_tokens, room) if request.may_shorten else request.sampling.max_tokens
-            if not 0 < max_tokens <= room:
-                self._early.append(self._refusal(request, len(prompt)))
+            asked, context = request.sampling.max_tokens, self._runner.context_tokens
+            try:
+                max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=request.may_shorten)
+            except NoRoomError as error:
+                self._early.append(Refused(request.id, error.field, error.detail))
                 continue
             stream = self._runner.text_stream(request.sampling.stop)
             pieces = [stream.push(token) for token in request.given]  # its client has the text already
             self._waiting[request.id] = EngineRow(
                 request, message.image, prompt, max_tokens, stream, time.monotonic(), pieces
             )
-
-    def _refusal(self, request: Row, prompt_tokens: int) -> Refused:
-        room, asked = self._runner.context_tokens, request.sampling.max_tokens
-        if prompt_tokens >= room:
-            return Refused(
-                request.id, "question", f"its prompt of {prompt_tokens} tokens fills the context of {room} tokens"
-            )
-        return Refused(
-            request.id,
-            "settings.max_tokens",
-            f"{asked} and a prompt of {prompt_tokens} tokens exceed the context of {room} tokens; lower it, or shorten "
-            "the question",
-        )
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""

@@ -46,6 +46,20 @@ class NotFound(ServiceError):
     title = "Not found"
 
 
+class ModelNotFound(ServiceError):
+    """A chat names a model that is not served."""
+
+    status = 404
+    title = "No such model"
+
+
+class NotOffered(ServiceError):
+    """A known kind of request that this model has no answer to; trying again does not help, so no 5xx."""
+
+    status = 404
+    title = "Not offered here"
+
+
 class UploadStalled(ServiceError):
     """The client stopped sending in the middle of a body."""
 
@@ -79,6 +93,12 @@ class InvalidField(ServiceError):
 
     status = 422
     title = "Invalid field"
+
+
+class UnsupportedParameter(InvalidField):
+    """A field of another model's that asks for what Pheye cannot do."""
+
+    title = "Unsupported parameter"
 
 
 class WaitingRoomFull(ServiceError):

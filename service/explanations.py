@@ -34,7 +34,7 @@ class MapFields(BaseModel):
 class WordFields(MapFields):
     """A word of the answer and where the model looked while it wrote it."""
 
-    text: str
+    text: str = Field(description="The piece of the answer.")
     start: int = Field(description="Where the word starts in the answer, in characters.")
     end: int = Field(description="Where it ends.")
 
@@ -44,7 +44,7 @@ class ExplanationFields(MapFields):
 
     grid: int = Field(description="Cells along each side of a heat map.")
     layers: list[LayerFields] = Field(description="How each layer divides its attention.")
-    words: list[WordFields]
+    words: list[WordFields] = Field(description="The same for every word of the answer.")
 
 
 def explanation_fields(explanation: Explanation) -> ExplanationFields:

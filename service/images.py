@@ -57,8 +57,10 @@ def check_data_uri(uri: str) -> ImageSource:
     """A data URI whose head is right; its base64 is decoded later, off the event loop.
 
     Raises:
-        BadRequest: something else.
+        BadRequest: a link, or something else.
     """
+    if uri[:8].lower().startswith(("http://", "https://")):
+        raise BadRequest("image_url: fetching URLs is off; send a data URI or upload")
     if _DATA_URI.match(uri) is None:
         raise BadRequest("image_url: not a base64 data URI; send data:image/jpeg;base64,... or upload the file")
     return ImageSource(uri)

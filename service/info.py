@@ -6,7 +6,7 @@ configuration. Used by the command only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from model import complexity
 from model.config import GEOMETRIES, ConfigError, PheyeConfig, named_geometry
+from model.layout import ADAPTER_RANKS, adapters
 
 RANDOM = "random:"
 PROMPT_TOKENS = complexity.PAPER_TEXT_TOKENS
@@ -77,11 +78,28 @@ def find_config(source: str, revision: str | None) -> PheyeConfig:
     return read_config(source, revision)
 
 
-def figures(config: PheyeConfig, context_tokens: int) -> Iterator[Figure]:
-    """The whole report, section by section."""
+def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
+    """Ranks of a model's adapters, or None for a checkpoint whose weights are not here to tell.
+
+    Raises:
+        ValueError: there are weights, and they cannot be read; they are mapped, not loaded.
+    """
+    if source in GEOMETRIES or source.startswith(RANDOM):
+        return ADAPTER_RANKS
+    if not Path(source).is_dir():
+        return None
+    from model.checkpoint import stored_ranks  # imports torch
+
+    return stored_ranks(source, config)
+
+
+def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
+    """The whole report, section by section; the usual ranks of the adapters are assumed where none are known."""
+    count = complexity.parameters(config, ranks or ADAPTER_RANKS)
     yield from _geometry(config)
-    yield from _parameters(config)
-    yield from _bytes(config, context_tokens)
+    yield _adapter_ranks(config, ranks)
+    yield from _parameters(count)
+    yield from _bytes(config, count, context_tokens)
     yield from _flops(config)
     yield from _ratios(config)
 
@@ -101,8 +119,14 @@ def _geometry(config: PheyeConfig) -> Iterator[Figure]:
     yield Figure(section, "cross_layers", "cross-attention before layers", layers)
 
 
-def _parameters(config: PheyeConfig) -> Iterator[Figure]:
-    section, count = "parameters", complexity.parameters(config)
+def _adapter_ranks(config: PheyeConfig, ranks: Mapping[str, int] | None) -> Figure:
+    shown = ", ".join(f"{adapter} {(ranks or ADAPTER_RANKS)[adapter]}" for adapter in adapters(config))
+    doubt = "" if ranks else " (assumed: no weights here)"
+    return Figure("geometry", "adapter_ranks", "adapter ranks", shown + doubt)
+
+
+def _parameters(count: complexity.Parameters) -> Iterator[Figure]:
+    section = "parameters"
     yield Figure(section, "vision_tower", "vision transformer", count.vision_tower)
     yield Figure(section, "adapter_local", "adapter of the local tiles", count.adapter_local)
     yield Figure(section, "adapter_global", "adapter of the global view", count.adapter_global)
@@ -115,8 +139,8 @@ def _parameters(config: PheyeConfig) -> Iterator[Figure]:
     yield Figure(section, "trained", "of these trained", count.trained)
 
 
-def _bytes(config: PheyeConfig, context_tokens: int) -> Iterator[Figure]:
-    count, slot = complexity.parameters(config), f"one answer of {context_tokens} tokens"
+def _bytes(config: PheyeConfig, count: complexity.Parameters, context_tokens: int) -> Iterator[Figure]:
+    slot = f"one answer of {context_tokens} tokens"
     for dtype in ("bfloat16", "float32"):
         width, section = complexity.DTYPE_BYTES[dtype], f"bytes_{dtype}"
         own = complexity.self_attention_bytes(config, context_tokens, dtype)

@@ -5,59 +5,145 @@ Built from the models of `service.schemas` and `service.replies`: it cannot say 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from service.problems import MEDIA_TYPE
-from service.replies import Problem
-from service.schemas import CaptionRequest, VqaRequest
+from service.replies import Problem, StreamChunk, StreamEnd
+from service.schemas import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest, WithImage
 
 ERRORS = {
     400: "Malformed JSON or data URI",
     401: "API key missing or wrong",
+    404: "No image of yours has the id given as `image_url`; upload it again",
+    408: "The body stopped arriving",
     413: "Too many bytes or pixels",
     415: "Not an image that is read here, or another kind of body",
     422: "A field is unknown or out of range, or the image is unreadable",
-    429: "Too many requests wait; see Retry-After",
+    429: "Too many requests wait",
     500: "The request failed in the model",
-    503: "Loading, draining, or no worker alive; see Retry-After",
+    503: "Loading, draining, or no worker alive",
     504: "The deadline passed",
 }
-FILE = {"type": "string", "format": "binary"}
+FILE = {"type": "string", "format": "binary", "description": "The image as a file: JPEG, PNG, WEBP, GIF, BMP or TIFF."}
+# A red disc on white, 32 x 32 pixels: an image small enough to be read in an example, and one that works when pasted.
+DISC = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX/////AADrWueTAAAARElEQVR42n3MsQ2AMADEwOO"
+    "FxBgwCpvBaBklY1CghCKiQ7hw4cL8s1Ssl9hmsQe9y8QZSIzqU42SseodRxOliXq/+z8eGIwO/AhZZ7UAAAAASUVORK5CYII="
+)
+EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
+    CaptionRequest: {
+        "caption": {"summary": "A one-sentence caption", "value": {"image_url": DISC, "length": "short"}},
+        "stream": {"summary": "A caption as a stream", "value": {"image_url": DISC, "stream": True}},
+    },
+    ImageUpload: {"upload": {"summary": "An image", "value": {"image_url": DISC}}},
+    EstimateRequest: {
+        "alone": {"summary": "A question about any image", "value": {"question": "Which shape is it?"}},
+        "short": {
+            "summary": "A caption of an image, of 20 tokens at most",
+            "value": {"image_url": DISC, "length": "short", "settings": {"max_tokens": 20}},
+        },
+    },
+    VqaRequest: {
+        "question": {"summary": "A question", "value": {"image_url": DISC, "question": "Which shape is it?"}},
+        "choice": {
+            "summary": "Two questions with given answers",
+            "value": {
+                "image_url": DISC,
+                "questions": ["Which shape is it?", "Which shape is it not?"],
+                "answer_style": "choice",
+                "choices": ["a disc", "a square"],
+            },
+        },
+        "sampled": {
+            "summary": "A sampled answer that can be repeated",
+            "value": {
+                "image_url": DISC,
+                "question": "What could this be?",
+                "settings": {"max_tokens": 40, "temperature": 0.7, "top_p": 0.9, "seed": 1, "stop": ["\n"]},
+            },
+        },
+    },
+}
+_STREAM = (
+    'data: {"chunk": "A red"}\n\ndata: {"chunk": " disc."}\n\n'
+    'data: {"completed": true, "id": "6c0e", "model": "pheye-tiny", "finish_reason": "stop", "usage": {}, '
+    '"timings": {}}\n\n'
+)
 
 
-def problem_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of error responses; without arguments, of all that a request for the model can get."""
-    schema = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+def problem_docs(*statuses: int, words: Mapping[int, str] = ERRORS) -> dict[int | str, dict[str, Any]]:
+    """Documentation of error responses; without statuses, of all that a request for the model can get."""
+    content = {MEDIA_TYPE: {"schema": reference(Problem)}}
     return {
-        status: {"model": Problem, "description": ERRORS[status], "content": schema} for status in statuses or ERRORS
+        status: {"description": words[status], "content": content, **failure_headers(status)}
+        for status in statuses or words
     }
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """A schema that points to a model, which `service.documentation` puts into the document."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def failure_headers(status: int) -> dict[str, Any]:
+    """Documentation of the headers that come with a failure."""
+    if status not in (429, 503):
+        return {}
+    schema = {"type": "integer", "minimum": 1}
+    return {"headers": {"Retry-After": {"description": "Seconds after which to try again.", "schema": schema}}}
+
+
+def event_stream(example: str, *events: type[BaseModel], last_word: str | None = None) -> dict[str, Any]:
+    """Documentation of a stream of server-sent events, in OpenAPI 3.2's words for it.
+
+    Args:
+        example: a whole stream.
+        events: what the data of an event is, as JSON.
+        last_word: what the data of the last event is, if it is no JSON.
+    """
+    content = {"anyOf": [reference(event) for event in events]}
+    data: dict[str, Any] = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+    if last_word is not None:
+        data = {"anyOf": [data, {"const": last_word}]}
+    data["description"] = "What follows `data: ` on the line."
+    item = {"type": "object", "required": ["data"], "properties": {"data": data}}
+    return {"text/event-stream": {"itemSchema": item, "example": example}}
 
 
 def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]) -> dict[str, Any]:
     """Arguments for a route that reads its body itself."""
-    schema = _inlined(asked.model_json_schema())
     ok = {
-        "description": 'The answer; with `stream`, server-sent events: `data: {"chunk": ...}`, then one with '
-        '`"completed": true`.',
+        "description": "The answer; with `stream`, server-sent events, each `data: ` and JSON on one line: a "
+        "`StreamChunk` for each new piece of text and last a `StreamEnd`. Lines that begin with a colon keep the "
+        "connection alive. A failure before the first byte is a plain error with its status, one after it is a last "
+        'event `{"error": {...}, "completed": true}`.',
         "content": {
-            "application/json": {"schema": {"$ref": f"#/components/schemas/{answered.__name__}"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "application/json": {"schema": reference(answered)},
+            **event_stream(_STREAM, StreamChunk, StreamEnd),
         },
     }
-    return {
-        "responses": {200: ok, **problem_docs()},
-        "openapi_extra": {"requestBody": _bodies(schema), "parameters": _parameters(schema)},
-    }
+    return {"responses": {200: ok, **problem_docs()}, "openapi_extra": body_docs(asked)}
 
 
-def _bodies(schema: dict[str, Any]) -> dict[str, Any]:
-    form = {**schema, "properties": {"image": FILE, **_flat_fields(schema)}, "required": ["image"]}
+def body_docs(asked: type[WithImage], *, image_needed: bool = True) -> dict[str, Any]:
+    """The ways to send a request about an image: three kinds of body, or a query alone."""
+    schema = inlined(asked.model_json_schema())
+    return {"requestBody": _bodies(schema, EXAMPLES[asked], image_needed), "parameters": _parameters(schema)}
+
+
+def _bodies(schema: dict[str, Any], examples: Mapping[str, Any], image_needed: bool) -> dict[str, Any]:
+    needed = schema.get("required", [])
+    form = {**schema, "properties": {"image": FILE, **_flat_fields(schema)}}
+    json = {**schema, "required": ["image_url", *needed]} if image_needed else schema
+    if image_needed:
+        form["anyOf"] = [{"required": ["image"]}, {"required": ["image_url"]}]
     return {
-        "required": True,
+        "required": False,  # with all fields in the query there is none
         "content": {
-            "application/json": {"schema": {**schema, "required": ["image_url"]}},
+            "application/json": {"schema": json, "examples": examples},
             "multipart/form-data": {"schema": form},
             "image/*": {"schema": FILE},
         },
@@ -65,10 +151,9 @@ def _bodies(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flat_fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields as a form or a query has them: settings are JSON text, the image is not among them."""
-    properties: dict[str, Any] = schema["properties"]
+    """The fields as a form or a query has them: settings are JSON text."""
     settings = {"type": "string", "contentMediaType": "application/json", "description": "The settings as JSON."}
-    return {name: field for name, field in properties.items() if name != "image_url"} | {"settings": settings}
+    return {name: settings if name == "settings" else field for name, field in schema["properties"].items()}
 
 
 def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -77,14 +162,14 @@ def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": f"With an image/* body only. {field.get('description', '')}",
+            "description": f"With an image/* body or none. {field.get('description', '')}",
             "schema": field,
         }
         for name, field in _flat_fields(schema).items()
     ]
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with its `$defs` written out where they are used: OpenAPI looks for them elsewhere."""
     definitions: dict[str, Any] = schema.pop("$defs", {})
 

@@ -1,4 +1,4 @@
-"""Failures as `application/problem+json` (RFC 9457), for every route and middleware.
+"""Failures as `application/problem+json` (RFC 9457), and in OpenAI's shape on OpenAI's routes.
 
 Knows the error tree of `service.errors` and the framework's own exceptions; nothing here fails. Event loop.
 """
@@ -16,13 +16,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 from service.errors import ServiceError, Unauthorized
+from service.openai_errors import openai_response, speaks_openai
 from service.replies import Problem
 from service.schemas import SHOWN_CHARS
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "POST")  # those that any route takes
 
 logger = logging.getLogger("pheye.problems")
 
@@ -60,8 +63,10 @@ def internal_problem(scope: Scope) -> Problem:
     return plain_problem(500, "something went wrong on our side; the log has it under this request id", scope)
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as a response."""
+def problem_response(problem: Problem, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response, in the shape that the request's route promises."""
+    if speaks_openai(scope):
+        return openai_response(problem, headers)
     body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
     return Response(body, problem.status, headers, MEDIA_TYPE)
 
@@ -73,7 +78,7 @@ def error_response(error: ServiceError, scope: Scope) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    return problem_response(problem_of(error, scope), headers)
+    return problem_response(problem_of(error, scope), scope, headers)
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
@@ -83,16 +88,26 @@ async def _service_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     http = cast("HTTPException", error)
     detail = {
-        404: "there is no such route; GET / lists them",
+        404: "there is no such route; GET /v1 lists them",
         405: f"this route does not take {request.method[:SHOWN_CHARS]}",
     }.get(http.status_code, str(http.detail))
-    return problem_response(plain_problem(http.status_code, detail, request.scope), http.headers)
+    headers = {"Allow": _allowed(request)} if http.status_code == 405 else http.headers
+    return problem_response(plain_problem(http.status_code, detail, request.scope), request.scope, headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method this path takes; the framework names those of the first route with it only."""
+    scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
+    routes = request.app.routes
+    return ", ".join(
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     problems = cast("RequestValidationError", error).errors()
     detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
-    return problem_response(plain_problem(422, detail, request.scope))
+    return problem_response(plain_problem(422, detail, request.scope), request.scope)
 
 
 def answer_with_problems(app: FastAPI) -> None:

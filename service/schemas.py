@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle
-from service.errors import BadRequest, InvalidField
+from service.errors import InvalidField
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
 MAX_SEED = 2**63 - 1
@@ -67,10 +67,21 @@ class SamplingFields(Checked):
     )
 
 
-class _AboutAnImage(Checked):
+class WithImage(Checked):
+    """The field that every request about an image has."""
+
     image_url: str | None = Field(
-        default=None, description="The image as a base64 data URI, `data:image/jpeg;base64,...`; only in a JSON body."
+        default=None,
+        description="The image as a base64 data URI, `data:image/jpeg;base64,...`, or the id of an uploaded one, "
+        "`img_...`.",
     )
+
+
+class ImageUpload(WithImage):
+    """Keep an image, to be named by its id."""
+
+
+class _AboutAnImage(WithImage):
     model: str | None = Field(default=None, description="Name of the served model; anything else is refused.")
     stream: bool = Field(default=False, description="Answer as server-sent events while the text is generated.")
     explain: bool = Field(
@@ -124,6 +135,10 @@ class VqaRequest(_AboutAnImage):
     def _one_way_of_asking(self) -> Self:
         if (self.question is None) == (self.questions is None):
             raise PydanticCustomError("question", "question: send exactly one of question and questions")
+        return self
+
+    @model_validator(mode="after")
+    def _choices_go_with_choice(self) -> Self:
         if self.answer_style == "choice" and self.choices is None:
             raise PydanticCustomError("choices", "choices: answer_style choice needs 2 to 26 of them")
         if self.answer_style != "choice" and self.choices is not None:
@@ -136,7 +151,26 @@ class VqaRequest(_AboutAnImage):
         return self.questions if self.questions is not None else [self.question or ""]
 
 
-Asked = TypeVar("Asked", CaptionRequest, VqaRequest)
+class EstimateRequest(CaptionRequest, VqaRequest):
+    """What a caption would cost, or an answer if there is a question; the image may be left out."""
+
+    @model_validator(mode="after")
+    def _one_way_of_asking(self) -> Self:
+        if self.question is not None and self.questions is not None:
+            raise PydanticCustomError("question", "question: send one of question and questions, or neither")
+        for name in ("answer_style", "choices") if self.is_caption else ("length", "style"):
+            if name in self.model_fields_set:
+                kind = "questions" if self.is_caption else "captions"
+                raise PydanticCustomError("kind", "{name}: is for {kind}", {"name": name, "kind": kind})
+        return self
+
+    @property
+    def is_caption(self) -> bool:
+        """Whether it is a caption that would be asked for."""
+        return self.question is None and self.questions is None
+
+
+Asked = TypeVar("Asked", bound=WithImage)
 
 
 def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Asked:
@@ -148,19 +182,15 @@ def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Aske
         strict: whether numbers and booleans must have that type (JSON) or may be text (forms and queries).
 
     Raises:
-        BadRequest: `image_url` is a link.
-        InvalidField: anything else; the detail names the fields and never repeats a value.
+        InvalidField: something is wrong; the detail names the fields and never repeats a value.
     """
     try:
-        asked = kind.model_validate(fields, strict=strict)
+        return kind.model_validate(fields, strict=strict)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         shown = [_in_words(kind, problem) for problem in problems[:SHOWN_ERRORS]]
         more = [f"and {len(problems) - SHOWN_ERRORS} more"] if len(problems) > SHOWN_ERRORS else []
         raise InvalidField("; ".join(shown + more)) from None
-    if asked.image_url is not None and asked.image_url[:8].lower().startswith(("http://", "https://")):
-        raise BadRequest("image_url: fetching URLs is off; send a data URI or upload")
-    return asked
 
 
 def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:

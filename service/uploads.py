@@ -35,18 +35,15 @@ class Upload:
     _seen_bytes: int = 0
     _complete: bool = False
 
-    async def check_length(self, headers: Headers) -> None:
+    def check_length(self, headers: Headers) -> None:
         """Refuse a body that says it is too large before reading it.
 
         Raises:
             TooLarge: it is.
         """
         length = headers.get("content-length", "")
-        if not length.isdecimal() or int(length) <= self._max_bytes:
-            return
-        if "expect" not in headers:  # a client that asks first has sent nothing yet
-            await self._linger()
-        raise self._too_large()
+        if length.isdecimal() and int(length) > self._max_bytes:
+            raise self._too_large()
 
     async def receive(self) -> Message:
         """The next message.
@@ -68,8 +65,6 @@ class Upload:
         self._all.held_bytes += len(message.get("body", b""))
         refusal = self._refusal()
         if refusal is not None:
-            if not self._complete:
-                await self._linger()
             raise refusal
         return message
 
@@ -88,8 +83,11 @@ class Upload:
     def _too_large(self) -> TooLarge:
         return TooLarge(f"body: more than the {self._max_bytes} bytes allowed; send a smaller image")
 
-    async def _linger(self) -> None:
-        """Read on and drop it for a while: a client that is still sending would miss the answer to a closed door."""
+    async def linger(self, headers: Headers) -> None:
+        """Read the rest and drop it for a while: a client that is still sending would miss a refusal."""
+        if self._complete or ("expect" in headers and not self._seen_bytes):  # who asks first has sent nothing yet
+            return
+        self._complete = True
         dropped_bytes = 0
         try:
             async with asyncio.timeout(LINGER_S):

@@ -6,11 +6,9 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 
 import httpx
 import pytest
-from PIL import Image
 
 from model.config import named_geometry
 from tests.serving import TALKATIVE, assert_problem, body, data_uri, events_of, image_file, running_server, wait_until
@@ -111,27 +109,6 @@ def test_a_stream_of_several_answers_says_which_one_a_piece_belongs_to(client):
     assert end["finish_reasons"] == whole["finish_reasons"]
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_the_public_moondream_client_works_unchanged(server, stream):
-    moondream = pytest.importorskip("moondream")
-    model = moondream.vl(endpoint=f"{server.url}/v1", api_key="any")
-    picture = Image.open(BytesIO(image_file()))
-    settings = {"max_tokens": 10, "temperature": 1.0}
-    caption = model.caption(picture, length="short", stream=stream, settings=settings)["caption"]
-    answer = model.query(picture, "What?", stream=stream, settings=settings)["answer"]
-    assert "".join(caption)
-    assert "".join(answer)
-
-
-def test_the_public_moondream_client_is_told_what_is_not_served(server):
-    moondream = pytest.importorskip("moondream")
-    model = moondream.vl(endpoint=f"{server.url}/v1")
-    with pytest.raises(OSError, match="422") as caught:
-        model.query(Image.open(BytesIO(image_file())), "What?", reasoning=True)
-    with caught.value as response:
-        assert json.load(response)["detail"].startswith("reasoning: unknown field")
-
-
 URL_FREE = {"image_url": None}
 
 
@@ -224,7 +201,11 @@ def test_a_wrong_route_or_method_is_a_problem_too(client, method, path, status):
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/nosuch"])
+def test_a_wrong_method_is_told_all_the_right_ones(client):
+    assert client.put("/v1/images").headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/", "/v1", "/docs", "/openapi.json", "/nosuch"])
 def test_every_response_has_a_request_id(client, path):
     ids = {client.get(path).headers["x-request-id"] for _ in range(2)}
     assert len(ids) == 2
@@ -235,7 +216,7 @@ def test_probes_and_the_index_say_what_is_served(client):
     assert client.get("/livez").json() == {"status": "alive"}
     ready = client.get("/readyz").json()
     assert (ready["status"], ready["image_tiles"]) == ("ready", named_geometry("pheye-tiny").tiles)
-    index = client.get("/").json()
+    index = client.get("/v1").json()
     assert index["model"] == ready["model"]
     assert index["links"]["vqa"] == "/v1/vqa"
     assert client.get(index["links"]["openapi"]).is_success

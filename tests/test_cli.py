@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from model.checkpoint import open_checkpoint
+from model.layout import RANK_PROBE
 from service import server
 from service.cli import app
 from service.settings import Settings
@@ -122,7 +125,14 @@ def test_a_wrong_key_is_not_repeated() -> None:
     assert "secret" not in result.output
 
 
-@pytest.mark.parametrize("words", [["--help"], ["serve", "--help"], ["version"], ["info"], ["docs", "--check"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--help"], ["serve", "--help"], ["version"], ["info"], ["docs", "--check"]),
+        ["caption", IMAGE, "--server", "http://127.0.0.1:9"],
+    ],
+    ids=lambda words: " ".join(words).replace(IMAGE, "IMAGE"),
+)
 def test_torch_is_not_loaded_for_what_needs_no_model(words: list[str]) -> None:
     code = (
         f"import sys; sys.argv = ['pheye', *{words!r}]; from service.cli import main\n"
@@ -194,6 +204,26 @@ def test_info_tells_exact_numbers_as_json(name: str) -> None:
     parts = report["parameters"]
     total = parts.pop("total")
     assert total == sum(parts.values()) - parts["trained"]
+
+
+def test_info_asks_the_weights_for_the_adapters_ranks_and_does_without(tmp_path: Path) -> None:
+    def report() -> Any:
+        return json.loads(pheye("info", str(tmp_path / "model"), "--json").stdout)
+
+    shutil.copytree(GOLDEN, tmp_path / "model", ignore=shutil.ignore_patterns("images"))
+    stored = report()
+    assert stored["parameters"]["total"] == sum(each.numel() for each in open_checkpoint(str(GOLDEN)).tensors.values())
+    (tmp_path / "model" / "checkpoint.pt").unlink()
+    assumed = report()
+    assert assumed["geometry"].pop("adapter_ranks") == "first 8, second 16 (assumed: no weights here)"
+    assert stored["geometry"].pop("adapter_ranks") == "first 8, second 16"
+    assert assumed == stored
+    ranks = {RANK_PROBE.format(adapter): torch.zeros(rank, 32) for adapter, rank in (("first", 4), ("second", 2))}
+    save_file(ranks, tmp_path / "model" / "model.safetensors")
+    smaller = report()
+    assert smaller["geometry"]["adapter_ranks"] == "first 4, second 2"
+    assert smaller["parameters"]["adapter_global"] * 2 == stored["parameters"]["adapter_global"]
+    assert smaller["parameters"]["adapter_local"] * 8 == stored["parameters"]["adapter_local"]
 
 
 def test_info_draws_tables_of_the_default_model() -> None:

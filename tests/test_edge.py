@@ -28,9 +28,9 @@ def narrow():
     ids=["none", "wrong", "basic", "prefix"],
 )
 @pytest.mark.parametrize(
-    "path", ["/", "/v1/caption", "/metrics", "/docs", "/openapi.json", "/nosuch", "/livez/", "//livez"]
+    "path", ["/v1", "/v1/caption", "/metrics", "/docs", "/openapi.json", "/nosuch", "/livez/", "//livez"]
 )
-def test_without_a_key_every_route_but_the_probes_is_closed(narrow, path, headers):
+def test_without_a_key_every_route_but_the_probes_and_the_page_is_closed(narrow, path, headers):
     response = httpx.get(narrow.url + path, headers=headers)
     assert_problem(response, 401, "Authorization: Bearer")
     assert response.headers["www-authenticate"] == "Bearer"

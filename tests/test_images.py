@@ -100,6 +100,12 @@ def test_what_is_not_a_base64_data_uri_is_refused(uri):
         check_data_uri(uri)
 
 
+@pytest.mark.parametrize("url", ["http://example.org/a.jpg", "HTTPS://example.org/a.jpg"])
+def test_a_link_is_refused_with_what_to_do_instead(url):
+    with pytest.raises(BadRequest, match="fetching URLs is off; send a data URI or upload"):
+        check_data_uri(url)
+
+
 @pytest.mark.parametrize(
     "head",
     ["data:;base64,", "data:image/jpeg;base64,", "DATA:image/x;charset=utf-8;BASE64,"],

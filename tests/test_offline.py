@@ -23,8 +23,9 @@ from model.request import Sampling
 from model.tiles import TiledImage
 from service.batch import Batch, CannotAsk, Outcome, Question, Task
 from service.errors import InvalidField
+from service.job import Job, NothingToDo, find_images
 from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
-from service.offline import Job, NothingToDo, answer, find_images
+from service.offline import answer
 from service.results import Printer, ResultFile, ResultsError
 from service.settings import Settings, load_settings
 from tests.conftest import OWN_GOLDEN
@@ -323,7 +324,7 @@ def test_no_more_images_are_in_memory_than_allowed() -> None:
     for _ in range(50):
         next(outcomes)
         ended += 1
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert 1 < most <= 6 + 1  # one outcome is told before it is counted here
 
 

@@ -15,7 +15,9 @@ from tests.serving import Server, image_file, running_server
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
-    command for block in BLOCKS for command in (block.split("\n\n") if "<<" in block else block.strip().splitlines())
+    command
+    for block in BLOCKS
+    for command in (block.split("\n\n") if "<<" in block or "id=$(" in block else block.strip().splitlines())
 ]
 
 
@@ -42,7 +44,7 @@ def test_a_curl_example_of_the_readme_works_when_pasted(server: Server, tmp_path
     else:
         answer = json.loads(done.stdout)
         assert answer["model"] == "pheye-tiny-random-weights"
-        assert answer["finish_reason"] in ("stop", "length")
+        assert "/v1/estimate" in command or answer["finish_reason"] in ("stop", "length")
 
 
 def test_the_readme_has_examples_of_every_kind_of_request() -> None:

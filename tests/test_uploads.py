@@ -60,7 +60,27 @@ def test_one_byte_too_many_is_refused_and_forgotten() -> None:
 def test_a_length_that_is_too_large_is_refused_before_reading() -> None:
     upload = upload_of([b"a"], Uploads(1000))
     with pytest.raises(TooLarge):
-        asyncio.run(upload.check_length(Headers({"content-length": "101", "expect": "100-continue"})))
+        upload.check_length(Headers({"content-length": "101"}))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "headers", "read"),
+    [
+        pytest.param([b"a", b"b"], {}, 2, id="whole"),
+        pytest.param([b"a" * 100] * 9, {}, 4, id="no-end"),
+        pytest.param([b"a"], {"expect": "100-continue"}, 0, id="not-sent-yet"),
+    ],
+)
+def test_what_a_refused_client_still_sends_is_dropped_within_bounds(pieces, headers, read) -> None:
+    taken = []
+    messages = iter(body_of(pieces))
+
+    async def receive() -> Message:
+        taken.append(next(messages))
+        return taken[-1]
+
+    asyncio.run(Upload(receive, 100, Uploads(1000)).linger(Headers(headers)))
+    assert len(taken) == read
 
 
 def test_many_uploads_that_together_hold_too_much_are_refused_and_may_try_again() -> None:

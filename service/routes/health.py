@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/metrics` and `/`: what probes, Prometheus and the curious ask.
+"""`/livez`, `/readyz`, `/metrics` and `/v1`: what probes, Prometheus and the curious ask.
 
 Answers from what the queue knows, at once, whatever the model is doing. Event loop.
 """
@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import Unavailable
 from service.openapi import problem_docs
-from service.replies import Alive, ReadyCard, ServiceCard
+from service.replies import Alive, LimitFields, ReadyCard, ServiceCard
 from service.routes.native import parts_of
 
 RETRY_S = 2
@@ -50,7 +50,7 @@ async def readyz(request: Request) -> ReadyCard:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
 )
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
@@ -60,15 +60,22 @@ async def metrics(request: Request) -> Response:
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-@router.get("/")
+@router.get("/v1", responses=problem_docs(401))
 async def index(request: Request) -> ServiceCard:
     """What this is and where to go."""
-    card = parts_of(request).queue.card
+    card, settings = parts_of(request).queue.card, parts_of(request).settings
+    limits = LimitFields(
+        questions=min(settings.max_questions, settings.max_waiting),  # all of them wait at first
+        body_bytes=settings.max_body_bytes,
+        deadline_s=settings.deadline_s,
+    )
     links: dict[str, Any] = {
         name: str(request.app.url_path_for(route))
         for name, route in {
-            "caption": "caption", "vqa": "vqa", "live": "livez", "ready": "readyz", "metrics": "metrics",
-            "docs": "swagger_ui_html", "openapi": "openapi",
+            "caption": "caption", "vqa": "vqa", "images": "images", "estimate": "estimate_request", "live": "livez",
+            "ready": "readyz", "metrics": "metrics", "docs": "swagger_ui_html", "openapi": "openapi",
+            "playground": "playground",
         }.items()
     }  # fmt: skip
-    return ServiceCard(name="pheye", version=request.app.version, model=card.name if card else None, links=links)
+    name = card.name if card else None
+    return ServiceCard(name="pheye", version=request.app.version, model=name, limits=limits, links=links)

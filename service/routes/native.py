@@ -19,7 +19,7 @@ from service.problems import request_id
 from service.queue import RowSpec
 from service.replies import CaptionAnswer, VqaAnswer
 from service.routes.reply import Reply, ServiceParts
-from service.schemas import CaptionRequest, VqaRequest
+from service.schemas import CaptionRequest, SamplingFields, VqaRequest
 
 router = APIRouter(prefix="/v1", tags=["images"])
 
@@ -42,32 +42,54 @@ async def caption(request: Request) -> Reply:
 async def vqa(request: Request) -> Reply:
     """Answer one question, or several in one pass, about an image. `/v1/query` is the same."""
     ask = await read_ask(request, VqaRequest)
-    fields, limit = ask.fields, parts_of(request).settings.max_questions
+    asked = question_instructions(parts_of(request), ask.fields)
+    return _reply(request, ask, "answers" if ask.fields.questions is not None else "answer", asked)
+
+
+def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
+    """What the model is told for each question.
+
+    Raises:
+        InvalidField: more questions than one request may ask.
+    """
+    limit = parts.settings.max_questions
     if len(fields.asked) > limit:
         raise InvalidField(f"questions: {len(fields.asked)} are more than the {limit} allowed in one request")
-    asked = [question_instruction(text, fields.answer_style, fields.choices or ()) for text in fields.asked]
-    return _reply(request, ask, "answers" if fields.questions is not None else "answer", asked)
+    return [question_instruction(text, fields.answer_style, fields.choices or ()) for text in fields.asked]
 
 
 def _reply(
     request: Request, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, instructions: list[str]
 ) -> Reply:
     parts = parts_of(request)
-    card = parts.queue.card
-    name = card.name if card is not None else ""
-    if card is not None and ask.fields.model not in (None, name):
-        raise InvalidField(f"model: the model served here is {name!r}")
-    shorten = ask.fields.sampling.max_tokens is None
-    rows = [
-        RowSpec(instruction, _sampling(parts, ask), may_shorten=shorten, explain=ask.fields.explain)
-        for instruction in instructions
-    ]
+    rows = row_specs(parts, ask.fields, instructions)
+    name = parts.queue.card.name if parts.queue.card is not None else ""
     answer = Answer(request_id(request.scope), name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
 
-def _sampling(parts: ServiceParts, ask: Ask[CaptionRequest] | Ask[VqaRequest]) -> Sampling:
-    asked, settings = ask.fields.sampling, parts.settings
+def row_specs(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[RowSpec]:
+    """A request's rows, one for each instruction.
+
+    Raises:
+        InvalidField: another model is named, or `max_tokens` is more than fits.
+    """
+    card, shorten = parts.queue.card, fields.sampling.max_tokens is None
+    if card is not None and fields.model not in (None, card.name):
+        raise InvalidField(f"model: the model served here is {card.name!r}")
+    return [
+        RowSpec(instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
+        for instruction in instructions
+    ]
+
+
+def sampling_of(parts: ServiceParts, asked: SamplingFields) -> Sampling:
+    """The settings of one row, with the service's defaults and a seed of its own if none was asked for.
+
+    Raises:
+        InvalidField: `max_tokens` is more than fits into the model.
+    """
+    settings = parts.settings
     context = parts.queue.card.context_tokens if parts.queue.card is not None else settings.context_tokens
     if asked.max_tokens is not None and asked.max_tokens > context:
         raise InvalidField(f"settings.max_tokens: {asked.max_tokens} is more than the context of {context} tokens")

@@ -13,18 +13,19 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi.sse import format_sse_event
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from service.answers import Answer
+from model.tiles import TiledImage
 from service.errors import ServiceError, Unavailable
 from service.hangup import send_promptly, unless_hung_up
+from service.image_store import ImageStore
 from service.images import ImageSource, tile
 from service.messages import Delta, Finished
 from service.metrics import Metrics
@@ -43,6 +44,30 @@ STREAM_HEADERS = [
 logger = logging.getLogger("pheye.reply")
 
 Events = AsyncIterator[tuple[int, Delta | Finished]]
+StreamItem = Mapping[str, Any] | str  # the data of one server-sent event: JSON, or a word as it is
+
+
+class Answering(Protocol):
+    """What fills a reply: takes the rows' events and knows how its kind of client wants to hear of them."""
+
+    @property
+    def id(self) -> str:
+        """The id in the answer."""
+
+    def opening(self) -> Sequence[StreamItem]:
+        """What comes before the first chunk of a stream."""
+
+    def take(self, index: int, event: Delta | Finished) -> Mapping[str, Any] | None:
+        """Add an event; the chunk to stream, if it shows anything new."""
+
+    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamItem]:
+        """What comes after the last chunk of a stream."""
+
+    def failed(self, problem: Problem) -> Sequence[StreamItem]:
+        """What comes instead, when it fails in the middle."""
+
+    def whole(self, *, preprocess_s: float, total_s: float) -> Mapping[str, Any]:
+        """The body of an answer that is not streamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +78,39 @@ class ServiceParts:
     queue: RequestQueue
     metrics: Metrics
     executor: Executor
+    images: ImageStore
+    started_unix_s: float = field(default_factory=time.time)
+
+
+async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledImage:
+    """An image ready for the model, decoded in a thread unless it was stored before.
+
+    Raises:
+        ServiceError: the model is loading, or as `service.images.tile` says.
+    """
+    card = parts.queue.card
+    if card is None:
+        raise Unavailable("the model is loading")
+    if isinstance(image, TiledImage):
+        return image
+    started_s = time.monotonic()
+    work = partial(tile, image, max_pixels=parts.settings.max_pixels, tile_px=card.tile_px, level=card.level)
+    done = await asyncio.get_running_loop().run_in_executor(parts.executor, work)
+    parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s)
+    return done
 
 
 class Reply(Response):
     """Answers one request when the framework calls it; failing before its first byte, it raises a `ServiceError`."""
 
     def __init__(
-        self, parts: ServiceParts, answer: Answer, image: ImageSource, rows: Sequence[RowSpec], *, stream: bool
+        self,
+        parts: ServiceParts,
+        answer: Answering,
+        image: ImageSource | TiledImage,
+        rows: Sequence[RowSpec],
+        *,
+        stream: bool,
     ) -> None:
         """Nothing happens yet.
 
@@ -94,41 +145,36 @@ class Reply(Response):
         await JSONResponse(body)(scope, receive, send)
 
     async def _submit(self, place: Place) -> None:
-        card = self._parts.queue.card
-        if card is None:
-            raise Unavailable("the model is loading")
         started_s = time.monotonic()
-        pixels = self._parts.settings.max_pixels
-        work = partial(tile, self._image, max_pixels=pixels, tile_px=card.tile_px, level=card.level)
-        tiled = await asyncio.get_running_loop().run_in_executor(self._parts.executor, work)
+        image = await tiled(self._parts, self._image)
         self._preprocess_s = time.monotonic() - started_s
-        self._parts.metrics.preprocess_seconds.observe(self._preprocess_s)
-        place.submit(tiled, self._rows)
+        place.submit(image, self._rows)
 
     async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
         first = await anext(events)  # its failure is still a plain error
         await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         try:
+            for opening in self._answer.opening():
+                await _send_body(send, _event(opening))
             await _send_chunk(send, self._answer.take(*first))
             async with aclosing(_with_pauses(events, self._parts.settings.keep_alive_s)) as items:
                 async for item in items:
                     await (
                         _send_body(send, KEEP_ALIVE) if item is None else _send_chunk(send, self._answer.take(*item))
                     )
-            end = self._answer.completed(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
+            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
         except ClientDisconnect:
             raise
         except ServiceError as error:
-            end = _failed(problem_of(error, scope), scope)
+            end = self._failed(problem_of(error, scope), scope)
         except Exception:
             logger.exception("request %s failed in mid-stream", self._answer.id)
-            end = _failed(internal_problem(scope), scope)
-        await _send_body(send, _event(end), last=True)
+            end = self._failed(internal_problem(scope), scope)
+        await _send_body(send, b"".join(map(_event, end)), last=True)
 
-
-def _failed(problem: Problem, scope: Scope) -> dict[str, Any]:
-    scope["state"]["outcome"] = problem.status  # the status line says 200 already; the metrics shall not
-    return {"error": problem.model_dump(), "completed": True}
+    def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
+        scope["state"]["outcome"] = problem.status  # the status line says 200 already; the metrics shall not
+        return self._answer.failed(problem)
 
 
 async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tuple[int, Delta | Finished] | None]:
@@ -146,8 +192,8 @@ async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tu
         yield item
 
 
-def _event(data: Mapping[str, Any]) -> bytes:
-    return format_sse_event(data_str=json.dumps(data, ensure_ascii=False))
+def _event(data: StreamItem) -> bytes:
+    return format_sse_event(data_str=data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
 
 
 async def _send_chunk(send: Send, chunk: Mapping[str, Any] | None) -> None:

@@ -1,0 +1,118 @@
+"""What an OpenAI client gets back, field by field: models, completions, pieces of a stream, failures.
+
+Owns the names OpenAI gave these fields and the words the documentation shows. Knows no HTTP. Pure; safe from any
+thread.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from model.request import FinishReason
+
+_FINISH = "`length` if max_tokens cut the answer short, else `stop`."
+_CREATED = "Unix time in seconds at which the answer was begun."
+_FINGERPRINT = "Names the weights: it changes when another checkpoint is served."
+
+
+class ErrorFields(BaseModel):
+    """What went wrong."""
+
+    message: str = Field(
+        description="What happened this time and what to do; starts with the field if one is at fault."
+    )
+    type: str = Field(
+        description="`invalid_request_error`, `authentication_error`, `rate_limit_error` or `server_error`."
+    )
+    param: str | None = Field(description="The field at fault, such as `messages[0].content`, or null.")
+    code: str | None = Field(description="A stable word for this kind of failure, such as `model_not_found`, or null.")
+
+
+class OpenAIError(BaseModel):
+    """A failure, as OpenAI clients expect it."""
+
+    error: ErrorFields
+
+
+class ModelEntry(BaseModel):
+    """A model that is served."""
+
+    id: str = Field(description="Its name: what the field `model` of a request takes.")
+    object: Literal["model"]
+    created: int = Field(description="Unix time in seconds at which this service started.")
+    owned_by: Literal["pheye"]
+
+
+class ModelList(BaseModel):
+    """The models that are served: one."""
+
+    object: Literal["list"]
+    data: list[ModelEntry] = Field(description="One entry.")
+
+
+class ChatMessageFields(BaseModel):
+    """The answer."""
+
+    role: Literal["assistant"]
+    content: str = Field(description="The answer's text.")
+    refusal: None = Field(default=None, description="Always null.")
+
+
+class ChatChoice(BaseModel):
+    """The one answer to a request."""
+
+    index: Literal[0]
+    message: ChatMessageFields
+    finish_reason: FinishReason = Field(description=_FINISH)
+    logprobs: None = Field(default=None, description="Always null.")
+
+
+class ChatUsage(BaseModel):
+    """What the answer cost."""
+
+    prompt_tokens: int = Field(description="Tokens of the prompt, image not included: it is no part of the sequence.")
+    completion_tokens: int = Field(description="Tokens generated.")
+    total_tokens: int = Field(description="Both together.")
+
+
+class _Completion(BaseModel):
+    id: str = Field(description="`chatcmpl-` and the request id, which is also in the X-Request-Id header.")
+    created: int = Field(description=_CREATED)
+    model: str = Field(description="Name of the model that answers.")
+    system_fingerprint: str = Field(description=_FINGERPRINT)
+
+
+class ChatCompletion(_Completion):
+    """A whole answer."""
+
+    object: Literal["chat.completion"]
+    choices: list[ChatChoice] = Field(description="One.")
+    usage: ChatUsage
+
+
+class ChatDelta(BaseModel):
+    """What a piece of a stream adds to the answer."""
+
+    role: Literal["assistant"] | None = Field(default=None, description="In the first piece only.")
+    content: str | None = Field(default=None, description="More of the answer's text; not in the last piece.")
+
+
+class ChunkChoice(BaseModel):
+    """A piece of the one answer."""
+
+    index: Literal[0]
+    delta: ChatDelta
+    finish_reason: FinishReason | None = Field(description=f"Null until the last piece. {_FINISH}")
+    logprobs: None = Field(default=None, description="Always null.")
+
+
+class ChatCompletionChunk(_Completion):
+    """A piece of a streamed answer; the data of one server-sent event."""
+
+    object: Literal["chat.completion.chunk"]
+    choices: list[ChunkChoice] = Field(description="One, or none in the piece that reports the usage.")
+    usage: ChatUsage | None = Field(
+        default=None, description="With `stream_options.include_usage`: null, and the numbers in a piece of their own."
+    )

@@ -1,0 +1,47 @@
+"""How many tokens an answer may have in what its prompt leaves of the context: one rule for the engine and estimates.
+
+Pure; safe from any thread or process.
+"""
+
+from __future__ import annotations
+
+
+class NoRoomError(ValueError):
+    """An answer does not fit behind its prompt.
+
+    Attributes:
+        field: what the client would have to change.
+        detail: why, and how.
+    """
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+        self.detail = detail
+
+
+def answer_tokens(asked_tokens: int, prompt_tokens: int, context_tokens: int, *, may_shorten: bool) -> int:
+    """Most tokens of an answer.
+
+    Args:
+        asked_tokens: what its client, or the service's default, allows.
+        prompt_tokens: of its whole prompt.
+        context_tokens: what prompt and answer share.
+        may_shorten: whether the room left is good enough (`service.messages.Row`).
+
+    Raises:
+        NoRoomError: the prompt leaves none, or less than was asked for.
+    """
+    room = context_tokens - prompt_tokens
+    if room < 1:
+        raise NoRoomError(
+            "question", f"its prompt of {prompt_tokens} tokens fills the context of {context_tokens} tokens"
+        )
+    tokens = min(asked_tokens, room) if may_shorten else asked_tokens
+    if not 0 < tokens <= room:
+        raise NoRoomError(
+            "settings.max_tokens",
+            f"{asked_tokens} and a prompt of {prompt_tokens} tokens exceed the context of {context_tokens} tokens; "
+            "lower it, or shorten the question",
+        )
+    return tokens

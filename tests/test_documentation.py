@@ -1,0 +1,136 @@
+"""What `/docs` and `/openapi.json` say: complete, true, and without anything from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.openai_replies import ChatCompletion, ChatCompletionChunk
+from service.replies import CaptionAnswer, StreamChunk, StreamEnd, VqaAnswer
+from tests.serving import running_server
+
+METHODS = {"get", "post", "delete", "put", "patch"}
+PROBES = {"/livez", "/readyz"}
+ASKED = ("/v1/caption", "/v1/vqa", "/v1/query", "/v1/chat/completions")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server(default_max_tokens=8) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def document(client) -> dict[str, Any]:
+    return client.get("/openapi.json").json()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in item.keys() & METHODS:
+            yield path, method, item[method]
+
+
+def undescribed(node: Any, where: str) -> Iterator[str]:
+    """Every field of every object in a part of the document that is not described."""
+    if isinstance(node, list):
+        for item in node:
+            yield from undescribed(item, where)
+    if not isinstance(node, dict):
+        return
+    fields = node.get("properties")
+    for name, field in (fields if isinstance(fields, dict) else {}).items():
+        if isinstance(field, dict) and not field.keys() & {"description", "const", "$ref", "contentSchema"}:
+            yield f"{where}.{name}"
+    for name, child in node.items():
+        yield from undescribed(child, f"{where}.{name}")
+
+
+def test_every_field_and_every_model_is_described(document):
+    assert all(schema["description"] for schema in document["components"]["schemas"].values())
+    parts = {"paths": document["paths"], "schemas": document["components"]["schemas"]}
+    assert sorted(set(undescribed(parts, ""))) == []
+
+
+def test_every_route_says_what_it_is_for_and_which_errors_it_has(document):
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, _, operation in operations(document):
+        assert operation["description"], path
+        assert set(operation["tags"]) <= tags
+        assert all(response["description"] for response in operation["responses"].values())
+        if path not in PROBES:
+            assert "401" in operation["responses"], path
+    for path in ASKED:
+        responses = document["paths"][path]["post"]["responses"]
+        assert {"200", "400", "401", "404", "408", "413", "429", "500", "503", "504"} <= responses.keys()
+        assert "Retry-After" in responses["429"]["headers"]
+        shape = "application/json" if "chat" in path else "application/problem+json"
+        assert all(response["content"].keys() == {shape} for code, response in responses.items() if code != "200")
+
+
+def test_the_alias_is_documented_like_what_it_stands_for(document):
+    own = {"operationId": "", "summary": ""}
+    alias, vqa = (document["paths"][path]["post"] | own for path in ("/v1/query", "/v1/vqa"))
+    assert alias == vqa
+
+
+def test_both_ways_to_send_a_key_are_documented_and_probes_need_none(document):
+    keys = document["components"]["securitySchemes"].values()
+    assert [(key["type"], key.get("scheme") or key.get("name")) for key in keys] == [
+        ("http", "bearer"),
+        ("apiKey", "X-Moondream-Auth"),
+    ]
+    assert document["security"][0] == {}
+    for path, _, operation in operations(document):
+        assert operation.get("security") == ([] if path in PROBES else None)
+
+
+def test_every_reference_leads_somewhere(document):
+    for name in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)):
+        assert name in document["components"]["schemas"]
+    assert "#/$defs/" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_every_example_works_when_pasted(client, document, path):
+    examples = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    whole = {"/v1/caption": CaptionAnswer, "/v1/chat/completions": ChatCompletion}.get(path, VqaAnswer)
+    for example in examples.values():
+        response = client.post(path, json=example["value"])
+        assert response.status_code == 200, response.text
+        if not example["value"].get("stream"):
+            whole.model_validate(response.json())
+            continue
+        *events, last = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data")]
+        kind = ChatCompletionChunk if "chat" in path else StreamChunk
+        assert [kind.model_validate_json(event, extra="forbid") for event in events]
+        assert last == "[DONE]" if "chat" in path else StreamEnd.model_validate_json(last)
+
+
+def test_the_page_loads_nothing_from_elsewhere(client):
+    page = client.get("/docs")
+    assert page.is_success
+    assert re.findall(r"(?:src|href)=\"([^\"]+)\"", page.text) == [
+        "/docs/swagger-ui.css",
+        "/favicon.ico",
+        "/docs/swagger-ui-bundle.js",
+    ]
+    assert "http" not in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    for name, kind in (("swagger-ui.css", "text/css"), ("swagger-ui-bundle.js", "javascript")):
+        part = client.get(f"/docs/{name}")
+        assert part.is_success
+        assert kind in part.headers["content-type"]
+        assert len(part.content) > 100_000
+    assert client.get("/docs/other.js").status_code == 404
+    assert client.get("/redoc").status_code == 404
