@@ -7,7 +7,7 @@ One thread drives the engine; a few decode images.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +125,7 @@ class Batch:
         self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
         self._open: dict[int, _Open] = {}
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """Outcomes in the order in which they are complete.
 
         Raises:

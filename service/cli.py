@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
-from service.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
-
-if TYPE_CHECKING:
-    from service.batch import Question
-    from service.schemas import SamplingFields
+from service.asking import answer, answering
+from service.flags import fail, read_settings, settings_flags
 
 app = typer.Typer(
     name="pheye",
@@ -28,21 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_offline_flags = settings_flags(
-    *("model", "revision", "name", "devices", "dtype", "threads", "slots", "context_tokens"),
-    *("default_max_tokens", "feature_cache_bytes", "max_pixels", "preprocess_threads"),
-    renamed=OFFLINE_NAMES,
-)
-_Temperature = Annotated[float, typer.Option(help="Randomness, 0 (greedy) to 2.")]
-_TopP = Annotated[float, typer.Option(help="Probability mass to draw tokens from, above 0 up to 1.")]
-_Seed = Annotated[int, typer.Option(help="Makes sampling repeatable.")]
-_Stop = Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End an answer before this text; up to 4 times.")]
-_Jsonl = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="OUT", help="Write one JSON object a line instead of text; run again to continue where it ended."
-    ),
-]
 
 
 @app.command()
@@ -56,100 +38,68 @@ def serve(**flags: str | None) -> None:
 
 
 @app.command()
-@_offline_flags
+@answering
 def caption(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER", help="Files, and folders to walk.")],
     length: Annotated[CaptionLength, typer.Option(help="How much to say.")] = "normal",
     style: Annotated[
         CaptionStyle, typer.Option(help="scene_text tells the text in the image, in a sentence.")
     ] = "plain",
-    temperature: _Temperature = 0.0,
-    top_p: _TopP = 1.0,
-    seed: _Seed = 0,
-    stop: _Stop = None,
-    jsonl: _Jsonl = None,
-    **flags: str | None,
+    **words: Any,
 ) -> None:
-    """Describe images without a server."""
+    """Describe images, without a server or by one."""
     from service.batch import Question
     from service.schemas import CaptionRequest
 
-    settings = {"temperature": temperature, "top_p": top_p, "seed": seed, "stop": stop}
-    asked = _checked(CaptionRequest, {"length": length, "style": style, "settings": settings})
-    fields = {"length": length, "style": style}
-    _answer(images, [Question(fields, caption_instruction(length, style), "caption")], asked.sampling, jsonl, flags)
+    asked = {"length": length, "style": style}
+    answer(images, [Question(asked, caption_instruction(length, style), "caption")], CaptionRequest, asked, words)
 
 
 @app.command()
-@_offline_flags
+@answering
 def ask(
     image: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A file, or a folder to walk.")],
-    questions: Annotated[list[str], typer.Argument(metavar="QUESTION", help="All are asked of every image.")],
+    questions: Annotated[
+        list[str] | None, typer.Argument(metavar="QUESTION", help="All are asked of every image.")
+    ] = None,
+    questions_file: Annotated[
+        str | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="A text file with more of them, one a line; - is standard input; lines that start with # are skipped.",
+        ),
+    ] = None,
     answer_style: Annotated[
         AnswerStyle, typer.Option(help="Sentences, a word or phrase, or a choice's letter.")
     ] = "sentence",
     choice: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="With --answer-style choice: an option, 2 to 26 times.")
     ] = None,
-    temperature: _Temperature = 0.0,
-    top_p: _TopP = 1.0,
-    seed: _Seed = 0,
-    stop: _Stop = None,
-    jsonl: _Jsonl = None,
-    **flags: str | None,
+    **words: Any,
 ) -> None:
-    """Ask questions about images without a server."""
+    """Ask questions about images, without a server or of one."""
     from service.batch import Question
     from service.schemas import VqaRequest
 
-    settings = {"temperature": temperature, "top_p": top_p, "seed": seed, "stop": stop}
+    texts = _questions(questions or [], questions_file)
     style = {"answer_style": answer_style} | ({"choices": choice} if choice else {})
-    asked = _checked(VqaRequest, {"questions": questions, "settings": settings, **style})
-    instructions = [question_instruction(text, answer_style, choice or ()) for text in questions]
     rows = [
-        Question({"question": text, **style}, said, "answer")
-        for text, said in zip(questions, instructions, strict=True)
+        Question({"question": text, **style}, question_instruction(text, answer_style, choice or ()), "answer")
+        for text in texts
     ]
-    _answer([image], rows, asked.sampling, jsonl, flags)
+    answer([image], rows, VqaRequest, {"questions": texts, **style}, words)
 
 
-def _checked(kind: Any, fields: dict[str, Any]) -> Any:
-    """The request these options stand for, held to the same bounds as one over HTTP."""
-    from service.errors import ServiceError
-    from service.schemas import check
+def _questions(typed: list[str], file: str | None) -> list[str]:
+    """Those typed, and after them those in the file."""
+    from service.questions import read_questions
 
     try:
-        return check(kind, fields, strict=False)
-    except ServiceError as error:
-        fail(error.detail.replace("settings.", ""))
-
-
-def _answer(
-    paths: list[Path],
-    questions: list[Question],
-    sampling: SamplingFields,
-    jsonl: Path | None,
-    flags: dict[str, str | None],
-) -> None:
-    settings = read_settings(flags, OFFLINE_NAMES)
-    from model.request import Sampling
-    from service.offline import Job, answer, find_images
-
-    chosen = Sampling(
-        max_tokens=settings.default_max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        seed=sampling.seed or 0,
-        stop=tuple(sampling.stop or ()),
-    )
-    try:
-        shorten = flags["default_max_tokens"] is None
-        code = answer(settings, Job(find_images(paths), tuple(questions), chosen, jsonl, shorten))
-    except BrokenPipeError:
-        raise  # typer ends quietly when `head` has seen enough
+        texts = typed + (read_questions(file) if file is not None else [])
     except (ValueError, OSError) as error:
         fail(str(error))
-    raise typer.Exit(code)
+    return texts or fail("QUESTION: there is none; type one, or name a file of them with --questions")
 
 
 @app.command()
@@ -184,11 +134,13 @@ def info(
 
     from service import info as report
 
+    source = model or settings.model
     try:
-        config = report.find_config(model or settings.model, settings.revision)
+        config = report.find_config(source, settings.revision)
+        ranks = report.find_ranks(source, config)
     except (ValueError, OSError) as error:
         fail(str(error))
-    figures = report.figures(config, settings.context_tokens)
+    figures = report.figures(config, settings.context_tokens, ranks)
     if as_json:
         typer.echo(json.dumps(report.as_json(figures), indent=2))
     else:

@@ -85,6 +85,15 @@ def _parameter(row: SettingRow) -> inspect.Parameter:
     return inspect.Parameter(_field(row), kind, default=None, annotation=Annotated[str | None, option])
 
 
+def flag_of(field: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> str:
+    """How a setting is typed.
+
+    >>> flag_of("max_pixels"), flag_of("devices", OFFLINE_NAMES)
+    ('--max-pixels', '--device')
+    """
+    return renamed[field].flag if field in renamed else "--" + field.replace("_", "-")
+
+
 def _metavar(field: str) -> str:
     if field.endswith("_s"):
         return "SECONDS"

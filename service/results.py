@@ -1,4 +1,4 @@
-"""Where the answers of the commands without a server go: standard output, or a JSON Lines file that can be continued.
+"""Where the answers of the commands go: standard output, or a JSON Lines file that can be continued.
 
 Owns both formats and the repair of a file whose writer was killed. Knows no engine. One thread.
 """
