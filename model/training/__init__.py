@@ -1,0 +1,1 @@
+"""How Pheye is trained: data, recipe, loss, steps, checkpoints, export."""
