@@ -22,7 +22,7 @@ from service.replies import CaptionAnswer, Problem, StreamChunk, StreamEnd, VqaA
 TITLE = "Pheye"
 SUMMARY = "Captions and visual question answering with a small high-resolution vision-language model."
 DESCRIPTION = """
-Send an image and ask; the examples below work when pasted. Two families of routes share one model:
+Send an image and ask; the examples below work as they are. Two families of routes share one model:
 
 * **images**: `/v1/caption` and `/v1/vqa`, in this service's own terms; `/v1/images` keeps an image, which requests then
   name by its id, and `/v1/estimate` tells what a request would cost. Their failures are `application/problem+json`
@@ -30,9 +30,9 @@ Send an image and ask; the examples below work when pasted. Two families of rout
 * **openai**: `/v1/chat/completions`, for clients that speak OpenAI's protocol. Its failures are
   `{"error": {message, type, param, code}}`.
 
-If the service was started with keys, send one with every request but the probes, in either of two headers. Every
-response has an `X-Request-Id`, which the service's log has too. Times are in seconds, sizes in bytes, images in pixels,
-text in tokens. Unknown fields are refused, never ignored.
+If the service was started with keys, send one with every request but the probes, in either of two headers; here, the
+Authorize button does. Every response has an `X-Request-Id`, which the service's log has too. Times are in seconds,
+sizes in bytes, images in pixels, text in tokens. Unknown fields are refused, never ignored.
 """
 TAGS = [
     {"name": "images", "description": "Captions, and answers to questions about an image."},

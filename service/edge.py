@@ -25,8 +25,10 @@ from service.settings import Settings
 from service.uploads import Upload, Uploads
 
 PROBES = frozenset({"/livez", "/readyz"})  # they carry no key
-PAGE = frozenset({"/", "/favicon.ico"})  # nor does the page, which is the same for everybody; it asks for the key
-PAGE_FILES = "/playground/"
+# Nor do the playground and the documentation, which are the same for everybody: a browser can send no key before the
+# page that asks for it is there. What they then call is closed.
+PAGES = frozenset({"/", "/favicon.ico", "/docs", "/openapi.json"})
+PAGE_FILES = ("/playground/", "/docs/")
 QUIET_PATHS = PROBES | {"/metrics"}
 HUNG_UP = 499
 EVERYBODY = ""  # the owner of what is stored where no key is asked for
@@ -127,7 +129,7 @@ class Edge:
 
 
 def _is_open(path: str) -> bool:
-    return path in PROBES or path in PAGE or path.startswith(PAGE_FILES)
+    return path in PROBES or path in PAGES or path.startswith(PAGE_FILES)
 
 
 def _key_of(headers: Headers) -> bytes:

@@ -28,6 +28,7 @@ ERRORS = {
     504: "The deadline passed",
 }
 FILE = {"type": "string", "format": "binary", "description": "The image as a file: JPEG, PNG, WEBP, GIF, BMP or TIFF."}
+SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
 # A red disc on white, 32 x 32 pixels: an image small enough to be read in an example, and one that works when pasted.
 DISC = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX/////AADrWueTAAAARElEQVR42n3MsQ2AMADEwOO"
@@ -136,7 +137,7 @@ def body_docs(asked: type[WithImage], *, image_needed: bool = True) -> dict[str,
 
 def _bodies(schema: dict[str, Any], examples: Mapping[str, Any], image_needed: bool) -> dict[str, Any]:
     needed = schema.get("required", [])
-    form = {**schema, "properties": {"image": FILE, **_flat_fields(schema)}}
+    form = {**schema, "properties": {"image": FILE, **_form_fields(schema, examples)}}
     json = {**schema, "required": ["image_url", *needed]} if image_needed else schema
     if image_needed:
         form["anyOf"] = [{"required": ["image"]}, {"required": ["image_url"]}]
@@ -150,10 +151,13 @@ def _bodies(schema: dict[str, Any], examples: Mapping[str, Any], image_needed: b
     }
 
 
-def _flat_fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields as a form or a query has them: settings are JSON text."""
-    settings = {"type": "string", "contentMediaType": "application/json", "description": "The settings as JSON."}
-    return {name: settings if name == "settings" else field for name, field in schema["properties"].items()}
+def _form_fields(schema: dict[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a form: those of the first example filled in, and nothing that `/docs` makes up."""
+    typed = {"settings": SETTINGS} | {**next(iter(examples.values()))["value"], "image_url": ""}
+    return {
+        name: {**field, "examples": [typed.get(name, [] if "items" in field else "")]}
+        for name, field in _text_fields(schema).items()
+    }
 
 
 def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,11 +166,28 @@ def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             "in": "query",
             "required": False,
-            "description": f"With an image/* body or none. {field.get('description', '')}",
+            "description": f"With an image/* body or none. {field['description']}",
             "schema": field,
         }
-        for name, field in _flat_fields(schema).items()
+        for name, field in _text_fields(schema).items()
     ]
+
+
+def _text_fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields as a form or a query has them.
+
+    The settings are JSON text, which is said in words: for a `contentMediaType`, `/docs` would ask for a file.
+    """
+    settings = {"type": "string", "description": f"The settings as JSON, `{SETTINGS}`."}
+    return {name: settings if name == "settings" else _as_text(field) for name, field in schema["properties"].items()}
+
+
+def _as_text(field: Mapping[str, Any]) -> dict[str, Any]:
+    """A field without null, which text does not know, and its default in words: `/docs` would send it along."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    absent = "" if field.get("default") is None else f" Absent: `{str(field['default']).lower()}`."
+    kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+    return {**(kinds[0] if kinds else {}), **kept, "description": field["description"] + absent}
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:

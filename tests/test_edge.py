@@ -28,9 +28,9 @@ def narrow():
     ids=["none", "wrong", "basic", "prefix"],
 )
 @pytest.mark.parametrize(
-    "path", ["/v1", "/v1/caption", "/metrics", "/docs", "/openapi.json", "/nosuch", "/livez/", "//livez"]
+    "path", ["/v1", "/v1/caption", "/metrics", "/nosuch", "/livez/", "//livez", "/docsx", "//docs", "/docs/../v1"]
 )
-def test_without_a_key_every_route_but_the_probes_and_the_page_is_closed(narrow, path, headers):
+def test_without_a_key_every_route_but_the_probes_and_the_pages_is_closed(narrow, path, headers):
     response = httpx.get(narrow.url + path, headers=headers)
     assert_problem(response, 401, "Authorization: Bearer")
     assert response.headers["www-authenticate"] == "Bearer"
@@ -45,8 +45,10 @@ def test_any_of_the_keys_opens_the_service(narrow, headers):
     assert httpx.post(f"{narrow.url}/v1/caption", json=body(), headers=headers).is_success
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_probes_need_no_key(narrow, path):
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"]
+)
+def test_probes_and_pages_need_no_key(narrow, path):
     assert httpx.get(narrow.url + path).is_success
 
 

@@ -73,7 +73,7 @@ async def index(request: Request) -> ServiceCard:
         name: str(request.app.url_path_for(route))
         for name, route in {
             "caption": "caption", "vqa": "vqa", "images": "images", "estimate": "estimate_request", "live": "livez",
-            "ready": "readyz", "metrics": "metrics", "docs": "swagger_ui_html", "openapi": "openapi",
+            "ready": "readyz", "metrics": "metrics", "docs": "docs", "openapi": "openapi",
             "playground": "playground",
         }.items()
     }  # fmt: skip
