@@ -10,6 +10,8 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	# Tests use moondream's HTTP client, which needs Pillow alone; its other dependency, 700 MB, runs their models here.
+	$(BIN)/pip install --quiet --no-deps -c constraints.txt 'moondream>=2.6'
 	touch $(STAMP)
 
 serve: install  ## serve the default model on port 8000; ARGS="--port 9000" passes flags on
