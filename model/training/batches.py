@@ -1,0 +1,176 @@
+"""Batches of a training step: which samples, in which order, prepared in worker processes.
+
+A step's samples are a function of the recipe's seed and the step's number, whatever the number of processes, workers
+or passes, so that a resumed run reads what the killed one would have read. Knows no model. `Loader` is used by the
+training process's main thread; `_Preparation` runs in the loader's worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from model.config import PheyeConfig
+from model.tiles import Tiles, cut
+from model.tokenizer import TextTokenizer
+from model.training.recipe import Recipe
+from model.training.rows import NOTHING, PADDING, Row, RowError, row_of
+from model.training.samples import ENDLESS, Source
+
+_PAD_TO = 16  # lengths are rounded up to it, so that compiled code and allocators meet few shapes
+
+
+class Batch(NamedTuple):
+    """One forward pass's worth: a named tuple, because the loader and DDP move its tensors by their kind.
+
+    Attributes:
+        tiles: uint8 [B, N, S, S, 3].
+        ids: tokens, padded on the right [B, T].
+        positions: of each token in its own turn [B, T].
+        turns: which turn each token belongs to; see `model/training/rows.py` [B, T].
+        labels: what must follow each token, or `NOTHING` [B, T].
+    """
+
+    tiles: Tensor
+    ids: Tensor
+    positions: Tensor
+    turns: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """On another device."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens that must be said; the loss is a sum over them."""
+        return int((self.labels != NOTHING).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One sample of one step: where it stands in the run, and its number in the source."""
+
+    position: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    tiles: Tiles
+    row: Row
+
+
+class _Preparation(Dataset[_Prepared]):
+    """Samples to tiles and rows."""
+
+    def __init__(self, source: Source, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe) -> None:
+        self._source, self._config, self._tokenizer, self._recipe = source, config, tokenizer, recipe
+
+    def __getitem__(self, draw: Draw) -> _Prepared:
+        sample = self._source[draw.index]
+        chance = np.random.default_rng([self._recipe.seed, 1, draw.position])
+        count = min(self._recipe.turns_per_image, len(sample.turns))
+        chosen = sorted(chance.choice(len(sample.turns), size=count, replace=False).tolist())
+        turns = [sample.turns[place] for place in chosen]
+        try:
+            row = row_of(turns, self._tokenizer, self._config.decoder.max_positions)
+        except RowError as error:
+            raise RowError(f"sample {draw.index}: {error}") from None
+        return _Prepared(cut(sample.image.convert("RGB"), self._config.vision.tile_px, self._config.level), row)
+
+
+def collate(prepared: list[_Prepared]) -> Batch:
+    """Rows of different lengths side by side."""
+    rows = [each.row for each in prepared]
+    length = -(-max(len(row.ids) for row in rows) // _PAD_TO) * _PAD_TO
+    return Batch(
+        torch.from_numpy(np.stack([each.tiles for each in prepared])),
+        _padded([row.ids for row in rows], length, 0),
+        _padded([row.positions for row in rows], length, 0),
+        _padded([row.turns for row in rows], length, PADDING),
+        _padded([row.labels for row in rows], length, NOTHING),
+    )
+
+
+def _padded(rows: list[tuple[int, ...]], length: int, filling: int) -> Tensor:
+    return torch.tensor([[*row, *[filling] * (length - len(row))] for row in rows])
+
+
+class _Plan(Sampler[list[Draw]]):
+    """The draws of each forward pass from a step on: the loader's batch sampler."""
+
+    def __init__(self, loader: Loader, first: int, steps: int) -> None:
+        self._loader, self._first, self._steps = loader, first, steps
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for step in range(self._first, self._steps):
+            yield from self._loader.draws(step)
+
+
+class Loader:
+    """Batches of one process's share of every step.
+
+    Args:
+        source: the samples.
+        config: how they are cut into tiles.
+        tokenizer: how they are turned into tokens.
+        recipe: how many belong to a step.
+        workers: processes that prepare batches ahead; 0 prepares them here.
+        process: which process this is.
+        processes: how many share a step.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: PheyeConfig,
+        tokenizer: TextTokenizer,
+        recipe: Recipe,
+        workers: int = 0,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if recipe.batch % processes:
+            raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {processes} processes")
+        self._preparation = _Preparation(source, config, tokenizer, recipe)
+        self._length, self._recipe, self._workers = len(source), recipe, workers
+        self._process, self._processes = process, processes
+        self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
+
+    def draws(self, step: int) -> list[list[Draw]]:
+        """This process's samples of a step, one list for each forward pass."""
+        share = self._recipe.batch // self._processes
+        first = step * self._recipe.batch + self._process * share
+        draws = [Draw(position, self._index(position)) for position in range(first, first + share)]
+        size = min(self._recipe.micro_batch, share)
+        return [draws[start : start + size] for start in range(0, share, size)]
+
+    def steps(self, first: int, end: int) -> Iterator[list[Batch]]:
+        """The forward passes of each step from `first` up to `end`."""
+        loader = DataLoader(
+            self._preparation,
+            batch_sampler=_Plan(self, first, end),
+            num_workers=self._workers,
+            collate_fn=collate,
+            prefetch_factor=4 if self._workers else None,
+        )
+        batches = iter(loader)
+        for step in range(first, end):
+            yield [next(batches) for _ in self.draws(step)]
+
+    def _index(self, position: int) -> int:
+        """A source with an end is shuffled anew in every epoch; one without is read as it comes."""
+        if self._length >= ENDLESS:
+            return position
+        epoch, place = divmod(position, self._length)
+        if epoch != self._epoch:
+            self._permutation = np.random.default_rng([self._recipe.seed, 0, epoch]).permutation(self._length)
+            self._epoch = epoch
+        return int(self._permutation[place])

@@ -1,0 +1,111 @@
+"""Pheye as it learns: what is frozen, what is trained, and the loss of a batch.
+
+Owns the parameters (the naive twin's, by their canonical names) and the passes over them. Knows no optimizer and no
+files. Called by the training process's main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.config import PheyeConfig
+from model.layout import is_trained
+from model.naive import NaivePheye
+from model.training.batches import Batch
+from model.training.rows import NOTHING, SHARED
+from model.training.text_pass import TextPass, text_layer
+from model.training.vision_pass import VisionPass, under, vision_layer
+
+_UNUSED = ("vision_encoder.norm_lvl_3.",)  # stored in every checkpoint, used by none: no gradient reaches it
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """How to compute; none of it changes what is computed, up to rounding.
+
+    Attributes:
+        dtype: of activations and frozen weights; trained weights are kept in float32.
+        compiled: compile the layers; the first steps take a minute, the others less.
+        recompute: gradient checkpointing, layer by layer.
+    """
+
+    dtype: torch.dtype = torch.float32
+    compiled: bool = False
+    recompute: bool = False
+
+
+def learns(name: str) -> bool:
+    """Whether a parameter is trained: what Pheye trains, less what no pass reads."""
+    return is_trained(name) and not name.startswith(_UNUSED)
+
+
+class Learner(nn.Module):
+    """The model under training.
+
+    Args:
+        config: the geometry.
+        ranks: of each adapter.
+        tensors: every tensor of a checkpoint by canonical name; trained ones may be missing if `initial` gives them.
+        passes: how to compute.
+    """
+
+    def __init__(
+        self,
+        config: PheyeConfig,
+        ranks: Mapping[str, int],
+        tensors: Mapping[str, Tensor],
+        passes: Passes | None = None,
+    ) -> None:
+        super().__init__()
+        passes = passes or Passes()
+        self.pheye = NaivePheye(config, ranks)
+        self.pheye.load_state_dict(dict(tensors), strict=True)
+        for name, parameter in self.pheye.named_parameters():
+            parameter.requires_grad_(learns(name))
+            if not learns(name):
+                parameter.data = parameter.data.to(passes.dtype)
+        weights = dict(self.pheye.named_parameters())
+        layers = (torch.compile(vision_layer), torch.compile(text_layer)) if passes.compiled else None
+        vision, text = layers or (vision_layer, text_layer)
+        self._dtype = passes.dtype
+        self._vision = VisionPass(under(weights, "vision_encoder."), config, vision, passes.recompute)
+        self._text = TextPass(under(weights, "lang_encoder."), config, text, passes.recompute)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Canonical name -> parameter, of what is trained."""
+        return {name: parameter for name, parameter in self.pheye.named_parameters() if parameter.requires_grad}
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of a batch: cross-entropy summed over its output tokens (section 3.1), and how many were right.
+
+        Returns:
+            Two scalars; the second counts tokens whose likeliest continuation is the label, without gradient.
+        """
+        hidden, labels = self.outputs(batch)
+        logits = self._text.logits(hidden)
+        right = (logits.detach().argmax(dim=-1) == labels).sum()
+        return F.cross_entropy(logits, labels, reduction="sum"), right
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits after each token that has a label, in the order of the batch, float32 [n, vocab]."""
+        return self._text.logits(self.outputs(batch)[0])
+
+    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The decoder's output at each token that has a label [n, D], and the labels [n]."""
+        features = self._vision(batch.tiles, self._dtype)
+        hidden = self._text(batch.ids, batch.positions, attention_mask(batch.turns, self._dtype), features)
+        said = batch.labels != NOTHING
+        return hidden[said], batch.labels[said]
+
+
+def attention_mask(turns: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores, [B, 1, T, T]: a token sees, up to itself, what is shared and its own turn."""
+    rows, columns = turns.unsqueeze(2), turns.unsqueeze(1)
+    before = torch.ones(turns.shape[1], turns.shape[1], dtype=torch.bool, device=turns.device).tril()
+    seen = before & ((columns == SHARED) | (rows == columns))  # [B, T, T]
+    return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, -torch.inf).unsqueeze(1)

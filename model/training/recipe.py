@@ -1,0 +1,109 @@
+"""How a model is trained, as plain data: stages, learning rates, batch sizes, by name.
+
+Sources: arXiv 2501.02584, section 3.1. Knows no tensors and no files; any thread may call it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One pass of training with its own optimizer and learning-rate curve.
+
+    Attributes:
+        name: what metrics call it.
+        learning_rate: at its height, after the warm-up.
+        steps: optimizer steps; None means `epochs` passes over the data, which must then have an end.
+        epochs: passes over the data where `steps` is None.
+    """
+
+    name: str
+    learning_rate: float
+    steps: int | None = None
+    epochs: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what comes out, apart from the data and the weights it starts from.
+
+    Attributes:
+        name: how it is asked for.
+        stages: in order.
+        batch: images of one optimizer step, over all processes and accumulated passes.
+        micro_batch: images of one forward pass of one process; it decides about memory, not about the result.
+        turns_per_image: turns of one image drawn at random; they share a row, and the image's features.
+        warm_up: share of a stage's steps in which the learning rate rises.
+        weight_decay: of matrices; norms, biases and tile positions have none.
+        betas: of AdamW.
+        clip: largest norm of the gradient.
+        seed: of the order of samples, the choice of turns and new weights.
+        checkpoint_steps: a checkpoint is written every so many steps.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    batch: int = 128
+    micro_batch: int = 4
+    turns_per_image: int = 1
+    warm_up: float = 0.03
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_steps: int = 500
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        for field in ("batch", "micro_batch", "turns_per_image", "checkpoint_steps"):
+            if getattr(self, field) < 1:
+                raise RecipeError(f"{field}: {getattr(self, field)} is not a positive whole number")
+        if not self.stages:
+            raise RecipeError("stages: there is none")
+        if not 0 <= self.warm_up < 1:
+            raise RecipeError(f"warm_up: {self.warm_up} is not a share from 0 up to 1")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data that names every choice."""
+        return asdict(self)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("paper", (Stage("I", 2e-4), Stage("II", 1e-4), Stage("III", 5e-5))),
+        Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data
+    )
+}
+
+
+def named_recipe(name: str) -> Recipe:
+    """A recipe by name.
+
+    Raises:
+        RecipeError: the name is unknown; the message lists the known ones.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"recipe: there is no {name!r}; known are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def learning_rate(stage: Stage, step: int, steps: int, warm_up: float) -> float:
+    """Of a step counted from 0: a linear rise, then half a cosine down to zero (section 3.1).
+
+    >>> [round(learning_rate(Stage("I", 1.0), step, 10, 0.2), 3) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.038]
+    """
+    rise = math.ceil(warm_up * steps)
+    if step < rise:
+        return stage.learning_rate * (step + 1) / rise
+    return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

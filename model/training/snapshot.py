@@ -1,0 +1,103 @@
+"""Checkpoints of a run: trained tensors, the optimizer's state, and where the run stands.
+
+Each is a folder that appears whole or not at all, however the process ends; the last two are kept. Nothing in them is
+unpickled. Knows no model and no data. Written by the main process alone, read by all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_KEPT = 2
+_PARTIAL = ".partial-"
+_TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.json"
+
+
+class SnapshotError(ValueError):
+    """A checkpoint that cannot be continued; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run stands.
+
+    Attributes:
+        stage: number of the stage, from 0.
+        step: steps of the stage that are done.
+        done: steps that are done in the whole run.
+        recipe: what it follows, as plain data.
+    """
+
+    stage: int
+    step: int
+    done: int
+    recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a run needs to go on as if it had never stopped."""
+
+    place: Place
+    tensors: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+
+
+def save_snapshot(folder: Path, snapshot: Snapshot) -> Path:
+    """Write a checkpoint beside the others under `folder`, then forget all but the last two."""
+    name = f"{snapshot.place.done:09d}"
+    partial = folder / (_PARTIAL + name)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file({name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}, partial / _TENSORS)
+    torch.save(dict(snapshot.optimizer), partial / _OPTIMIZER)
+    (partial / _PLACE).write_text(json.dumps(asdict(snapshot.place)) + "\n", encoding="utf-8")
+    for file in partial.iterdir():
+        _to_disk(file)
+    shutil.rmtree(folder / name, ignore_errors=True)
+    partial.rename(folder / name)
+    _to_disk(folder)
+    for old in [*_finished(folder)[:-_KEPT], *folder.glob(_PARTIAL + "*")]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder / name
+
+
+def latest_snapshot(folder: Path) -> Snapshot | None:
+    """The checkpoint that got furthest; None if there is none.
+
+    Raises:
+        SnapshotError: it cannot be read.
+    """
+    finished = _finished(folder)
+    if not finished:
+        return None
+    path = finished[-1]
+    try:
+        place = Place(**json.loads((path / _PLACE).read_text(encoding="utf-8")))
+        optimizer = torch.load(path / _OPTIMIZER, map_location="cpu", weights_only=True)
+        return Snapshot(place, load_file(path / _TENSORS), optimizer)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise SnapshotError(f"{path}: not a checkpoint that can be continued: {error}") from None
+
+
+def _finished(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("[0-9]" * 9) if path.is_dir())
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

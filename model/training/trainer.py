@@ -1,0 +1,212 @@
+"""The training loop: batches, gradients, optimizer steps, checkpoints; one process or several.
+
+Read aloud: for each stage, for each step: accumulate the sum of the loss over the batch, divide the gradients by its
+output tokens, clip, step, report, keep a checkpoint. Knows no text, no files of data and no terminal. Called by each
+training process's main thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from model.config import PheyeConfig
+from model.tokenizer import TextTokenizer
+from model.training.batches import Batch, Loader
+from model.training.journal import Journal, StepReport
+from model.training.learner import Learner
+from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
+from model.training.samples import ENDLESS, Source
+from model.training.snapshot import Place, Snapshot, SnapshotError, latest_snapshot, save_snapshot
+
+_FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: may change when a run is continued
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which step and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a run reads.
+
+    Attributes:
+        sources: one for each stage, or one for all of them.
+        tokenizer: the checkpoint's.
+        workers: processes that prepare batches ahead, for each training process.
+    """
+
+    sources: Sequence[Source]
+    tokenizer: TextTokenizer
+    workers: int = 0
+
+
+class Trainer:
+    """One run, from its beginning or from its last checkpoint.
+
+    Args:
+        learner: the model, on the CPU; its trained parameters change in place.
+        config: its geometry.
+        data: what it learns from.
+        recipe: how.
+        folder: `checkpoints/` and `metrics.jsonl` are kept here.
+        resume: continue from the last checkpoint in `folder`, if there is one.
+
+    Raises:
+        RecipeError: the recipe does not fit the data.
+        SnapshotError: there is a checkpoint, but not of this recipe; or there is one and `resume` is not asked for.
+    """
+
+    def __init__(
+        self, learner: Learner, config: PheyeConfig, data: Data, recipe: Recipe, folder: Path, *, resume: bool = False
+    ) -> None:
+        self._stages = _with_steps(recipe, data.sources)
+        self._config, self._data, self._recipe, self._folder = config, data, recipe, folder
+        self._accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self._learner = learner
+        self._snapshot = self._continued(latest_snapshot(folder / "checkpoints"), resume)
+        if self._snapshot is not None:
+            for name, parameter in learner.trained().items():
+                parameter.data.copy_(self._snapshot.tensors[name])
+        self._model = self._accelerator.prepare(learner)
+
+    @property
+    def total(self) -> int:
+        """Optimizer steps of the whole run."""
+        return sum(stage.steps or 0 for stage in self._stages)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return bool(self._accelerator.is_main_process)
+
+    def run(self) -> Iterator[StepReport]:
+        """Train to the end, reporting each step; the caller may stop between any two.
+
+        Raises:
+            TrainingError: the gradient is not finite.
+        """
+        place = self._snapshot.place if self._snapshot else Place(0, 0, 0, self._recipe.as_json())
+        journal = Journal(self._folder / "metrics.jsonl", place.done) if self.is_main else None
+        for number in range(place.stage, len(self._stages)):
+            first = place.step if number == place.stage else 0
+            for report in self._stage(number, first):
+                if journal is not None:
+                    journal.write(report)
+                yield report
+        if journal is not None:
+            journal.close()
+
+    def _stage(self, number: int, first: int) -> Iterator[StepReport]:
+        stage, steps = self._stages[number], self._stages[number].steps or 0
+        optimizer = self._optimizer()
+        if first and self._snapshot is not None:
+            optimizer.load_state_dict(dict(self._snapshot.optimizer))
+        before = sum(earlier.steps or 0 for earlier in self._stages[:number])
+        started = time.monotonic()
+        for step, batches in enumerate(self._loader(number).steps(first, steps), start=first):
+            rate = learning_rate(stage, step, steps, self._recipe.warm_up)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, right, tokens = self._accumulate(batches)
+            norm = self._update(optimizer, tokens, before + step + 1)
+            done, (started, elapsed) = before + step + 1, _lap(started)
+            if (step + 1) % self._recipe.checkpoint_steps == 0 or step + 1 == steps:
+                self._keep(Place(number, step + 1, done, self._recipe.as_json()), optimizer)
+            speed = self._recipe.batch / elapsed
+            yield StepReport(
+                done, self.total, stage.name, step + 1, loss / tokens, right / tokens, rate, tokens, norm, speed
+            )
+
+    def _accumulate(self, batches: Sequence[Batch]) -> tuple[float, int, int]:
+        """Gradients of the summed loss; the sum, right tokens and output tokens of the whole effective batch."""
+        sums = torch.zeros(3, dtype=torch.float64, device=self._accelerator.device)
+        for place, batch in enumerate(batches):
+            last = place == len(batches) - 1
+            with nullcontext() if last else self._accelerator.no_sync(self._model):
+                loss, right = self._model(batch.to(self._accelerator.device))
+                self._accelerator.backward(loss)
+            sums += torch.stack([loss.detach().double(), right.double(), torch.tensor(batch.output_tokens).to(sums)])
+        total: Tensor = self._accelerator.reduce(sums, reduction="sum")
+        return float(total[0]), int(total[1]), int(total[2])
+
+    def _update(self, optimizer: torch.optim.Optimizer, tokens: int, done: int) -> float:
+        parameters = list(self._learner.trained().values())
+        # Processes average their gradients of a sum; what is wanted is the mean over the batch's output tokens.
+        scale = self._accelerator.num_processes / tokens
+        torch._foreach_mul_([parameter.grad for parameter in parameters if parameter.grad is not None], scale)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._recipe.clip))
+        if not norm < float("inf"):
+            raise TrainingError(f"step {done}: the gradient is {norm}; lower the learning rate or look at the data")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        trained = self._learner.trained()
+        decayed = [p for name, p in trained.items() if p.ndim > 1 and "connector" not in name]
+        others = [p for name, p in trained.items() if p.ndim <= 1 or "connector" in name]
+        groups = [{"params": decayed, "weight_decay": self._recipe.weight_decay}, {"params": others, "weight_decay": 0}]
+        return torch.optim.AdamW(groups, betas=self._recipe.betas, fused=True)
+
+    def _loader(self, number: int) -> Loader:
+        source = self._data.sources[min(number, len(self._data.sources) - 1)]
+        recipe = replace(self._recipe, seed=self._recipe.seed + number)
+        ranks = self._accelerator.process_index, self._accelerator.num_processes
+        return Loader(source, self._config, self._data.tokenizer, recipe, self._data.workers, *ranks)
+
+    def _keep(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
+        if self.is_main:
+            tensors = {name: parameter.detach().cpu() for name, parameter in self._learner.trained().items()}
+            save_snapshot(self._folder / "checkpoints", Snapshot(place, tensors, optimizer.state_dict()))
+        self._accelerator.wait_for_everyone()
+
+    def _continued(self, found: Snapshot | None, resume: bool) -> Snapshot | None:
+        if found is None:
+            return None
+        if not resume:
+            raise SnapshotError(f"{self._folder}: there is a run in it already; continue it, or choose another folder")
+        ours, theirs = _binding(self._recipe.as_json()), _binding(dict(found.place.recipe))
+        for key in ours.keys() | theirs.keys():
+            if _plain(ours.get(key)) != _plain(theirs.get(key)):
+                was = f"was begun with {key} {theirs.get(key)}, not {ours.get(key)}"
+                raise SnapshotError(f"{self._folder}: the run {was}; continue it as it was begun")
+        return found
+
+
+def _binding(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recipe.items() if key not in _FREE}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: without tuples."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _lap(started: float) -> tuple[float, float]:
+    now = time.monotonic()
+    return now, now - started
+
+
+def _with_steps(recipe: Recipe, sources: Sequence[Source]) -> list[Stage]:
+    """The recipe's stages with the number of their steps."""
+    if len(sources) not in (1, len(recipe.stages)):
+        raise RecipeError(f"{len(sources)} sources for {len(recipe.stages)} stages; give one, or one for each stage")
+    stages = []
+    for number, stage in enumerate(recipe.stages):
+        length = len(sources[min(number, len(sources) - 1)])
+        if stage.steps is None and length >= ENDLESS:
+            raise RecipeError(f"stage {stage.name}: its data have no end, so it needs a number of steps")
+        steps = stage.steps if stage.steps is not None else max(1, round(stage.epochs * length / recipe.batch))
+        stages.append(replace(stage, steps=steps))
+    return stages
