@@ -18,12 +18,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: f
         q: queries.
         k: keys.
         v: values.
-        mask: which query sees which key, bool, broadcast to [B, H, T, V].
+        mask: added to the scores, broadcast to [B, H, T, V].
         scale: of the scores; by default one over the root of the head's width.
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
     if mask is not None:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        scores = scores + mask
     return scores.softmax(-1) @ v
