@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from model.explain import LayerShare
 from model.request import FinishReason, Sampling
 from model.tiles import TiledImage
 from service.errors import ServiceError
@@ -47,12 +48,30 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How every answer of a run is made.
+
+    Attributes:
+        sampling: the same for every answer.
+        may_shorten: whether an answer for which the context has too little room is shortened, not refused.
+        explain: whether each answer comes with where the model looked.
+        prepare: from an image's file to the file that the model gets.
+    """
+
+    sampling: Sampling
+    may_shorten: bool = False
+    explain: bool = False
+    prepare: Callable[[bytes], bytes] = bytes  # the file itself
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A question's answer."""
+    """A question's answer; `shares` says where each layer looked, if that was asked for."""
 
     question: Question
     text: str
     finish_reason: FinishReason
+    shares: tuple[LayerShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +122,7 @@ class Batch:
     Args:
         engine: with a loaded model; used by nobody else.
         read: file to tiles; called in the decoding threads.
-        sampling: the same for every answer.
-        may_shorten: whether an answer for which the context has too little room is shortened, not refused.
+        manner: how the answers are made; files are prepared by `read`.
         in_flight: most images decoded or being worked on at the same time.
         threads: decoding threads.
     """
@@ -113,14 +131,12 @@ class Batch:
         self,
         engine: StepEngine,
         read: Callable[[Path], TiledImage],
-        sampling: Sampling,
+        manner: Manner,
         *,
-        may_shorten: bool = False,
         in_flight: int,
         threads: int,
     ) -> None:
-        self._engine, self._read = engine, read
-        self._sampling, self._may_shorten = sampling, may_shorten
+        self._engine, self._read, self._manner = engine, read, manner
         self._in_flight, self._threads = in_flight, threads
         self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
         self._open: dict[int, _Open] = {}
@@ -166,8 +182,15 @@ class Batch:
                 yield Outcome(place, task, errors=("image: there is not enough memory to decode it",))
 
     def _submit(self, place: int, task: Task, image: TiledImage) -> None:
+        how = self._manner
         rows = tuple(
-            Row(f"{place}.{index}", question.instruction, self._sampling, may_shorten=self._may_shorten)
+            Row(
+                f"{place}.{index}",
+                question.instruction,
+                how.sampling,
+                may_shorten=how.may_shorten,
+                explain=how.explain,
+            )
             for index, question in enumerate(task.questions)
         )
         self._open[place] = _Open(place, task, texts={row.id: "" for row in rows})
@@ -188,9 +211,10 @@ def _take(opened: _Open, event: RowEvent, question: Question) -> None:
     match event:
         case Delta(id=row_id, text=text):
             opened.texts[row_id] += text
-        case Finished(id=row_id, text=text, finish_reason=reason):
+        case Finished(id=row_id, text=text, finish_reason=reason, explanation=explanation):
+            shares = explanation.layers if explanation is not None else ()
             # The original strips answers on the left: the first token of a word carries the space before it.
-            opened.answers[row_id] = Answer(question, (opened.texts[row_id] + text).lstrip(), reason)
+            opened.answers[row_id] = Answer(question, (opened.texts[row_id] + text).lstrip(), reason, shares)
         case Refused(field=name, detail=detail):
             raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")
         case Broken(detail=detail):

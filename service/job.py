@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
@@ -19,7 +20,7 @@ from rich.progress import Task as BarTask
 from rich.text import Text
 
 from model.request import Sampling
-from service.batch import Outcome, Question, Task, tasks_of
+from service.batch import Manner, Outcome, Question, Task, tasks_of
 from service.results import Printer, ResultFile, Sink, shown
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -31,8 +32,47 @@ class NothingToDo(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Answerer:
+    """Something that is ready to answer.
+
+    Attributes:
+        model: name of the model.
+        run: tasks to outcomes, in the order in which they are complete; closing it ends everything under way.
+        weights: fingerprint of the model's weights; empty if they are elsewhere.
+    """
+
+    model: str
+    run: Callable[[Iterable[Task]], Generator[Outcome, None, None]]
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is left to do of some work, where its outcomes go, and how many images need nothing any more."""
+
+    tasks: Sequence[Task]
+    sink: Sink
+    done: int
+
+
+class Work(Protocol):
+    """What `carry_out` carries out."""
+
+    @property
+    def results(self) -> Path | None:
+        """The file that lets it continue after an interruption."""
+
+    def open(self, answerer: Answerer) -> AbstractContextManager[Plan]:
+        """What is to be done, by this model; its files are open until the end.
+
+        Raises:
+            ValueError, OSError: a file of results cannot be used.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a command.
+    """One run of `pheye caption` or `pheye ask`.
 
     Attributes:
         images: files, each once.
@@ -49,18 +89,19 @@ class Job:
     results: Path | None
     may_shorten: bool = False
 
+    @property
+    def manner(self) -> Manner:
+        """How its answers are made."""
+        return Manner(self.sampling, self.may_shorten)
 
-@dataclass(frozen=True, slots=True)
-class Answerer:
-    """Something that is ready to answer.
-
-    Attributes:
-        model: name of the model.
-        run: tasks to outcomes, in the order in which they are complete; closing it ends everything under way.
-    """
-
-    model: str
-    run: Callable[[Iterable[Task]], Generator[Outcome, None, None]]
+    @contextmanager
+    def open(self, answerer: Answerer) -> Iterator[Plan]:
+        """The images with unanswered questions; answers go to the file, or are printed."""
+        with ExitStack() as stack:
+            results = stack.enter_context(ResultFile(self.results, answerer.model)) if self.results else None
+            tasks = tasks_of(self.images, self.questions, results.has if results else lambda *_: False)
+            sink = results or Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
+            yield Plan(tasks, sink, done=len(self.images) - len(tasks))
 
 
 def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -92,30 +133,28 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
 
 
-def carry_out(job: Job, start: Callable[[Console], Answerer]) -> int:
+def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
     """Answer everything.
 
     Args:
-        job: what to answer.
+        work: what to answer.
         start: makes the answerer ready; may take long, and tells the user of it.
 
     Returns:
         The exit code: 0, 1 if an image failed, 130 after Ctrl-C.
 
     Raises:
-        ValueError, OSError: the answerer or the file of results cannot be used, or a question is too long.
+        ValueError, OSError: the answerer or a file of results cannot be used, or a question is too long.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         try:
             answerer = start(console)
-            results = stack.enter_context(ResultFile(job.results, answerer.model)) if job.results else None
-            tasks = tasks_of(job.images, job.questions, results.has if results else lambda *_: False)
-            sink = results or Printer(images=len(job.images) > 1, questions=len(job.questions) > 1)
-            outcomes = stack.enter_context(closing(answerer.run(tasks)))
-            return _follow(console, outcomes, sink, total=len(tasks), skipped=len(job.images) - len(tasks))
+            plan = stack.enter_context(work.open(answerer))
+            outcomes = stack.enter_context(closing(answerer.run(plan.tasks)))
+            return _follow(console, outcomes, plan.sink, total=len(plan.tasks), skipped=plan.done)
         except KeyboardInterrupt:
-            again = "; the same command goes on from here" if job.results else ""
+            again = "; the same command goes on from here" if work.results else ""
             console.print(f"pheye: interrupted{again}", markup=False)
             return EXIT_INTERRUPTED
 

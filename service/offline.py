@@ -5,13 +5,14 @@ Owns the loading and what is told of it; `service.batch` does the work and `serv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from model.tiles import TiledImage
-from service.batch import Batch
+from service.batch import Batch, Manner
 from service.engine import Engine
 from service.images import ImageSource, tile
 from service.job import Answerer, Job, carry_out
@@ -33,24 +34,37 @@ def answer(settings: Settings, job: Job) -> int:
     Raises:
         ValueError, OSError: the model or the file of results cannot be used, or a question is too long.
     """
+    return carry_out(job, engine(settings, job.manner))
+
+
+def engine(settings: Settings, manner: Manner) -> Callable[[Console], Answerer]:
+    """How to make a model in this process ready, for `service.job.carry_out`.
+
+    Raises:
+        ValueError: the settings name several devices; and when it is called, the model cannot be used.
+    """
     if "," in settings.devices:
         raise ValueError(f"devices: {settings.devices}: this command computes on one device; choose it with --device")
 
     def start(console: Console) -> Answerer:
         runner = load_runner(settings, settings.devices)
         _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}")
-        return Answerer(runner.config.name, _batch(settings, job, runner).run)
+        return Answerer(runner.config.name, _batch(settings, manner, runner).run, runner.fingerprint)
 
-    return carry_out(job, start)
+    return start
 
 
-def _batch(settings: Settings, job: Job, runner: ModelRunner) -> Batch:
-    geometry = runner.config.vision.tile_px, runner.config.level
+def _batch(settings: Settings, manner: Manner, runner: ModelRunner) -> Batch:
+    tile_px, level = runner.config.vision.tile_px, runner.config.level
+
+    def read(path: Path) -> TiledImage:
+        source = ImageSource(manner.prepare(path.read_bytes()))
+        return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level)
+
     return Batch(
         Engine(runner, stall_s=STALL_S),
-        lambda path: _read(path, settings.max_pixels, *geometry),
-        job.sampling,
-        may_shorten=job.may_shorten,
+        read,
+        manner,
         in_flight=2 * runner.slots,
         threads=settings.preprocess_threads,
     )
@@ -61,7 +75,3 @@ def _introduce(console: Console, settings: Settings, model: str) -> None:
         console.print(f"pheye: {model}", markup=False)
     if settings.model.startswith("random:"):
         console.print("pheye: random weights: what they say means nothing; choose a model with --model", markup=False)
-
-
-def _read(path: Path, max_pixels: int, tile_px: int, level: int) -> TiledImage:
-    return tile(ImageSource(path.read_bytes()), max_pixels=max_pixels, tile_px=tile_px, level=level)

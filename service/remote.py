@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from service.batch import Answer, CannotAsk, Outcome, Question, Task
+from model.explain import LayerShare
+from service.batch import Answer, CannotAsk, Manner, Outcome, Question, Task
 from service.contact import Server, ServerError, contact, silence
 from service.errors import ServiceError, TooLarge
+from service.explanations import ExplanationFields
 from service.job import Answerer, Job, carry_out
 from service.replies import CaptionAnswer, ServiceCard, VqaAnswer
 from service.retry import PASSING, Patience, retry_after_s
@@ -45,15 +47,24 @@ def answer(server: Server, job: Job) -> int:
     Raises:
         ValueError, OSError: the service or the file of results cannot be used, or the service takes no such question.
     """
+    return carry_out(job, service(server, job.manner))
+
+
+def service(server: Server, manner: Manner) -> Callable[[Console], Answerer]:
+    """How to make a service ready, for `service.job.carry_out`.
+
+    Raises:
+        ServerError: when it is called, and there is no service that can be used.
+    """
 
     def start(console: Console) -> Answerer:
         def tell(what: str) -> None:
             console.print(f"pheye: {what}", markup=False)
 
         card = contact(server, tell)
-        return Answerer(str(card.model), Remote(server, card, job, tell).run)
+        return Answerer(str(card.model), Remote(server, card, manner, tell).run)
 
-    return carry_out(job, start)
+    return start
 
 
 class Remote:
@@ -62,14 +73,16 @@ class Remote:
     Args:
         server: where and how to ask.
         card: what the service said of itself.
-        job: how answers are sampled.
+        manner: how the answers are made.
         tell: shows the user a line.
     """
 
-    def __init__(self, server: Server, card: ServiceCard, job: Job, tell: Callable[[str], None]) -> None:
-        self._server, self._limits, self._tell = server, card.limits, tell
+    def __init__(self, server: Server, card: ServiceCard, manner: Manner, tell: Callable[[str], None]) -> None:
+        self._server, self._limits, self._prepare, self._tell = server, card.limits, manner.prepare, tell
         # With its name, so that a service that comes back with another model refuses.
-        self._common: Form = {"model": card.model, "settings": json.dumps(_settings(job))}
+        self._common: Form = {"model": card.model, "settings": json.dumps(_settings(manner))}
+        if manner.explain:
+            self._common = {**self._common, "explain": "true"}
         self._heard_s = float("-inf")  # when the service last had an answer, whatever it was
         self._complained = False
 
@@ -111,7 +124,7 @@ class Remote:
     async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> Outcome:
         answers: list[Answer] = []
         try:
-            image = await asyncio.to_thread(_read, task.image, self._limits.body_bytes)
+            image = await asyncio.to_thread(lambda: self._prepare(_read(task.image, self._limits.body_bytes)))
             for questions in requests_of(task.questions, self._limits.questions):
                 path, form = _form(questions)
                 answers += _answers(questions, await self._post(client, path, {**form, **self._common}, image))
@@ -155,11 +168,11 @@ class Remote:
             self._tell(f"{self._server.url}: {reason}; trying again for up to {self._server.retry_for_s:g} s")
 
 
-def _settings(job: Job) -> dict[str, Any]:
-    chosen = job.sampling
+def _settings(manner: Manner) -> dict[str, Any]:
+    chosen = manner.sampling
     settings: dict[str, Any] = {"temperature": chosen.temperature, "top_p": chosen.top_p, "seed": chosen.seed}
     settings |= {"stop": list(chosen.stop)} if chosen.stop else {}
-    return settings | ({} if job.may_shorten else {"max_tokens": chosen.max_tokens})
+    return settings | ({} if manner.may_shorten else {"max_tokens": chosen.max_tokens})
 
 
 def _read(path: Path, most_bytes: int) -> bytes:
@@ -192,12 +205,18 @@ def _answers(questions: tuple[Question, ...], body: bytes) -> list[Answer]:
     try:
         if questions[0].key == "caption":
             caption = CaptionAnswer.model_validate_json(body)
-            return [Answer(questions[0], caption.caption, caption.finish_reason)]
+            return [Answer(questions[0], caption.caption, caption.finish_reason, _shares(caption.explanation))]
         vqa = VqaAnswer.model_validate_json(body)
-        ends = zip(questions, vqa.answers or (), vqa.finish_reasons or (), strict=True)
-        return [Answer(question, text, reason) for question, text, reason in ends]
+        looks: Sequence[ExplanationFields | None] = vqa.explanations or [None] * len(questions)
+        ends = zip(questions, vqa.answers or (), vqa.finish_reasons or (), looks, strict=True)
+        return [Answer(question, text, reason, _shares(look)) for question, text, reason, look in ends]
     except ValueError:
         raise _Failed("the service's answer is not of the form it should have") from None
+
+
+def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:
+    layers = look.layers if look is not None else ()
+    return tuple(LayerShare(each.layer, each.global_share, each.local_share) for each in layers)
 
 
 def _checked(response: httpx.Response) -> bytes:

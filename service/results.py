@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 
 from service.batch import Outcome, Question
 
-_START = b'{"image":'  # of every line written here
+_START = b'{"image":'  # of every line of a file of results
 
 
 class ResultsError(ValueError):
@@ -44,7 +44,7 @@ class ResultFile:
 
     def __init__(self, path: Path, model: str) -> None:
         self._model = model
-        self._done = {_identity(record) for record in _read(path) if "error" not in record}
+        self._done = {_identity(record) for record in read_records(path) if "error" not in record}
         self._file = path.open("ab")
 
     def __enter__(self) -> Self:
@@ -80,8 +80,13 @@ def _identity(record: dict[str, Any]) -> str:
     return json.dumps(asked, sort_keys=True)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The records of a file, after taking out a last line that was cut short."""
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a file of results, after taking out a last line that was cut short; none if there is no file.
+
+    Raises:
+        ResultsError: some line is not a result.
+        OSError: it cannot be read or written.
+    """
     if not path.exists():
         return []
     data = path.read_bytes()

@@ -21,7 +21,7 @@ from PIL import Image
 
 from model.request import Sampling
 from model.tiles import TiledImage
-from service.batch import Batch, CannotAsk, Outcome, Question, Task
+from service.batch import Batch, CannotAsk, Manner, Outcome, Question, Task
 from service.errors import InvalidField
 from service.job import Job, NothingToDo, find_images
 from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
@@ -320,7 +320,7 @@ def test_no_more_images_are_in_memory_than_allowed() -> None:
     def endless() -> Iterator[Task]:
         yield from (Task(Path(str(index)), (CAPTION,)) for index in range(10**9))
 
-    outcomes = Batch(SlowEngine(), read, Sampling(), in_flight=6, threads=3).run(endless())
+    outcomes = Batch(SlowEngine(), read, Manner(Sampling()), in_flight=6, threads=3).run(endless())
     for _ in range(50):
         next(outcomes)
         ended += 1
@@ -329,7 +329,7 @@ def test_no_more_images_are_in_memory_than_allowed() -> None:
 
 
 def run_batch(tasks: Iterable[Task], read: Any) -> list[Outcome]:
-    return list(Batch(SlowEngine(), read, Sampling(), in_flight=4, threads=2).run(tasks))
+    return list(Batch(SlowEngine(), read, Manner(Sampling()), in_flight=4, threads=2).run(tasks))
 
 
 def test_one_broken_answer_leaves_the_others_of_its_image() -> None:
