@@ -13,6 +13,7 @@ from statistics import fmean
 from model.evaluation.case import Kind
 from model.evaluation.cider import cider_d
 from model.evaluation.exact import colour_shape_match, count_match, exact_match, sign_match
+from model.evaluation.record import CaseAnswer
 from model.evaluation.vqa import text_vqa_accuracy, vqa_accuracy
 from model.evaluation.words import caption_words
 
@@ -25,7 +26,7 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "sign": sign_match,
     "count": count_match,
 }
-_NAMES: Mapping[Kind, str] = {
+METRICS: Mapping[Kind, str] = {
     "vqa10": "VQA accuracy",
     "textvqa10": "VQA accuracy (TextVQA)",
     "cider": "CIDEr-D",
@@ -34,16 +35,6 @@ _NAMES: Mapping[Kind, str] = {
     "sign": "signs read",
     "count": "counting",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What scoring needs to know of a case and its answer; the fields are `Case`'s."""
-
-    kind: Kind
-    answer: str
-    references: tuple[str, ...]
-    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +47,41 @@ class Score:
     score: float
 
 
-def scores(answered: Sequence[Answered]) -> list[float]:
+def scores(answers: Sequence[CaseAnswer]) -> list[float]:
     """The score of each answer, 0 to 100 and more for CIDEr-D, in their order.
 
     Raises:
-        ValueError: a case has no reference.
+        ValueError: a case has no reference to be judged by.
     """
-    captions = [index for index, each in enumerate(answered) if each.kind == "cider"]
-    if any(not each.references for each in answered if each.kind != "colour_shape"):
-        raise ValueError("an answer without references cannot be scored")
-    ciders = cider_d(
-        [caption_words(answered[index].answer) for index in captions],
-        [[caption_words(each) for each in answered[index].references] for index in captions],
-    )
-    by_index = dict(zip(captions, ciders, strict=True))
-    return [
-        100.0 * (by_index[index] if each.kind == "cider" else _EACH[each.kind](each.answer, each.references))
-        for index, each in enumerate(answered)
-    ]
+    for each in answers:
+        if not each.case.references and each.case.kind != "colour_shape":
+            raise ValueError(f"case {each.case.id} has no references: its answer cannot be judged here")
+    ciders = iter(_ciders([each for each in answers if each.case.kind == "cider"]))
+    return [100.0 * (next(ciders) if each.case.kind == "cider" else _alone(each)) for each in answers]
 
 
-def table(answered: Sequence[Answered]) -> list[Score]:
+def _ciders(captions: Sequence[CaseAnswer]) -> list[float]:
+    said = [caption_words(each.answer) for each in captions]
+    return cider_d(said, [[caption_words(each) for each in caption.case.references] for caption in captions])
+
+
+def _alone(answer: CaseAnswer) -> float:
+    return _EACH[answer.case.kind](answer.answer, answer.case.references)
+
+
+def table(answers: Sequence[CaseAnswer]) -> list[Score]:
     """The mean of every metric over all its cases, then over each group's, groups in alphabetical order.
 
     Captions of a group are scored among themselves, as the public evaluations of NoCaps do: how rare a phrase is, is
     then a matter of the group's references.
+
+    Raises:
+        ValueError: a case has no reference to be judged by.
     """
     lines: list[Score] = []
-    for kind in dict.fromkeys(each.kind for each in answered):
-        ours = [each for each in answered if each.kind == kind]
-        groups = sorted({each.group for each in ours} - {""})
-        parts = {ALL: ours} | {group: [each for each in ours if each.group == group] for group in groups}
-        lines += [Score(_NAMES[kind], name, len(part), fmean(scores(part))) for name, part in parts.items()]
+    for kind in dict.fromkeys(each.case.kind for each in answers):
+        ours = [each for each in answers if each.case.kind == kind]
+        groups = sorted({each.case.group for each in ours} - {""})
+        parts = {ALL: ours} | {group: [each for each in ours if each.case.group == group] for group in groups}
+        lines += [Score(METRICS[kind], name, len(part), fmean(scores(part))) for name, part in parts.items()]
     return lines

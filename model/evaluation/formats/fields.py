@@ -37,6 +37,13 @@ class Record:
             raise DataError(f"{self.where}: {key}: expected text")
         return value
 
+    def words(self, key: str) -> str:
+        """Text that may be blank."""
+        value = self._get(key)
+        if not isinstance(value, str):
+            raise DataError(f"{self.where}: {key}: expected text")
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts, at least one, some of which may be blank."""
         value = self._get(key)
