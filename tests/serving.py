@@ -26,7 +26,9 @@ SERVE = (
     "sys.exit(serve(load_settings()))"
 )
 START_S = 90.0
+RANDOM = "random:pheye-tiny"  # what tests serve unless they say otherwise: the model by default may be another one
 TALKATIVE = {"temperature": 1.0, "seed": 1}  # greedy, the random model says next to nothing
+ENDLESS = {"temperature": 1.0, "seed": 2}  # a seed with which it goes on to the end of its context
 
 
 @dataclass
@@ -58,7 +60,8 @@ def running_server(*, ready: bool = True, **settings: Any) -> Iterator[Server]:
     One compute thread is enough for the tiny model, and several would wait for each other on a busy machine.
     Every warning in the service's process is an error, as it is in the tests'.
     """
-    variables = {f"PHEYE_{name.upper()}": str(value) for name, value in {"port": 0, "threads": 1, **settings}.items()}
+    chosen = {"model": RANDOM, "port": 0, "threads": 1, **settings}
+    variables = {f"PHEYE_{name.upper()}": str(value) for name, value in chosen.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PHEYE_")}
     with TemporaryDirectory() as folder:
         log_file = Path(folder) / "log"

@@ -11,9 +11,19 @@ import httpx
 import pytest
 
 from model.config import named_geometry
-from tests.serving import TALKATIVE, assert_problem, body, data_uri, events_of, image_file, running_server, wait_until
+from tests.serving import (
+    ENDLESS,
+    TALKATIVE,
+    assert_problem,
+    body,
+    data_uri,
+    events_of,
+    image_file,
+    running_server,
+    wait_until,
+)
 
-LONG = {"max_tokens": 700, **TALKATIVE}
+LONG = {"max_tokens": 700, **ENDLESS}
 PATHS = ("/v1/caption", "/v1/vqa", "/v1/query")
 
 
@@ -128,7 +138,7 @@ URL_FREE = {"image_url": None}
         ),
         pytest.param("/v1/caption", {"question": "a"}, 422, "question: unknown field", id="vqa-field-in-caption"),
         pytest.param("/v1/caption", {"model": "gpt"}, 422, "model: the model served here is 'pheye-tiny", id="model"),
-        pytest.param("/v1/caption", {"explain": True}, 422, "explain: not available yet", id="explain"),
+        pytest.param("/v1/caption", {"explain": "yes"}, 422, "explain: Input should be a valid boolean", id="explain"),
         pytest.param("/v1/caption", {"settings": {"max_tokens": 5000}}, 422, "settings.max_tokens: 5000", id="context"),
         pytest.param("/v1/caption", {"settings": {"max_tokens": 1024}}, 422, "settings.max_tokens: ", id="no-room"),
         pytest.param("/v1/vqa", {"question": "why " * 2000}, 422, "question: ", id="prompt-too-long"),

@@ -15,8 +15,7 @@ ROUTES = ("/v1/caption", "/v1/vqa", "/v1/images", "/v1/estimate", "/v1/chat/comp
 def page():
     """The page as it came without a key, and at the end nothing it complained about."""
     troubles = []
-    settings = {"model": "random:pheye-tiny", "api_keys": "secret", "default_max_tokens": 4}  # random: never brief
-    with running_server(**settings) as server, chromium() as browser:
+    with running_server(api_keys="secret", default_max_tokens=4) as server, chromium() as browser:
         page = browser.new_page()
         page.set_default_timeout(20_000)
         page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from service.settings import Settings
 from tests.serving import Server, image_file, running_server
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 ADDRESS = "localhost:8000"
+DEFAULT_MODEL = Settings.model_fields["model"].default
 
 
 def blocks(language: str) -> list[str]:
@@ -37,7 +40,7 @@ def numbered(examples: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with running_server(default_max_tokens=16) as running:
+    with running_server(model=DEFAULT_MODEL, default_max_tokens=16) as running:
         yield running
 
 
@@ -70,7 +73,7 @@ def test_a_curl_example_of_the_readme_works_when_pasted(server: Server, folder: 
         assert events[-1]["completed"] is True
     else:
         answer = json.loads(said)
-        assert answer["model"] == "pheye-tiny-random-weights"
+        assert answer["model"] == httpx.get(f"{server.url}/v1").json()["model"]
         assert "/v1/estimate" in command or answer["finish_reason"] in ("stop", "length")
 
 
@@ -101,6 +104,10 @@ def test_the_readme_has_examples_of_every_kind_of_request() -> None:
     ):  # fmt: skip
         assert any(part in example for example in CURL + PROGRAMS + PHEYE), part
     assert {"--server" in command for command in PHEYE} == {True, False}
+
+
+def test_the_answer_that_the_readme_shows_is_the_default_models(server: Server) -> None:
+    assert f'"model": "{httpx.get(f"{server.url}/v1").json()["model"]}"' in README
 
 
 def test_every_file_and_heading_the_readme_points_at_is_there() -> None:

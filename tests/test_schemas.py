@@ -18,7 +18,7 @@ ASK = {"question": "What?"}
         pytest.param(CaptionRequest, {"settings": {"temprature": 1}}, "settings.temprature: unknown", id="nested-typo"),
         pytest.param(CaptionRequest, {"length": "medium"}, "length: ", id="length"),
         pytest.param(CaptionRequest, {"style": "scene_text", "length": "long"}, "style: scene_text", id="long-scene"),
-        pytest.param(CaptionRequest, {"explain": True}, "explain: not available yet", id="explain"),
+        pytest.param(CaptionRequest, {"explain": 1}, "explain: ", id="explain-as-number"),
         pytest.param(CaptionRequest, {"stream": "yes"}, "stream: ", id="stream-as-text"),
         pytest.param(CaptionRequest, {"settings": {"max_tokens": 0}}, "settings.max_tokens: ", id="no-tokens"),
         pytest.param(CaptionRequest, {"settings": {"max_tokens": 1.5}}, "settings.max_tokens: ", id="half-a-token"),
@@ -52,7 +52,7 @@ def test_a_field_that_cannot_be_served_is_refused_by_name(kind, fields, complain
     [
         pytest.param(CaptionRequest, {}, id="caption"),
         pytest.param(CaptionRequest, {"style": "scene_text"}, id="scene-text"),
-        pytest.param(CaptionRequest, {"explain": False, "model": None, "settings": None}, id="nulls"),
+        pytest.param(CaptionRequest, {"explain": True, "model": None, "settings": None}, id="nulls"),
         pytest.param(
             CaptionRequest, {"settings": {"temperature": 0, "top_p": 1, "seed": MAX_SEED}}, id="whole-numbers"
         ),

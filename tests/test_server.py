@@ -74,7 +74,7 @@ def test_until_the_model_is_loaded_the_service_lives_but_is_not_ready():
         assert_problem(ready, 503, "the model is loading")
         assert int(ready.headers["retry-after"]) > 0
         assert_problem(httpx.post(f"{running.url}/v1/caption", json=body()), 503, "the model is loading")
-        assert httpx.get(f"{running.url}/").json()["model"] is None
+        assert httpx.get(f"{running.url}/v1").json()["model"] is None
 
 
 def test_a_worker_that_dies_costs_its_clients_a_pause_and_not_their_answer(own_server: Server):
