@@ -15,6 +15,7 @@ import typer
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
 from service.asking import answer, answering
+from service.evaluating import evaluate
 from service.flags import fail, read_settings, settings_flags
 
 app = typer.Typer(
@@ -100,6 +101,9 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
     except (ValueError, OSError) as error:
         fail(str(error))
     return texts or fail("QUESTION: there is none; type one, or name a file of them with --questions")
+
+
+app.add_typer(evaluate)
 
 
 @app.command()

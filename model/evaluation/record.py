@@ -25,6 +25,7 @@ class Terms:
         weights: fingerprint of its weights, empty if they were elsewhere.
         max_tokens: most tokens of an answer.
         shrink_px: side of the square that images were shrunk to first; 0 for as they are.
+        attention: whether each answer says where the model looked.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class Terms:
     weights: str
     max_tokens: int
     shrink_px: int = 0
+    attention: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def parse(line: Record) -> CaseAnswer:
         line.words("weights"),
         line.whole("max_tokens"),
         line.whole("shrink_px"),
+        line.flag("attention"),
     )
     shares = line.record("global_shares") if line.has("global_shares") else Record(line.where, {})
     by_layer = {int(layer): shares.number(layer) for layer in shares.values}

@@ -70,6 +70,13 @@ class Record:
             raise DataError(f"{self.where}: {key}: expected a whole number")
         return value
 
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self._get(key)
+        if not isinstance(value, bool):
+            raise DataError(f"{self.where}: {key}: expected true or false")
+        return value
+
     def name(self, key: str) -> str:
         """Text or a whole number, as text."""
         return str(self.whole(key)) if isinstance(self._get(key), int) else self.text(key)

@@ -1,0 +1,34 @@
+"""Answers as the data sets' evaluation servers take them, for splits whose references nobody else has.
+
+Pure; any thread or process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.evaluation.record import CaseAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a server calls a case and its answer, and whether the case's name is a number there."""
+
+    case: str
+    answer: str
+    numbered: bool
+
+
+QUESTIONS = Form("question_id", "answer", numbered=True)  # VQAv2, TextVQA
+NUMBERED_IMAGES = Form("image_id", "caption", numbered=True)  # NoCaps
+NAMED_IMAGES = Form("image_id", "caption", numbered=False)  # TextCaps
+
+
+def submission(answers: Sequence[CaseAnswer], form: Form) -> list[dict[str, Any]]:
+    """The list of objects that such a server takes, to be written as JSON."""
+    return [
+        {form.case: int(each.case.id) if form.numbered else each.case.id, form.answer: each.answer.strip()}
+        for each in answers
+    ]
