@@ -29,7 +29,7 @@ _READERS = (
     (re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
     (re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"), TiffImagePlugin.TiffImageFile),
 )
-READABLE = "JPEG, PNG, WEBP, GIF, BMP and TIFF"
+READABLE = "JPEG, PNG, WEBP, GIF, BMP or TIFF"
 # Resizing goes across first, so a needle one pixel wide would grow to a tile's width times its height. No photograph
 # is longer, and neither JPEG nor GIF can hold more.
 MAX_SIDE_PX = 65_535

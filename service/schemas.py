@@ -199,6 +199,8 @@ def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
     name = ".".join(str(part)[:SHOWN_CHARS] for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{name}: {problem['msg']}"
+    if name in SamplingFields.model_fields and "settings" in kind.model_fields:
+        return f"{name}: unknown field; it is one of the settings, settings.{name}"
     known = list(SamplingFields.model_fields if problem["loc"][0] == "settings" else kind.model_fields)
     near = near_name(str(problem["loc"][-1]), known)
     hint = f"did you mean {near}?" if near else f"known are {', '.join(known)}"

@@ -16,6 +16,7 @@ ASK = {"question": "What?"}
         pytest.param(CaptionRequest, {"lenght": "short"}, "lenght: unknown field; did you mean length", id="typo"),
         pytest.param(VqaRequest, ASK | {"reasoning": True}, "reasoning: unknown field; known are ", id="unknown"),
         pytest.param(CaptionRequest, {"settings": {"temprature": 1}}, "settings.temprature: unknown", id="nested-typo"),
+        pytest.param(CaptionRequest, {"seed": 1}, "seed: unknown field; it is one of the settings", id="flat-setting"),
         pytest.param(CaptionRequest, {"length": "medium"}, "length: ", id="length"),
         pytest.param(CaptionRequest, {"style": "scene_text", "length": "long"}, "style: scene_text", id="long-scene"),
         pytest.param(CaptionRequest, {"explain": 1}, "explain: ", id="explain-as-number"),
