@@ -17,6 +17,7 @@ from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instr
 from service.asking import answer, answering
 from service.evaluating import evaluate
 from service.flags import fail, read_settings, settings_flags
+from service.training import training
 
 app = typer.Typer(
     name="pheye",
@@ -104,6 +105,7 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
 
 
 app.add_typer(evaluate)
+app.add_typer(training)
 
 
 @app.command()

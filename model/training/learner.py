@@ -6,6 +6,7 @@ files. Called by the training process's main thread only.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -63,7 +64,9 @@ class Learner(nn.Module):
     ) -> None:
         super().__init__()
         passes = passes or Passes()
-        self.pheye = NaivePheye(config, ranks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+            self.pheye = NaivePheye(config, ranks)
         self.pheye.load_state_dict(dict(tensors), strict=True)
         for name, parameter in self.pheye.named_parameters():
             parameter.requires_grad_(learns(name))

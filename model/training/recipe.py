@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -30,6 +30,12 @@ class Stage:
     learning_rate: float
     steps: int | None = None
     epochs: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        for field, value in (("learning_rate", self.learning_rate), ("epochs", self.epochs)):
+            if not value > 0:
+                raise RecipeError(f"{field}: {value} is not a positive number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,26 @@ def named_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise RecipeError(f"recipe: there is no {name!r}; known are {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def changed(recipe: Recipe, whole: Mapping[str, Any], stage: Mapping[str, Any]) -> Recipe:
+    """A recipe with other values for some fields of it, and for some of every stage; None changes nothing.
+
+    Epochs given here count for every stage, also for one that has a number of steps.
+
+    >>> changed(RECIPES["paper"], {"batch": 8}, {"steps": 10}).stages[2]
+    Stage(name='III', learning_rate=5e-05, steps=10, epochs=1.0)
+
+    Raises:
+        RecipeError: a value cannot be used.
+    """
+    new = {field: value for field, value in stage.items() if value is not None}
+    if {"steps", "epochs"} <= new.keys():
+        raise RecipeError("steps, epochs: only one of the two")
+    if "epochs" in new:
+        new["steps"] = None
+    stages = tuple(replace(each, **new) for each in recipe.stages)
+    return replace(recipe, stages=stages, **{field: value for field, value in whole.items() if value is not None})
 
 
 def learning_rate(stage: Stage, step: int, steps: int, warm_up: float) -> float:

@@ -84,6 +84,11 @@ class Trainer:
         return sum(stage.steps or 0 for stage in self._stages)
 
     @property
+    def done(self) -> int:
+        """Steps that were done when the run was opened."""
+        return self._snapshot.place.done if self._snapshot else 0
+
+    @property
     def is_main(self) -> bool:
         """Whether this process is the one that writes files."""
         return bool(self._accelerator.is_main_process)
@@ -105,6 +110,10 @@ class Trainer:
         if journal is not None:
             journal.close()
 
+    def close(self) -> None:
+        """Let go of the other processes."""
+        self._accelerator.end_training()
+
     def _stage(self, number: int, first: int) -> Iterator[StepReport]:
         stage, steps = self._stages[number], self._stages[number].steps or 0
         optimizer = self._optimizer()
@@ -112,19 +121,22 @@ class Trainer:
             optimizer.load_state_dict(dict(self._snapshot.optimizer))
         before = sum(earlier.steps or 0 for earlier in self._stages[:number])
         started = time.monotonic()
-        for step, batches in enumerate(self._loader(number).steps(first, steps), start=first):
+        # One source for all stages is read on where the stage before left off.
+        read = before if len(self._data.sources) == 1 else 0
+        for step, batches in enumerate(self._loader(number).steps(read + first, read + steps), start=first):
             rate = learning_rate(stage, step, steps, self._recipe.warm_up)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, right, tokens = self._accumulate(batches)
             norm = self._update(optimizer, tokens, before + step + 1)
             done, (started, elapsed) = before + step + 1, _lap(started)
-            if (step + 1) % self._recipe.checkpoint_steps == 0 or step + 1 == steps:
-                self._keep(Place(number, step + 1, done, self._recipe.as_json()), optimizer)
             speed = self._recipe.batch / elapsed
             yield StepReport(
                 done, self.total, stage.name, step + 1, loss / tokens, right / tokens, rate, tokens, norm, speed
             )
+            # After the step was reported: what a checkpoint holds is in the metrics file too.
+            if (step + 1) % self._recipe.checkpoint_steps == 0 or step + 1 == steps:
+                self._keep(Place(number, step + 1, done, self._recipe.as_json()), optimizer)
 
     def _accumulate(self, batches: Sequence[Batch]) -> tuple[float, int, int]:
         """Gradients of the summed loss; the sum, right tokens and output tokens of the whole effective batch."""
@@ -159,9 +171,8 @@ class Trainer:
 
     def _loader(self, number: int) -> Loader:
         source = self._data.sources[min(number, len(self._data.sources) - 1)]
-        recipe = replace(self._recipe, seed=self._recipe.seed + number)
         ranks = self._accelerator.process_index, self._accelerator.num_processes
-        return Loader(source, self._config, self._data.tokenizer, recipe, self._data.workers, *ranks)
+        return Loader(source, self._config, self._data.tokenizer, self._recipe, self._data.workers, *ranks)
 
     def _keep(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
         if self.is_main:

@@ -1,0 +1,62 @@
+"""Plots of a run: loss and accuracy by step, made from its metrics file. Knows no tensors. Any process, main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from model.training.journal import StepReport, read_journal
+
+_POINTS = 200  # each point of the curve is a mean over so many parts of the run
+
+
+def plot_run(metrics: Path, target: Path) -> None:
+    """Draw loss and accuracy of a run's output tokens by step, stages side by side, into an image file.
+
+    Args:
+        metrics: the run's `metrics.jsonl`.
+        target: `.png`, `.svg` or `.pdf`.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+    reports = read_journal(metrics)
+    if not reports:
+        raise ValueError(f"{metrics}: there is no step in it")
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    loss, accuracy = figure.subplots(2, 1, sharex=True)
+    for stage, group in groupby(reports, key=lambda report: report.stage):
+        points = smoothed(list(group), _POINTS)
+        steps = [point.done for point in points]
+        loss.plot(steps, [point.loss for point in points], label=f"stage {stage}")
+        accuracy.plot(steps, [point.accuracy for point in points], label=f"stage {stage}")
+    loss.set(ylabel="loss (nats per output token)", yscale="log")
+    accuracy.set(ylabel="output tokens right (share)", xlabel="step", ylim=(0, 1))
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+    loss.legend()
+    figure.savefig(target, dpi=120)
+
+
+def smoothed(reports: Sequence[StepReport], points: int) -> list[StepReport]:
+    """At most so many reports, each the mean, weighted by output tokens, of neighbours, and standing at the last one.
+
+    >>> reports = [StepReport(n, 4, "I", n, float(n), 0.5, 1e-4, 10, 1.0, 5.0) for n in (1, 2, 3, 4)]
+    >>> [(report.done, report.loss) for report in smoothed(reports, 2)]
+    [(2, 1.5), (4, 3.5)]
+    """
+    size = -(-len(reports) // points)
+    return [_mean(reports[start : start + size]) for start in range(0, len(reports), size)]
+
+
+def _mean(reports: Sequence[StepReport]) -> StepReport:
+    tokens, last = sum(report.output_tokens for report in reports), reports[-1]
+    loss, accuracy = (
+        sum(value * report.output_tokens for value, report in zip(values, reports, strict=True)) / tokens
+        for values in ([report.loss for report in reports], [report.accuracy for report in reports])
+    )
+    numbers = (last.learning_rate, tokens, last.gradient_norm, last.images_per_s)
+    return StepReport(last.done, last.total, last.stage, last.step, loss, accuracy, *numbers)

@@ -1,0 +1,161 @@
+"""One training run from words to a folder: open the model and the data, train, write what can be served.
+
+What `pheye train` calls. Sets torch's thread count, which belongs to the whole process. Called by each training
+process's main thread; under `accelerate launch` or `torchrun` several processes share one run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import Checkpoint, CheckpointError, open_checkpoint
+from model.hardware import multiplies_bf16, resolve_device, usable_cores
+from model.training.export import Trained, export, export_published
+from model.training.initial import initial_tensors
+from model.training.journal import StepReport
+from model.training.learner import Learner, Passes
+from model.training.manifest import read_manifest
+from model.training.plots import plot_run
+from model.training.provenance import provenance
+from model.training.recipe import Recipe
+from model.training.samples import Source
+from model.training.trainer import Data, Trainer
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run starts from.
+
+    Attributes:
+        source: a folder, a hub repository id, or `random:<geometry>`.
+        revision: of the hub repository.
+        fresh: begin what Pheye trains anew, instead of going on from the checkpoint's own.
+    """
+
+    source: str
+    revision: str | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a run computes; nothing of it changes what is learned, up to rounding.
+
+    Attributes:
+        precision: `auto`, `float32` or `bfloat16`; auto is bfloat16 where the hardware multiplies it.
+        compiled: compile the layers.
+        recompute: gradient checkpointing.
+        workers: processes that prepare batches ahead, for each training process.
+        threads: CPU threads of one operation; 0 shares the cores between the training processes.
+    """
+
+    precision: str = "auto"
+    compiled: bool = False
+    recompute: bool = False
+    workers: int = 1
+    threads: int = 0
+
+
+class Run:
+    """A run, opened: from its beginning, or from where it was interrupted.
+
+    Args:
+        start: the model.
+        data: manifests, one for each stage of the recipe, or one for all.
+        recipe: how to train.
+        output: the run's folder.
+        means: how to compute.
+        resume: go on with the run in `output`, if there is one.
+
+    Raises:
+        ValueError: something of it cannot be used; the message says what.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        data: tuple[Path, ...],
+        recipe: Recipe,
+        output: Path,
+        means: Means | None = None,
+        *,
+        resume: bool = False,
+    ) -> None:
+        means = means or Means()
+        torch.set_num_threads(means.threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        sources: list[Source] = [read_manifest(path) for path in data]
+        self._checkpoint = _opened(start, recipe)
+        self._output, self._record = output, _record(start, data, recipe)
+        config = self._checkpoint.config
+        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, _passes(means))
+        given = Data(sources, self._checkpoint.tokenizer, means.workers)
+        self._trainer = Trainer(self._learner, config, given, recipe, output, resume=resume)
+
+    @property
+    def total(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self._trainer.total
+
+    @property
+    def done(self) -> int:
+        """Steps that were done when the run was opened."""
+        return self._trainer.done
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that reports."""
+        return self._trainer.is_main
+
+    def steps(self) -> Iterator[StepReport]:
+        """Train; see `Trainer.run`."""
+        return self._trainer.run()
+
+    def finish(self, dtype: str | None = None, *, published: bool = False) -> Path:
+        """Write the model and the plots, in the main process; the folder of the model.
+
+        Args:
+            dtype: of the stored tensors; see `export`.
+            published: write the published layout instead of ours.
+        """
+        folder = self._output / "model"
+        if self.is_main and not folder.exists():
+            trained = Trained(
+                self._checkpoint.config,
+                self._checkpoint.ranks,
+                {**self._checkpoint.tensors, **self._learner.trained()},
+                self._checkpoint.tokenizer,
+                self._record,
+            )
+            (export_published if published else export)(trained, folder, dtype)
+            plot_run(self._output / "metrics.jsonl", self._output / "training.png")
+        self._trainer.close()
+        return folder
+
+
+def _opened(start: Start, recipe: Recipe) -> Checkpoint:
+    checkpoint = open_checkpoint(start.source, start.revision)
+    if not start.fresh:
+        return checkpoint
+    new = initial_tensors(checkpoint.config, checkpoint.ranks, recipe.seed)
+    return replace(checkpoint, tensors={**checkpoint.tensors, **new})
+
+
+def _passes(means: Means) -> Passes:
+    if means.precision not in PRECISIONS:
+        raise CheckpointError(f"precision: {means.precision!r} is not one of {', '.join(PRECISIONS)}")
+    automatic = torch.bfloat16 if multiplies_bf16(resolve_device("auto")) else torch.float32
+    dtype = automatic if means.precision == "auto" else getattr(torch, means.precision)
+    return Passes(dtype, means.compiled, means.recompute)
+
+
+def _record(start: Start, data: tuple[Path, ...], recipe: Recipe) -> dict[str, Any]:
+    began = {"model": start.source, "revision": start.revision, "fresh": start.fresh}
+    return {"began": began, "data": [str(path) for path in data], "recipe": recipe.as_json(), **provenance()}
