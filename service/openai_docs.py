@@ -12,17 +12,11 @@ from service.chat_answer import DONE
 from service.chat_request import ChatRequest
 from service.openai_replies import ChatCompletion, ChatCompletionChunk, OpenAIError
 from service.openapi import DISC, event_stream, failure_headers, inlined, reference
+from service.openapi import ERRORS as NATIVE_ERRORS
 
-ERRORS = {
+ERRORS = {status: failure.words for status, failure in NATIVE_ERRORS.items() if status not in (415, 422)} | {
     400: "Malformed JSON, a field that is unknown, out of range or more than Pheye can do, or an image it cannot read",
-    401: "API key missing or wrong",
     404: "Another model than the served one, or an image id that is unknown or has expired",
-    408: "The body stopped arriving",
-    413: "Too many bytes or pixels",
-    429: "Too many requests wait",
-    500: "The request failed in the model",
-    503: "Loading, draining, or no worker alive",
-    504: "The deadline passed",
 }
 _PARTS = [{"type": "text", "text": "Which shape is it?"}, {"type": "image_url", "image_url": {"url": DISC}}]
 _CHAT = {"messages": [{"role": "user", "content": _PARTS}], "max_completion_tokens": 20}

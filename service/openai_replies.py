@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model.request import FinishReason
 
 _FINISH = "`length` if max_tokens cut the answer short, else `stop`."
 _CREATED = "Unix time in seconds at which the answer was begun."
+_EXAMPLE: dict[str, JsonValue] = {
+    "message": "temperature: Input should be less than or equal to 2",
+    "type": "invalid_request_error",
+    "param": "temperature",
+    "code": "invalid_value",
+}
 _FINGERPRINT = "Names the weights: it changes when another checkpoint is served."
 
 
@@ -32,6 +38,8 @@ class ErrorFields(BaseModel):
 
 class OpenAIError(BaseModel):
     """A failure, as OpenAI clients expect it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"error": _EXAMPLE}]})
 
     error: ErrorFields
 

@@ -6,26 +6,57 @@ Built from the models of `service.schemas` and `service.replies`: it cannot say 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from service.problems import MEDIA_TYPE
+from service.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InvalidField,
+    NotFound,
+    RowFailed,
+    ServiceError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedImage,
+    UploadStalled,
+    WaitingRoomFull,
+)
+from service.problems import MEDIA_TYPE, problem_type
 from service.replies import Problem, StreamChunk, StreamEnd
 from service.schemas import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest, WithImage
 
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A status as it is documented: what it means on a route, and the failure that stands as its example."""
+
+    kind: type[ServiceError]
+    words: str
+
+    def example(self) -> Problem:
+        """How it looks to a client."""
+        status, title = self.kind.status, self.kind.title
+        return Problem(
+            type=problem_type(self.kind), title=title, status=status, detail=self.words, instance="/requests/6c0e"
+        )
+
+
 ERRORS = {
-    400: "Malformed JSON or data URI",
-    401: "API key missing or wrong",
-    404: "No image of yours has the id given as `image_url`; upload it again",
-    408: "The body stopped arriving",
-    413: "Too many bytes or pixels",
-    415: "Not an image that is read here, or another kind of body",
-    422: "A field is unknown or out of range, or the image is unreadable",
-    429: "Too many requests wait",
-    500: "The request failed in the model",
-    503: "Loading, draining, or no worker alive",
-    504: "The deadline passed",
+    400: Failure(BadRequest, "Malformed JSON or data URI"),
+    401: Failure(Unauthorized, "API key missing or wrong"),
+    404: Failure(NotFound, "No image of yours has the id given as `image_url`; upload it again"),
+    408: Failure(UploadStalled, "The body stopped arriving"),
+    413: Failure(TooLarge, "Too many bytes or pixels"),
+    415: Failure(UnsupportedImage, "Not an image that is read here, or another kind of body"),
+    422: Failure(InvalidField, "A field is unknown or out of range, or the image is unreadable"),
+    429: Failure(WaitingRoomFull, "Too many requests wait"),
+    500: Failure(RowFailed, "The request failed in the model"),
+    503: Failure(Unavailable, "Loading, draining, or no worker alive"),
+    504: Failure(DeadlineExceeded, "The deadline passed"),
 }
 FILE = {"type": "string", "format": "binary", "description": "The image as a file: JPEG, PNG, WEBP, GIF, BMP or TIFF."}
 SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
@@ -75,12 +106,15 @@ _STREAM = (
 )
 
 
-def problem_docs(*statuses: int, words: Mapping[int, str] = ERRORS) -> dict[int | str, dict[str, Any]]:
+def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> dict[int | str, dict[str, Any]]:
     """Documentation of error responses; without statuses, of all that a request for the model can get."""
-    content = {MEDIA_TYPE: {"schema": reference(Problem)}}
     return {
-        status: {"description": words[status], "content": content, **failure_headers(status)}
-        for status in statuses or words
+        status: {
+            "description": failures[status].words,
+            "content": {MEDIA_TYPE: {"schema": reference(Problem), "example": failures[status].example().model_dump()}},
+            **failure_headers(status),
+        }
+        for status in statuses or failures
     }
 
 

@@ -36,18 +36,24 @@ def request_id(scope: Scope) -> str:
 
 
 def problem_of(error: ServiceError, scope: Scope) -> Problem:
-    """The client's view of a failure.
-
-    The type is the class's name, `/errors/waiting-room-full`, so it is as stable as the class.
-    """
-    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
+    """The client's view of a failure."""
     return Problem(
-        type=f"/errors/{slug}",
+        type=problem_type(type(error)),
         title=error.title,
         status=error.status,
         detail=error.detail,
         instance=f"/requests/{request_id(scope)}",
     )
+
+
+def problem_type(kind: type[ServiceError]) -> str:
+    """What a kind of failure is called: its class's name, so it is as stable as the class.
+
+    >>> problem_type(Unauthorized)
+    '/errors/unauthorized'
+    """
+    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
+    return f"/errors/{slug}"
 
 
 def plain_problem(status: int, detail: str, scope: Scope) -> Problem:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.openai_replies import ChatCompletion, ChatCompletionChunk
-from service.replies import CaptionAnswer, StreamChunk, StreamEnd, VqaAnswer
+from service.replies import CaptionAnswer, Problem, StreamChunk, StreamEnd, VqaAnswer
 from tests.serving import running_server
 
 METHODS = {"get", "post", "delete", "put", "patch"}
@@ -76,6 +76,22 @@ def test_every_route_says_what_it_is_for_and_which_errors_it_has(document):
         assert "Retry-After" in responses["429"]["headers"]
         shape = "application/json" if "chat" in path else "application/problem+json"
         assert all(response["content"].keys() == {shape} for code, response in responses.items() if code != "200")
+
+
+def test_every_failure_is_shown_as_a_client_would_see_it(client, document):
+    for _, _, operation in operations(document):
+        for status, response in operation["responses"].items():
+            shown = response.get("content", {}).get("application/problem+json")
+            if shown is not None:
+                assert Problem.model_validate(shown["example"], extra="forbid").status == int(status)
+    refused = document["paths"]["/v1/detect"]["post"]["responses"]["404"]["content"]["application/problem+json"]
+    assert refused["example"]["type"] == client.post("/v1/detect").json()["type"]
+    [shown] = document["components"]["schemas"]["OpenAIError"]["examples"]
+    example = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"][
+        "examples"
+    ]
+    hot = example["question"]["value"] | {"temperature": 2.5}
+    assert client.post("/v1/chat/completions", json=hot).json() == shown
 
 
 def test_the_alias_is_documented_like_what_it_stands_for(document):

@@ -11,14 +11,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.errors import NotOffered
-from service.openapi import ERRORS, problem_docs
+from service.openapi import ERRORS, Failure, problem_docs
 
 router = APIRouter(prefix="/v1", tags=["not offered"])
 DOCS: dict[str, Any] = {
     "status_code": 404,
     "response_model": None,
     "response_class": Response,
-    "responses": problem_docs(401, 404, 413, words=ERRORS | {404: "Not offered: the only answer there is"}),
+    "responses": problem_docs(401, 404, 413, failures=ERRORS | {404: Failure(NotOffered, "The only answer there is")}),
 }
 
 
