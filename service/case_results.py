@@ -66,8 +66,11 @@ class CaseFile:
         case = known.get(answer.case.id)
         if case is None:
             return
-        if (case.instruction, case.kind) != (answer.case.instruction, answer.case.kind):
-            raise ResultsError(f"{where}: case {case.id} was asked otherwise; choose another file with --jsonl")
+        if _asked(case) != _asked(answer.case):
+            raise ResultsError(
+                f"{where}: case {case.id} was about {answer.case.image_path} or asked otherwise; "
+                "choose another file with --jsonl"
+            )
         self._answers[case.id] = replace(answer, case=case)
 
     def tasks(self) -> list[Task]:
@@ -96,6 +99,10 @@ class CaseFile:
                 yield self._answers[case.id].line()
         for error in outcome.errors:
             yield {"image": str(outcome.task.image), "error": error}
+
+
+def _asked(case: Case) -> tuple[str, str, str]:
+    return str(case.image_path), case.instruction, case.kind
 
 
 def _question(instruction: str) -> Question:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from model.evaluation.case import Kind
 from model.prompt import CaptionStyle
 from service.comparing import attention, scores, tertiles
 from service.measuring import evaluate_cases, evaluating
@@ -138,6 +139,19 @@ def easy_vqa(**words: Any) -> None:
     from model.evaluation.formats.easy_vqa import read_easy_vqa
 
     evaluate_cases("easy-vqa", read_easy_vqa, words, max_tokens=WORD_TOKENS)
+
+
+@evaluate.command()
+@evaluating
+def manifest(
+    file: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSON lines: image, instruction, response.")],
+    kind: Annotated[Kind, typer.Option(help="How answers are judged.")] = "exact",
+    **words: Any,
+) -> None:
+    """Your own data: a manifest like those that pheye train learns from."""
+    from model.evaluation.formats.manifest import read_manifest_cases
+
+    evaluate_cases(file.stem, partial(read_manifest_cases, file, kind), words, max_tokens=TEXT_TOKENS)
 
 
 evaluate.command()(scores)

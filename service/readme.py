@@ -34,13 +34,17 @@ class CommandRow:
 
 
 def command_rows(app: typer.Typer) -> Iterator[CommandRow]:
-    """Every command of the console script, in the order it declares them."""
+    """Every command of the console script, in the order it declares them; groups of commands last, a row each."""
     settings = {row.flag for row in setting_rows()}
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        summary = (command.help or "").partition("\n")[0]
+        if parts := getattr(command, "commands", None):  # a group; each of its commands has its own --help
+            yield CommandRow(f"pheye {name} COMMAND", summary, ", ".join(f"`{part}`" for part in parts))
+            continue
         words = [p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument"]
         flags = [p.opts[0] for p in command.params if p.param_type_name == "option" and p.name != "help"]
         options = "one for each setting" if settings <= set(flags) else ", ".join(f"`{flag}`" for flag in flags)
-        yield CommandRow(" ".join(["pheye", name, *words]), (command.help or "").partition("\n")[0], options)
+        yield CommandRow(" ".join(["pheye", name, *words]), summary, options)
 
 
 def render(text: str, commands: Iterable[CommandRow]) -> str:

@@ -145,6 +145,17 @@ def docci(folder: Path) -> tuple[Path, Path]:
     return file, folder / "images"
 
 
+def manifest(folder: Path) -> Path:
+    """Three questions about two images."""
+    asked = [("a.png", "How many?", "3"), ("a.png", "How many dogs?", "1"), ("b.png", "How many?", "0")]
+    for place, (image, _, _) in enumerate(asked):
+        picture(folder / "images" / image, place)
+    file = folder / "held-out.jsonl"
+    lines = [{"image": f"images/{image}", "instruction": words, "response": right} for image, words, right in asked]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
 def case(name: str, kind: Kind = "exact", *, area: float | None = None, group: str = "", says: str = "yes") -> Case:
     return Case(name, Path(f"{name}.png"), "Is it?", (says,), kind, group, area)
 

@@ -112,10 +112,12 @@ def test_a_service_that_does_not_tell_its_weights_may_go_on(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("cases", "words"),
     [
-        ([replace(CASES[0], instruction="Three?")], "line 1: case 1 was asked otherwise"),
+        ([replace(CASES[0], instruction="Three?")], "line 1: case 1 was about a.png or asked otherwise"),
+        ([replace(CASES[0], image_path=Path("z.png"))], "line 1: case 1 was about a.png or asked otherwise"),
+        ([replace(CASES[0], kind="sign")], "line 1: case 1 was about a.png or asked otherwise"),
         ([CASES[0], CASES[0]], "two cases have the same id"),
     ],
-    ids=["other words", "one id twice"],
+    ids=["other words", "another image", "another kind", "one id twice"],
 )
 def test_cases_that_cannot_be_told_apart_are_refused(cases: Any, words: str, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"

@@ -53,6 +53,8 @@ def command(dataset: str, folder: Path) -> list[str]:
     if dataset == "docci":
         descriptions, images = datasets.docci(folder)
         return ["docci", "--descriptions", str(descriptions), "--images", str(images)]
+    if dataset == "held-out":
+        return ["manifest", str(datasets.manifest(folder)), "--kind", "count"]
     if dataset == "nocaps":
         captions, images = datasets.nocaps(folder)
         return ["nocaps", "--captions", str(captions), "--images", str(images)]
@@ -76,6 +78,7 @@ def in_any_order(file: Path) -> list[CaseAnswer]:
         ("textcaps", 2, "CIDEr-D"),
         ("nocaps", 3, "CIDEr-D"),
         ("docci", 2, "CIDEr-D"),
+        ("held-out", 3, "counting"),
     ],
 )
 def test_one_command_measures_a_data_set(dataset: str, cases: int, metric: str, tmp_path: Path) -> None:

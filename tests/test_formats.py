@@ -15,6 +15,7 @@ from model.evaluation.case import Case, subset
 from model.evaluation.formats.docci import read_docci
 from model.evaluation.formats.easy_vqa import read_easy_vqa
 from model.evaluation.formats.fields import DataError, Record, read_lines, read_object
+from model.evaluation.formats.manifest import read_manifest_cases
 from model.evaluation.formats.nocaps import read_nocaps
 from model.evaluation.formats.textcaps import read_textcaps
 from model.evaluation.formats.textvqa import read_textvqa
@@ -102,6 +103,21 @@ def test_easy_vqa_is_its_official_test_split() -> None:
     assert cases[0].instruction == "what is the red shape?" + SHORT
     assert Counter(case.group for case in cases).keys() == {"shape", "colour", "yes/no"}
     assert len({case.references for case in cases}) == 13
+
+
+def test_a_manifest_has_a_case_for_each_instruction_and_all_its_responses_are_right(tmp_path: Path) -> None:
+    datasets.picture(tmp_path / "images" / "a.png")
+    lines = [("What?", "a bus"), ("Why?", "because"), ("What?", "a red bus")]
+    file = tmp_path / "held-out.jsonl"
+    file.write_text(
+        "".join(json.dumps({"image": "images/a.png", "instruction": i, "response": r}) + "\n" for i, r in lines)
+    )
+    what, why = read_manifest_cases(file, "cider")
+    assert what == Case("0.0", tmp_path / "images" / "a.png", "What?", ("a bus", "a red bus"), "cider")
+    assert (why.id, why.references) == ("0.1", ("because",))
+    file.write_text('{"image": "images/a.png"}')
+    with pytest.raises(ValueError, match=r"held-out.jsonl, line 1"):
+        read_manifest_cases(file, "exact")
 
 
 def spoil(file: Path, change: Callable[[Any], None]) -> Path:

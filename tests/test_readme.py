@@ -34,6 +34,12 @@ def test_every_setting_metric_and_command_has_a_line() -> None:
         assert made.count(f"\n| `pheye {command.callback.__name__}") == 1  # type: ignore[union-attr]
 
 
+def test_a_group_of_commands_has_one_line_with_their_names() -> None:
+    (row,) = (row for row in command_rows(app) if row.usage.startswith("pheye evaluate"))
+    assert row.usage == "pheye evaluate COMMAND"
+    assert row.options.startswith("`vqav2`, `textvqa`")
+
+
 def test_only_what_stands_between_markers_changes_and_twice_is_once() -> None:
     made = render(EMPTY, command_rows(app))
     assert made.startswith("# Title\nbefore\n<!-- generated: commands -->\n| Command |")

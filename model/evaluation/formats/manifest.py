@@ -1,0 +1,27 @@
+"""Our own manifest, the one that `pheye train` learns from: held-out images of your own. Any thread or process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.evaluation.case import Case, Kind
+from model.training.manifest import read_manifest
+
+
+def read_manifest_cases(file: Path, kind: Kind) -> list[Case]:
+    """The cases of a manifest; responses to the same instruction about the same image are references of one case.
+
+    Args:
+        file: JSON lines with image, instruction and response.
+        kind: how answers are judged.
+
+    Raises:
+        ManifestError: lines are not what they should be.
+    """
+    source = read_manifest(file)
+    cases = []
+    for number, (image, turns) in enumerate(zip(source.images, source.turns, strict=True)):
+        for place, instruction in enumerate(dict.fromkeys(turn.instruction for turn in turns)):
+            said = tuple(turn.response for turn in turns if turn.instruction == instruction)
+            cases.append(Case(f"{number}.{place}", image, instruction, said, kind))
+    return cases
