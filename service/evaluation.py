@@ -47,7 +47,7 @@ class Evaluation:
     shrink_px: int = 0
     attention: bool = False
     prepare: Callable[[bytes], bytes] = bytes
-    _answers: list[CaseAnswer] = field(default_factory=list)
+    _answers: list[CaseAnswer] = field(default_factory=list, init=False)
 
     @property
     def manner(self) -> Manner:

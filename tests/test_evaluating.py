@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from model.evaluation.record import CaseAnswer, read_answers
 from model.evaluation.scoring import table
+from service.case_results import CaseFile
 from service.cli import app
 from tests import datasets, serving
 from tests.serving import running_server
@@ -152,6 +153,29 @@ def test_a_run_that_is_killed_continues_to_the_same_answers(tmp_path: Path) -> N
     assert in_any_order(out) == in_any_order(Path("whole.jsonl"))
     scores = (json.loads(Path(name).read_text()) for name in ("out.scores.json", "whole.scores.json"))
     assert next(scores) == next(scores)
+
+
+def test_ctrl_c_leaves_the_answers_and_no_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[Any] = []
+
+    def interrupted(file: CaseFile, outcome: Any) -> None:
+        if added:
+            raise KeyboardInterrupt
+        added.append(outcome)
+        add(file, outcome)
+
+    add = CaseFile.add
+    words = command("vqav2", tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(CaseFile, "add", interrupted)
+        result = evaluate(*words, *HERE, "--max-tokens", "4")
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.stderr
+    assert len(read_answers(Path("vqav2.answers.jsonl"))) == 2
+    assert not Path("vqav2.answers.scores.json").exists()
+    again = evaluate(*words, *HERE, "--max-tokens", "4")
+    assert "1 of 2 images are answered already" in again.stderr
+    assert len(read_answers(Path("vqav2.answers.jsonl"))) == 4
 
 
 def test_images_that_fail_are_told_and_not_counted(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def _bars(axes: Axes, changes: Sequence[Change], names: tuple[str, str]) -> None
     for place, each in zip(places, changes, strict=True):
         said = "" if each.relative is None else f"{each.relative:+.1f} %"
         axes.annotate(said, (place, max(each.before, each.after)), ha="center", va="bottom", fontsize=9)
-    axes.set_xticks(list(places), [f"{each.tertile}\n{each.cases}" for each in changes])
+    axes.set_xticks(list(places), [f"{each.tertile}\n{each.cases} cases" for each in changes])
     axes.set_ylabel("score")
     axes.margins(y=0.12)
 
