@@ -33,10 +33,10 @@ class Words:
 
     model: Annotated[str, typer.Option(help="What to start from: a checkpoint folder or a hub id.")]
     data: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="A manifest; several times: one for each stage, in order.")
+        list[Path], typer.Option(metavar="FILE", help="A manifest, or `scenes`; several times: one for each stage, in order.")
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]
-    recipe: Annotated[str, typer.Option(help="finetune (one stage) or paper (three).")] = "finetune"
+    recipe: Annotated[str, typer.Option(help="finetune (one stage), paper or pheye-tiny (three).")] = "finetune"
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")] = False
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew what Pheye trains.")] = False
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each stage, instead of the recipe's.")] = None

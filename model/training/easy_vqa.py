@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.prompt import question_instruction
-from model.training.manifest import Line, write_manifest
+from model.training.manifest import Line, ManifestSource, write_manifest
+from model.training.samples import Turn
 
 
 class EasyVqaError(ValueError):
@@ -30,6 +31,18 @@ def training_lines() -> Iterator[Line]:
     paths: dict[int, str] = get_train_image_paths()
     for question, answer, image in zip(*get_train_questions(), strict=True):
         yield Line(paths[image], question_instruction(question, "short"), answer)
+
+
+def easy_vqa_source() -> ManifestSource:
+    """The training split without a manifest file.
+
+    Raises:
+        EasyVqaError: the package is not installed.
+    """
+    turns: dict[Path, list[Turn]] = {}
+    for line in training_lines():
+        turns.setdefault(Path(line.image), []).append(Turn(line.instruction, line.response))
+    return ManifestSource(tuple(turns), tuple(map(tuple, turns.values())))
 
 
 def write_easy_vqa(path: Path) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from model.training.optimizers import OptimizerName
+
 
 class RecipeError(ValueError):
     """A recipe that cannot be followed; the message names the field."""
@@ -51,6 +53,7 @@ class Recipe:
         warm_up: share of a stage's steps in which the learning rate rises.
         weight_decay: of matrices; norms, biases and tile positions have none.
         betas: of AdamW.
+        optimizer: `adamw`, or `muon` for the matrices of layers.
         clip: largest norm of the gradient.
         seed: of the order of samples, the choice of turns and new weights.
         checkpoint_steps: a checkpoint is written every so many steps.
@@ -64,6 +67,7 @@ class Recipe:
     warm_up: float = 0.03
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
+    optimizer: OptimizerName = "adamw"
     clip: float = 1.0
     seed: int = 0
     checkpoint_steps: int = 500
@@ -87,6 +91,15 @@ RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("paper", (Stage("I", 2e-4), Stage("II", 1e-4), Stage("III", 5e-5))),
+        Recipe(
+            "pheye-tiny",  # from stage 0's parts, on the synthetic world
+            (Stage("I", 2e-3, steps=3000), Stage("II", 1e-3, steps=3000), Stage("III", 5e-4, steps=1500)),
+            batch=16,
+            micro_batch=16,
+            turns_per_image=4,
+            betas=(0.9, 0.98),
+            optimizer="muon",
+        ),
         Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data
     )
 }

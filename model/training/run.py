@@ -21,6 +21,7 @@ from model.training.initial import initial_tensors
 from model.training.journal import StepReport
 from model.training.learner import Learner, Passes
 from model.training.manifest import read_manifest
+from model.training.mixture import SCENES, scenes
 from model.training.plots import plot_run
 from model.training.provenance import provenance
 from model.training.recipe import Recipe
@@ -69,7 +70,7 @@ class Run:
 
     Args:
         start: the model.
-        data: manifests, one for each stage of the recipe, or one for all.
+        data: manifests, one for each stage of the recipe, or one for all; `scenes` is the synthetic world.
         recipe: how to train.
         output: the run's folder.
         means: how to compute.
@@ -91,7 +92,7 @@ class Run:
     ) -> None:
         means = means or Means()
         torch.set_num_threads(means.threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-        sources: list[Source] = [read_manifest(path) for path in data]
+        sources = [_source(path) for path in data]
         self._checkpoint = _opened(start, recipe)
         self._output, self._record = output, _record(start, data, recipe)
         config = self._checkpoint.config
@@ -138,6 +139,10 @@ class Run:
             plot_run(self._output / "metrics.jsonl", self._output / "training.png")
         self._trainer.close()
         return folder
+
+
+def _source(path: Path) -> Source:
+    return scenes() if str(path) == SCENES else read_manifest(path)
 
 
 def _opened(start: Start, recipe: Recipe) -> Checkpoint:

@@ -23,6 +23,7 @@ from model.tokenizer import TextTokenizer
 from model.training.batches import Batch, Loader
 from model.training.journal import Journal, StepReport
 from model.training.learner import Learner
+from model.training.optimizers import Optimizer, optimizer_of
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
 from model.training.samples import ENDLESS, Source
 from model.training.snapshot import Place, Snapshot, SnapshotError, latest_snapshot, save_snapshot
@@ -125,10 +126,8 @@ class Trainer:
         read = before if len(self._data.sources) == 1 else 0
         for step, batches in enumerate(self._loader(number).steps(read + first, read + steps), start=first):
             rate = learning_rate(stage, step, steps, self._recipe.warm_up)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             loss, right, tokens = self._accumulate(batches)
-            norm = self._update(optimizer, tokens, before + step + 1)
+            norm = self._update(optimizer, rate, tokens, before + step + 1)
             done, (started, elapsed) = before + step + 1, _lap(started)
             speed = self._recipe.batch / elapsed
             yield StepReport(
@@ -150,7 +149,7 @@ class Trainer:
         total: Tensor = self._accelerator.reduce(sums, reduction="sum")
         return float(total[0]), int(total[1]), int(total[2])
 
-    def _update(self, optimizer: torch.optim.Optimizer, tokens: int, done: int) -> float:
+    def _update(self, optimizer: Optimizer, rate: float, tokens: int, done: int) -> float:
         parameters = list(self._learner.trained().values())
         # Processes average their gradients of a sum; what is wanted is the mean over the batch's output tokens.
         scale = self._accelerator.num_processes / tokens
@@ -158,23 +157,19 @@ class Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._recipe.clip))
         if not norm < float("inf"):
             raise TrainingError(f"step {done}: the gradient is {norm}; lower the learning rate or look at the data")
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(rate)
         return norm
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        trained = self._learner.trained()
-        decayed = [p for name, p in trained.items() if p.ndim > 1 and "connector" not in name]
-        others = [p for name, p in trained.items() if p.ndim <= 1 or "connector" in name]
-        groups = [{"params": decayed, "weight_decay": self._recipe.weight_decay}, {"params": others, "weight_decay": 0}]
-        return torch.optim.AdamW(groups, betas=self._recipe.betas, fused=True)
+    def _optimizer(self) -> Optimizer:
+        recipe = self._recipe
+        return optimizer_of(self._learner.trained(), recipe.optimizer, recipe.weight_decay, recipe.betas)
 
     def _loader(self, number: int) -> Loader:
         source = self._data.sources[min(number, len(self._data.sources) - 1)]
         ranks = self._accelerator.process_index, self._accelerator.num_processes
         return Loader(source, self._config, self._data.tokenizer, self._recipe, self._data.workers, *ranks)
 
-    def _keep(self, place: Place, optimizer: torch.optim.Optimizer) -> None:
+    def _keep(self, place: Place, optimizer: Optimizer) -> None:
         if self.is_main:
             tensors = {name: parameter.detach().cpu() for name, parameter in self._learner.trained().items()}
             save_snapshot(self._folder / "checkpoints", Snapshot(place, tensors, optimizer.state_dict()))

@@ -1,0 +1,41 @@
+"""What pheye-tiny learns from: the synthetic world without end, and easy-VQA's training split in between.
+
+Knows no tokens. Sent to the loader's worker processes, which paint and open the images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.training.easy_vqa import easy_vqa_source
+from model.training.manifest import ManifestSource
+from model.training.samples import ENDLESS, Sample
+from model.training.world.source import WorldSource
+
+SCENES = "scenes"  # what `pheye train --data` calls it
+_EASY_EVERY = 6  # one sample in so many is easy-VQA's
+_EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Sample `index` is easy-VQA's next if `index` is a multiple of `_EASY_EVERY`, else a new scene."""
+
+    world: WorldSource
+    easy_vqa: ManifestSource
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Sample:
+        turn, rest = divmod(index, _EASY_EVERY)
+        return self.world[index] if rest else self.easy_vqa[turn % len(self.easy_vqa)]
+
+
+def scenes() -> Mixture:
+    """The training stream; evaluation draws its scenes from another seed.
+
+    Raises:
+        EasyVqaError: the package easy-vqa is not installed.
+    """
+    return Mixture(WorldSource("train", easy_until=_EASY_UNTIL), easy_vqa_source())

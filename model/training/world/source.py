@@ -1,0 +1,45 @@
+"""An endless source of samples from the synthetic world: sample `index` is the same whenever it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from model.training.samples import ENDLESS, Sample, Turn
+from model.training.world.captions import caption_turn
+from model.training.world.paint import paint
+from model.training.world.questions import question_turn
+from model.training.world.scene import Scene, draw_scene
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSource:
+    """Scenes with turns about them.
+
+    Attributes:
+        seed: names the stream; training and evaluation use different ones and so never share a scene.
+        turns: turns made for one scene; the first half are captions, the rest questions.
+        easy_until: samples over which the smallest letters shrink from large to their true size.
+    """
+
+    seed: str
+    turns: int = 4
+    easy_until: int = 0
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
+        easy = max(0.0, 1 - index / self.easy_until) if self.easy_until else 0.0
+        scene = draw_scene(rng, easy)
+        return Sample(paint(scene).image, turns_about(scene, rng, self.turns))
+
+
+def turns_about(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
+    """Different turns: a caption says most, so there is always one; questions after it."""
+    made: dict[str, Turn] = {}
+    while len(made) < count:
+        turn = caption_turn(scene, rng) if len(made) < (count + 1) // 2 else question_turn(scene, rng)
+        made.setdefault(turn.instruction, turn)
+    return tuple(made.values())
