@@ -1,0 +1,60 @@
+"""Checkpoints of a run: whole or not there, the last two, nothing unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.training import snapshot
+from model.training.snapshot import Place, Snapshot, SnapshotError, latest_snapshot, save_snapshot
+
+
+def taken(done: int) -> Snapshot:
+    place = Place(stage=0, step=done, done=done, recipe={"batch": 4})
+    return Snapshot(place, {"a.b": torch.full((2, 3), float(done))}, {"state": {0: {"step": torch.tensor(done)}}})
+
+
+def test_a_folder_without_checkpoints_has_none(tmp_path: Path) -> None:
+    assert latest_snapshot(tmp_path / "nothing") is None
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    save_snapshot(tmp_path, taken(7))
+    found = latest_snapshot(tmp_path)
+    assert found is not None
+    assert found.place == taken(7).place
+    assert torch.equal(found.tensors["a.b"], taken(7).tensors["a.b"])
+    assert found.optimizer["state"][0]["step"] == 7
+
+
+def test_the_last_two_are_kept_and_the_furthest_is_found(tmp_path: Path) -> None:
+    for done in (9, 10, 100):
+        save_snapshot(tmp_path, taken(done))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000010", "000000100"]
+    found = latest_snapshot(tmp_path)
+    assert found is not None
+    assert found.place.done == 100
+
+
+def test_one_that_a_kill_cut_off_is_never_seen_and_later_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_snapshot(tmp_path, taken(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshot, "_to_disk", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            save_snapshot(tmp_path, taken(2))
+    found = latest_snapshot(tmp_path)
+    assert found is not None
+    assert found.place.done == 1
+    save_snapshot(tmp_path, taken(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000001", "000000003"]
+
+
+def test_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = save_snapshot(tmp_path, taken(1))
+    (path / "trained.safetensors").write_bytes(b"torn")
+    with pytest.raises(SnapshotError, match="000000001: not a checkpoint that can be continued"):
+        latest_snapshot(tmp_path)
