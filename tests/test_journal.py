@@ -13,10 +13,9 @@ def report(done: int, stage: str = "I") -> StepReport:
 
 
 def test_each_step_is_a_line_of_json(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "metrics.jsonl", done=0)
-    journal.write(report(1))
-    journal.write(report(2))
-    journal.close()
+    with Journal(tmp_path / "metrics.jsonl", done=0) as journal:
+        journal.write(report(1))
+        journal.write(report(2))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["done"] for line in lines] == [1, 2]
     assert lines[1]["loss"] == 0.5
@@ -24,23 +23,21 @@ def test_each_step_is_a_line_of_json(tmp_path: Path) -> None:
 
 def test_a_resumed_run_takes_out_steps_that_it_does_again(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    first = Journal(path, done=0)
-    for done in (1, 2, 3):
-        first.write(report(done))
-    first.close()
-    second = Journal(path, done=2)
-    second.write(report(3, stage="again"))
-    second.close()
+    with Journal(path, done=0) as first:
+        for done in (1, 2, 3):
+            first.write(report(done))
+    with Journal(path, done=2) as second:
+        second.write(report(3, stage="again"))
     assert [(each.done, each.stage) for each in read_journal(path)] == [(1, "I"), (2, "I"), (3, "again")]
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    journal = Journal(path, done=0)
-    journal.write(report(1))
-    journal.close()
+    with Journal(path, done=0) as journal:
+        journal.write(report(1))
     with path.open("a") as file:
         file.write('{"done": 2, "tot')
     assert read_journal(path) == [report(1)]
-    Journal(path, done=1).close()
+    with Journal(path, done=1):
+        pass
     assert len(path.read_text().splitlines()) == 1

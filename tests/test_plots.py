@@ -14,10 +14,9 @@ from tests.test_journal import report
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> Path:
-    journal = Journal(tmp_path / "metrics.jsonl", done=0)
-    for done in range(1, 11):
-        journal.write(report(done, stage="I" if done < 6 else "II"))
-    journal.close()
+    with Journal(tmp_path / "metrics.jsonl", done=0) as journal:
+        for done in range(1, 11):
+            journal.write(report(done, stage="I" if done < 6 else "II"))
     return tmp_path / "metrics.jsonl"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class StepReport:
 
 
 class Journal:
-    """The metrics file of a run.
+    """The metrics file of a run, open while it is a context.
 
     Args:
         path: JSON lines.
@@ -59,8 +60,10 @@ class Journal:
         """Append a step."""
         self._file.write(_line(report))
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

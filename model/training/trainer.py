@@ -72,7 +72,7 @@ class Trainer:
         self._stages = _with_steps(recipe, data.sources)
         self._config, self._data, self._recipe, self._folder = config, data, recipe, folder
         self._accelerator = Accelerator(cpu=not torch.cuda.is_available())
-        self._learner = learner
+        self.learner = learner
         self._snapshot = self._continued(latest_snapshot(folder / "checkpoints"), resume)
         if self._snapshot is not None:
             for name, parameter in learner.trained().items():
@@ -101,15 +101,19 @@ class Trainer:
             TrainingError: the gradient is not finite.
         """
         place = self._snapshot.place if self._snapshot else Place(0, 0, 0, self._recipe.as_json())
-        journal = Journal(self._folder / "metrics.jsonl", place.done) if self.is_main else None
-        for number in range(place.stage, len(self._stages)):
-            first = place.step if number == place.stage else 0
-            for report in self._stage(number, first):
-                if journal is not None:
-                    journal.write(report)
-                yield report
-        if journal is not None:
-            journal.close()
+        with Journal(self._folder / "metrics.jsonl", place.done) if self.is_main else nullcontext() as journal:
+            for number in range(place.stage, len(self._stages)):
+                first = place.step if number == place.stage else 0
+                for report in self._stage(number, first):
+                    if journal is not None:
+                        journal.write(report)
+                    yield report
+
+    def loader(self, number: int) -> Loader:
+        """What this process reads in a stage."""
+        source = self._data.sources[min(number, len(self._data.sources) - 1)]
+        ranks = self._accelerator.process_index, self._accelerator.num_processes
+        return Loader(source, self._config, self._data.tokenizer, self._recipe, self._data.workers, *ranks)
 
     def close(self) -> None:
         """Let go of the other processes."""
@@ -124,7 +128,7 @@ class Trainer:
         started = time.monotonic()
         # One source for all stages is read on where the stage before left off.
         read = before if len(self._data.sources) == 1 else 0
-        for step, batches in enumerate(self._loader(number).steps(read + first, read + steps), start=first):
+        for step, batches in enumerate(self.loader(number).steps(read + first, read + steps), start=first):
             rate = learning_rate(stage, step, steps, self._recipe.warm_up)
             loss, right, tokens = self._accumulate(batches)
             norm = self._update(optimizer, rate, tokens, before + step + 1)
@@ -150,7 +154,7 @@ class Trainer:
         return float(total[0]), int(total[1]), int(total[2])
 
     def _update(self, optimizer: Optimizer, rate: float, tokens: int, done: int) -> float:
-        parameters = list(self._learner.trained().values())
+        parameters = list(self.learner.trained().values())
         # Processes average their gradients of a sum; what is wanted is the mean over the batch's output tokens.
         scale = self._accelerator.num_processes / tokens
         torch._foreach_mul_([parameter.grad for parameter in parameters if parameter.grad is not None], scale)
@@ -162,16 +166,11 @@ class Trainer:
 
     def _optimizer(self) -> Optimizer:
         recipe = self._recipe
-        return optimizer_of(self._learner.trained(), recipe.optimizer, recipe.weight_decay, recipe.betas)
-
-    def _loader(self, number: int) -> Loader:
-        source = self._data.sources[min(number, len(self._data.sources) - 1)]
-        ranks = self._accelerator.process_index, self._accelerator.num_processes
-        return Loader(source, self._config, self._data.tokenizer, self._recipe, self._data.workers, *ranks)
+        return optimizer_of(self.learner.trained(), recipe.optimizer, recipe.weight_decay, recipe.betas)
 
     def _keep(self, place: Place, optimizer: Optimizer) -> None:
         if self.is_main:
-            tensors = {name: parameter.detach().cpu() for name, parameter in self._learner.trained().items()}
+            tensors = {name: parameter.detach().cpu() for name, parameter in self.learner.trained().items()}
             save_snapshot(self._folder / "checkpoints", Snapshot(place, tensors, optimizer.state_dict()))
         self._accelerator.wait_for_everyone()
 
