@@ -1,0 +1,62 @@
+"""Fresh scenes of the synthetic world: drawn from a seed that training never uses, painted into a folder.
+
+What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; and what the sign
+says, where there is one. Any thread or process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from model.evaluation.case import Case
+from model.prompt import caption_instruction, question_instruction
+from model.training.world.captions import named
+from model.training.world.paint import Picture, paint
+from model.training.world.scene import CLUTTER, draw_scene
+
+TRAINING_SEED = "train"  # of the scenes that pheye-tiny learned from
+_SIZES_PX = (16, 27)  # heights of letters, in a 192 px image, that part the signs into small, medium and large
+
+
+def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
+    """Paint scenes, unless they are there from an earlier run with the same seed, and tell what to ask of them.
+
+    Args:
+        folder: where the images are kept, below a folder named like the seed.
+        count: how many scenes.
+        seed: which ones; any but the training's.
+
+    Raises:
+        ValueError: the seed is the training's.
+        FontsMissing: the fonts of the signs are not installed.
+    """
+    if seed == TRAINING_SEED:
+        raise ValueError(f"seed: {seed!r} is the stream that pheye-tiny was trained on; choose another")
+    return [case for index in range(count) for case in _cases(folder / seed, seed, index)]
+
+
+def _cases(folder: Path, seed: str, index: int) -> Iterator[Case]:
+    scene = draw_scene(Random(f"{seed} {index}"))  # noqa: S311 - reproducible, not secret
+    path, picture = folder / f"{index}.png", paint(scene)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.image.save(path)
+    if scene.background == CLUTTER:
+        return
+    shapes = tuple(named(shape) for shape in scene.shapes)
+    area = min((shape.box.area for shape in scene.shapes), default=None)
+    yield Case(f"{index} caption", path, caption_instruction("normal"), shapes, "colour_shape", area=area)
+    counted = question_instruction("How many shapes are there?", "short")
+    yield Case(f"{index} count", path, counted, (str(len(shapes)),), "count", group=str(len(shapes)))
+    if scene.sign is not None:
+        read = question_instruction("What does the sign say?", "short")
+        size, share = _size(picture), scene.sign.box.area
+        yield Case(f"{index} sign", path, read, (scene.sign.text,), "sign", group=size, area=share)
+
+
+def _size(picture: Picture) -> str:
+    """Of the letters as painted; a sign that had to fit is smaller than it was drawn."""
+    tallest = max(letter.box.bottom - letter.box.top for letter in picture.letters[0]) * 192
+    return "small" if tallest < _SIZES_PX[0] else "medium" if tallest < _SIZES_PX[1] else "large"
