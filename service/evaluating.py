@@ -20,7 +20,7 @@ from service.measuring import evaluate_cases, evaluating
 if TYPE_CHECKING:
     from model.evaluation.case import Case
 
-WORD_TOKENS, SENTENCE_TOKENS, TEXT_TOKENS = 20, 64, 400  # room for an answer of each kind
+WORD_TOKENS, SENTENCE_TOKENS, SCENE_TOKENS, TEXT_TOKENS = 20, 64, 120, 400  # room for an answer of each kind
 
 evaluate = typer.Typer(
     name="evaluate",
@@ -139,6 +139,20 @@ def easy_vqa(**words: Any) -> None:
     from model.evaluation.formats.easy_vqa import read_easy_vqa
 
     evaluate_cases("easy-vqa", read_easy_vqa, words, max_tokens=WORD_TOKENS)
+
+
+@evaluate.command()
+@evaluating
+def scenes(
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the painted images are kept.")] = Path("scenes"),
+    count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1000,
+    world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "test",
+    **words: Any,
+) -> None:
+    """Fresh scenes of pheye-tiny's world: colours and shapes in captions, counting, signs."""
+    from model.evaluation.formats.scenes import read_scenes
+
+    evaluate_cases("scenes", partial(read_scenes, folder, count, world), words, max_tokens=SCENE_TOKENS)
 
 
 @evaluate.command()
