@@ -109,10 +109,10 @@ class WaitingRoomFull(ServiceError):
 
 
 class Poisoned(ServiceError):
-    """The request was being worked on at two deaths of a worker."""
+    """Workers keep dying while they work on the request: twice at the same place of its answer, or too often."""
 
     status = 500
-    title = "Request failed twice with its worker"
+    title = "Request keeps killing its worker"
 
 
 class RowFailed(ServiceError):

@@ -64,17 +64,17 @@ class Fleet:
     def hand_out(self, pending: Sequence[Request]) -> list[Request]:
         """Give requests to ready lanes: rows of one place together, the least loaded lane first.
 
-        A request that was with a worker when it died goes to a lane only while no other such request is there: if
-        another worker dies of it, it dies of it alone.
+        A request that its worker may have died of goes to a lane only while no other such request is there: if another
+        worker dies of it, it dies of it alone.
 
         Returns:
             Those that nobody can take now, in their order.
         """
         kept: list[Request] = []
-        for _, group in groupby(pending, key=lambda request: (id(request.place), request.deaths > 0)):
+        for _, group in groupby(pending, key=lambda request: (id(request.place), request.suspected)):
             requests = list(group)
-            for batch in [[request] for request in requests] if requests[0].deaths else [requests]:
-                free = [lane for lane in self.ready if not (batch[0].deaths and lane.has_suspect)]
+            for batch in [[request] for request in requests] if requests[0].suspected else [requests]:
+                free = [lane for lane in self.ready if not (batch[0].suspected and lane.has_suspect)]
                 if free:
                     min(free, key=lambda lane: lane.cost(batch[0].image)).give(batch)
                 else:

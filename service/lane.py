@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -30,7 +31,8 @@ from service.place import Request
 from service.settings import Settings
 from service.worker import WorkerProcess
 
-LONGEST_PAUSE_S = 30.0  # between two starts of a worker that keeps dying
+LONGEST_PAUSE_S = 8.0  # between two starts of a worker that dies before it is ready; accepted requests may be waiting
+LOAD_PATIENCE = 5.0  # times as long as the load before: a successor that takes longer is stuck
 
 logger = logging.getLogger("pheye.lane")
 
@@ -74,7 +76,8 @@ class Lane:
         self._settings = settings
         self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
         self._progress_s = time.monotonic()
-        self._deaths_in_a_row = 0
+        self._load_s = math.inf  # what loading took last; before that it may be a long download
+        self._failed_starts = 0  # in a row
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
         self._worker: WorkerProcess | None = None
@@ -91,8 +94,12 @@ class Lane:
 
     def start(self) -> None:
         """Start a worker."""
-        self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
         self._progress_s = time.monotonic()
+        try:
+            self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
+        except (OSError, RuntimeError) as error:  # no memory, descriptor, process or thread left: there may be later
+            logger.error("no worker can be started on %s: %s", self.device, error)
+            self._exited(None)
 
     async def stop(self) -> None:
         """End the worker for good."""
@@ -100,12 +107,14 @@ class Lane:
         if self._restart is not None:
             self._restart.cancel()
         if self._worker is not None:
+            if self.card is None:
+                self._worker.kill()  # while it loads it does not listen
             await self._worker.stop()
 
     @property
     def has_suspect(self) -> bool:
-        """Whether the worker has a request that was with a worker when it died."""
-        return any(request.deaths for request in self.requests.values())
+        """Whether the worker has a request that a worker before it may have died of."""
+        return any(request.suspected for request in self.requests.values())
 
     def cost(self, image: TiledImage) -> int:
         """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
@@ -140,8 +149,13 @@ class Lane:
             self._worker.send(Cancel(tuple(ids)))
 
     def kill_if_stuck(self, after_s: float) -> None:
-        """End a worker that has been silent for too long; it is then replaced like one that died by itself."""
-        if self.card is not None and self._worker is not None and self.quiet_s > after_s:
+        """End a worker that has been silent for too long; it is then replaced like one that died by itself.
+
+        A loading worker says nothing. How long a first load takes is unknown; later ones are measured by it.
+        """
+        if self.card is None:
+            after_s = max(after_s, LOAD_PATIENCE * self._load_s)
+        if self._worker is not None and self.quiet_s > after_s:
             logger.error("worker %s on %s made no progress for %.0f s: killed", self.pid, self.device, self.quiet_s)
             self._worker.kill()
 
@@ -149,7 +163,6 @@ class Lane:
         self._progress_s = time.monotonic()
         match message:
             case StepDone():
-                self._deaths_in_a_row = 0
                 self._learn(message)
                 self._on_step(self, message)
             case Started(ids):
@@ -158,7 +171,10 @@ class Lane:
             case Ready(card, tokenizer, load_s):
                 logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
                 self.card, self.tokenizer = card, tokenizer
+                self._load_s, self._failed_starts = load_s, 0
                 self._on_change(self, [])
+            case LoadFailed(reason) if self.tokenizer is not None:  # what could be loaded once is not wrong, but away
+                logger.error("the model cannot be loaded again on %s: %s", self.device, reason)
             case LoadFailed(reason):
                 self._stopping = True
                 self._on_failure(reason)
@@ -170,15 +186,17 @@ class Lane:
         self.resident -= set(step.cache.dropped)
 
     def _exited(self, code: int | None) -> None:
+        was_ready = self.card is not None
         self.card, self._worker, self.report = None, None, StepReport()
         self.resident.clear()
         lost, self.requests = list(self.requests.values()), {}
         if self._stopping:
             return
         self.deaths += 1
-        self._deaths_in_a_row += 1
-        # A first death is met at once; only a worker that dies again before it did anything is worth waiting for.
-        pause_s = min(LONGEST_PAUSE_S, 2.0 ** (self._deaths_in_a_row - 1) - 1.0)
+        self._failed_starts += not was_ready
+        # A worker that became ready is replaced at once, however many did before it: requests wait, and what it died of
+        # is found only by going on. Pauses are for what only time can mend.
+        pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(self._failed_starts, 16) - 1.0)
         logger.error(
             "worker on %s ended with code %s while it had %d requests; next start in %.0f s",
             self.device, code, len(lost), pause_s,

@@ -17,6 +17,7 @@ from model.request import Sampling
 from model.tiles import TiledImage
 from service.errors import DeadlineExceeded, ServiceError
 from service.messages import Delta, Finished, Row
+from service.suspicion import Suspicion
 
 if TYPE_CHECKING:
     from service.queue import RequestQueue
@@ -45,11 +46,22 @@ class Request:
     place: Place
     index: int
     tokens: list[int] = field(default_factory=list)
-    deaths: int = 0
+    suspicion: Suspicion = field(default_factory=Suspicion)
     started: bool = False  # its worker works on it: it may be what kills the worker
     admitted: bool = False
     first_token_s: float | None = None
     last_token_s: float = 0.0
+
+    @property
+    def suspected(self) -> bool:
+        """Whether it may be what its worker died of."""
+        return self.suspicion.is_open(len(self.tokens))
+
+    def lost_worker(self) -> None:
+        """Its worker died; another may have it, unless it is proven to be what workers die of."""
+        if self.started:
+            self.suspicion.worker_died(len(self.tokens))
+        self.started = self.admitted = False
 
     def replay(self) -> Row:
         """The row as a new worker must get it: generation goes on behind what the client already has."""

@@ -24,7 +24,7 @@ from service.metrics import Metrics
 from service.place import Place, Request, RowSpec
 from service.settings import Settings
 
-MAX_DEATHS = 2  # a request that two workers died of is not given to a third
+MOST_LOADS = 5  # workers that may die before any was ever ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
 RETRY_S = 5  # what a client is told to wait while the service loads or drains
 WATCH_S = 1.0
@@ -178,16 +178,21 @@ class RequestQueue:
             self.card = lane.card
         else:
             self._metrics.worker_restarts.inc()
-        for request in lost:
-            request.deaths += request.started
-            request.started = request.admitted = False
-            if request.deaths >= MAX_DEATHS:
-                self.count_drop("poison")
-                self._fail(request, Poisoned(f"{MAX_DEATHS} workers died while they worked on this request"))
-            else:
-                self._metrics.request_replays.inc()
-        self._pending = [request for request in lost if request.deaths < MAX_DEATHS] + self._pending
+            if self.card is None and lane.deaths >= MOST_LOADS:
+                self._cannot_load(f"{lane.deaths} workers died while they loaded it; the log has their exit codes")
+        self._pending = [request for request in lost if self._may_go_on(request)] + self._pending
         self._dispatch()
+
+    def _may_go_on(self, request: Request) -> bool:
+        """Whether a request that lost its worker is given to another; if not, it has its answer now."""
+        request.lost_worker()
+        if request.suspicion.proven:
+            self.count_drop("poison")
+            deaths = request.suspicion.deaths
+            self._fail(request, Poisoned(f"{deaths} workers died while they worked on this request"))
+        else:
+            self._metrics.request_replays.inc()
+        return not request.suspicion.proven
 
     def _cannot_load(self, reason: str) -> None:
         self.failure = reason
@@ -210,8 +215,11 @@ class RequestQueue:
             case Delta():
                 if request.first_token_s is None:
                     self._metrics.time_to_first_token_seconds.observe(time.monotonic() - place.entered_s)
+                was_suspected = request.suspected
                 request.record(event)
                 place.put(request.index, event)
+                if was_suspected and not request.suspected:
+                    self._dispatch()  # the next suspect may have its turn
             case Finished():
                 self._finish(lane, request, event)
             case Refused(field=name, detail=detail):
@@ -231,7 +239,7 @@ class RequestQueue:
     def _end(self, lane: Lane, request: Request, event: Finished | ServiceError) -> None:
         del lane.requests[request.row.id]
         request.place.put(request.index, event)
-        if request.deaths:
+        if request.suspected:
             self._dispatch()  # the next suspect may have its turn
 
     def _fail(self, request: Request, error: ServiceError) -> None:

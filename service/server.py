@@ -92,15 +92,18 @@ class DrainingServer(uvicorn.Server):
         )
         self._drain = asyncio.create_task(self._drain_and_exit())
 
+    def _give_up(self) -> None:
+        logger.error("giving up: %s", self._queue.failure)
+        self._drain = asyncio.create_task(self._drain_and_exit())  # another device may have answers under way
+
     async def _drain_and_exit(self) -> None:
         await self._queue.drain(self._grace_s)
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: see whether the model is there, or never will be."""
-        if self._queue.failed.is_set() and not self.should_exit:
-            logger.error("giving up: %s", self._queue.failure)
-            self.should_exit = True
+        if self._queue.failed.is_set() and self._drain is None:
+            self._give_up()
         if not self._announced and self._queue.card is not None:
             self._announced = True
             announce(self._queue.card, self._model)

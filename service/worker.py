@@ -141,6 +141,9 @@ class WorkerProcess:
         device: what it computes on.
         on_message: called with each message, in the event loop's thread.
         on_exit: called once with the exit code, after the last message.
+
+    Raises:
+        OSError, RuntimeError: the machine has no process, thread or descriptor left.
     """
 
     def __init__(
@@ -160,9 +163,16 @@ class WorkerProcess:
         self._process.start()
         child_end.close()  # or the end of the child would not end the pipe
         self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._receive, self._send)]
-        for thread in self._threads:
-            thread.start()
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        try:
+            for target in (self._send, self._receive):  # in this order: once it receives, it tells of its end itself
+                threading.Thread(target=target, daemon=True).start()
+        except RuntimeError:  # there is no thread left
+            self._outbox.put(None)
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int | None:
@@ -196,6 +206,8 @@ class WorkerProcess:
             while True:
                 self._tell(self._on_message, self._pipe.recv())
         except (EOFError, OSError):
+            self._process.join(STOP_S)  # its exit code is worth a moment; without its pipe it is worth nothing
+            self._process.kill()
             self._process.join()
             self._outbox.put(None)
             self._tell(self._on_exit, self._process.exitcode)

@@ -1,89 +1,19 @@
-"""The queue with real worker processes: admission, replay after a real SIGKILL, poison, drain, watch."""
+"""The queue with real worker processes: admission, replay after a real SIGKILL, drain, watch."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from PIL import Image
 
-from model.request import Sampling
-from model.tiles import TiledImage, prepare
-from service.errors import DeadlineExceeded, InvalidField, Poisoned, Unavailable, WaitingRoomFull
+from service.errors import DeadlineExceeded, InvalidField, Unavailable, WaitingRoomFull
 from service.messages import Delta, Finished
 from service.metrics import Metrics
-from service.place import RowSpec
 from service.queue import RequestQueue
 from service.settings import Settings
-from tests.conftest import OWN_GOLDEN
-
-FOLDER = OWN_GOLDEN / "x2-l2"
-CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
-# Golden answers end soon; the random model's go on, and one can be in the middle of them when something happens.
-RAMBLING = "random:pheye-tiny"
-LONG = {"max_tokens": 400}
-
-
-def image(name: str, tile_px: int) -> TiledImage:
-    with Image.open(FOLDER / name) as opened:
-        return prepare(opened, tile_px, 2)
-
-
-IMAGES = {(case["image"], tile_px): image(case["image"], tile_px) for case in CASES for tile_px in (28, 64)}
-
-
-def spec(case: dict[str, Any], **sampling: Any) -> RowSpec:
-    return RowSpec(case["question"], Sampling(**({"max_tokens": 24} | sampling)))
-
-
-@asynccontextmanager
-async def running_queue(**settings: Any) -> AsyncIterator[RequestQueue]:
-    queue = RequestQueue(Settings(**({"model": str(FOLDER), "threads": 1} | settings)), Metrics())
-    await queue.start()
-    try:
-        await until(lambda: queue.not_ready() is None)
-        yield queue
-    finally:
-        await queue.stop()
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - polls what another process does
-            await asyncio.sleep(0.01)
-
-
-async def answer(queue: RequestQueue, case: dict[str, Any], asked: RowSpec, started: list[int] | None = None) -> str:
-    text = ""
-    with queue.reserve(1) as place:
-        assert queue.card is not None
-        place.submit(IMAGES[case["image"], queue.card.tile_px], [asked])
-        async for _, event in place.events():
-            text += event.text
-            if started is not None and isinstance(event, Delta):
-                started.append(1)
-    return text
-
-
-def value(queue: RequestQueue, name: str, **labels: str) -> float:
-    metric = getattr(queue._metrics, name)
-    return (metric.labels(**labels) if labels else metric)._value.get()
-
-
-def pid(queue: RequestQueue) -> int:
-    found = queue._fleet.lanes[0].pid
-    assert found is not None
-    return found
-
-
-def go(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(scenario(), debug=False)
+from tests.queueing import CASES, IMAGES, LONG, RAMBLING, answer, go, kill, pid, running_queue, spec, until, value
 
 
 def test_all_golden_cases_at_once_are_answered_and_leave_nothing_behind() -> None:
@@ -114,30 +44,11 @@ def test_a_worker_killed_in_the_middle_of_eight_answers_costs_a_pause_and_no_ans
             await until(lambda: all(started))
             assert not any(task.done() for task in tasks)
             victim = pid(queue)
-            os.kill(victim, signal.SIGKILL)
+            kill(queue)
             assert await asyncio.gather(*tasks) == undisturbed
             assert value(queue, "worker_restarts") == 1
             assert value(queue, "request_replays") == 8
             assert pid(queue) != victim
-
-    go(scenario)
-
-
-def test_a_request_that_was_there_at_two_deaths_fails_alone() -> None:
-    async def scenario() -> None:
-        async with running_queue(model=RAMBLING) as queue:
-            case = CASES[1]
-            begun: list[list[int]] = [[] for _ in range(3)]
-            tasks = [asyncio.create_task(answer(queue, case, spec(case, **LONG), each)) for each in begun]
-            await until(lambda: all(begun))
-            os.kill(pid(queue), signal.SIGKILL)
-            await until(lambda: queue.not_ready() is not None)
-            await until(lambda: any(request.started for request in queue._fleet.lanes[0].requests.values()))
-            os.kill(pid(queue), signal.SIGKILL)
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-            assert [type(result) for result in results].count(Poisoned) == 1
-            assert len({result for result in results if isinstance(result, str)}) == 1
-            assert value(queue, "requests_dropped", reason="poison") == 1
 
     go(scenario)
 
@@ -240,7 +151,7 @@ def test_two_workers_share_the_load_and_one_survives_the_other() -> None:
             await until(lambda: all(lane.card for lane in queue._fleet.lanes))
             tasks = [asyncio.create_task(answer(queue, case, spec(case))) for case in CASES]
             await until(lambda: all(lane.requests for lane in queue._fleet.lanes))
-            os.kill(pid(queue), signal.SIGKILL)
+            kill(queue)
             assert [text.lstrip() for text in await asyncio.gather(*tasks)] == [case["answer"] for case in CASES]
             assert queue.not_ready() is None
 
