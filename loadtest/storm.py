@@ -18,12 +18,21 @@ from pathlib import Path
 
 import httpx
 
+PATIENCE_S = 300.0  # for how long a client that is refused asks again
+
 
 @dataclass(slots=True)
 class StormReport:
-    """What came of a storm. `refused` counts answers of 429 and 503, each of which was asked again.
+    """What came of a storm.
 
-    Seconds are of the answered requests, refusals included, sorted.
+    Attributes:
+        answered: requests that got their whole answer.
+        hung_up: requests whose client left first.
+        refused: answers of 429 and 503 that said when to come back; their clients did, these are not lost.
+        statuses: how the requests that were not left ended: a status, that of an error at the end of a stream included,
+            or what broke the connection.
+        seconds: that these took, refusals included; sorted.
+        took_s: all of it.
     """
 
     answered: int = 0
@@ -93,25 +102,42 @@ async def _one(
     try:
         async with asyncio.timeout(leave_after_s):
             response = await _until_accepted(http, report, fields, image)
+            status = _status(response)
     except TimeoutError:
         report.hung_up += 1
         return
-    complete = response.is_success and ("completed" in response.text or "answer" in response.text)
-    report.statuses[str(response.status_code)] += 1
-    report.answered += complete
+    except httpx.TransportError as error:
+        status = type(error).__name__
+    report.statuses[status] += 1
+    report.answered += status == "200"
     report.seconds.append(time.monotonic() - asked_s)
 
 
 async def _until_accepted(
     http: httpx.AsyncClient, report: StormReport, fields: dict[str, str], image: bytes
 ) -> httpx.Response:
-    """Ask as a polite client does: again after Retry-After, for as long as the service says so."""
+    """Ask as a polite client does: again after Retry-After, as long as the service names one and patience lasts."""
+    end_s = time.monotonic() + PATIENCE_S
     while True:
         response = await http.post("/v1/vqa", data=fields, files={"image": image})
-        if response.status_code not in (429, 503):
+        again_s = response.headers.get("Retry-After") if response.status_code in (429, 503) else None
+        if again_s is None or time.monotonic() + float(again_s) > end_s:
             return response
         report.refused += 1
-        await asyncio.sleep(float(response.headers["Retry-After"]))
+        await asyncio.sleep(float(again_s))
+
+
+def _status(response: httpx.Response) -> str:
+    """How a request ended: a stream has begun with 200 before it can fail, and says so in its last event."""
+    if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+        return str(response.status_code)
+    events = [
+        json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line.startswith("data: ")
+    ]
+    end = events[-1] if events else {}
+    if "error" in end:
+        return str(end["error"]["status"])
+    return "200" if end.get("completed") else "cut short"
 
 
 def main() -> int:
