@@ -66,7 +66,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["pyt
     "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PHEYE_PORT', '8000')), timeout=4); c.request('GET', sys.argv[1]); sys.exit(c.getresponse().status != 200)", \
     "/livez"]
 
-# Run with `docker run --init` (Compose: `init: true`): the kernel drops a SIGTERM for process 1 until the service has
-# installed its handler, which takes the second it needs to import.
+# Run with `docker run --init` (Compose: `init: true`): the kernel drops a SIGTERM for process 1 until there is a handler.
+# The service's first statement installs one; before that, Python itself takes a moment to start.
 ENTRYPOINT ["pheye"]
 CMD ["serve"]
