@@ -93,11 +93,12 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("paper", (Stage("I", 2e-4), Stage("II", 1e-4), Stage("III", 5e-5))),
         Recipe(
             "pheye-tiny",  # from stage 0's parts, on the synthetic world
-            (Stage("I", 2e-3, steps=3000), Stage("II", 1e-3, steps=3000), Stage("III", 5e-4, steps=1500)),
+            (Stage("I", 2e-3, steps=2400), Stage("II", 1e-3, steps=1800), Stage("III", 5e-4, steps=900)),
             batch=16,
             micro_batch=16,
             turns_per_image=4,
             betas=(0.9, 0.98),
+            checkpoint_steps=100,
             optimizer="muon",
         ),
         Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data

@@ -19,7 +19,7 @@ from model.training.pretrain_vision import train_eye
 from model.training.provenance import provenance
 
 EYE = Plan(steps=3000, rate=2e-3)
-VOICE = Plan(steps=800, rate=2e-3)
+VOICE = Plan(steps=400, rate=2e-3)
 
 
 def make_parts(folder: Path, *, eye: Plan = EYE, voice: Plan = VOICE) -> Path:
