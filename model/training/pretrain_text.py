@@ -80,13 +80,21 @@ def _to_length(values: tuple[int, ...], filling: int) -> Tensor:
 
 
 def train_voice(
-    config: PheyeConfig, tokenizer: TextTokenizer, plan: Plan, folder: Path, rows: int = 8, workers: int = 1
+    config: PheyeConfig,
+    tokenizer: TextTokenizer,
+    plan: Plan,
+    folder: Path,
+    *,
+    rows: int = 8,
+    workers: int = 1,
+    compiled: bool = True,
 ) -> dict[str, Tensor]:
     """Teach a new Phi on `rows` new rows a step; its weights by canonical name. A killed run goes on from `folder`."""
     shapes = {name: shape for name, shape in tensor_shapes(config, {}).items() if name.startswith(LANGUAGE)}
     generator = torch.Generator().manual_seed(0)
     own = {name: fresh(name, shape, generator) for name, shape in shapes.items() if ".cross_attn_layer." not in name}
-    reader = TextPass(under(own, LANGUAGE), config, torch.compile(text_layer, dynamic=False))
+    layer = torch.compile(text_layer, dynamic=False) if compiled else text_layer
+    reader = TextPass(under(own, LANGUAGE), config, layer)
     batches = Ahead(Texts("stage 0 text", tokenizer), rows, workers, first=saved_step(folder))
     unseen = torch.empty(0, dtype=torch.bfloat16)
 

@@ -176,12 +176,14 @@ def _rare(wanted: Tensor) -> Tensor:
     return known.float() * torch.where(letter, 1.0, (share / (1 - share)).clamp(max=1.0))
 
 
-def train_eye(config: PheyeConfig, plan: Plan, folder: Path, scenes: int = 16, workers: int = 1) -> dict[str, Tensor]:
+def train_eye(
+    config: PheyeConfig, plan: Plan, folder: Path, *, scenes: int = 16, workers: int = 1, compiled: bool = True
+) -> dict[str, Tensor]:
     """Teach a new vision transformer on `scenes` new scenes a step; its weights, as they are kept.
 
     A killed run goes on from `folder`. The numbers in the log are of scenes not yet learned from: none comes twice.
     """
-    eye = LabellingEye(config, compiled=True)
+    eye = LabellingEye(config, compiled=compiled)
     data = LabelledTiles("stage 0", config.vision.tile_px, config.vision.patch_px, config.level)
     batches = Ahead(data, scenes, workers, first=saved_step(folder))
 

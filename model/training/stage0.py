@@ -6,6 +6,7 @@ on from the folder this writes. Main thread of one process.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.checkpoint import CheckpointError
@@ -18,26 +19,46 @@ from model.training.pretrain_text import train_tokenizer, train_voice
 from model.training.pretrain_vision import train_eye
 from model.training.provenance import provenance
 
-EYE = Plan(steps=3000, rate=2e-3)
-VOICE = Plan(steps=400, rate=2e-3)
+
+_EYE = Plan(steps=3000, rate=2e-3)
+_VOICE = Plan(steps=400, rate=2e-3)
 
 
-def make_parts(folder: Path, *, eye: Plan = EYE, voice: Plan = VOICE) -> Path:
-    """Teach the eye and the voice of pheye-tiny; the checkpoint is `folder`/model, the work is kept beside it.
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """How long each part is taught; the defaults are those of the shipped weights.
+
+    Attributes:
+        eye: of the vision transformer.
+        voice: of the language model.
+        tokenizer_scenes: scenes whose texts the tokenizer is made from.
+        compiled: compile the layers; a minute to start, then faster.
+    """
+
+    eye: Plan = _EYE
+    voice: Plan = _VOICE
+    tokenizer_scenes: int = 20_000
+    compiled: bool = True
+
+
+def make_parts(folder: Path, lessons: Lessons | None = None, geometry: str = "pheye-tiny") -> Path:
+    """Teach the eye and the voice of a new model; the checkpoint is `folder`/model, the work is kept beside it.
 
     A killed run goes on where it was.
 
     Raises:
         CheckpointError: `folder`/model exists already.
+        ConfigError: there is no such geometry.
     """
-    model = folder / "model"
+    model, lessons = folder / "model", lessons or Lessons()
     if model.exists():
         raise CheckpointError(f"{model}: exists already; choose a new folder")
-    config = named_geometry("pheye-tiny")
-    tokenizer = train_tokenizer(config.decoder.vocab_size)
-    taught = train_eye(config, eye, folder / "eye") | train_voice(config, tokenizer, voice, folder / "voice")
-    tensors = initial_tensors(config, ADAPTER_RANKS, seed=0) | taught
+    config = named_geometry(geometry)
+    tokenizer = train_tokenizer(config.decoder.vocab_size, lessons.tokenizer_scenes)
+    seeing = train_eye(config, lessons.eye, folder / "eye", compiled=lessons.compiled)
+    speaking = train_voice(config, tokenizer, lessons.voice, folder / "voice", compiled=lessons.compiled)
+    tensors = initial_tensors(config, ADAPTER_RANKS, seed=0) | seeing | speaking
     ordered = {name: tensors[name] for name in tensor_shapes(config, ADAPTER_RANKS)}
-    record = {"stage": 0, "eye_steps": eye.steps, "voice_steps": voice.steps, **provenance()}
+    record = {"stage": 0, "lessons": asdict(lessons), **provenance()}
     export(Trained(config, ADAPTER_RANKS, ordered, tokenizer, record), model, "float32")
     return model

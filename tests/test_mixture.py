@@ -1,0 +1,35 @@
+"""pheye-tiny's training stream: new scenes without end, easy-VQA's training images in between."""
+
+import json
+from pathlib import Path
+
+import easy_vqa
+
+from model.prompt import SHORT_ANSWER
+from model.training.mixture import scenes
+from model.training.samples import ENDLESS
+
+
+def test_the_stream_has_no_end_and_is_the_same_each_time():
+    one, other = scenes(), scenes()
+    assert len(one) >= ENDLESS
+    for index in (0, 1, 12_345, 99_999_999):
+        assert one[index].image.tobytes() == other[index].image.tobytes()
+        assert one[index].turns == other[index].turns
+
+
+def test_every_sixth_sample_is_of_easy_vqas_training_split_alone():
+    stream = scenes()
+    folder = Path(easy_vqa.__file__).parent / "data" / "train"
+    assert all(path.is_relative_to(folder) for path in stream.easy_vqa.images)
+    assert len(stream.easy_vqa) == len(list((folder / "images").iterdir()))
+    asked = sum(map(len, stream.easy_vqa.turns))
+    assert asked <= len(json.loads((folder / "questions.json").read_text()))
+    assert all(turn.instruction.endswith(SHORT_ANSWER) for turn in stream[6].turns)
+    assert stream[6].image.tobytes() == stream.easy_vqa[1].image.tobytes()
+
+
+def test_a_scene_has_captions_and_questions_and_no_instruction_twice():
+    for index in range(1, 6):
+        turns = scenes()[index].turns
+        assert len({turn.instruction for turn in turns}) == len(turns) == 4
