@@ -33,7 +33,8 @@ class Words:
 
     model: Annotated[str, typer.Option(help="What to start from: a checkpoint folder or a hub id.")]
     data: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="A manifest, or `scenes`; several times: one for each stage, in order.")
+        list[Path],
+        typer.Option(metavar="FILE", help="A manifest, or `scenes`; several times: one for each stage, in order."),
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]
     recipe: Annotated[str, typer.Option(help="finetune (one stage), paper or pheye-tiny (three).")] = "finetune"
@@ -100,6 +101,21 @@ def train(**typed: Any) -> None:
     except (ValueError, OSError, RuntimeError) as error:
         fail(_in_short(error))
     raise typer.Exit(code)
+
+
+@training.command()
+def pretrain(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The work's folder; the parts go to FOLDER/model.")],
+) -> None:
+    """Teach pheye-tiny's frozen parts on the synthetic world; run again to go on after a kill."""
+    try:
+        from model.training.stage0 import make_parts
+
+        typer.echo(f"{make_parts(output)}")
+    except ModuleNotFoundError as error:
+        fail(f"{error}; {_EXTRA}")
+    except (ValueError, OSError) as error:
+        fail(str(error))
 
 
 @training.command()
