@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from model.checkpoint import Checkpoint, RandomTensors
 from model.config import DecoderGeometry, PheyeConfig, VisionGeometry
 from model.layout import tensor_shapes
-from model.tokenizer import TextTokenizer
+from model.prompt import render
+from model.tokenizer import END_OF_TEXT, TextTokenizer
 from model.training.export import Trained, export
 from model.training.initial import initial_tensors
 from model.training.samples import Sample, Turn
 
 VISION = VisionGeometry(64, 2, 2, 128, tile_px=32, patch_px=8, activation="quick_gelu", eps=1e-5)
-DECODER = DecoderGeometry(64, 2, 2, 128, 300, 512, 16, 10000.0, activation="gelu_new", eps=1e-5)
+DECODER = DecoderGeometry(64, 2, 2, 128, 396, 128, 16, 10000.0, activation="gelu_new", eps=1e-5)
 SMALL = PheyeConfig("small", VISION, DECODER, 1, 2, 1, 0, True, "float32", "float32", "float32")
 RANKS = {"first": 4, "second": 8}
 COLOURS = ("red", "green", "blue", "white", "black")
@@ -28,7 +31,21 @@ def small_checkpoint(config: PheyeConfig = SMALL) -> Checkpoint:
     """Random frozen parts, and what is trained as training begins it."""
     ranks = {name: rank for name, rank in RANKS.items() if name == "second" or config.first_level}
     tensors = {**RandomTensors(tensor_shapes(config, ranks)), **initial_tensors(config, ranks, seed=0)}
-    return Checkpoint(config, ranks, tensors, TextTokenizer.for_random_weights(300), "small")
+    return Checkpoint(config, ranks, tensors, small_tokenizer(), "small")
+
+
+@cache
+def small_tokenizer() -> TextTokenizer:
+    """Bytes, and what every prompt begins with, so that a prompt is a few tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=DECODER.vocab_size, initial_alphabet=alphabet, special_tokens=[END_OF_TEXT], show_progress=False
+    )
+    tokenizer.train_from_iterator([render("").removesuffix("\nOutput:")] * 2, trainer)
+    return TextTokenizer(tokenizer, tokenizer.token_to_id(END_OF_TEXT))
 
 
 def small_folder(folder: Path) -> Path:

@@ -107,5 +107,5 @@ def test_tiles_are_bytes_of_the_image() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1], ids=["here", "in a worker"])
 def test_a_turn_too_long_for_the_model_is_refused_with_its_number(workers: int) -> None:
-    with pytest.raises(RowError, match=r"sample \d: \d+ tokens of instruction and response; the model reads 512"):
+    with pytest.raises(RowError, match=r"sample \d: \d+ tokens of instruction and response; the model reads 128"):
         next(loader(source=Talkative(), workers=workers).steps(0, 1))
