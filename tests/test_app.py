@@ -24,6 +24,7 @@ from tests.serving import (
 )
 
 LONG = {"max_tokens": 700, **ENDLESS}
+PATIENCE_S = 60.0  # with a machine that others keep busy
 PATHS = ("/v1/caption", "/v1/vqa", "/v1/query")
 
 
@@ -261,15 +262,15 @@ def test_a_client_that_hangs_up_frees_its_slots_and_is_counted(server, stream):
     asked = json.dumps(body(questions=["a"] * 8, settings=LONG, stream=stream)).encode()
     head = f"POST /v1/vqa HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(asked)}\r\n\r\n"
     host, port = server.url.removeprefix("http://").split(":")
+    generated = server.metric("pheye_generated_tokens_total")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + asked)
-        wait_until(lambda: server.metric("pheye_requests_running") == 8.0)
-    left_s = time.monotonic()
-    wait_until(lambda: server.metric("pheye_requests_running") == 0.0)
-    assert time.monotonic() - left_s < 1.0
+        wait_until(lambda: server.metric("pheye_requests_running") == 8.0, PATIENCE_S)
+    wait_until(lambda: server.metric("pheye_requests_running") == 0.0, PATIENCE_S)
+    wait_until(lambda: server.metric("pheye_slots_used") == 0.0, PATIENCE_S)
+    assert server.metric("pheye_generated_tokens_total") < generated + 8 * LONG["max_tokens"]
     assert server.metric('pheye_requests_dropped_total{reason="disconnect"}') == before + 1
     assert server.metric('pheye_requests_total{endpoint="/v1/vqa",status="499"}') >= 1.0
-    wait_until(lambda: server.metric("pheye_slots_used") == 0.0)
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_upload_is_no_error_of_ours(server):
