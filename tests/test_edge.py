@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.serving import TALKATIVE, assert_problem, body, running_server, wait_until
+from tests.serving import ENDLESS, TALKATIVE, assert_problem, body, running_server, wait_until
 
-LONG = {"max_tokens": 700, **TALKATIVE}
+LONG = {"max_tokens": 700, **ENDLESS}
 FIRST = {"authorization": "Bearer first"}
 
 

@@ -9,9 +9,9 @@ import signal
 import httpx
 import pytest
 
-from tests.serving import TALKATIVE, Server, assert_problem, body, events_of, running_server, wait_until
+from tests.serving import ENDLESS, Server, assert_problem, body, events_of, running_server, wait_until
 
-LONG = {"max_tokens": 700, **TALKATIVE}
+LONG = {"max_tokens": 700, **ENDLESS}
 
 
 @pytest.fixture
