@@ -17,36 +17,30 @@ from pickle import UnpicklingError  # the error alone; nothing is unpickled
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.config import (
-    DTYPES,
-    ConfigError,
-    PheyeConfig,
-    decoder_geometry,
-    named_geometry,
-    read_checkpoint_keys,
-    vision_geometry,
-)
+from model.config import DTYPES, ConfigError, PheyeConfig, named_geometry
+from model.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
 from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
+from model.sources import (
+    NAMED,
+    TOKENIZER_FILES,
+    WEIGHT_FILES,
+    CheckpointError,
+    fetch,
+    folder_of,
+    local_folder,
+    named_folder,
+)
 from model.tokenizer import TextTokenizer, TokenizerError
 
 RANDOM = "random:"
-WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
-_TOKENIZER_FILES = ["tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"]
-_NAMED = ("encoder", "decoder", "tokenizer")  # keys of config.json that name a folder or a hub repository
 _ALIASES = {  # the published files hold these tensors twice, sharing storage
     "lang_encoder.old_decoder_blocks.": ("lang_encoder.model.layers.", "decoder_layer."),
     "lang_encoder.cross_attn_layers.": ("lang_encoder.model.layers.", "cross_attn_layer."),
 }
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be served; the message names the file or tensor and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +62,12 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
     """
     if source.startswith(RANDOM):
         return random_checkpoint(random_config(source.removeprefix(RANDOM)))
-    folder = _folder(source, revision)
+    folder = folder_of(source, revision)
     config = _config(folder, source)
     tensors = read_tensors(folder)
     ranks = _ranks(tensors, config)
     _check(tensors, tensor_shapes(config, ranks))
-    tokenizer = TextTokenizer.from_folder(_named_folder(folder, "tokenizer", _TOKENIZER_FILES))
+    tokenizer = TextTokenizer.from_folder(named_folder(folder, "tokenizer", TOKENIZER_FILES))
     return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors))
 
 
@@ -85,9 +79,8 @@ def read_config(source: str, revision: str | None = None) -> PheyeConfig:
     """
     if source.startswith(RANDOM):
         return random_config(source.removeprefix(RANDOM))
-    if Path(source).is_dir():
-        return _config(Path(source), source)
-    return _config(Path(_fetch(source, revision, "config.json")).parent, source)
+    folder = local_folder(source) or Path(fetch(source, revision, "config.json")).parent
+    return _config(folder, source)
 
 
 def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
@@ -96,7 +89,7 @@ def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
     Raises:
         CheckpointError: the weights cannot be read, or have no such adapter.
     """
-    folder = Path(source)
+    folder = local_folder(source) or Path(source)
     return _ranks(read_tensors(folder), config) if any((folder / name).exists() for name in WEIGHT_FILES) else None
 
 
@@ -141,13 +134,13 @@ def convert(source: str, target: Path, revision: str | None = None) -> None:
     """
     if target.exists():
         raise CheckpointError(f"{target}: exists already; choose a new folder")
-    folder = _folder(source, revision)
+    folder = folder_of(source, revision)
     open_checkpoint(str(folder))
     target.mkdir(parents=True)
     keys = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for key in _NAMED:
-        patterns = _TOKENIZER_FILES if key == "tokenizer" else ["config.json"]
-        named = _named_folder(folder, key, patterns)
+    for key in NAMED:
+        patterns = TOKENIZER_FILES if key == "tokenizer" else ["config.json"]
+        named = named_folder(folder, key, patterns)
         (target / key).mkdir()
         for file in sorted({file for pattern in patterns for file in named.glob(pattern)}):
             shutil.copyfile(file, target / key / file.name)
@@ -240,47 +233,18 @@ def _config(folder: Path, source: str) -> PheyeConfig:
     keys = read_checkpoint_keys(folder / "config.json")
     geometry = {}
     for key in ("encoder", "decoder"):
-        path = _named_folder(folder, key, ["config.json"]) / "config.json"
+        path = named_folder(folder, key, ["config.json"]) / "config.json"
         try:
             geometry[key] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from None
-    plain = {key: value for key, value in keys.items() if key not in _NAMED}
+    plain = {key: value for key, value in keys.items() if key not in NAMED}
     return PheyeConfig(
         name=source.rstrip("/").rpartition("/")[2],
         vision=vision_geometry(geometry["encoder"], f"{source}: encoder"),
         decoder=decoder_geometry(geometry["decoder"], f"{source}: decoder"),
         **plain,
     )
-
-
-def _folder(source: str, revision: str | None) -> Path:
-    if Path(source).is_dir():
-        return Path(source)
-    wanted = ["config.json", *WEIGHT_FILES, *(f"{key}/*" for key in _NAMED)]
-    return Path(_fetch(source, revision, wanted))
-
-
-def _named_folder(folder: Path, key: str, files: list[str]) -> Path:
-    """The folder that `config.json` names: beside it, elsewhere on this machine, or fetched from the hub."""
-    named = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))[key])
-    for candidate in (folder / named, Path(named)):
-        if candidate.is_dir():
-            return candidate
-    return Path(_fetch(named, None, files))
-
-
-def _fetch(repository: str, revision: str | None, files: str | list[str]) -> str:
-    """From the hub or its cache; HF_HUB_OFFLINE, HF_HOME and HF_TOKEN mean what they mean everywhere."""
-    try:
-        if isinstance(files, str):
-            return hf_hub_download(repository, files, revision=revision)
-        return str(snapshot_download(repository, revision=revision, allow_patterns=files))
-    except HFValidationError:
-        raise CheckpointError(f"{repository}: neither a folder nor a hub repository id") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{repository}: there is no such folder, and the hub did not give it: {reason}") from None
 
 
 __all__ = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from rich.table import Table
 from model import complexity
 from model.config import GEOMETRIES, ConfigError, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, adapters
+from model.sources import local_folder
 
 RANDOM = "random:"
 PROMPT_TOKENS = complexity.PAPER_TEXT_TOKENS
@@ -71,7 +71,7 @@ def find_config(source: str, revision: str | None) -> PheyeConfig:
     name = source.removeprefix(RANDOM)
     if name in GEOMETRIES or source.startswith(RANDOM):
         return named_geometry(name)
-    if "/" not in source and not Path(source).is_dir():  # asking the hub would take long to say the same
+    if "/" not in source and local_folder(source) is None:  # asking the hub would take long to say the same
         raise ConfigError(f"{source}: neither a folder, nor a hub id (owner/name), nor one of {', '.join(GEOMETRIES)}")
     from model.checkpoint import read_config  # imports torch
 
@@ -86,7 +86,7 @@ def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
     """
     if source in GEOMETRIES or source.startswith(RANDOM):
         return ADAPTER_RANKS
-    if not Path(source).is_dir():
+    if local_folder(source) is None:
         return None
     from model.checkpoint import stored_ranks  # imports torch
 

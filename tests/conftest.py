@@ -79,4 +79,4 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 @pytest.fixture(scope="session")
 def tiny() -> Checkpoint:
-    return open_checkpoint("random:pheye-tiny")
+    return open_checkpoint("random:pheye-micro")

@@ -24,7 +24,7 @@ from tests.conftest import OWN_GOLDEN
 FOLDER = OWN_GOLDEN / "x2-l2"
 CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
 # Golden answers end soon; the random model's go on, and one can be in the middle of them when something happens.
-RAMBLING = "random:pheye-tiny"
+RAMBLING = "random:pheye-micro"
 LONG = {"max_tokens": 400}
 
 

@@ -26,7 +26,7 @@ SERVE = (
     "sys.exit(serve(load_settings()))"
 )
 START_S = 90.0
-RANDOM = "random:pheye-tiny"  # what tests serve unless they say otherwise: the model by default may be another one
+RANDOM = "random:pheye-micro"  # what tests serve unless they say otherwise: the model by default may be another one
 TALKATIVE = {"temperature": 1.0, "seed": 1}  # greedy, the random model says next to nothing
 ENDLESS = {"temperature": 1.0, "seed": 2}  # a seed with which it goes on to the end of its context
 

@@ -189,8 +189,8 @@ def test_a_name_that_is_neither_folder_nor_repository_is_refused(tmp_path: Path)
 
 
 def test_random_weights_are_the_same_every_time_and_say_so() -> None:
-    one, two = open_checkpoint("random:pheye-tiny"), open_checkpoint("random:pheye-tiny")
-    assert one.config.name == "pheye-tiny-random-weights"
+    one, two = open_checkpoint("random:pheye-micro"), open_checkpoint("random:pheye-micro")
+    assert one.config.name == "pheye-micro-random-weights"
     assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
 
 

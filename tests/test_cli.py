@@ -90,7 +90,7 @@ def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         (["caption", IMAGE, "--length", "long", "--style", "scene_text"], {}, ["scene_text is one sentence"]),
         (["caption", IMAGE, "--temperature", "3"], {}, ["temperature: ", "less than or equal to 2"]),
         (["caption", "nowhere.png"], {}, ["nowhere.png: there is no such file or folder"]),
-        (["caption", IMAGE, "--model", "random:pheye-huge"], {}, ["no geometry 'pheye-huge'", "pheye-tiny"]),
+        (["caption", IMAGE, "--model", "random:pheye-huge"], {}, ["no geometry 'pheye-huge'", "pheye-micro"]),
         (["caption", IMAGE, "--jsonl", "/nowhere/out.jsonl"], {}, ["/nowhere/out.jsonl"]),
         (["caption"], {}, ["IMAGE|FOLDER"]),
         (["ask", IMAGE], {}, ["QUESTION"]),
@@ -229,5 +229,5 @@ def test_info_asks_the_weights_for_the_adapters_ranks_and_does_without(tmp_path:
 def test_info_draws_tables_of_the_default_model() -> None:
     result = pheye("info")
     assert result.exit_code == 0
-    for words in ("pheye-tiny", "cross-attention blocks", "one more token", "recomputed over kept", "12.07"):
+    for words in ("pheye-micro", "cross-attention blocks", "one more token", "recomputed over kept", "12.07"):
         assert words in result.stdout

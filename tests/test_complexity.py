@@ -34,7 +34,7 @@ from model.config import GEOMETRIES, PheyeConfig
 from model.pheye import Pheye
 from tests.conftest import fp32_runner, naive_twin
 
-TINY = GEOMETRIES["pheye-tiny"]
+TINY = GEOMETRIES["pheye-micro"]
 VARIANTS = [
     TINY,
     replace(TINY, level=3, first_level=False, cross_interval=3),

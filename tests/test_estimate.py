@@ -39,7 +39,7 @@ def card_of(name: str, slots: int = 8) -> ModelCard:
     )
 
 
-CARD = card_of("pheye-tiny")
+CARD = card_of("pheye-micro")
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -60,7 +60,7 @@ def test_the_flops_are_those_of_every_step_one_by_one(name: str, rows: list[Aske
     ids=["one", "a-full-batch", "one-too-many", "the-longest-counts", "prefill-gives-the-first"],
 )
 def test_the_seconds_are_the_measured_costs_times_the_work(rows: list[AskedRow], slots: int, steps: int) -> None:
-    seconds = estimate(card_of("pheye-tiny", slots), rows, Present(MEASURED, 0.5, None)).seconds
+    seconds = estimate(card_of("pheye-micro", slots), rows, Present(MEASURED, 0.5, None)).seconds
     assert seconds.queue == 0.5
     assert seconds.encode == pytest.approx(CARD.image_tiles * 0.1)
     assert seconds.prefill == pytest.approx(sum(row.prompt_tokens for row in rows) * 0.01)
@@ -134,7 +134,7 @@ def test_before_the_first_answer_the_seconds_are_null_and_the_rest_is_there(serv
     assert "encode, prefill, decode" in told["seconds"]["unknown"]
     assert told["features_resident"] is None
     assert told["cache_saves"] == {"flops": told["flops"]["encode"], "seconds": None}
-    assert told["bytes"]["features"] == feature_bytes(named_geometry("pheye-tiny"), "float32")
+    assert told["bytes"]["features"] == feature_bytes(named_geometry("pheye-micro"), "float32")
     assert server.metric("pheye_prompt_tokens_total") == 0.0
 
 

@@ -132,7 +132,7 @@ def test_easy_vqa_is_asked_over_http_in_one_command(service: serving.Server) -> 
 def test_a_run_that_is_killed_continues_to_the_same_answers(tmp_path: Path) -> None:
     questions, annotations, images = datasets.vqav2(tmp_path, questions=24)
     words = ["vqav2", "--questions", str(questions), "--annotations", str(annotations), "--images", str(images)]
-    words += ["--model", "random:pheye-tiny", "--device", "cpu", "--threads", "1", "--slots", "2"]
+    words += ["--model", "random:pheye-micro", "--device", "cpu", "--threads", "1", "--slots", "2"]
     words += ["--max-tokens", "100"]
     out = tmp_path / "out.jsonl"
     process = subprocess.Popen(

@@ -20,7 +20,7 @@ from service.messages import Row
 from tests.conftest import Golden, naive_twin
 from tests.test_engine import alone, run, submit
 
-TINY = GEOMETRIES["pheye-tiny"]
+TINY = GEOMETRIES["pheye-micro"]
 
 
 def explained(golden: Golden, case: int, **more: object) -> tuple[Explanation, list[int], list[str]]:

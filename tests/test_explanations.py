@@ -11,7 +11,7 @@ from PIL import Image
 from model.config import named_geometry
 from tests.serving import TALKATIVE, body, data_uri, events_of, image_file, running_server
 
-CONFIG = named_geometry("pheye-tiny")
+CONFIG = named_geometry("pheye-micro")
 GRID = CONFIG.level * CONFIG.vision.tile_px // CONFIG.vision.patch_px  # cells along each side
 SETTINGS = {"max_tokens": 12} | TALKATIVE
 

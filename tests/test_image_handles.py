@@ -29,7 +29,7 @@ from tests.serving import (
     wait_until,
 )
 
-CONFIG = named_geometry("pheye-tiny")
+CONFIG = named_geometry("pheye-micro")
 IMAGE_BYTES = CONFIG.tiles * CONFIG.vision.tile_px**2 * 3
 JPEG = {"content-type": "image/jpeg"}
 LONG = {"max_tokens": 700, "temperature": 1.0, "seed": 2}

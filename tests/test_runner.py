@@ -88,7 +88,7 @@ def test_a_tokenizer_sent_to_another_process_still_reads_special_tokens_as_text(
 
 
 def test_a_loaded_runner_has_the_name_it_was_given_and_no_more_context_than_the_model() -> None:
-    runner = load_runner("random:pheye-tiny", name="mine", slots=1, context_tokens=5000, threads=1)
+    runner = load_runner("random:pheye-micro", name="mine", slots=1, context_tokens=5000, threads=1)
     assert runner.config.name == "mine"
     assert runner.context_tokens == 1024
     assert runner.slots == 1

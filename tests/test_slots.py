@@ -12,7 +12,7 @@ from model.config import GEOMETRIES
 from model.cross_attention import ImageGroup
 from model.slots import Slots, rows_of
 
-TINY = GEOMETRIES["pheye-tiny"]
+TINY = GEOMETRIES["pheye-micro"]
 CPU = torch.device("cpu")
 
 

@@ -15,14 +15,14 @@ from model.training.pretrain_text import train_tokenizer
 from model.training.pretrain_vision import LabelledTiles, LabellingEye, accuracies, labelling_loss, train_eye
 from model.training.stage0 import Lessons, make_parts
 
-TINY = named_geometry("pheye-tiny")
+TINY = named_geometry("pheye-micro")
 SHORT = Lessons(Plan(3, 1e-3, warm_up=1), Plan(2, 1e-3, warm_up=1), tokenizer_scenes=200, compiled=False)
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    return make_parts(folder, SHORT)
+    return make_parts(folder, SHORT, "pheye-micro")
 
 
 def test_the_parts_are_a_checkpoint_that_can_be_opened(parts):
@@ -44,7 +44,7 @@ def test_what_pheye_trains_starts_anew(parts):
 
 def test_a_folder_with_a_model_is_left_alone(parts):
     with pytest.raises(CheckpointError, match="exists already"):
-        make_parts(parts.parent, SHORT)
+        make_parts(parts.parent, SHORT, "pheye-micro")
 
 
 def test_a_killed_lesson_goes_on_to_the_same_weights(tmp_path, monkeypatch):

@@ -19,7 +19,6 @@ from model.training.pretrain_text import train_tokenizer, train_voice
 from model.training.pretrain_vision import train_eye
 from model.training.provenance import provenance
 
-
 _EYE = Plan(steps=3000, rate=2e-3)
 _VOICE = Plan(steps=400, rate=2e-3)
 
