@@ -7,6 +7,7 @@ Owns the words and the display; the training is `model.training.run`, imported o
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -98,7 +99,7 @@ def train(**typed: Any) -> None:
                 typer.echo(f"{folder}")
     except ModuleNotFoundError as error:
         fail(f"{error}; {_EXTRA}")
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError) as error:
         fail(_in_short(error))
     raise typer.Exit(code)
 
@@ -133,6 +134,8 @@ def manifest(
 
 
 def _opened(words: Words) -> Run:
+    # Threads that wait for each other busily stop each other wherever the cores have other work too: ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     from model.training.run import Means, Run, Start
 
     return Run(
@@ -166,6 +169,9 @@ def _followed(run: Run) -> int:
     except KeyboardInterrupt:
         console.print("pheye: interrupted; the same command with --resume goes on from the last checkpoint")
         return EXIT_INTERRUPTED
+    except ArithmeticError as error:
+        console.print(f"pheye: {error}", markup=False)
+        return EXIT_FAILED
     return 0
 
 

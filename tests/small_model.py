@@ -20,7 +20,7 @@ from model.training.initial import initial_tensors
 from model.training.samples import Sample, Turn
 
 VISION = VisionGeometry(64, 2, 2, 128, tile_px=32, patch_px=8, activation="quick_gelu", eps=1e-5)
-DECODER = DecoderGeometry(64, 2, 2, 128, 396, 128, 16, 10000.0, activation="gelu_new", eps=1e-5)
+DECODER = DecoderGeometry(64, 2, 2, 128, 375, 128, 16, 10000.0, activation="gelu_new", eps=1e-5)
 SMALL = PheyeConfig("small", VISION, DECODER, 1, 2, 1, 0, True, "float32", "float32", "float32")
 RANKS = {"first": 4, "second": 8}
 COLOURS = ("red", "green", "blue", "white", "black")

@@ -177,6 +177,14 @@ def test_ctrl_c_ends_a_run_with_a_word_on_how_to_go_on(
     assert "the same command with --resume goes on" in stopped.stderr
 
 
+def test_numbers_that_have_become_useless_end_a_run_with_what_to_do(start: Path, data: Path, tmp_path: Path) -> None:
+    words = ["--model", start, "--data", data, "--output", tmp_path / "run", "--batch", 2, "--workers", 0]
+    failed = pheye("train", *words, *HERE, "--learning-rate", 1e30, "--steps", 5)
+    assert failed.exit_code == 1
+    assert "the gradient is nan; lower the learning rate or look at the data" in failed.stderr
+    assert not (tmp_path / "run" / "model").exists()
+
+
 def test_easy_vqa_becomes_a_manifest(tmp_path: Path) -> None:
     written = pheye("manifest", "easy-vqa", tmp_path / "easy.jsonl")
     assert written.exit_code == 0

@@ -31,8 +31,8 @@ from model.training.snapshot import Place, Snapshot, SnapshotError, latest_snaps
 _FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: may change when a run is continued
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and why."""
+class TrainingError(ArithmeticError):
+    """The numbers have become useless; the message says at which step and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
