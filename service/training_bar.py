@@ -6,6 +6,7 @@ Knows reports of steps, not what a step does. Main thread only.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -25,9 +26,10 @@ class TrainingBar:
         console: where to.
         done: steps that were done before; they do not count for the rate.
         total: steps of the whole run.
+        clock: seconds that only go up.
     """
 
-    def __init__(self, console: Console, done: int, total: int) -> None:
+    def __init__(self, console: Console, done: int, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -36,8 +38,8 @@ class TrainingBar:
         )
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._bar = self._progress.add_task("training", total=total, completed=done, now="")
-        self._console, self._first, self._total = console, done, total
-        self._started, self._line_at = time.monotonic(), time.monotonic()
+        self._console, self._first, self._total, self._clock = console, done, total, clock
+        self._started = self._line_at = clock()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -53,12 +55,12 @@ class TrainingBar:
         now = self._now(report)
         self._progress.update(self._bar, completed=report.done, description=f"stage {report.stage}", now=now)
         last = report.done == self._total
-        if not self._console.is_terminal and (last or time.monotonic() >= self._line_at):
+        if not self._console.is_terminal and (last or self._clock() >= self._line_at):
             self._console.print(f"stage {report.stage}: step {report.done} of {self._total}, {now}", markup=False)
-            self._line_at = time.monotonic() + _LINE_EVERY_S
+            self._line_at = self._clock() + _LINE_EVERY_S
 
     def _now(self, report: StepReport) -> str:
         """Loss, rate and time left at the mean rate so far."""
-        per_step_s = (time.monotonic() - self._started) / (report.done - self._first)
+        per_step_s = (self._clock() - self._started) / (report.done - self._first)
         left = timedelta(seconds=round(per_step_s * (self._total - report.done)))
         return f"loss {report.loss:.3f}, {report.accuracy:.0%} right, {report.images_per_s:.1f} images/s, {left} left"

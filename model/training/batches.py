@@ -7,6 +7,7 @@ training process's main thread; `_Preparation` runs in the loader's worker proce
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -86,6 +87,11 @@ class _Preparation(Dataset[_Prepared]):
         return _Prepared(cut(sample.image.convert("RGB"), self._config.vision.tile_px, self._config.level), row)
 
 
+def _leave_interrupts_to_the_main_process(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main one ends the workers when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def collate(prepared: list[_Prepared]) -> Batch:
     """Rows of different lengths side by side."""
     rows = [each.row for each in prepared]
@@ -160,6 +166,7 @@ class Loader:
             num_workers=self._workers,
             collate_fn=collate,
             prefetch_factor=4 if self._workers else None,
+            worker_init_fn=_leave_interrupts_to_the_main_process,
         )
         batches = iter(loader)
         for step in range(first, end):
