@@ -176,9 +176,29 @@ def test_a_folder_with_a_run_is_only_used_to_go_on_with_it(tmp_path: Path) -> No
     list(trainer(tmp_path).run())
     with pytest.raises(SnapshotError, match="there is a run in it already"):
         trainer(tmp_path)
-    with pytest.raises(SnapshotError, match="the run was begun with batch 4, not 8"):
+    with pytest.raises(SnapshotError, match="the run was begun with batch 4, not 8; continue it as it was begun"):
         trainer(tmp_path, replace(RECIPE, batch=8), resume=True)
     assert trainer(tmp_path, replace(RECIPE, micro_batch=1, checkpoint_steps=3), resume=True).done == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"fingerprint": "other"}, "begun with model same, not other"),
+        ({"count": 19}, r"begun with samples \[20\], not"),
+    ],
+    ids=["model", "data"],
+)
+def test_a_run_does_not_go_on_with_another_model_or_other_data(tmp_path: Path, changes: dict, complaint: str) -> None:
+    def opened(count: int = 20, fingerprint: str = "same", *, resume: bool) -> Trainer:
+        own = small_checkpoint()
+        data = Data([Pictures(count)], own.tokenizer, fingerprint)
+        return Trainer(Learner(own.config, own.ranks, own.tensors), own.config, data, RECIPE, tmp_path, resume=resume)
+
+    list(opened(resume=False).run())
+    assert opened(resume=True).done == 4
+    with pytest.raises(SnapshotError, match=complaint):
+        opened(resume=True, **changes)
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class Run:
         self._output, self._record = output, _record(start, data, recipe)
         config = self._checkpoint.config
         self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, _passes(means))
-        given = Data(sources, self._checkpoint.tokenizer, means.workers)
+        given = Data(sources, self._checkpoint.tokenizer, self._checkpoint.fingerprint, means.workers)
         self._trainer = Trainer(self._learner, config, given, recipe, output, resume=resume)
 
     @property
@@ -135,8 +135,8 @@ class Run:
                 self._checkpoint.tokenizer,
                 self._record,
             )
-            (export_published if published else export)(trained, folder, dtype)
             plot_run(self._output / "metrics.jsonl", self._output / "training.png")
+            (export_published if published else export)(trained, folder, dtype)
         self._trainer.close()
         return folder
 

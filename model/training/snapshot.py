@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 _KEPT = 2
 _PARTIAL = ".partial-"
+_FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: they change no result
 _TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.json"
 
 
@@ -37,12 +38,14 @@ class Place:
         step: steps of the stage that are done.
         done: steps that are done in the whole run.
         recipe: what it follows, as plain data.
+        began: what else it was begun with, as plain data.
     """
 
     stage: int
     step: int
     done: int
     recipe: Mapping[str, Any]
+    began: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,20 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
         return Snapshot(place, load_file(path / _TENSORS), optimizer)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise SnapshotError(f"{path}: not a checkpoint that can be continued: {error}") from None
+
+
+def check_same_run(found: Place, ours: Place) -> None:
+    """Refuse to go on with a run that was begun differently; only what leaves results alone may differ.
+
+    Raises:
+        SnapshotError: the message names what differs.
+    """
+    saved, wanted = (json.loads(json.dumps({**place.recipe, **place.began})) for place in (found, ours))
+    known = saved.keys() | ours.recipe.keys()
+    for key in sorted(known - set(_FREE)):
+        if saved.get(key) != wanted.get(key):
+            was = f"was begun with {key} {saved.get(key)}, not {wanted.get(key)}"
+            raise SnapshotError(f"the run {was}; continue it as it was begun, or choose another folder")
 
 
 def _finished(folder: Path) -> list[Path]:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,9 +25,7 @@ from model.training.learner import Learner
 from model.training.optimizers import Optimizer, optimizer_of
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
 from model.training.samples import ENDLESS, Source
-from model.training.snapshot import Place, Snapshot, SnapshotError, latest_snapshot, save_snapshot
-
-_FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: may change when a run is continued
+from model.training.snapshot import Place, Snapshot, SnapshotError, check_same_run, latest_snapshot, save_snapshot
 
 
 class TrainingError(ArithmeticError):
@@ -41,12 +38,14 @@ class Data:
 
     Attributes:
         sources: one for each stage, or one for all of them.
-        tokenizer: the checkpoint's.
+        tokenizer: of the checkpoint it starts from.
+        fingerprint: of that checkpoint, so that nobody goes on with another one.
         workers: processes that prepare batches ahead, for each training process.
     """
 
     sources: Sequence[Source]
     tokenizer: TextTokenizer
+    fingerprint: str = ""
     workers: int = 0
 
 
@@ -63,7 +62,7 @@ class Trainer:
 
     Raises:
         RecipeError: the recipe does not fit the data.
-        SnapshotError: there is a checkpoint, but not of this recipe; or there is one and `resume` is not asked for.
+        SnapshotError: there is a checkpoint, but of a run begun differently, or `resume` is not asked for.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class Trainer:
         Raises:
             TrainingError: the gradient is not finite.
         """
-        place = self._snapshot.place if self._snapshot else Place(0, 0, 0, self._recipe.as_json())
+        place = self._snapshot.place if self._snapshot else self._place(0, 0, 0)
         with Journal(self._folder / "metrics.jsonl", place.done) if self.is_main else nullcontext() as journal:
             for number in range(place.stage, len(self._stages)):
                 first = place.step if number == place.stage else 0
@@ -139,7 +138,7 @@ class Trainer:
             )
             # After the step was reported: what a checkpoint holds is in the metrics file too.
             if (step + 1) % self._recipe.checkpoint_steps == 0 or step + 1 == steps:
-                self._keep(Place(number, step + 1, done, self._recipe.as_json()), optimizer)
+                self._keep(self._place(number, step + 1, done), optimizer)
 
     def _accumulate(self, batches: Sequence[Batch]) -> tuple[float, int, int]:
         """Gradients of the summed loss; the sum, right tokens and output tokens of the whole effective batch."""
@@ -179,23 +178,12 @@ class Trainer:
             return None
         if not resume:
             raise SnapshotError(f"{self._folder}: there is a run in it already; continue it, or choose another folder")
-        ours, theirs = _binding(self._recipe.as_json()), _binding(dict(found.place.recipe))
-        for key in ours.keys() | theirs.keys():
-            if _plain(ours.get(key)) != _plain(theirs.get(key)):
-                was = f"was begun with {key} {theirs.get(key)}, not {ours.get(key)}"
-                raise SnapshotError(f"{self._folder}: the run {was}; continue it as it was begun")
+        check_same_run(found.place, self._place(0, 0, 0))
         return found
 
-
-def _binding(recipe: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key not in _FREE}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: without tuples."""
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
+    def _place(self, stage: int, step: int, done: int) -> Place:
+        began = {"model": self._data.fingerprint, "samples": [len(source) for source in self._data.sources]}
+        return Place(stage, step, done, self._recipe.as_json(), began)
 
 
 def _lap(started: float) -> tuple[float, float]:
