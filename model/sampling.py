@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.request import Sampling
@@ -36,15 +37,33 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]) 
 
 
 def _draw(logits: Tensor, sampling: Sampling, step: int) -> int:
-    """Nucleus sampling: from the fewest tokens whose probability reaches `top_p` (Holtzman et al. 2020)."""
-    probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
-    ordered, tokens = probabilities.sort(descending=True, stable=True)
-    reached = ordered.cumsum(dim=-1)
-    kept = int(torch.searchsorted(reached, sampling.top_p).clamp(max=len(reached) - 1)) + 1
-    point = _uniform(sampling.seed, step) * float(reached[kept - 1])
-    return int(tokens[int(torch.searchsorted(reached[:kept], point, right=True).clamp(max=kept - 1))])
+    """Sampling as the best of noisy scores (the Gumbel-max trick, Maddison et al. 2014).
+
+    Every token has noise of its own. Logits that differ in their last bits, as those of a row computed with other
+    neighbours or once more after its worker's death do, therefore give the same token, unless two scores nearly tie. A
+    point on the line of ordered probabilities would fall on another token whenever two of a thousand change places.
+    """
+    scores = logits.double() / sampling.temperature
+    if sampling.top_p < 1.0:
+        scores = scores.masked_fill(~_nucleus(scores, sampling.top_p), -torch.inf)
+    noise = torch.from_numpy(_gumbel(sampling.seed, step, len(scores))).to(scores.device)
+    return int((scores + noise).argmax())
 
 
-def _uniform(seed: int, step: int) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments (a counter-based generator, Salmon et al. 2011)."""
-    return float(np.random.Generator(np.random.Philox(key=seed, counter=step)).random())
+def _nucleus(scores: Tensor, top_p: float) -> Tensor:
+    """Which tokens are among the fewest whose probability reaches `top_p` (Holtzman et al. 2020) [vocab]."""
+    ordered, tokens = scores.softmax(dim=-1).sort(descending=True, stable=True)
+    before = ordered.cumsum(dim=-1) - ordered
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(0, tokens, before < top_p)
+
+
+def _gumbel(seed: int, step: int, size: int) -> NDArray[np.float64]:
+    """Gumbel noise that depends on nothing but its arguments (a counter-based generator, Salmon et al. 2011).
+
+    Only the generator's bits are used: numpy promises that they stay as they are. A step has 2**64 of the counter's
+    values to itself.
+    """
+    bits = np.random.Philox(key=seed, counter=step << 64).random_raw(size)
+    uniform = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52  # strictly between 0 and 1
+    noise: NDArray[np.float64] = -np.log(-np.log(uniform))
+    return noise

@@ -43,7 +43,7 @@ def client(server):
 def test_a_caption_says_what_it_is_and_what_it_cost(client):
     response = client.post("/v1/caption", json=body())
     answer = response.json()
-    config = named_geometry("pheye-tiny")
+    config = named_geometry("pheye-micro")
     assert response.status_code == 200
     assert answer.keys() == {"id", "model", "caption", "finish_reason", "usage", "timings"}
     assert answer["id"] == response.headers["x-request-id"]
@@ -138,7 +138,7 @@ URL_FREE = {"image_url": None}
             "/v1/caption", {"image_url": data_uri(image_file("PNG", (1200, 1000)))}, 413, "1200 x 1000", id="pixels"
         ),
         pytest.param("/v1/caption", {"question": "a"}, 422, "question: unknown field", id="vqa-field-in-caption"),
-        pytest.param("/v1/caption", {"model": "gpt"}, 422, "model: the model served here is 'pheye-tiny", id="model"),
+        pytest.param("/v1/caption", {"model": "gpt"}, 422, "model: the model served here is 'pheye-micro", id="model"),
         pytest.param("/v1/caption", {"explain": "yes"}, 422, "explain: Input should be a valid boolean", id="explain"),
         pytest.param("/v1/caption", {"settings": {"max_tokens": 5000}}, 422, "settings.max_tokens: 5000", id="context"),
         pytest.param("/v1/caption", {"settings": {"max_tokens": 1024}}, 422, "settings.max_tokens: ", id="no-room"),
@@ -226,7 +226,7 @@ def test_every_response_has_a_request_id(client, path):
 def test_probes_and_the_index_say_what_is_served(client):
     assert client.get("/livez").json() == {"status": "alive"}
     ready = client.get("/readyz").json()
-    assert (ready["status"], ready["image_tiles"]) == ("ready", named_geometry("pheye-tiny").tiles)
+    assert (ready["status"], ready["image_tiles"]) == ("ready", named_geometry("pheye-micro").tiles)
     index = client.get("/v1").json()
     assert index["model"] == ready["model"]
     assert index["links"]["vqa"] == "/v1/vqa"
@@ -253,7 +253,7 @@ def test_the_metrics_count_requests_by_route_and_not_by_path(server, client):
     assert "made-up" not in text
     assert server.metric("pheye_slots") == 8.0
     assert server.metric("pheye_ready") == 1.0
-    assert 'pheye_build_info{device="cpu",dtype="float32",model="pheye-tiny' in text
+    assert 'pheye_build_info{device="cpu",dtype="float32",model="pheye-micro' in text
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

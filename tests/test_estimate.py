@@ -19,7 +19,7 @@ from service.costs import Costs
 from service.estimate import AskedRow, Present, estimate
 from service.messages import ModelCard
 from service.room import NoRoomError, answer_tokens
-from tests.serving import Server, assert_problem, body, data_uri, image_file, running_server, wait_until
+from tests.serving import ENDLESS, Server, assert_problem, body, data_uri, image_file, running_server, wait_until
 
 MEASURED = Costs(tile_s=0.1, prompt_token_s=0.01, decode_step_s=0.02)
 ROW = AskedRow(prompt_tokens=50, max_tokens=11)
@@ -210,7 +210,7 @@ def fresh(number: int) -> str:
 
 def test_an_estimate_tells_of_the_queue_while_the_slots_are_taken(server, client):
     client.post("/v1/caption", json=body())
-    long = {"max_tokens": 700, "temperature": 1.0, "seed": 2}
+    long = {"max_tokens": 700} | ENDLESS
     with ThreadPoolExecutor(1) as pool:
         busy = pool.submit(client.post, "/v1/vqa", json=body(questions=["a"] * 8, settings=long))
         wait_until(lambda: server.metric("pheye_requests_running") == 8.0)

@@ -18,6 +18,7 @@ import pytest
 from model.config import named_geometry
 from service.image_store import OFF, UNKNOWN
 from tests.serving import (
+    ENDLESS,
     TALKATIVE,
     Server,
     assert_problem,
@@ -32,7 +33,7 @@ from tests.serving import (
 CONFIG = named_geometry("pheye-micro")
 IMAGE_BYTES = CONFIG.tiles * CONFIG.vision.tile_px**2 * 3
 JPEG = {"content-type": "image/jpeg"}
-LONG = {"max_tokens": 700, "temperature": 1.0, "seed": 2}
+LONG = {"max_tokens": 700} | ENDLESS
 NOBODYS = "img_" + "0" * 64
 
 

@@ -11,11 +11,11 @@ import openai
 import pytest
 
 from tests.conftest import OWN_GOLDEN
-from tests.serving import TALKATIVE, data_uri, image_file, running_server, wait_until
+from tests.serving import ENDLESS, TALKATIVE, data_uri, image_file, running_server, wait_until
 
 KEY = {"authorization": "Bearer secret"}
 ASK = {"model": "eye", "max_tokens": 12} | TALKATIVE
-LONG = {"model": "eye", "max_tokens": 780, "temperature": 1.0, "seed": 2}  # a seed that goes on to the end
+LONG = {"model": "eye", "max_tokens": 780} | ENDLESS
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 

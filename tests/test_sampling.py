@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -42,6 +45,28 @@ def test_a_draw_stays_inside_the_smallest_set_that_reaches_top_p(seed: int, top_
     probabilities = logits[0].double().softmax(-1)
     better = probabilities[probabilities > probabilities[token]].sum()
     assert better < top_p
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_last_bits_of_the_logits_decide_nothing(top_p: float) -> None:
+    chance = torch.Generator().manual_seed(0)
+    flat = torch.randn(1, 1024, generator=chance) / 100  # thousands of near ties for a place in the order
+    settings = [Sampling(temperature=1.0, top_p=top_p, seed=5)]
+    for step in range(2000):
+        noisy = flat + 1e-6 * torch.randn(1, 1024, generator=chance)
+        assert choose(noisy, settings, [step]) == choose(flat, settings, [step])
+
+
+def test_draws_of_neighbouring_steps_and_seeds_have_nothing_in_common() -> None:
+    logits = torch.zeros(1, 1000)
+    by_step, by_seed = (
+        [choose(logits, [Sampling(temperature=1.0, seed=seed)], [step])[0] for seed, step in pairs]
+        for pairs in ([(1, step) for step in range(500)], [(seed, 1) for seed in range(500)])
+    )
+    for draws in (by_step, by_seed):
+        [(_, same_distance)] = Counter(b - a for a, b in pairwise(draws)).most_common(1)
+        assert same_distance < 10
+        assert len(set(draws)) > 350  # of 500 independent ones about 393 differ
 
 
 def test_draws_follow_the_distribution() -> None:
