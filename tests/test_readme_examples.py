@@ -31,7 +31,12 @@ CURL = [
     for command in (block.split("\n\n") if "<<" in block or "id=$(" in block else block.strip().splitlines())
 ]
 PROGRAMS = blocks("python")
-PHEYE = [line for block in blocks("sh") for line in block.splitlines() if line.startswith(".venv/bin/pheye ")]
+PHEYE = [
+    line
+    for block in blocks("sh")
+    for line in block.splitlines()
+    if re.match(r"\.venv/bin/pheye (caption|ask|info) ", line)
+]
 
 
 def numbered(examples: list[str]) -> list[str]:
