@@ -25,6 +25,7 @@ from tests.small_model import answer, small_folder, write_pictures
 PHEYE = [str(Path(sys.executable).with_name("pheye"))]
 STEPS, KILL_AFTER, CHECKPOINT_STEPS = 120, 25, 10
 LEARN = ["--steps", str(STEPS), "--learning-rate", "5e-3", "--batch", "20", "--micro-batch", "20"]
+MORE = ["--published", "--gradient-checkpointing", "--turns", "2"]
 HERE = ["--precision", "float32", "--threads", "1"]
 
 
@@ -114,7 +115,7 @@ def test_a_trained_model_is_fine_tuned_further_or_begun_anew(
     losses = {}
     for name, fresh in (("on", []), ("anew", ["--fresh"])):
         words = ["--model", killed_and_resumed / "model", "--data", data, "--output", tmp_path / name, *HERE, *fresh]
-        trained = pheye("train", *words, "--steps", 1, "--batch", 4, "--workers", 0, "--published")
+        trained = pheye("train", *words, "--steps", 1, "--batch", 4, "--workers", 0, *MORE)
         assert trained.exit_code == 0, trained.output
         losses[name] = read_journal(tmp_path / name / "metrics.jsonl")[0].loss
         assert (tmp_path / name / "model" / "checkpoint.pt").exists()

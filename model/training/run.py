@@ -96,7 +96,7 @@ class Run:
         self._checkpoint = _opened(start, recipe)
         self._output, self._record = output, _record(start, data, recipe)
         config = self._checkpoint.config
-        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, _passes(means))
+        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, passes_of(means))
         given = Data(sources, self._checkpoint.tokenizer, self._checkpoint.fingerprint, means.workers)
         self._trainer = Trainer(self._learner, config, given, recipe, output, resume=resume)
 
@@ -153,7 +153,12 @@ def _opened(start: Start, recipe: Recipe) -> Checkpoint:
     return replace(checkpoint, tensors={**checkpoint.tensors, **new})
 
 
-def _passes(means: Means) -> Passes:
+def passes_of(means: Means) -> Passes:
+    """The precision asked for, or the one that suits the hardware, and the rest of `means` that the model must know.
+
+    Raises:
+        CheckpointError: there is no such precision.
+    """
     if means.precision not in PRECISIONS:
         raise CheckpointError(f"precision: {means.precision!r} is not one of {', '.join(PRECISIONS)}")
     automatic = torch.bfloat16 if multiplies_bf16(resolve_device("auto")) else torch.float32
