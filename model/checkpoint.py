@@ -146,6 +146,7 @@ def convert(source: str, target: Path, revision: str | None = None) -> None:
             shutil.copyfile(file, target / key / file.name)
         keys[key] = key
     save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
+    (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
     (target / "config.json").write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
 
 

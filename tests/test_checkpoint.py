@@ -135,6 +135,7 @@ def test_a_converted_folder_is_self_contained_and_equal(folder: Path, tmp_path: 
     assert sorted(path.name for path in target.iterdir()) == [
         "config.json", "decoder", "encoder", "model.safetensors", "tokenizer",
     ]  # fmt: skip
+    assert (target / "model.safetensors").stat().st_mode & 0o044 == 0o044  # another user may serve it
     with pytest.raises(CheckpointError, match="exists already"):
         convert(str(folder), target)
 

@@ -34,6 +34,8 @@ def test_what_was_written_is_opened_strictly_and_is_the_same(tmp_path: Path, wri
     assert all(torch.equal(tensor, own.tensors[name]) for name, tensor in found.tensors.items())
     assert found.tokenizer.encode("Why? naïve") == own.tokenizer.encode("Why? naïve")
     assert found.tokenizer.eos_id == own.tokenizer.eos_id
+    for file in (path for path in (tmp_path / "model").rglob("*") if path.is_file()):
+        assert file.stat().st_mode & 0o044 == 0o044, f"{file.name} can be read by its owner alone"
 
 
 def test_a_published_checkpoint_comes_back_with_its_geometry_and_tokenizer(tmp_path: Path) -> None:

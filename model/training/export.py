@@ -61,6 +61,7 @@ def export(trained: Trained, folder: Path, dtype: str | None = None) -> None:
     partial = _begin(trained, folder, dtype)
     header = {"format": "pt", "pheye": json.dumps(trained.record)}
     save_file(_stored(trained, dtype), partial / "model.safetensors", metadata=header)
+    (partial / "model.safetensors").chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
     partial.rename(folder)
 
 
