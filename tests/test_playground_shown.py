@@ -84,9 +84,9 @@ def test_the_whole_way_can_be_gone_by_keyboard(visitor):
     page = visitor.page
     page.reload()
     page.wait_for_selector("#model[data-state=ready]")
-    tab_to(page, sample="shapes.jpg")
+    tab_to(page, sample="scene.png")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#stage-caption:has-text('shapes.jpg')")
+    page.wait_for_selector("#stage-caption:has-text('scene.png')")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")  # from caption to questions
     page.keyboard.press("Tab")
