@@ -51,7 +51,7 @@ class Engine:
         self._runner = runner
         self._budget = StepBudget(stall_s, runner.config.tiles, runner.slots)
         self._announce = announce
-        self._waiting: dict[str, EngineRow] = {}  # in the order they came
+        self._waiting: dict[str, EngineRow] = {}  # first come first, but for those sent ahead
         self._opened: dict[str, EngineRow] = {}  # those of them whose image is being looked after
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, told with the next step
@@ -68,6 +68,7 @@ class Engine:
 
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
+        rows: dict[str, EngineRow] = {}
         for request in message.rows:
             prompt = self._runner.prompt(request.instruction)
             asked, context = request.sampling.max_tokens, self._runner.context_tokens
@@ -78,9 +79,11 @@ class Engine:
                 continue
             stream = self._runner.text_stream(request.sampling.stop)
             pieces = [stream.push(token) for token in request.given]  # its client has the text already
-            self._waiting[request.id] = EngineRow(
-                request, message.image, prompt, max_tokens, stream, time.monotonic(), pieces
-            )
+            rows[request.id] = EngineRow(request, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
+        if message.ahead:
+            self._waiting = rows | self._waiting
+        else:
+            self._waiting.update(rows)
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
@@ -147,7 +150,7 @@ class Engine:
                 self._hits = (queries + 1, found + row.cached)
 
     def _plan(self, *, decoding: bool) -> tuple[tuple[TileSpan, ...], tuple[Admission, ...]]:
-        waiting = [WaitingRow(row_id, row.key) for row_id, row in self._opened.items()]
+        waiting = [WaitingRow(row_id, row.key) for row_id, row in self._waiting.items() if row_id in self._opened]
         wanted = [*(row.key for row in self._opened.values()), *self._prefetch]
         encoded = {key: self._runner.encoded_tiles(key) for key in wanted}
         free = [slot for slot in range(self._runner.slots) if slot not in self._running]

@@ -109,7 +109,7 @@ class WaitingRoomFull(ServiceError):
 
 
 class Poisoned(ServiceError):
-    """Workers keep dying while they work on the request: twice at the same place of its answer, or too often."""
+    """Workers keep dying while they work on the request, at the same place of its answer."""
 
     status = 500
     title = "Request keeps killing its worker"

@@ -64,17 +64,16 @@ class Fleet:
     def hand_out(self, pending: Sequence[Request]) -> list[Request]:
         """Give requests to ready lanes: rows of one place together, the least loaded lane first.
 
-        A request that its worker may have died of goes to a lane only while no other such request is there: if another
-        worker dies of it, it dies of it alone.
+        A request on trial is given alone, and its lane takes nobody until the trial is over.
 
         Returns:
             Those that nobody can take now, in their order.
         """
         kept: list[Request] = []
-        for _, group in groupby(pending, key=lambda request: (id(request.place), request.suspected)):
+        for _, group in groupby(pending, key=lambda request: (id(request.place), request.on_trial)):
             requests = list(group)
-            for batch in [[request] for request in requests] if requests[0].suspected else [requests]:
-                free = [lane for lane in self.ready if not (batch[0].suspected and lane.has_suspect)]
+            for batch in [[request] for request in requests] if requests[0].on_trial else [requests]:
+                free = [lane for lane in self.ready if not lane.holds_trial]
                 if free:
                     min(free, key=lambda lane: lane.cost(batch[0].image)).give(batch)
                 else:

@@ -78,6 +78,8 @@ class Lane:
         self._progress_s = time.monotonic()
         self._load_s = math.inf  # what loading took last; before that it may be a long download
         self._failed_starts = 0  # in a row
+        self._tried: Request | None = None  # the latest it was given on trial
+        self._touched: list[Request] = []  # announced, by steps whose end is not known
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
         self._worker: WorkerProcess | None = None
@@ -112,9 +114,9 @@ class Lane:
             await self._worker.stop()
 
     @property
-    def has_suspect(self) -> bool:
-        """Whether the worker has a request that a worker before it may have died of."""
-        return any(request.suspected for request in self.requests.values())
+    def holds_trial(self) -> bool:
+        """Whether it must be given nothing, because it works on what two workers before it may have died of."""
+        return self._tried is not None and self._tried.on_trial and self._tried.row.id in self.requests
 
     def cost(self, image: TiledImage) -> int:
         """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
@@ -128,8 +130,10 @@ class Lane:
         batch = list(requests)
         if self._worker is None:
             raise RuntimeError(f"lane {self.device} has no worker")
+        if batch[0].on_trial:
+            self._tried = batch[0]
         self.requests |= {request.row.id: request for request in batch}
-        self._worker.send(Submit(batch[0].image, tuple(request.replay() for request in batch)))
+        self._worker.send(Submit(batch[0].image, tuple(request.replay() for request in batch), batch[0].on_trial))
 
     def prefetch(self, image: TiledImage) -> None:
         """Have the worker encode an image when it has time."""
@@ -165,8 +169,10 @@ class Lane:
             case StepDone():
                 self._learn(message)
                 self._on_step(self, message)
+                self._acquit(message.report)
             case Started(ids):
-                for request in filter(None, map(self.requests.get, ids)):
+                self._touched += filter(None, map(self.requests.get, ids))
+                for request in self._touched:
                     request.started = True
             case Ready(card, tokenizer, load_s):
                 logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
@@ -179,6 +185,16 @@ class Lane:
                 self._stopping = True
                 self._on_failure(reason)
 
+    def _acquit(self, step: StepReport) -> None:
+        """Those a step touched and did not admit wait again: what the worker dies of from now on is not them.
+
+        Encoding may still be under way on the device when its step ends. A step with tokens has waited for it.
+        """
+        if step.prefill_rows or step.decode_rows:
+            for request in self._touched:
+                request.started = request.admitted
+            self._touched.clear()
+
     def _learn(self, step: StepDone) -> None:
         self.report = step.report
         self.costs = self.costs.after(step.report)
@@ -189,6 +205,7 @@ class Lane:
         was_ready = self.card is not None
         self.card, self._worker, self.report = None, None, StepReport()
         self.resident.clear()
+        self._touched.clear()
         lost, self.requests = list(self.requests.values()), {}
         if self._stopping:
             return

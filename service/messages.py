@@ -35,10 +35,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Rows that ask about the same image."""
+    """Rows that ask about the same image. `ahead`: they go before all that wait."""
 
     image: TiledImage
     rows: tuple[Row, ...]
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

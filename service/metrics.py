@@ -54,7 +54,7 @@ class Metrics:
         self.requests_dropped = self._counter(
             "requests_dropped_total",
             "Requests not answered: full (429), loading and draining (503), deadline (504), disconnect (client left), "
-            "poison (twice at a worker's death), refused (the model cannot run it as asked).",
+            "poison (worker after worker died of it), refused (the model cannot run it as asked).",
             ("reason",),
         )
         for reason in DROP_REASONS:

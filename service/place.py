@@ -53,9 +53,9 @@ class Request:
     last_token_s: float = 0.0
 
     @property
-    def suspected(self) -> bool:
-        """Whether it may be what its worker died of."""
-        return self.suspicion.is_open(len(self.tokens))
+    def on_trial(self) -> bool:
+        """Whether it must be worked on alone, until it is past the place where two workers died."""
+        return self.suspicion.on_trial(len(self.tokens))
 
     def lost_worker(self) -> None:
         """Its worker died; another may have it, unless it is proven to be what workers die of."""

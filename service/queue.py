@@ -180,7 +180,8 @@ class RequestQueue:
             self._metrics.worker_restarts.inc()
             if self.card is None and lane.deaths >= MOST_LOADS:
                 self._cannot_load(f"{lane.deaths} workers died while they loaded it; the log has their exit codes")
-        self._pending = [request for request in lost if self._may_go_on(request)] + self._pending
+        again = [request for request in lost if self._may_go_on(request)]
+        self._pending = sorted(again + self._pending, key=lambda row: (not row.on_trial, row.place.entered_s))
         self._dispatch()
 
     def _may_go_on(self, request: Request) -> bool:
@@ -189,7 +190,9 @@ class RequestQueue:
         if request.suspicion.proven:
             self.count_drop("poison")
             deaths = request.suspicion.deaths
-            self._fail(request, Poisoned(f"{deaths} workers died while they worked on this request"))
+            self._fail(
+                request, Poisoned(f"{deaths} workers died, one after the other, while they worked on this request")
+            )
         else:
             self._metrics.request_replays.inc()
         return not request.suspicion.proven
@@ -215,11 +218,11 @@ class RequestQueue:
             case Delta():
                 if request.first_token_s is None:
                     self._metrics.time_to_first_token_seconds.observe(time.monotonic() - place.entered_s)
-                was_suspected = request.suspected
+                was_on_trial = request.on_trial
                 request.record(event)
                 place.put(request.index, event)
-                if was_suspected and not request.suspected:
-                    self._dispatch()  # the next suspect may have its turn
+                if was_on_trial and not request.on_trial:
+                    self._dispatch()  # its lane takes others again
             case Finished():
                 self._finish(lane, request, event)
             case Refused(field=name, detail=detail):
@@ -239,8 +242,8 @@ class RequestQueue:
     def _end(self, lane: Lane, request: Request, event: Finished | ServiceError) -> None:
         del lane.requests[request.row.id]
         request.place.put(request.index, event)
-        if request.suspected:
-            self._dispatch()  # the next suspect may have its turn
+        if request.on_trial:
+            self._dispatch()  # its lane takes others again
 
     def _fail(self, request: Request, error: ServiceError) -> None:
         request.place.put(request.index, error)

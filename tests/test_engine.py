@@ -15,7 +15,7 @@ from model.request import Sampling
 from model.runner import ModelRunner
 from model.tiles import TiledImage
 from service.engine import MAX_PREFETCH, Engine
-from service.messages import Broken, Delta, Finished, Refused, Row, StepDone, Submit
+from service.messages import Admitted, Broken, Delta, Finished, Refused, Row, StepDone, Submit
 from tests.conftest import Golden, fp32_runner, noise_image
 
 TOKENS = 24
@@ -176,6 +176,18 @@ def test_rows_given_to_another_engine_midway_continue_where_they_were(golden: Go
             rest_tokens, rest_text = alone(other, image, again)
             assert tokens[:cut] + rest_tokens == tokens
             assert shown + rest_text == text
+
+
+def test_rows_sent_ahead_get_the_next_slot_though_others_came_first_and_are_encoded(tiny) -> None:
+    engine = Engine(fp32_runner(tiny, slots=2), stall_s=60.0)
+    for name in range(6):
+        submit(engine, noise_image(tiny, seed=name), row(name, "What is it?"))
+    admitted: list[str] = []
+    while engine.busy:
+        admitted += [event.id for event in engine.step().events if isinstance(event, Admitted)]
+        if admitted == ["0", "1"] and "ahead" not in engine._waiting:
+            engine.submit(Submit(noise_image(tiny, seed=9), (row("ahead", "And this?"),), ahead=True))
+    assert admitted == ["0", "1", "ahead", "2", "3", "4", "5"]
 
 
 def test_a_row_whose_numbers_go_wrong_fails_alone_and_leaves_nothing_behind(golden: Golden, monkeypatch) -> None:

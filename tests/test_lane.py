@@ -13,14 +13,16 @@ import pytest
 
 from model.request import Sampling
 from service.errors import Poisoned
+from service.messages import Broken, Delta, StepDone
 from service.metrics import Metrics
-from service.place import RowSpec
+from service.place import Place, Request, RowSpec
 from service.queue import RequestQueue
 from service.settings import Settings
 from tests import deadly
 from tests.queueing import (
     CASES,
     FOLDER,
+    IMAGES,
     LONG,
     RAMBLING,
     answer,
@@ -38,7 +40,7 @@ from tests.queueing import (
 def test_answers_survive_every_death_behind_which_they_went_on() -> None:
     async def scenario() -> None:
         async with running_queue(model=RAMBLING) as queue:
-            seeds = (1, 4, 6, 7)  # of answers that go on beyond the last death
+            seeds = (2, 4, 6, 7)  # of answers that go on far beyond the last death
             crowd = [(CASES[seed], spec(CASES[seed], **LONG, temperature=1.0, seed=seed)) for seed in seeds]
             undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
             tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
@@ -54,7 +56,7 @@ def test_answers_survive_every_death_behind_which_they_went_on() -> None:
     go(scenario)
 
 
-def test_suspects_that_passed_the_place_of_the_death_run_together_again() -> None:
+def test_after_a_death_all_that_were_being_answered_go_on_together() -> None:
     async def scenario() -> None:
         async with running_queue(model=RAMBLING) as queue:
             tasks = [asyncio.create_task(answer(queue, CASES[1], spec(CASES[1], **LONG))) for _ in range(8)]
@@ -64,6 +66,78 @@ def test_suspects_that_passed_the_place_of_the_death_run_together_again() -> Non
             await until(lambda: sum(request.admitted for request in requests(queue)) == 8)
             assert not any(task.done() for task in tasks)
             assert len(set(await asyncio.gather(*tasks))) == 1
+
+    go(scenario)
+
+
+def test_who_was_being_answered_does_not_queue_again_behind_those_who_came_later() -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING, slots=2) as queue:
+            ended: list[str] = []
+
+            async def ask(name: str, tokens: int) -> None:
+                await answer(queue, CASES[1], spec(CASES[1], max_tokens=tokens, temperature=1.0, seed=1))
+                ended.append(name)
+
+            tasks = [asyncio.create_task(ask("old", 200)) for _ in range(2)]
+            await until(lambda: sum(bool(request.tokens) for request in requests(queue)) == 2)
+            tasks += [asyncio.create_task(ask("new", 50)) for _ in range(20)]
+            await until(lambda: len(requests(queue)) == 22)
+            kill(queue)
+            await asyncio.gather(*tasks)
+            assert "old" not in ended[-10:]
+
+    go(scenario)
+
+
+def test_who_only_waited_when_the_worker_died_is_not_suspected_though_its_image_was_encoded() -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING, slots=2) as queue:
+            crowd = {case["image"]: case for case in CASES}.values()  # no two about the same image
+            tasks = [asyncio.create_task(answer(queue, case, spec(case, **LONG))) for case in crowd]
+            await until(lambda: sum(len(request.tokens) > 20 for request in requests(queue)) == 2)
+            kill(queue)
+            await until(lambda: queue.not_ready() is not None)
+            assert sum(request.suspicion.deaths for request in queue._pending) == 2
+            await asyncio.gather(*tasks)
+
+    go(scenario)
+
+
+def test_after_a_death_the_oldest_come_first_whether_they_were_with_the_worker_or_waited() -> None:
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(), Metrics())
+        old, young = Place(queue, 1, 60.0), Place(queue, 1, 60.0)
+        row = spec(CASES[0]).row("row")
+        waited, lost = (Request(row, IMAGES[CASES[0]["image"], 28], place, 0) for place in (old, young))
+        queue._pending = [waited]
+        queue._lane_changed(queue._fleet.lanes[0], [lost])
+        assert queue._pending == [waited, lost]
+
+    go(scenario)
+
+
+def test_beside_a_request_on_trial_nobody_is_given_to_its_worker() -> None:
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(), Metrics())
+        lane = queue._fleet.lanes[0]
+        lane.card, lane._worker = Mock(slots=8), Mock()
+        picture = IMAGES[CASES[0]["image"], 28]
+        crowd = [Request(spec(CASES[0]).row(name), picture, Place(queue, 1, 60.0), 0) for name in ("a", "b", "fresh")]
+        for request in crowd[:2]:
+            request.suspicion.worker_died(0)
+            request.suspicion.worker_died(0)
+        queue._pending = crowd
+        queue._dispatch()
+        assert list(lane.requests) == ["a"]
+        assert lane._worker.send.call_args.args[0].ahead
+        queue._step_done(lane, StepDone((Delta("a", (1,), ""),)))
+        assert list(lane.requests) == ["a"], "one token more is the replay's"
+        queue._step_done(lane, StepDone((Delta("a", (2,), ""),)))
+        assert list(lane.requests) == ["a", "b"], "now it is past the place"
+        queue._step_done(lane, StepDone((Broken("b", "not finite"),)))
+        assert list(lane.requests) == ["a", "fresh"]
+        assert not lane._worker.send.call_args.args[0].ahead
 
     go(scenario)
 
@@ -78,9 +152,9 @@ def test_a_request_that_kills_its_workers_is_answered_with_an_error_and_its_neig
             undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
             tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
             await until(lambda: len(requests(queue)) == 6 and all(request.tokens for request in requests(queue)))
-            with pytest.raises(Poisoned, match="2 workers died"):
+            with pytest.raises(Poisoned, match="3 workers died"):
                 await answer(queue, CASES[0], RowSpec(words, Sampling(**LONG, temperature=1.0, seed=1)))
-            assert value(queue, "worker_restarts") == 2
+            assert value(queue, "worker_restarts") == 3
             assert await asyncio.gather(*tasks) == undisturbed
             assert value(queue, "requests_dropped", reason="poison") == 1
 
