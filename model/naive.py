@@ -2,7 +2,8 @@
 
 CLIP and Phi are transformers' own, the adapters are peft's, and every decoded token projects the keys and values of
 all image tokens anew, as the original does (arXiv 2501.02584, section 2.2). It shares no code with the fast path: it is
-the oracle of the tests, the baseline of the benchmarks, and the module that training trains. One thread at a time.
+the oracle of the tests, the baseline of the benchmarks, and the module whose parameters training trains. One thread at
+a time.
 """
 
 from __future__ import annotations

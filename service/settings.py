@@ -49,9 +49,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     model: str = Field(
-        default="random:pheye-tiny",
+        default="pheye-tiny",
         min_length=1,
-        description="What to serve: a folder, a hub id, or `random:NAME` for a known geometry with random weights.",
+        description="What to serve: `pheye-tiny`, which is built in, a folder, a hub id, or `random:NAME` for a known "
+        "geometry with random weights.",
     )
     revision: str | None = Field(
         default=None, min_length=1, description="Hub revision (commit, tag or branch) of the model."

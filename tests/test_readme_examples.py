@@ -39,6 +39,9 @@ PHEYE = [
 ]
 
 
+SHOWN = re.findall(r"^\$ (.+)\n((?:(?!\$ ).+\n)+)", "".join(blocks("console")), re.MULTILINE)
+
+
 def numbered(examples: list[str]) -> list[str]:
     return [f"example {number}" for number in range(1, len(examples) + 1)]
 
@@ -102,6 +105,13 @@ def test_a_command_of_the_readme_does_what_it_says(server: Server, folder: Path,
         assert said.strip()
 
 
+@pytest.mark.parametrize(("command", "shown"), SHOWN, ids=[command for command, _ in SHOWN])
+def test_what_the_readme_shows_of_the_default_model_is_what_it_says(command: str, shown: str) -> None:
+    root = Path(__file__).parents[1]
+    pasted = command.replace(".venv/bin/pheye", str(Path(sys.executable).with_name("pheye")))
+    assert run(root, "bash", "-c", pasted, PHEYE_THREADS="1") == shown
+
+
 def test_the_readme_has_examples_of_every_kind_of_request() -> None:
     for part in (
         "/v1/caption", "/v1/vqa", "questions=", "--data-binary", "image_url", "stream=true", "explain=true", "img_",
@@ -109,6 +119,7 @@ def test_the_readme_has_examples_of_every_kind_of_request() -> None:
     ):  # fmt: skip
         assert any(part in example for example in CURL + PROGRAMS + PHEYE), part
     assert {"--server" in command for command in PHEYE} == {True, False}
+    assert {command.split()[1] for command, _ in SHOWN} == {"caption", "ask"}
 
 
 def test_the_answer_that_the_readme_shows_is_the_default_models(server: Server) -> None:
