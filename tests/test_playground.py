@@ -16,7 +16,9 @@ from service.routes.playground import FILES, FOLDER
 from tests.serving import assert_problem, running_server
 
 ROOT = Path(__file__).parents[1]
-TEXTS = {name: file.content.decode() for name, file in FILES.items() if file.media_type not in ("image/jpeg", "image/png")}
+TEXTS = {
+    name: file.content.decode() for name, file in FILES.items() if file.media_type not in ("image/jpeg", "image/png")
+}
 SCRIPTS = {name: text for name, text in TEXTS.items() if name.endswith(".js")}
 POLICY = {
     "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'",
