@@ -23,6 +23,7 @@ from service import server
 from service.cli import app
 from service.settings import Settings
 from tests.conftest import OWN_GOLDEN
+from tests.serving import RANDOM
 
 GOLDEN = OWN_GOLDEN / "x2-l2"
 IMAGE = str(GOLDEN / "images" / "img3_640x480.png")
@@ -176,7 +177,8 @@ def test_an_answer_nobody_bounded_is_shortened_to_the_room_there_is(tmp_path: Pa
 
 
 def test_random_weights_are_said_to_be_random() -> None:
-    result = pheye("caption", IMAGE, "--device", "cpu", "--max-tokens", "2", "--context-tokens", "512")
+    small = ("--device", "cpu", "--max-tokens", "2", "--context-tokens", "512")
+    result = pheye("caption", IMAGE, "--model", RANDOM, *small)
     assert result.exit_code == 0
     assert "random weights" in result.stderr
 
