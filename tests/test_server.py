@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
+from unittest.mock import Mock
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
+from service.errors import Unavailable
+from service.metrics import Metrics
+from service.queue import RequestQueue
+from service.server import DrainingServer
+from service.settings import Settings
 from tests.serving import ENDLESS, Server, assert_problem, body, events_of, running_server, wait_until
 
 LONG = {"max_tokens": 700, **ENDLESS}
@@ -90,3 +99,22 @@ def test_a_worker_that_dies_costs_its_clients_a_pause_and_not_their_answer(own_s
     assert "".join(chunk["chunk"] for chunk in chunks) == undisturbed
     assert own_server.metric("pheye_request_replays_total") == 1.0
     assert own_server.metric("pheye_worker_restarts_total") == 1.0
+
+
+def test_a_device_that_fails_for_good_ends_the_service_after_the_answers_of_the_others():
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(), Metrics())
+        queue._fleet.lanes[0].card = Mock(slots=8)
+        server = DrainingServer(uvicorn.Config(FastAPI()), queue, Settings())
+        place = queue.reserve(1)
+        queue._cannot_load("the other device is not there")
+        await server.on_tick(1)
+        with pytest.raises(Unavailable, match="the other device is not there"):
+            queue.reserve(1)
+        await asyncio.sleep(0.1)
+        assert not server.should_exit
+        queue.leave(place)
+        await asyncio.sleep(0.1)
+        assert server.should_exit
+
+    asyncio.run(scenario())
