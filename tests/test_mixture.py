@@ -7,6 +7,7 @@ import easy_vqa
 
 from model.prompt import SHORT_ANSWER
 from model.training.mixture import scenes
+from model.training.recipe import RECIPES
 from model.training.samples import ENDLESS
 
 
@@ -33,3 +34,10 @@ def test_a_scene_has_captions_and_questions_and_no_instruction_twice():
     for index in range(1, 6):
         turns = scenes()[index].turns
         assert len({turn.instruction for turn in turns}) == len(turns) == 4
+
+
+def test_crowds_of_signs_join_when_the_first_three_stages_are_over():
+    assert all('"' not in turn.instruction and "signs" not in turn.instruction for turn in scenes()[81_599].turns)
+    assert any(turn.response.count('"') > 2 for turn in scenes()[81_601].turns)
+    first = sum(stage.steps for stage in RECIPES["pheye-tiny"].stages[:3]) * RECIPES["pheye-tiny"].batch
+    assert first == 81_600

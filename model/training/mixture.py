@@ -15,6 +15,7 @@ from model.training.world.source import WorldSource
 SCENES = "scenes"  # what `pheye train --data` calls it
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
+_CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +39,4 @@ def scenes() -> Mixture:
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
-    return Mixture(WorldSource("train", easy_until=_EASY_UNTIL), easy_vqa_source())
+    return Mixture(WorldSource("train", easy_until=_EASY_UNTIL, crowds_from=_CROWDS_FROM), easy_vqa_source())

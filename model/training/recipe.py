@@ -93,7 +93,13 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("paper", (Stage("I", 2e-4), Stage("II", 1e-4), Stage("III", 5e-5))),
         Recipe(
             "pheye-tiny",  # from stage 0's parts, on the synthetic world
-            (Stage("I", 2e-3, steps=2400), Stage("II", 1e-3, steps=1800), Stage("III", 5e-4, steps=900)),
+            (
+                Stage("I", 2e-3, steps=2400),
+                Stage("II", 1e-3, steps=1800),
+                Stage("III", 5e-4, steps=900),
+                Stage("reading", 1.2e-3, steps=4400),
+                Stage("polish", 4e-4, steps=1200),
+            ),
             batch=16,
             micro_batch=16,
             turns_per_image=4,

@@ -7,8 +7,10 @@ the same scene on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 from model.training.world.words import SIGN_WORDS
 
@@ -94,6 +96,9 @@ class Sign:
     box: Box
 
 
+Thing = TypeVar("Thing", Shape, Sign)
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Shapes in reading order and signs, at most one in an ordinary scene, on a background of two colours."""
@@ -141,11 +146,11 @@ def draw_scene(rng: Random, easy: float = 0.0) -> Scene:
     return Scene(width_px, height_px, rng.choice(BACKGROUNDS), tones, shapes, signs, rng.getrandbits(32))
 
 
-def draw_crowd(rng: Random, easy: float = 0.0) -> Scene:
-    """A scene full of signs, to learn letters from: as many of a dozen as find a place, and a shape or two."""
+def draw_crowd(rng: Random, easy: float = 0.0, tries: int = 12) -> Scene:
+    """A scene full of signs, to learn letters from: as many of `tries` as find a place, and a shape or two."""
     tones = _tones(rng)
     signs: list[Sign] = []
-    for _ in range(12):
+    for _ in range(tries):
         sign = _sign(rng, tones, easy)
         if not any(sign.box.meets(other.box, 0.01) for other in signs):
             signs.append(sign)
@@ -160,7 +165,7 @@ def _shapes(rng: Random, tones: tuple[Rgb, Rgb], count: int, taken: list[Box]) -
         shape = _shape(rng, tones, [*taken, *(other.box for other in shapes)])
         if shape is not None:
             shapes.append(shape)
-    return _in_reading_order(shapes)
+    return in_reading_order(shapes)
 
 
 def _sides(rng: Random) -> tuple[int, int]:
@@ -236,6 +241,6 @@ def _any_colour(rng: Random) -> Rgb:
     return rng.randint(0, 255), rng.randint(0, 255), rng.randint(0, 255)
 
 
-def _in_reading_order(shapes: list[Shape]) -> tuple[Shape, ...]:
+def in_reading_order(things: Sequence[Thing]) -> tuple[Thing, ...]:
     """From top to bottom in three bands, from left to right within a band."""
-    return tuple(sorted(shapes, key=lambda shape: (int(shape.box.centre[1] * 3), shape.box.centre[0])))
+    return tuple(sorted(things, key=lambda thing: (int(thing.box.centre[1] * 3), thing.box.centre[0])))

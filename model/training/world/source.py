@@ -9,7 +9,10 @@ from model.training.samples import ENDLESS, Sample, Turn
 from model.training.world.captions import caption_turn
 from model.training.world.paint import paint
 from model.training.world.questions import question_turn
-from model.training.world.scene import Scene, draw_scene
+from model.training.world.reading import reading_turns
+from model.training.world.scene import Scene, draw_crowd, draw_scene
+
+_CROWDED = 40  # signs that look for a place; the late ones find it if they are small, which are the hard ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,13 @@ class WorldSource:
         seed: names the stream; training and evaluation use different ones and so never share a scene.
         turns: turns made for one scene; the first half are captions, the rest questions.
         easy_until: samples over which the smallest letters shrink from large to their true size.
+        crowds_from: from this sample on every other scene is full of signs; with 0 none is.
     """
 
     seed: str
     turns: int = 4
     easy_until: int = 0
+    crowds_from: int = 0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -32,6 +37,9 @@ class WorldSource:
     def __getitem__(self, index: int) -> Sample:
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         easy = max(0.0, 1 - index / self.easy_until) if self.easy_until else 0.0
+        if self.crowds_from and index >= self.crowds_from and index % 2:
+            crowd = draw_crowd(rng, tries=_CROWDED)
+            return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
         scene = draw_scene(rng, easy)
         return Sample(paint(scene).image, turns_about(scene, rng, self.turns))
 
