@@ -1,6 +1,6 @@
 """A storm of impatient clients: closed-loop requests over HTTP, a share of which hang up at a random moment.
 
-Speaks HTTP only. `python -m loadtest.storm URL IMAGE` prints what came of it as JSON; exit code 1 if an answer is lost.
+`python -m loadtest.storm URL IMAGE` prints what came of it as JSON; exit code 1 if an answer is lost.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import httpx
+from loadtest.client import OK, Client, open_http
+from loadtest.loops import share_out
+from loadtest.mix import Ask
 
+QUESTIONS = ("What is in the image?",)
 PATIENCE_S = 300.0  # for how long a client that is refused asks again
 
 
@@ -66,78 +69,46 @@ async def storm(
     """
     chance, report, started = random.Random(seed), StormReport(), time.monotonic()  # noqa: S311 - no secrets here
     plans = [
-        (
+        _Plan(
             chance.choice(images),
             chance.random() * 0.5 if chance.random() < hang_up_share else None,
             chance.random() < 0.5,
         )
         for _ in range(requests)
     ]
-    todo = iter(plans)
-    async with httpx.AsyncClient(base_url=url, timeout=120.0, limits=httpx.Limits(max_connections=clients)) as http:
+    async with open_http(url, clients) as http:
+        client = Client(http, PATIENCE_S)
 
-        async def client() -> None:
-            for image, leave_after_s, streamed in todo:
-                await _one(http, report, image, leave_after_s, {"stream": streamed, "max_tokens": max_tokens})
+        async def one(plan: _Plan) -> None:
+            await _one(client, report, Ask(plan.image, QUESTIONS, plan.stream, max_tokens), plan.leave_after_s)
 
-        await asyncio.gather(*(client() for _ in range(clients)))
+        await share_out(plans, clients, one)
+    report.refused = client.refusals
     report.took_s = time.monotonic() - started
     report.seconds.sort()
     return report
 
 
-async def _one(
-    http: httpx.AsyncClient,
-    report: StormReport,
-    image: bytes,
-    leave_after_s: float | None,
-    settings: dict[str, int | bool],
-) -> None:
-    fields = {
-        "question": "What is in the image?",
-        "stream": str(settings["stream"]).lower(),
-        "settings": json.dumps({"max_tokens": settings["max_tokens"]}),
-    }
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One client's request, and when it loses patience, if it does."""
+
+    image: bytes
+    leave_after_s: float | None
+    stream: bool
+
+
+async def _one(client: Client, report: StormReport, ask: Ask, leave_after_s: float | None) -> None:
     asked_s = time.monotonic()
     try:
         async with asyncio.timeout(leave_after_s):
-            response = await _until_accepted(http, report, fields, image)
-            status = _status(response)
+            reply = await client.ask(ask)
     except TimeoutError:
         report.hung_up += 1
         return
-    except httpx.TransportError as error:
-        status = type(error).__name__
-    report.statuses[status] += 1
-    report.answered += status == "200"
-    report.seconds.append(time.monotonic() - asked_s)
-
-
-async def _until_accepted(
-    http: httpx.AsyncClient, report: StormReport, fields: dict[str, str], image: bytes
-) -> httpx.Response:
-    """Ask as a polite client does: again after Retry-After, as long as the service names one and patience lasts."""
-    end_s = time.monotonic() + PATIENCE_S
-    while True:
-        response = await http.post("/v1/vqa", data=fields, files={"image": image})
-        again_s = response.headers.get("Retry-After") if response.status_code in (429, 503) else None
-        if again_s is None or time.monotonic() + float(again_s) > end_s:
-            return response
-        report.refused += 1
-        await asyncio.sleep(float(again_s))
-
-
-def _status(response: httpx.Response) -> str:
-    """How a request ended: a stream has begun with 200 before it can fail, and says so in its last event."""
-    if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
-        return str(response.status_code)
-    events = [
-        json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line.startswith("data: ")
-    ]
-    end = events[-1] if events else {}
-    if "error" in end:
-        return str(end["error"]["status"])
-    return "200" if end.get("completed") else "cut short"
+    report.statuses[reply.status] += 1
+    report.answered += reply.status == OK
+    report.seconds.append(reply.ended_s - asked_s)
 
 
 def main() -> int:
@@ -150,7 +121,8 @@ def main() -> int:
     options = parser.parse_args()
     images = [path.read_bytes() for path in options.images]
     report = asyncio.run(storm(options.url, images, requests=options.requests, clients=options.clients))
-    sys.stdout.write(json.dumps(asdict(report), indent=2) + "\n")
+    told = asdict(report) | {"statuses": report.statuses}  # asdict would count the pairs of a Counter
+    sys.stdout.write(json.dumps(told, indent=2) + "\n")
     return 0 if report.answered + report.hung_up == options.requests else 1
 
 

@@ -1,0 +1,124 @@
+"""`python -m loadtest`: measure, tell what was found, write it down.
+
+Exit code 0; 1 if requests were lost, or a server was, or no rate keeps the target; 2 if it cannot run as typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from loadtest.capacity import Target, find_capacity
+from loadtest.options import loads_of, parse
+from loadtest.plots import PlotError, check_plot, plot
+from loadtest.results import document, ratios, rows
+from loadtest.servers import ServerError
+from loadtest.sweep import Point, measure
+from loadtest.tables import console, point_words, print_ratios, print_rows
+
+EXIT_LOST, EXIT_USAGE = 1, 2
+
+
+@dataclass(slots=True)
+class Run:
+    """One command, while it runs and when it has ended.
+
+    Attributes:
+        options: what was typed.
+        errors: standard error, which follows the run.
+        started: when, in UTC.
+        cards: what each server says of itself.
+        points: what was measured so far.
+        capacity: by server, the highest rate that keeps the target.
+        broken: why it ended early.
+    """
+
+    options: argparse.Namespace
+    errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    capacity: dict[str, float | None] = field(default_factory=dict)
+    broken: str | None = None
+
+    async def measure(self) -> None:
+        """Do what the command says.
+
+        Raises:
+            ServerError: a server is not there, not ready, or was lost.
+        """
+        options, loads = self.options, loads_of(self.options)
+        self.cards = {server.name: await server.card() for server in options.server}
+        if options.command != "capacity":
+            async for point in measure(options.server, loads, options.repeats, options.seed):
+                self._note(point)
+            return
+        target = Target(options.percentile, options.target)
+        for server in options.server:
+            self.capacity[server.name] = await find_capacity(
+                server, loads[0], target, precision=options.precision, seed=options.seed, note=self._note
+            )
+
+    def _note(self, point: Point) -> None:
+        self.points.append(point)
+        self.errors.print(point_words(point), markup=False)
+
+    def report(self) -> int:
+        """Tables, files, and the exit code."""
+        if self.points:
+            out, told = console(), list(rows(self.points))
+            print_rows(told, out)
+            print_ratios(ratios(self.points), out)
+            for name, rate in self.capacity.items():
+                out.print(f"{name}: {'no rate' if rate is None else f'{rate:.3g} requests/s'} within the target")
+            if self.options.out:
+                self._write(self.options.out)
+        if self.broken:
+            self.errors.print(f"loadtest: {self.broken}", markup=False)
+        lost = not self.capacity and any(point.summary.lost for point in self.points)
+        return EXIT_LOST if self.broken or lost or None in self.capacity.values() else 0
+
+    def _write(self, folder: Path) -> None:
+        head = {
+            "command": self.options.command,
+            "seed": self.options.seed,
+            "started": self.started,
+            "servers": [asdict(server) | {"card": self.cards[server.name]} for server in self.options.server],
+            "capacity": self.capacity,
+            "broken": self.broken,
+        }
+        text = json.dumps(document(head, self.points), indent=2)
+        (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+        plot(list(rows(self.points)), list(ratios(self.points)), folder / "report.png")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line."""
+    run = Run(parse(sys.argv[1:] if words is None else words))
+    try:
+        if run.options.out:
+            check_plot()
+            run.options.out.mkdir(parents=True, exist_ok=True)
+    except (PlotError, OSError) as error:
+        run.errors.print(f"loadtest: {error}", markup=False)
+        return EXIT_USAGE
+    try:
+        asyncio.run(run.measure())
+    except ServerError as error:
+        run.broken = str(error)
+    except KeyboardInterrupt:
+        run.broken = "interrupted"
+    return run.report()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

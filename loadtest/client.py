@@ -1,0 +1,140 @@
+"""One request over HTTP and what came of it, timed: the first text, the end, who was refused and what broke.
+
+Knows the service's routes and answers, not who asks what or when. Event loop; times are `time.monotonic`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from loadtest.mix import Ask
+
+OK = "200"
+SHOWN_CHARS = 300  # of what a failure says
+# Servers close idle connections (uvicorn after 5 s); one that is closed while a request is on its way would count as
+# lost. So ours are closed first.
+IDLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one request.
+
+    Attributes:
+        status: 200 only for a whole answer; else a status, that of an error at the end of a stream included, or what
+            broke the connection.
+        ended_s: when.
+        first_text_s: when the first text of a stream came.
+        tokens: generated, as the server counts.
+        cached: whether the server had the image's features; None if it did not say.
+        come_back_s: for how long a refusal asked to stay away.
+        detail: what a failure says.
+    """
+
+    status: str
+    ended_s: float
+    first_text_s: float | None = None
+    tokens: int = 0
+    cached: bool | None = None
+    come_back_s: float | None = None
+    detail: str = ""
+
+
+def open_http(url: str, connections: int | None, timeout_s: float = 300.0) -> httpx.AsyncClient:
+    """A client for one server.
+
+    Args:
+        url: of the server.
+        connections: most at a time; None for as many as there are requests.
+        timeout_s: for which a connection may be silent.
+    """
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=httpx.Timeout(timeout_s, pool=None),
+        limits=httpx.Limits(max_connections=connections, keepalive_expiry=IDLE_S),
+        trust_env=False,  # a proxy between would be measured too
+    )
+
+
+@dataclass(slots=True)
+class Client:
+    """Asks one server, and comes back if told to.
+
+    Attributes:
+        http: the connections.
+        patience_s: for how long a refused request is asked again; with 0 the refusal is its reply.
+        refusals: answers of 429 and 503 that said when to come back, and were obeyed.
+    """
+
+    http: httpx.AsyncClient
+    patience_s: float
+    refusals: int = 0
+
+    async def ask(self, ask: Ask) -> Reply:
+        """The reply to one request; that of its last try if it was refused before."""
+        end_s = time.monotonic() + self.patience_s
+        while True:
+            reply = await send(self.http, ask)
+            if reply.come_back_s is None or time.monotonic() + reply.come_back_s >= end_s:
+                return reply
+            self.refusals += 1
+            await asyncio.sleep(reply.come_back_s)
+
+
+async def send(http: httpx.AsyncClient, ask: Ask) -> Reply:
+    """Ask once."""
+    try:
+        async with http.stream("POST", ask.path, data=ask.form(), files={"image": ask.image}) as response:
+            if response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                return await _streamed(response)
+            await response.aread()
+            return _whole(response)
+    except httpx.RequestError as error:
+        return Reply(type(error).__name__, time.monotonic(), detail=str(error)[:SHOWN_CHARS])
+    except ValueError as error:
+        return Reply("no JSON", time.monotonic(), detail=str(error)[:SHOWN_CHARS])
+
+
+def _whole(response: httpx.Response) -> Reply:
+    ended_s = time.monotonic()
+    if response.status_code != httpx.codes.OK:
+        detail = response.text[:SHOWN_CHARS]
+        return Reply(str(response.status_code), ended_s, come_back_s=_come_back_s(response), detail=detail)
+    return _answered(response.json(), ended_s)
+
+
+async def _streamed(response: httpx.Response) -> Reply:
+    first_text_s, last = None, {}
+    async for line in response.aiter_lines():
+        if line.startswith("data: "):
+            last = json.loads(line.removeprefix("data: "))
+            if first_text_s is None and last.get("chunk"):
+                first_text_s = time.monotonic()
+    ended_s = time.monotonic()
+    if "error" in last:  # a stream begins with 200 before it can fail, and says so at its end
+        status, detail = str(last["error"]["status"]), str(last["error"].get("detail"))
+        return Reply(status, ended_s, first_text_s, detail=detail[:SHOWN_CHARS])
+    if not last.get("completed"):
+        return Reply("cut short", ended_s, first_text_s)
+    return _answered(last, ended_s, first_text_s)
+
+
+def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | None = None) -> Reply:
+    usage = answer.get("usage", {})
+    return Reply(OK, ended_s, first_text_s, usage.get("completion_tokens", 0), usage.get("image_features_cached"))
+
+
+def _come_back_s(response: httpx.Response) -> float | None:
+    """Seconds in Retry-After of a refusal; None if there are none, and it is a failure."""
+    asked = response.headers.get("Retry-After", "")
+    try:
+        return float(asked) if response.status_code in (429, 503) else None
+    except ValueError:
+        return None

@@ -1,0 +1,147 @@
+"""When requests are sent: by clients that wait for their answers, or at times drawn before.
+
+A closed loop asks what throughput so many clients see. An open loop asks how long people wait who come when they come:
+its latencies count from the time at which a request was due, so that a server that stalls is charged for all who would
+have come meanwhile. Event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar, Protocol, TypeVar
+
+from loadtest.client import Client, Reply, open_http
+from loadtest.mix import Ask
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request of a load.
+
+    Attributes:
+        answers: texts it asked for.
+        due_s: when it should have been sent.
+        sent_s: when it was.
+        reply: what came back.
+    """
+
+    answers: int
+    due_s: float
+    sent_s: float
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """What came of a load: every request, and how often one was refused and came back."""
+
+    outcomes: Sequence[Outcome]
+    refusals_obeyed: int
+
+
+class Loop(Protocol):
+    """A way to send requests.
+
+    Attributes:
+        unit: of its pressure, in words.
+    """
+
+    unit: ClassVar[str]
+
+    @property
+    def pressure(self) -> float:
+        """How many clients, or how many arrivals a second."""
+
+    async def drive(self, url: str, asks: Sequence[Ask], *, seed: str, timeout_s: float) -> Drive:
+        """Send all of them to a server and wait for their replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """So many clients, each of which sends its next request when the one before is answered.
+
+    Attributes:
+        clients: how many.
+        patience_s: for how long a refused request comes back; its latency counts from its first try.
+    """
+
+    unit: ClassVar[str] = "clients"
+
+    clients: int
+    patience_s: float = 60.0
+
+    @property
+    def pressure(self) -> float:
+        """How many clients."""
+        return self.clients
+
+    async def drive(self, url: str, asks: Sequence[Ask], *, seed: str, timeout_s: float) -> Drive:
+        """Send all of them; which client sends which is the server's speed's to decide, and no seed's."""
+        outcomes: list[Outcome] = []
+        async with open_http(url, self.clients, timeout_s) as http:
+            client = Client(http, self.patience_s)
+
+            async def one(ask: Ask) -> None:
+                sent_s = time.monotonic()
+                outcomes.append(Outcome(ask.answers, sent_s, sent_s, await client.ask(ask)))
+
+            await share_out(asks, self.clients, one)
+        return Drive(outcomes, client.refusals)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """Requests that arrive as a Poisson process, whatever becomes of those before; who is refused stays away.
+
+    Attributes:
+        rate_per_s: mean arrivals a second.
+    """
+
+    unit: ClassVar[str] = "arrivals/s"
+
+    rate_per_s: float
+
+    @property
+    def pressure(self) -> float:
+        """Arrivals a second."""
+        return self.rate_per_s
+
+    async def drive(self, url: str, asks: Sequence[Ask], *, seed: str, timeout_s: float) -> Drive:
+        """Send each when it is due."""
+        async with open_http(url, None, timeout_s) as http:
+            client = Client(http, patience_s=0.0)
+            start_s = time.monotonic()
+
+            async def one(ask: Ask, after_s: float) -> Outcome:
+                due_s = start_s + after_s
+                await asyncio.sleep(due_s - time.monotonic())
+                sent_s = time.monotonic()
+                return Outcome(ask.answers, due_s, sent_s, await client.ask(ask))
+
+            arrivals = poisson_arrivals_s(self.rate_per_s, len(asks), seed)
+            outcomes = await asyncio.gather(*map(one, asks, arrivals))
+        return Drive(outcomes, client.refusals)
+
+
+async def share_out(items: Iterable[Item], clients: int, work: Callable[[Item], Awaitable[None]]) -> None:
+    """Do the work for each item, by so many clients at a time, each of which takes the next one left."""
+    todo = iter(items)
+
+    async def client() -> None:
+        for item in todo:
+            await work(item)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+
+
+def poisson_arrivals_s(rate_per_s: float, count: int, seed: str) -> list[float]:
+    """Seconds from the start at which requests arrive, so many a second on average, drawn from the seed."""
+    chance = random.Random(f"{seed} arrivals")  # noqa: S311 - no secrets here
+    return list(accumulate(chance.expovariate(rate_per_s) for _ in range(count)))

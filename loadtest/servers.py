@@ -1,0 +1,57 @@
+"""The servers of a run: their names, what they say of themselves, and the work they count.
+
+Event loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadtest.client import open_http
+
+ENGINE_SECONDS = "pheye_step_seconds_sum"  # by phase
+
+
+class ServerError(RuntimeError):
+    """A server that cannot be measured; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Something that answers `/v1/caption` and `/v1/vqa`, under the name that the report gives it."""
+
+    name: str
+    url: str
+
+    async def card(self) -> dict[str, Any]:
+        """What it says in `/readyz`: its model, device, number format.
+
+        Raises:
+            ServerError: it is not there, or not ready.
+        """
+        try:
+            async with open_http(self.url, 1) as http:
+                response = await http.get("/readyz")
+        except httpx.RequestError as error:
+            raise ServerError(f"{self.name}: no answer from {self.url}: {error}") from None
+        if response.status_code != httpx.codes.OK:
+            raise ServerError(f"{self.name}: {self.url}/readyz says {response.status_code}: {response.text}")
+        card: dict[str, Any] = response.json()
+        return card
+
+    async def engine_s(self) -> float | None:
+        """Seconds for which its engines have worked so far; None if it does not tell."""
+        try:
+            async with open_http(self.url, 1) as http:
+                response = await http.get("/metrics")
+        except httpx.RequestError:
+            return None  # whether the server still lives, the requests tell
+        if response.status_code != httpx.codes.OK:
+            return None
+        families = text_string_to_metric_families(response.text)
+        phases = [each.value for family in families for each in family.samples if each.name == ENGINE_SECONDS]
+        return sum(phases) if phases else None

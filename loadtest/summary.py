@@ -1,0 +1,142 @@
+"""From a load's requests to its numbers: throughput, percentiles, what was refused, what was lost.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadtest.client import OK
+from loadtest.loops import Drive, Outcome
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value below which so many percent lie, between two neighbours in proportion; values need not be sorted.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("no values have no percentile")
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return below + (above - below) * (place - math.floor(place))
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Many numbers in four."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A load in numbers; seconds throughout.
+
+    Attributes:
+        requests: sent.
+        answered: requests with their whole answer.
+        refused: requests that were told to come back later, and gave up or did not try.
+        refusals_obeyed: times that a request came back.
+        failed: requests that were lost, by status or by what broke.
+        failure: what the first of them was told.
+        answers: texts in the answers; several if a request has several questions.
+        tokens: in these.
+        took_s: from the first request to the last reply.
+        answers_per_s: throughput.
+        tokens_per_s: throughput.
+        engine_s_per_answer: for which the server's engines worked; None if it does not tell.
+        latency_s: from due to answered.
+        first_token_s: from due to the first text; streams only.
+        per_token_s: between tokens after the first; streams only.
+        late_s: from due to sent, which is this program's fault.
+        cached: share of the answered requests for whose image the server had the features.
+    """
+
+    requests: int
+    answered: int
+    refused: int
+    refusals_obeyed: int
+    failed: Mapping[str, int]
+    failure: str
+    answers: int
+    tokens: int
+    took_s: float
+    answers_per_s: float
+    tokens_per_s: float
+    engine_s_per_answer: float | None
+    latency_s: Distribution | None
+    first_token_s: Distribution | None
+    per_token_s: Distribution | None
+    late_s: Distribution | None
+    cached: float | None
+
+    @property
+    def lost(self) -> int:
+        """Requests that failed for other reasons than that they were refused."""
+        return sum(self.failed.values())
+
+
+def summarise(drive: Drive, engine_s: float | None = None) -> Summary:
+    """The numbers of a load.
+
+    Args:
+        drive: its requests, at least one.
+        engine_s: seconds that the server worked for them, if it tells.
+    """
+    outcomes = drive.outcomes
+    answered = [each for each in outcomes if each.reply.status == OK]
+    failed = [each.reply for each in outcomes if each.reply.status != OK and each.reply.come_back_s is None]
+    answers, tokens = sum(each.answers for each in answered), sum(each.reply.tokens for each in answered)
+    took_s = max(each.reply.ended_s for each in outcomes) - min(each.due_s for each in outcomes)
+    return Summary(
+        requests=len(outcomes),
+        answered=len(answered),
+        refused=len(outcomes) - len(answered) - len(failed),
+        refusals_obeyed=drive.refusals_obeyed,
+        failed=dict(Counter(reply.status for reply in failed)),
+        failure=failed[0].detail if failed else "",
+        answers=answers,
+        tokens=tokens,
+        took_s=took_s,
+        answers_per_s=answers / took_s,
+        tokens_per_s=tokens / took_s,
+        engine_s_per_answer=engine_s / answers if answers and engine_s is not None else None,
+        latency_s=_distribution(each.reply.ended_s - each.due_s for each in answered),
+        first_token_s=_distribution(_seconds_to_first_text(answered)),
+        per_token_s=_distribution(_seconds_per_token(answered)),
+        late_s=_distribution(each.sent_s - each.due_s for each in outcomes),
+        cached=_share([each.reply.cached for each in answered if each.reply.cached is not None]),
+    )
+
+
+def _seconds_to_first_text(answered: Iterable[Outcome]) -> Iterable[float]:
+    return (each.reply.first_text_s - each.due_s for each in answered if each.reply.first_text_s is not None)
+
+
+def _seconds_per_token(answered: Iterable[Outcome]) -> Iterable[float]:
+    """Of each stream; the answers to several questions grow side by side."""
+    for each in answered:
+        later = each.reply.tokens / each.answers - 1
+        if each.reply.first_text_s is not None and later > 0:
+            yield (each.reply.ended_s - each.reply.first_text_s) / later
+
+
+def _distribution(values: Iterable[float]) -> Distribution | None:
+    found = list(values)
+    if not found:
+        return None
+    return Distribution(sum(found) / len(found), *(percentile(found, percent) for percent in (50, 90, 99)))
+
+
+def _share(flags: Sequence[bool]) -> float | None:
+    return sum(flags) / len(flags) if flags else None

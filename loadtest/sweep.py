@@ -1,0 +1,91 @@
+"""Many loads on several servers, in turns: the same requests to one server after the other, again and again.
+
+A machine that slows down for a while then slows all of them. Event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from loadtest.client import OK
+from loadtest.loops import ClosedLoop, Loop
+from loadtest.mix import Ask, Mix, asks, warm_up_asks
+from loadtest.servers import Server, ServerError
+from loadtest.summary import Summary, summarise
+
+WARM_UP_CLIENTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent to a server in one go.
+
+    Attributes:
+        mix: what is asked.
+        loop: when.
+        requests: how many.
+        warm_up: requests before the clock starts, on top of one for each image that is repeated.
+        timeout_s: for which a server may be silent.
+    """
+
+    mix: Mix
+    loop: Loop
+    requests: int
+    warm_up: int = 4
+    timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One load on one server, measured."""
+
+    server: str
+    repeat: int
+    load: Load
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A load whose requests are drawn."""
+
+    load: Load
+    seed: str
+    warm_up: Sequence[Ask]
+    asks: Sequence[Ask]
+
+    async def run(self, server: Server) -> Summary:
+        """Warm the server up, send the load, sum up.
+
+        Raises:
+            ServerError: a warm-up request was not answered.
+        """
+        load = self.load
+        gently = ClosedLoop(WARM_UP_CLIENTS)
+        warm = await gently.drive(server.url, self.warm_up, seed=self.seed, timeout_s=load.timeout_s)
+        lost = [each.reply for each in warm.outcomes if each.reply.status != OK]
+        if lost:
+            raise ServerError(f"{server.name}: a warm-up request was not answered: {lost[0].status} {lost[0].detail}")
+        before_s = await server.engine_s()
+        drive = await load.loop.drive(server.url, self.asks, seed=self.seed, timeout_s=load.timeout_s)
+        after_s = await server.engine_s()
+        return summarise(drive, None if before_s is None or after_s is None else after_s - before_s)
+
+
+def prepare(load: Load, seed: str) -> Prepared:
+    """Draw a load's requests."""
+    return Prepared(load, seed, warm_up_asks(load.mix, seed, load.warm_up), asks(load.mix, seed, load.requests))
+
+
+async def measure(servers: Sequence[Server], loads: Sequence[Load], repeats: int, seed: int) -> AsyncIterator[Point]:
+    """Each load on each server, so many times; whoever asks about a new image has never asked about it before.
+
+    Raises:
+        ServerError: a server was lost; what was measured until then stands.
+    """
+    for repeat in range(repeats):
+        for number, load in enumerate(loads):
+            prepared = prepare(load, f"{seed} {repeat} {number}")
+            for server in servers:
+                yield Point(server.name, repeat, load, await prepared.run(server))
