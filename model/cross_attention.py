@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
-from model.layers import LayerNorm, Linear, Weights, index_of, join_heads, split_heads
+from model.layers import LayerNorm, Weights, index_of, join_heads, split_heads
 
+_CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
 SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
 
 
@@ -61,17 +62,20 @@ class CrossAttentionBlock:
         attention, feed_forward = weights.at("attn"), weights.at("ff")
         self._heads = config.cross_heads
         self._norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
-        self._to_q = Linear.load(attention.at("to_q"))
-        self._to_kv = Linear.load(attention.at("to_kv"))
-        self._to_out = Linear.load(attention.at("to_out"))
+        self._to_q = attention.linear("to_q")
+        self._to_kv = attention.linear("to_kv")
+        self._to_out = attention.linear("to_out")
         self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
-        self._fc1 = Linear.load(feed_forward.at("fc1"))
-        self._fc2 = Linear.load(feed_forward.at("fc2"))
+        self._fc1 = feed_forward.linear("fc1")
+        self._fc2 = feed_forward.linear("fc2")
 
-    def project(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of one image [V, D_vit] -> keys and values [H, V, d] each."""
-        keys, values = self._to_kv(features.unsqueeze(0)).chunk(2, dim=-1)
-        return split_heads(keys, self._heads)[0], split_heads(values, self._heads)[0]
+    def project(self, features: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Write keys and values [H, V, d] of one image's features [V, D_vit]."""
+        together = _CHUNK_TOKENS if features.device.type == "cpu" else len(features)
+        for start in range(0, len(features), together):
+            part = slice(start, start + together)
+            projected = self._to_kv(features[part].unsqueeze(0)).chunk(2, dim=-1)
+            keys[:, part], values[:, part] = (split_heads(half, self._heads)[0] for half in projected)
 
     def __call__(
         self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup], watch: Watch | None = None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
 from model.cross_attention import CrossAttentionBlock, ImageGroup, Watch
-from model.layers import ACTIVATIONS, LayerNorm, Linear, Weights, join_heads, split_heads
+from model.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
 from model.slots import Slots, rows_of
 
 
@@ -71,10 +71,10 @@ class DecoderLayer:
         self._activation = ACTIVATIONS[geometry.activation]
         self._rotary = rotary
         self._norm = LayerNorm.load(weights.at("input_layernorm"), geometry.eps)
-        self._qkv = Linear.stack([Linear.load(attention.at(name)) for name in ("q_proj", "k_proj", "v_proj")])
-        self._dense = Linear.load(attention.at("dense"))
-        self._fc1 = Linear.load(mlp.at("fc1"))
-        self._fc2 = Linear.load(mlp.at("fc2"))
+        self._qkv = attention.linear("q_proj", "k_proj", "v_proj")
+        self._dense = attention.linear("dense")
+        self._fc1 = mlp.linear("fc1")
+        self._fc2 = mlp.linear("fc2")
 
     def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: Batch, mask: Tensor) -> Tensor:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
@@ -108,14 +108,14 @@ class Decoder:
             for index in config.cross_layers
         }
         self._norm = LayerNorm.load(model.at("final_layernorm"), geometry.eps)
-        self._head = Linear.load(weights.at("lm_head"))
+        self._head = weights.linear("lm_head")
 
     def project(self, features: Tensor, slots: Slots, image_slot: int) -> None:
         """Fill an image slot with the keys and values of every cross-attention block; features [V, D_vit]."""
         for place, index in enumerate(self.cross_layers):
-            keys, values = self._cross[index].project(features)
-            slots.cross_keys[place, image_slot] = keys
-            slots.cross_values[place, image_slot] = values
+            self._cross[index].project(
+                features, slots.cross_keys[place, image_slot], slots.cross_values[place, image_slot]
+            )
 
     def __call__(self, batch: Batch, slots: Slots) -> Tensor:
         """Append the batch's tokens to their rows; logits of each row's last token [B, vocab]."""

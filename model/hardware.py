@@ -31,10 +31,16 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The number format to compute in, and the reason in words."""
+    """The number format to compute in, and the reason in words; with `int8`, linear layers multiply in int8."""
 
     dtype: torch.dtype
     reason: str
+    int8: bool = False
+
+    @property
+    def name(self) -> str:
+        """`float32`, `bfloat16` or `int8`."""
+        return "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
 
 
 def resolve_device(asked: str) -> torch.device:
@@ -58,10 +64,17 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
     """bfloat16 where it is fast and the checkpoint is not float32 on purpose, else float32.
 
     Args:
-        asked: `auto`, `float32` or `bfloat16`.
+        asked: `auto`, `float32`, `bfloat16` or `int8`.
         device: where the model will compute.
         config: the checkpoint; one stored in float32 is computed in float32, so that nothing of it is lost.
+
+    Raises:
+        ValueError: int8 on a device that has no such product here.
     """
+    if asked == "int8":
+        if device.type != "cpu" or "onednn" not in torch.backends.quantized.supported_engines:
+            raise ValueError(f"dtype: int8 is offered on CPUs with oneDNN, not on this {device.type}; choose bfloat16")
+        return Precision(torch.float32, "asked for", int8=True)
     if asked != "auto":
         return Precision(getattr(torch, asked), "asked for")
     if config.encoder_dtype == config.decoder_dtype == "float32":

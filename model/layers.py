@@ -1,4 +1,4 @@
-"""The few building blocks of the fast path: weights by name, a linear layer, a layer norm, activations.
+"""The few building blocks of the fast path: weights by name, a layer norm, activations.
 
 Inference only: plain tensors, no autograd, no module tree. Knows nothing of Pheye's architecture. One thread at a time
 (the engine's).
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.linear import Linear, linear
+
 LORA_SCALE = 2.0  # alpha / r of both adapters, whatever their ranks (16 / 8 and 32 / 16)
 
 
@@ -22,20 +24,29 @@ class Weights:
     Args:
         tensors: canonical name -> tensor; reading one may map it from disk, so each is asked for once.
         device: where the model computes.
-        dtype: what it computes in.
+        dtype: of activations, and of weights that are not quantised.
+        int8: whether linear layers multiply in int8.
     """
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, prefix: str = ""
+        self,
+        tensors: Mapping[str, Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        int8: bool = False,
+        prefix: str = "",
     ) -> None:
         self._tensors = tensors
         self.device = device
         self.dtype = dtype
+        self._int8 = int8
         self._prefix = prefix
 
     def at(self, *path: str | int) -> Weights:
         """The same tensors seen from a deeper prefix."""
-        return Weights(self._tensors, self.device, self.dtype, self._prefix + "".join(f"{part}." for part in path))
+        prefix = self._prefix + "".join(f"{part}." for part in path)
+        return Weights(self._tensors, self.device, self.dtype, int8=self._int8, prefix=prefix)
 
     def has(self, name: str) -> bool:
         """Whether there is a tensor of that name under the prefix."""
@@ -53,28 +64,15 @@ class Weights:
         """Move and cast."""
         return tensor.to(device=self.device, dtype=self.dtype)
 
+    def linear(self, *names: str) -> Linear:
+        """The layers of these names as one that computes them all on the same input, outputs side by side."""
+        layers = [self.at(name) for name in names]
+        weight, bias = (torch.cat([layer.tensor(part) for layer in layers]) for part in ("weight", "bias"))
+        return self.fastest(weight, bias)
 
-@dataclass(slots=True)
-class Linear:
-    """y = x W^T + b, W [out, in]."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    @classmethod
-    def load(cls, weights: Weights) -> Linear:
-        """From `weight` and `bias` under the prefix."""
-        return cls(weights.tensor("weight"), weights.tensor("bias"))
-
-    @classmethod
-    def stack(cls, parts: list[Linear]) -> Linear:
-        """One layer that computes several layers of the same input at once, outputs side by side."""
-        bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts if part.bias is not None])
-        return cls(torch.cat([part.weight for part in parts]), bias)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
-        return F.linear(x, self.weight, self.bias)
+    def fastest(self, weight: Tensor, bias: Tensor | None) -> Linear:
+        """A linear layer in the form that suits the device and the precision."""
+        return linear(weight, bias, int8=self._int8)
 
 
 @dataclass(slots=True)

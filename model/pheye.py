@@ -29,15 +29,22 @@ class Pheye:
         config: its geometry.
         device: where it computes.
         dtype: what it computes in.
+        int8: whether its linear layers multiply in int8.
     """
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], config: PheyeConfig, device: torch.device, dtype: torch.dtype
+        self,
+        tensors: Mapping[str, Tensor],
+        config: PheyeConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        int8: bool = False,
     ) -> None:
         self.config = config
         self.device = device
         self.dtype = dtype
-        weights = Weights(tensors, device, dtype)
+        weights = Weights(tensors, device, dtype, int8=int8)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
         self._decoder = Decoder(weights.at("lang_encoder"), config)
 

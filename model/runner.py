@@ -76,7 +76,7 @@ class ModelRunner:
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
-        self._model = Pheye(checkpoint.tensors, self.config, device, precision.dtype)
+        self._model = Pheye(checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8)
         self._slots = self._model.new_slots(slots, self.context_tokens)
         self._cache = FeatureCache(feature_cache_bytes)
         self._open: dict[str, _OpenImage] = {}

@@ -13,8 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
-from model.layers import ACTIVATIONS, LORA_SCALE, LayerNorm, Linear, Weights, join_heads, split_heads
+from model.layers import ACTIVATIONS, LORA_SCALE, LayerNorm, Weights, join_heads, split_heads
+from model.linear import Linear
 from model.tiles import CLIP_MEAN, CLIP_STD
+
+_CHUNK_TOKENS = (
+    320  # of tiles that a CPU takes through a layer together: what lies between its products fits its caches
+)
 
 GLOBAL_ADAPTER = "first"
 LOCAL_ADAPTER = "second"
@@ -30,8 +35,11 @@ def _merged(weights: Weights, adapter: str | None) -> Tensor:
     return weights.ready(base.float() + LORA_SCALE * (up @ down).view_as(base))
 
 
-def _adapted(weights: Weights, adapter: str | None) -> Linear:
-    return Linear(_merged(weights, adapter), weights.tensor("base_layer.bias"))
+def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:
+    """The layers of these names side by side, each with its adapter merged in."""
+    layers = [weights.at(name) for name in names]
+    weight = torch.cat([_merged(layer, adapter) for layer in layers])
+    return weights.fastest(weight, torch.cat([layer.tensor("base_layer.bias") for layer in layers]))
 
 
 @dataclass(slots=True)
@@ -48,11 +56,11 @@ class _Layer:
         attention, mlp = weights.at("self_attn"), weights.at("mlp")
         return cls(
             norm1=LayerNorm.load(weights.at("layer_norm1"), eps),
-            qkv=Linear.stack([_adapted(attention.at(name), adapter) for name in ("q_proj", "k_proj", "v_proj")]),
-            out=_adapted(attention.at("out_proj"), adapter),
+            qkv=_adapted(attention, adapter, "q_proj", "k_proj", "v_proj"),
+            out=_adapted(attention, adapter, "out_proj"),
             norm2=LayerNorm.load(weights.at("layer_norm2"), eps),
-            fc1=_adapted(mlp.at("fc1"), adapter),
-            fc2=_adapted(mlp.at("fc2"), adapter),
+            fc1=_adapted(mlp, adapter, "fc1"),
+            fc2=_adapted(mlp, adapter, "fc2"),
         )
 
 
@@ -64,7 +72,7 @@ class VisionTower:
         self._heads = geometry.heads
         self._patch_px = geometry.patch_px
         self._activation = ACTIVATIONS[geometry.activation]
-        self._patch = Linear(_merged(embeddings.at("patch_embedding"), adapter).flatten(1), None)
+        self._patch = weights.fastest(_merged(embeddings.at("patch_embedding"), adapter).flatten(1), None)
         self._cls = embeddings.tensor("class_embedding")
         self._positions = embeddings.tensor("position_embedding.weight")
         self._pre_norm = LayerNorm.load(weights.at("pre_layrnorm"), geometry.eps)
@@ -72,7 +80,14 @@ class VisionTower:
         self._layers = [_Layer.load(layers.at(index), adapter, geometry.eps) for index in range(geometry.layers)]
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [n, 3, S, S] -> the last hidden state [n, 1 + patches, D], CLS first, no post norm."""
+        """Normalised pixels [n, 3, S, S] -> the last hidden state [n, 1 + patches, D], CLS first, no post norm.
+
+        Tiles do not see one another, so that a CPU may take few at a time.
+        """
+        together = max(1, _CHUNK_TOKENS // len(self._positions)) if pixels.device.type == "cpu" else len(pixels)
+        return torch.cat([self._encode(part) for part in torch.split(pixels, together)])
+
+    def _encode(self, pixels: Tensor) -> Tensor:
         x = self._patch(self._patches(pixels))  # [n, patches, D]
         cls = self._cls.expand(x.shape[0], 1, -1)
         x = self._pre_norm(torch.cat([cls, x], dim=1) + self._positions)

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
         "`auto` is the first GPU or else the CPU.",
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",
         description="Number format to compute in; `auto` chooses what is fast on the device and says why.",
     )

@@ -87,7 +87,7 @@ def _card(runner: ModelRunner) -> ModelCard:
     return ModelCard(
         name=config.name,
         device=str(runner.device),
-        dtype=str(runner.precision.dtype).removeprefix("torch."),
+        dtype=runner.precision.name,
         dtype_reason=runner.precision.reason,
         parameters=runner.parameters,
         config=config,
