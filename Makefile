@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install serve test check docs clean
+.PHONY: install serve test check bench docs clean
 
 install: $(STAMP)
 
@@ -26,6 +26,9 @@ check: install  ## the one definition of clean
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pheye docs --check
+
+bench: install  ## time the fast path, most of an hour; ARGS="--quick" is five minutes, "--report FOLDER" keeps it
+	$(BIN)/pheye bench $(ARGS)
 
 docs: install  ## write the generated parts of README.md
 	$(BIN)/pheye docs

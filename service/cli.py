@@ -15,6 +15,7 @@ import typer
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
 from service.asking import answer, answering
+from service.benching import bench
 from service.evaluating import evaluate
 from service.flags import fail, read_settings, settings_flags
 from service.training import training
@@ -106,6 +107,7 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
 
 app.add_typer(evaluate)
 app.add_typer(training)
+app.command()(bench)
 
 
 @app.command()

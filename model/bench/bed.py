@@ -1,0 +1,85 @@
+"""One model under test: both sides of it, what its passes cost, and what is fed to them.
+
+Inputs are drawn from fixed seeds. Prompts begin alike, as those of the service do (its system prompt), and end at
+unequal lengths. One thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.bench.floors import Costs
+from model.bench.halves import Twin
+from model.bench.sides import FastRows
+from model.hardware import Precision
+from model.pheye import Pheye
+from model.tiles import Tiles
+
+COMMON_SHARE = 45 / 65  # of a prompt's tokens that every prompt begins with
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """Both sides, and how they are asked.
+
+    Attributes:
+        twin: the naive one, and where it computes.
+        fast: the fast path.
+        precision: its number format.
+        costs: of the fast path's passes.
+        prompt_tokens: of the longest prompt.
+        shared_image: whether rows of a batch look at one image, not at one each.
+    """
+
+    twin: Twin
+    fast: Pheye
+    precision: Precision
+    costs: Costs
+    prompt_tokens: int
+    shared_image: bool
+
+    @property
+    def common(self) -> int:
+        """How many tokens all prompts begin with."""
+        return int(COMMON_SHARE * self.prompt_tokens)
+
+    def slots(self, rows: int, tokens: int) -> FastRows:
+        """Slots of the fast path for so many rows and answers of so many tokens."""
+        prefix = self.prompts(1)[0][: self.common]
+        return FastRows(self.fast, rows, self.prompt_tokens + tokens, prefix, self.precision.feature_dtype)
+
+    def images(self, rows: int) -> int:
+        """How many images so many rows look at."""
+        return 1 if self.shared_image else rows
+
+    def tiles(self, images: int) -> list[Tiles]:
+        """Noise as images, each uint8 [N, S, S, 3]."""
+        config = self.fast.config
+        side = config.vision.tile_px
+        noise = np.random.default_rng(0).integers(256, size=(images, config.tiles, side, side, 3), dtype=np.uint8)
+        return list(noise)
+
+    def features(self, images: int) -> list[Tensor]:
+        """Noise as features, each [V, D_vit] as a layer norm leaves them."""
+        config = self.fast.config
+        noise = torch.randn(
+            (images, config.image_tokens, config.vision.width), generator=torch.Generator().manual_seed(0)
+        )
+        return list(noise.to(self.twin.device, self.twin.dtype))
+
+    def prompts(self, rows: int) -> list[list[int]]:
+        """Token ids: the first prompt is the longest, each row's is shorter than the one before as far as they can."""
+        ids = np.random.default_rng(0).integers(self.fast.config.decoder.vocab_size, size=(rows, self.prompt_tokens))
+        ids[:, : self.common] = ids[0, : self.common]
+        own = self.prompt_tokens - self.common
+        return [line[: self.prompt_tokens - row * own // rows].tolist() for row, line in enumerate(ids)]
+
+    def continuations(self, rows: int, tokens: int) -> list[list[int]]:
+        """Tokens to go on with: for each of so many steps one token a row."""
+        ids = np.random.default_rng(1).integers(self.fast.config.decoder.vocab_size, size=(tokens, rows))
+        steps: list[list[int]] = ids.tolist()
+        return steps

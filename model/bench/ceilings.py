@@ -1,0 +1,128 @@
+"""What the machine can do at best: bytes read and matrix products done in a second, measured beside the model.
+
+Probes are torch's own operations on plain arrays, of the sizes a vision transformer multiplies and one that fits every
+library well; the best of all counts. Knows no model but its sizes. One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.bench.timing import Call, Lap, Stopwatch
+from model.config import PheyeConfig
+from model.linear import PackedLinear, packs
+
+REPEATS = 5
+_WIDTH = 4096  # of the matrix that is read
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSize:
+    """How large the probes are: an array far larger than every cache, and the side of a square product."""
+
+    buffer_bytes: int
+    square: int
+
+
+PROBES: Mapping[str, ProbeSize] = {"cpu": ProbeSize(1 << 29, 2048), "cuda": ProbeSize(1 << 32, 8192)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """A device's best rates in one number format.
+
+    Attributes:
+        model: whose sizes were multiplied.
+        dtype: number format of the products.
+        bytes_per_s: memory read.
+        flops_per_s: two for each multiply-add.
+        probes: every rate that was measured, by name.
+    """
+
+    model: str
+    dtype: str
+    bytes_per_s: float
+    flops_per_s: float
+    probes: Mapping[str, float]
+
+
+def measure_ceilings(
+    name: str, config: PheyeConfig, device: torch.device, dtype: str, size: ProbeSize, watch: Stopwatch
+) -> Ceilings:
+    """Run every probe for the model that is called `name`; the largest rate of each kind counts."""
+    reads = {f"{probe}_bytes_per_s": rate for probe, rate in _reads(device, size.buffer_bytes, watch)}
+    shapes = {f"square_{size.square}": Product(*(size.square,) * 3)} | vit_products(config)
+    products = {
+        f"{probe}_{form}_flops_per_s": shape.flops / watch.best(call, REPEATS)
+        for probe, shape in shapes.items()
+        for form, call in _forms(shape, device, dtype)
+    }
+    return Ceilings(name, dtype, max(reads.values()), max(products.values()), reads | products)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The size of a matrix product, [rows, inputs] times [inputs, outputs]."""
+
+    rows: int
+    inputs: int
+    outputs: int
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-add."""
+        return 2 * self.rows * self.inputs * self.outputs
+
+
+def vit_products(config: PheyeConfig) -> dict[str, Product]:
+    """The three large products of a vision layer over one image's tiles."""
+    v = config.vision
+    return {
+        "vit_qkv": Product(config.image_tokens, v.width, 3 * v.width),
+        "vit_fc1": Product(config.image_tokens, v.width, v.mlp_width),
+        "vit_fc2": Product(config.image_tokens, v.mlp_width, v.width),
+    }
+
+
+def _reads(device: torch.device, size_bytes: int, watch: Stopwatch) -> Iterator[tuple[str, float]]:
+    matrix = torch.ones(size_bytes // 4 // _WIDTH, _WIDTH, device=device)
+    vector = torch.ones(_WIDTH, device=device)
+    other = torch.empty_like(matrix)
+    yield "sum", matrix.nbytes / watch.best(lambda _: matrix.sum(), REPEATS)
+    yield "matrix_vector", matrix.nbytes / watch.best(lambda _: matrix @ vector, REPEATS)
+    yield "copy", 2 * matrix.nbytes / watch.best(lambda _: other.copy_(matrix), REPEATS)
+
+
+def _forms(shape: Product, device: torch.device, dtype: str) -> Iterator[tuple[str, Call[Tensor]]]:
+    """The ways in which this machine can compute a product."""
+    if dtype == "int8":
+        yield "int8", _int8_product(shape)
+        return
+    x, weight = (
+        torch.randn(size, shape.inputs, device=device, dtype=getattr(torch, dtype))
+        for size in (shape.rows, shape.outputs)
+    )
+    yield "plain", lambda _: F.linear(x, weight)
+    if packs(device, weight.dtype):
+        packed = PackedLinear(weight, None)
+        yield "packed", lambda _: packed(x)
+
+
+def _int8_product(shape: Product) -> Call[Tensor]:
+    """The product alone: inputs are quantised already, and what comes out is not scaled."""
+    weight = torch.ops.onednn.qlinear_prepack(torch.ones((shape.outputs, shape.inputs), dtype=torch.int8), None)
+    x = torch.ones((shape.rows, shape.inputs), dtype=torch.uint8)
+    scales, zeros = torch.ones(shape.outputs), torch.zeros(shape.outputs, dtype=torch.int32)
+    rest: tuple[Any, ...] = (weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+
+    def product(_: Lap) -> Tensor:
+        out: Tensor = torch.ops.onednn.qlinear_pointwise(x, 1.0, 0, *rest)
+        return out
+
+    return product

@@ -1,0 +1,93 @@
+"""The least time a piece of work can take: its bytes at the measured bandwidth or its FLOPs at the measured rate.
+
+Owns what each kind of pass over the model has to read; `model/complexity.py` owns the counts it is made of,
+`model/bench/ceilings.py` the rates. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from model import complexity
+from model.bench.ceilings import Ceilings
+from model.config import PheyeConfig
+
+Bound = Literal["memory", "matrix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass over (a part of) the model must read and multiply."""
+
+    bytes: int
+    flops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The least seconds of some passes, and what takes most of them."""
+
+    seconds: float
+    bound: Bound
+
+
+def floor(passes: Sequence[Pass], ceilings: Ceilings) -> Floor:
+    """Every pass takes the longer of its reading and its multiplying."""
+    spent: dict[Bound, float] = {"memory": 0.0, "matrix": 0.0}
+    for each in passes:
+        read_s, multiply_s = each.bytes / ceilings.bytes_per_s, each.flops / ceilings.flops_per_s
+        spent["memory" if read_s > multiply_s else "matrix"] += max(read_s, multiply_s)
+    return Floor(sum(spent.values()), "memory" if spent["memory"] > spent["matrix"] else "matrix")
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What passes of the fast path cost in one number format.
+
+    Attributes:
+        config: the model.
+        dtype: of activations, keys and values.
+        weight_bytes: of one weight.
+    """
+
+    config: PheyeConfig
+    dtype: str
+    weight_bytes: int
+
+    def encode(self, images: int) -> Pass:
+        """All tiles of some images in one call; each adapter is a vision tower of its own."""
+        towers = 2 * complexity.parameters(self.config).vision_tower
+        return Pass(self.weight_bytes * towers, images * complexity.encode_flops(self.config))
+
+    def prefill(self, prompts: Sequence[int], images: int, common: int = 0) -> Pass:
+        """Admit some images and read prompts of these lengths; `common` tokens are read once for each image."""
+        again = (len(prompts) - images) * complexity.project_flops(self.config)
+        own = [tokens if row < images else tokens - common for row, tokens in enumerate(prompts)]
+        flops = sum(complexity.prefill_flops(self.config, tokens) for tokens in own) - again
+        return Pass(self.weight_bytes * decoder_weights(self.config, project=True), flops)
+
+    def decode(self, contexts: Sequence[int], images: int) -> Pass:
+        """One more token for rows that then hold so many."""
+        read = self.weight_bytes * decoder_weights(self.config, project=False)
+        read += sum(complexity.self_attention_bytes(self.config, context, self.dtype) for context in contexts)
+        read += images * complexity.cross_attention_bytes(self.config, self.dtype)
+        return Pass(read, sum(complexity.decode_flops(self.config, context) for context in contexts))
+
+    def answers(self, prompts: Sequence[int], images: int, tokens: int, common: int = 0) -> list[Pass]:
+        """Admit and read as `prefill`, and decode until every row has so many new tokens."""
+        steps = [self.decode([length + step for length in prompts], images) for step in range(1, tokens)]
+        return [self.prefill(prompts, images, common), *steps]
+
+
+def decoder_weights(config: PheyeConfig, *, project: bool) -> int:
+    """Weights that a pass of the decoder reads, whatever its rows and tokens.
+
+    Of the embedding single rows are looked up, and they are not counted. The projection of features to keys and values
+    takes part only where an image is admitted.
+    """
+    count, d = complexity.parameters(config), config.decoder
+    projection = len(config.cross_layers) * (config.vision.width + 1) * 2 * config.inner_width
+    read = count.language_model + count.cross_attention - d.vocab_size * d.width
+    return read if project else read - projection

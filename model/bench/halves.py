@@ -1,0 +1,85 @@
+"""A model of which only the half that is measured is large, and both sides of the benchmark on the same tensors.
+
+At full size a half takes gigabytes, so what a workload does not use is replaced by a few layers. Naive twin and fast
+path share every tensor that the fast path uses as it is stored. One thread at a time; tensors are made in several.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from accelerate import init_empty_weights  # comes with peft
+from torch import Tensor
+
+from model.checkpoint import Checkpoint, RandomTensors
+from model.config import PheyeConfig, named_geometry
+from model.hardware import Precision, usable_cores
+from model.layout import tensor_shapes
+from model.naive import NaivePheye
+from model.pheye import Pheye
+
+Half = Literal["vision", "decoder"]
+_PREFIXES: Mapping[Half, str] = {"vision": "vision_encoder.", "decoder": "lang_encoder."}
+_STAND_IN = named_geometry("pheye-micro")
+
+
+def trimmed(checkpoint: Checkpoint, halves: frozenset[Half]) -> Checkpoint:
+    """The checkpoint with stand-ins, of random weights, for the halves that are not named.
+
+    A stand-in keeps what the other half needs of it: width and tokens of the image features.
+    """
+    config = checkpoint.config
+    if "vision" not in halves:
+        config = replace(config, vision=replace(config.vision, layers=1))
+    if "decoder" not in halves:
+        interval = _STAND_IN.cross_interval
+        config = replace(config, decoder=_STAND_IN.decoder, cross_interval=interval, from_layer=0, reduce=1)
+    tensors = _Mixed(config, checkpoint, tuple(_PREFIXES[half] for half in halves))
+    return replace(checkpoint, config=config, tensors=tensors)
+
+
+class _Mixed(RandomTensors):
+    """Tensors of a checkpoint under some prefixes, random ones under the others; each made when it is read."""
+
+    def __init__(self, config: PheyeConfig, checkpoint: Checkpoint, prefixes: tuple[str, ...]) -> None:
+        super().__init__(tensor_shapes(config, checkpoint.ranks))
+        self._stored = checkpoint.tensors
+        self._prefixes = prefixes
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._stored[name] if name.startswith(self._prefixes) else super().__getitem__(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The naive twin, and the tensors it computes with, for a fast path to share."""
+
+    model: NaivePheye
+    checkpoint: Checkpoint
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Twin:
+    """Every tensor once, where and as it is computed with, and the naive twin around them."""
+
+    def ready(name: str) -> Tensor:
+        return checkpoint.tensors[name].to(device=device, dtype=dtype)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        tensors = dict(zip(checkpoint.tensors, pool.map(ready, checkpoint.tensors), strict=True))
+    with init_empty_weights(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+        model = NaivePheye(checkpoint.config, checkpoint.ranks).eval()
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return Twin(model.to(device), replace(checkpoint, tensors=tensors), device, dtype)
+
+
+def load_fast(twin: Twin, precision: Precision) -> Pheye:
+    """The fast path on the twin's tensors."""
+    return Pheye(twin.checkpoint.tensors, twin.checkpoint.config, twin.device, precision.dtype, int8=precision.int8)

@@ -1,0 +1,83 @@
+"""Which machine this is, for people who compare numbers. Asks torch and the operating system; any thread."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.hardware import usable_cores
+
+_MATRIX_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What measured times depend on.
+
+    Attributes:
+        cpu: the processor's name.
+        cores: those this process may use.
+        threads: those torch was told to use.
+        flags: of the processor's instructions those that multiply matrices.
+        memory_bytes: of the whole machine.
+        accelerator: name of the GPU that computed, or None.
+        torch: its version, with the CUDA version it was built for if any.
+    """
+
+    cpu: str
+    cores: int
+    threads: int
+    flags: tuple[str, ...]
+    memory_bytes: int
+    accelerator: str | None
+    torch: str
+    python: str
+
+
+def this_machine(device: torch.device) -> Machine:
+    """This machine, computing on that device."""
+    cpu, flags = _processor()
+    return Machine(
+        cpu=cpu,
+        cores=usable_cores(),
+        threads=torch.get_num_threads(),
+        flags=tuple(flag for flag in _MATRIX_FLAGS if flag in flags),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        torch=torch.__version__,
+        python=platform.python_version(),
+    )
+
+
+def _processor() -> tuple[str, frozenset[str]]:
+    """Name and flags as Linux tells them; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), frozenset()
+    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags") or fields.get("features") or ""
+    return fields.get("model name") or platform.machine(), frozenset(flags.split())
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begin to watch the most memory anew, where the system lets a process do so."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return  # the peak is then that of the whole process
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most memory held since `reset_peak`: the device's as torch knows it, or this process's resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)

@@ -1,0 +1,116 @@
+"""What a run of the benchmark does: models, number formats, workloads and how many rows each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from model.bench.workloads import KINDS
+from model.checkpoint import RANDOM
+from model.complexity import PAPER_TEXT_TOKENS
+
+DTYPES = ("float32", "bfloat16", "int8")
+MEMORY = "memory"  # not timed: what a cached image takes
+WORKLOADS = (*KINDS, MEMORY)
+BY_ROWS = ("prefill", "decode")  # --rows chooses how many rows of these, --images how many images of the others
+BY_IMAGES = ("encode", "caption")
+
+Work = Mapping[str, tuple[int, ...]]  # workload -> numbers of rows
+_EVERYTHING: Work = {
+    "encode": (1,),
+    "prefill": (1, 4),
+    "decode": (1, 4, 8),
+    "caption": (1,),
+    "second": (1,),
+    "questions": (4,),
+    MEMORY: (1,),
+}
+_ON_CPU, _ON_GPU = ("float32", "int8"), ("bfloat16",)
+_X4, _X2 = f"{RANDOM}Pheye-x4-448", f"{RANDOM}Pheye-x2-672"
+_GPU_WORK: Work = {
+    **_EVERYTHING,
+    "encode": (1, 8),
+    "decode": (1, 2, 4, 8, 16, 32, 64),
+    "caption": (1, 32),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One model's part of a run.
+
+    Attributes:
+        model: `random:NAME`, the built-in model, a folder or a hub id.
+        dtypes: number formats of the fast path, one after another.
+        work: what to time.
+        repeats: pairs of turns.
+        prompt_tokens: of the longest prompt.
+        shared_image: whether rows of a batch look at one image.
+    """
+
+    model: str
+    dtypes: tuple[str, ...]
+    work: Work = field(default_factory=lambda: _EVERYTHING)
+    repeats: int = 5
+    prompt_tokens: int = PAPER_TEXT_TOKENS
+    shared_image: bool = False
+
+    @property
+    def name(self) -> str:
+        """What results call the model: its geometry, of which alone speed depends."""
+        return self.model.removeprefix(RANDOM).rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user wants otherwise; None (or empty) leaves it as planned."""
+
+    dtypes: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
+    images: tuple[int, ...] = ()
+    only: tuple[str, ...] = ()
+    repeats: int | None = None
+    prompt_tokens: int | None = None
+    shared_image: bool = False
+
+    def granted(self, section: Section) -> Section:
+        """The section as the user wants it."""
+        counts = dict.fromkeys(BY_ROWS, self.rows) | dict.fromkeys(BY_IMAGES, self.images)
+        work = {
+            name: counts.get(name) or planned
+            for name, planned in section.work.items()
+            if not self.only or name in self.only
+        }
+        return replace(
+            section,
+            work=work,
+            dtypes=self.dtypes or section.dtypes,
+            repeats=self.repeats or section.repeats,
+            prompt_tokens=self.prompt_tokens or section.prompt_tokens,
+            shared_image=self.shared_image,
+        )
+
+
+def plan(device: str, models: Sequence[str], *, quick: bool) -> tuple[Section, ...]:
+    """The sections of a run on `cpu` or `cuda`: of the given models, or if there are none those of the targets."""
+    dtypes, work = (_ON_CPU, _EVERYTHING) if device == "cpu" else (_ON_GPU, _GPU_WORK)
+    if models:
+        return tuple(Section(model, dtypes, _EVERYTHING if quick else work) for model in models)
+    if quick:
+        return _quick(dtypes)
+    if device == "cpu":
+        return (
+            Section(_X4, dtypes, {**_EVERYTHING, "decode": (1, 4)}),
+            Section(_X2, dtypes, {"decode": (1, 8), MEMORY: (1,)}),
+        )
+    geometries = ("Pheye-x4-448", "Pheye-x4-672", "Pheye-x2-448", "Pheye-x2-672")
+    return tuple(Section(RANDOM + geometry, dtypes, work) for geometry in geometries)
+
+
+def _quick(dtypes: tuple[str, ...]) -> tuple[Section, ...]:
+    """Everything on the built-in model; at full size what shows most in least time (on two cores some four minutes)."""
+    return (
+        Section("pheye-tiny", dtypes),
+        Section(_X4, dtypes, {"decode": (1,), MEMORY: (1,)}),
+        Section(_X4, dtypes[:1], {"encode": (1,)}, repeats=2),
+    )

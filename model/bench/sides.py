@@ -1,0 +1,153 @@
+"""What the benchmark asks of each side, in its own way: of the naive twin row after row, of the fast path all at once.
+
+Greedy tokens; no tokenizer and no end of answer, so that both sides do the same number of steps. One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from model.bench.timing import Lap
+from model.naive import NaivePheye
+from model.pheye import Pheye
+from model.tiles import CLIP_MEAN, CLIP_STD, Tiles
+
+Tokens = list[int]
+
+
+class NaiveRow:
+    """A prompt about an image and its answer, as the naive twin keeps it; features [V, D_vit]."""
+
+    def __init__(self, twin: NaivePheye, features: Tensor) -> None:
+        self._twin = twin
+        self._features = features.unsqueeze(0)
+        self._cache = DynamicCache(config=twin.lang_encoder.config)
+
+    def read(self, ids: Sequence[int]) -> int:
+        """Append tokens; the one that follows them."""
+        new = torch.tensor([list(ids)], device=self._features.device)
+        logits = self._twin(new, self._features, past_key_values=self._cache, use_cache=True)
+        return int(logits[0, -1].argmax())
+
+    def repeat(self, token: int) -> int:
+        """As `read` of one token, and then forget it: every call does the same work."""
+        following = self.read([token])
+        self._cache.crop(-1)
+        return following
+
+    def answer(self, prompt: Sequence[int], tokens: int, lap: Lap) -> Tokens:
+        """Greedy continuation; laps at the first token."""
+        answer = [self.read(prompt)]
+        lap()
+        while len(answer) < tokens:
+            answer.append(self.read(answer[-1:]))
+        return answer
+
+
+def encode_naively(twin: NaivePheye, tiles: Tiles) -> Tensor:
+    """One image, uint8 [N, S, S, 3] -> features [V, D_vit]."""
+    weight = twin.vision_encoder.norm_lvl_1.weight
+    pixels = torch.from_numpy(tiles).to(weight.device).float() / 255
+    mean, std = (torch.tensor(constant, device=weight.device) for constant in (CLIP_MEAN, CLIP_STD))
+    pixels = ((pixels - mean) / std).permute(0, 3, 1, 2).to(weight.dtype)
+    features: Tensor = twin.vision_encoder(pixels.unsqueeze(0))[0]
+    return features
+
+
+def encode_fast(model: Pheye, images: Sequence[Tiles]) -> list[Tensor]:
+    """Images, each uint8 [N, S, S, 3], in one call -> features of each [V, D_vit]."""
+    indices = list(range(model.config.tiles)) * len(images)
+    features = model.encode_tiles(np.concatenate(images), indices)  # [images * N, tokens per tile, D_vit]
+    return list(features.reshape(len(images), -1, features.shape[-1]))
+
+
+class FastRows:
+    """Rows of the fast path in slots of their own, which are read, stepped and freed together.
+
+    Args:
+        model: the fast path.
+        count: how many rows.
+        context_tokens: most tokens of a row.
+        prefix: tokens that every prompt begins with.
+        feature_dtype: what images are kept in between encoding and admission.
+    """
+
+    def __init__(
+        self, model: Pheye, count: int, context_tokens: int, prefix: Sequence[int], feature_dtype: torch.dtype
+    ) -> None:
+        self._model = model
+        self._slots = model.new_slots(count, context_tokens, prefix)
+        self._rows = list(range(count))
+        self._feature_dtype = feature_dtype
+        self._seen = 0
+
+    def unseen(self, images: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Images, each features [V, D_vit], under names that no image has had here."""
+        self._seen += len(images)
+        return {f"image {self._seen + place}": features for place, features in enumerate(images)}
+
+    def read(self, images: Mapping[str, Tensor], prompts: Sequence[Sequence[int]]) -> Tokens:
+        """Read prompts about images, one after another in turn, as the service does; the first token of each row.
+
+        Of the rows about an image that is not in a slot one reads all, and then the others what they do not share.
+        """
+        names = [name for _, name in zip(prompts, cycle(images), strict=False)]
+        leaders: dict[str, int] = {}
+        for row, name in enumerate(names):
+            if not self._slots.has_image(name):
+                self._model.admit_image(self._slots, name, images[name].to(self._feature_dtype))
+                leaders[name] = row
+            self._slots.occupy(row, name, len(prompts[row]))
+        followers = [row for row in self._rows if row not in leaders.values()]
+        first = self._prefilled(list(leaders.values()), prompts) | self._prefilled(followers, prompts)
+        return [first[row] for row in self._rows]
+
+    def _prefilled(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> dict[int, int]:
+        """The first token of each of these rows, which leave the beginning of their prompts to those that follow."""
+        if not rows:
+            return {}
+        own = [prompts[row] for row in rows]
+        starts = [self._slots.begin(row, prompt) for row, prompt in zip(rows, own, strict=True)]
+        first = _greedy(self._model.prefill(self._slots, rows, own, starts))
+        for row, prompt in zip(rows, own, strict=True):
+            self._slots.keep_beginning(row, prompt)
+        return dict(zip(rows, first, strict=True))
+
+    def step(self, tokens: Sequence[int]) -> Tokens:
+        """Append a token to each row; the one that follows it."""
+        return _greedy(self._model.decode(self._slots, self._rows, tokens))
+
+    def repeat(self, tokens: Sequence[int]) -> Tokens:
+        """As `step`, and then forget the tokens: every call does the same work."""
+        held = list(self._slots.lengths)
+        following = self.step(tokens)
+        self._slots.lengths[:] = held
+        return following
+
+    def free(self) -> None:
+        """Let go of the rows."""
+        for row in self._rows:
+            self._slots.release(row)
+
+    def answer(
+        self, images: Mapping[str, Tensor], prompts: Sequence[Sequence[int]], tokens: int, lap: Lap
+    ) -> list[Tokens]:
+        """Greedy continuations of so many tokens, all rows at once; laps at the first tokens; frees the rows."""
+        steps = [self.read(images, prompts)]
+        lap()
+        while len(steps) < tokens:
+            steps.append(self.step(steps[-1]))
+        self.free()
+        return [list(row) for row in zip(*steps, strict=True)]
+
+
+def _greedy(logits: Tensor) -> Tokens:
+    """Logits [B, vocab] -> the likeliest token of each row."""
+    tokens: Tokens = logits.argmax(dim=-1).tolist()
+    return tokens

@@ -1,0 +1,198 @@
+"""What is timed: the same work done by two sides, what it should at least take, and whether both have made the same.
+
+A workload is built for some rows (or images), holds its inputs, and is dropped before the next is built. The baseline
+is the naive twin, but for `questions`, where it is the fast path asked one question after another. One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.bench.bed import Bed
+from model.bench.floors import Pass
+from model.bench.halves import Half
+from model.bench.sides import NaiveRow, Tokens, encode_fast, encode_naively
+from model.bench.timing import Call, Lap
+
+CAPTION_TOKENS = 20
+ANSWER_TOKENS = 8
+WALKED_TOKENS = 8  # that both sides decode before one step of theirs is timed
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of the work whose time is wanted.
+
+    Attributes:
+        name: what is done by then.
+        tokens: how many tokens there are by then, over all rows.
+        passes: what had to be done for it.
+    """
+
+    name: str
+    tokens: int
+    passes: Sequence[Pass]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The same work twice; both calls make what `agreement` compares. `images` is how many the rows look at."""
+
+    images: int
+    baseline: Call[Any]
+    fast: Call[Any]
+    marks: tuple[Mark, ...]
+    agreement: Callable[[Any, Any], float]
+
+
+def encode(bed: Bed, images: int) -> Workload:
+    """Features of some images: one after another, or in one call."""
+    tiles = bed.tiles(images)
+    return Workload(
+        images=images,
+        baseline=lambda _: [encode_naively(bed.twin.model, image) for image in tiles],
+        fast=lambda _: encode_fast(bed.fast, tiles),
+        marks=(Mark("encode", 0, [bed.costs.encode(images)]),),
+        agreement=features_alike,
+    )
+
+
+def prefill(bed: Bed, rows: int) -> Workload:
+    """First tokens of prompts about encoded images: one after another, or together."""
+    prompts, images = bed.prompts(rows), bed.features(bed.images(rows))
+    slots, lengths = bed.slots(rows, 0), [len(prompt) for prompt in prompts]
+
+    def together(_: Lap) -> Tokens:
+        first = slots.read(slots.unseen(images), prompts)
+        slots.free()
+        return first
+
+    return Workload(
+        images=len(images),
+        baseline=lambda _: [
+            NaiveRow(bed.twin.model, images[row % len(images)]).read(prompt) for row, prompt in enumerate(prompts)
+        ],
+        fast=together,
+        marks=(Mark("prefill", rows, [bed.costs.prefill(lengths, len(images), bed.common)]),),
+        agreement=tokens_alike,
+    )
+
+
+def decode(bed: Bed, rows: int) -> Workload:
+    """One more token for each row: one row after another, or together.
+
+    Before that both sides have walked some tokens that are given, since answers of random weights soon repeat
+    themselves; what each side would have said at every one of them counts for the agreement.
+    """
+    prompts, images = bed.prompts(rows), bed.features(bed.images(rows))
+    slots = bed.slots(rows, WALKED_TOKENS + 1)
+    naive = [NaiveRow(bed.twin.model, images[row % len(images)]) for row in range(rows)]
+    *walked, last = bed.continuations(rows, WALKED_TOKENS + 1)
+    said = [[row.read(prompt) for row, prompt in zip(naive, prompts, strict=True)]]
+    said += [[row.read([token]) for row, token in zip(naive, tokens, strict=True)] for tokens in walked]
+    heard = [slots.read(slots.unseen(images), prompts), *(slots.step(tokens) for tokens in walked)]
+    contexts = [len(prompt) + WALKED_TOKENS + 1 for prompt in prompts]
+    return Workload(
+        images=len(images),
+        baseline=lambda _: [*said, [row.repeat(token) for row, token in zip(naive, last, strict=True)]],
+        fast=lambda _: [*heard, slots.repeat(last)],
+        marks=(Mark("decode", rows, [bed.costs.decode(contexts, len(images))]),),
+        agreement=tokens_alike,
+    )
+
+
+def caption(bed: Bed, rows: int) -> Workload:
+    """Images to answers: one after another, or all in one batch; of a single one the first token is timed, too."""
+    tiles, prompts = bed.tiles(rows), bed.prompts(rows)
+    slots, lengths = bed.slots(rows, CAPTION_TOKENS), [len(prompt) for prompt in prompts]
+
+    def in_turn(lap: Lap) -> list[Tokens]:
+        told = lap if rows == 1 else _unmarked
+        pairs = zip(tiles, prompts, strict=True)
+        encoded = ((encode_naively(bed.twin.model, image), prompt) for image, prompt in pairs)
+        return [NaiveRow(bed.twin.model, seen).answer(prompt, CAPTION_TOKENS, told) for seen, prompt in encoded]
+
+    def together(lap: Lap) -> list[Tokens]:
+        told = lap if rows == 1 else _unmarked
+        return slots.answer(slots.unseen(encode_fast(bed.fast, tiles)), prompts, CAPTION_TOKENS, told)
+
+    passes = [bed.costs.encode(rows), *bed.costs.answers(lengths, rows, CAPTION_TOKENS)]
+    first = (Mark("caption_first_token", 1, passes[:2]),) if rows == 1 else ()
+    return Workload(rows, in_turn, together, (*first, Mark("caption", CAPTION_TOKENS * rows, passes)), tokens_alike)
+
+
+def second(bed: Bed, _: int) -> Workload:
+    """An answer about an image that was asked about a while ago: one side has kept nothing, the other its features."""
+    (tiles,), (prompt,) = bed.tiles(1), bed.prompts(1)
+    slots, known = bed.slots(1, ANSWER_TOKENS), encode_fast(bed.fast, [tiles])
+
+    def anew(lap: Lap) -> list[Tokens]:
+        row = NaiveRow(bed.twin.model, encode_naively(bed.twin.model, tiles))
+        return [row.answer(prompt, ANSWER_TOKENS, lap)]
+
+    def remembering(lap: Lap) -> list[Tokens]:
+        return slots.answer(slots.unseen(known), [prompt], ANSWER_TOKENS, lap)
+
+    passes = bed.costs.answers([len(prompt)], 1, ANSWER_TOKENS)
+    marks = (Mark("second_first_token", 1, passes[:1]), Mark("second", ANSWER_TOKENS, passes))
+    return Workload(1, anew, remembering, marks, tokens_alike)
+
+
+def questions(bed: Bed, rows: int) -> Workload:
+    """Answers to questions about one encoded image, by the fast path: in requests one after another, or in one."""
+    image, prompts = bed.features(1), bed.prompts(rows)
+    alone, crowd = bed.slots(1, ANSWER_TOKENS), bed.slots(rows, ANSWER_TOKENS)
+
+    def in_turn(_: Lap) -> list[Tokens]:
+        known = alone.unseen(image)  # by all questions but the first
+        return [alone.answer(known, [prompt], ANSWER_TOKENS, _unmarked)[0] for prompt in prompts]
+
+    def together(_: Lap) -> list[Tokens]:
+        return crowd.answer(crowd.unseen(image), prompts, ANSWER_TOKENS, _unmarked)
+
+    passes = bed.costs.answers([len(prompt) for prompt in prompts], 1, ANSWER_TOKENS, bed.common)
+    return Workload(1, in_turn, together, (Mark("questions", ANSWER_TOKENS * rows, passes),), tokens_alike)
+
+
+def _unmarked() -> None:
+    """Nobody wants the time here."""
+
+
+def tokens_alike(baseline: Sequence[Any], fast: Sequence[Any]) -> float:
+    """Share of places with the same token, in lists of the same shape.
+
+    >>> tokens_alike([[1, 2], [3, 4]], [[1, 2], [3, 5]])
+    0.75
+    """
+    pairs = torch.tensor(baseline), torch.tensor(fast)
+    return float((pairs[0] == pairs[1]).float().mean())
+
+
+def features_alike(baseline: Sequence[Tensor], fast: Sequence[Tensor]) -> float:
+    """Least cosine between both sides' features of an image token; features [V, D_vit] of each image."""
+    ours, theirs = (torch.stack(list(side)).float() for side in (fast, baseline))
+    return float(torch.cosine_similarity(ours, theirs, dim=-1).min())
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a workload is built for a number of rows, and which halves of the model it takes."""
+
+    build: Callable[[Bed, int], Workload]
+    halves: frozenset[Half]
+
+
+_BOTH: frozenset[Half] = frozenset({"vision", "decoder"})
+KINDS: Mapping[str, Kind] = {
+    "encode": Kind(encode, frozenset({"vision"})),
+    "prefill": Kind(prefill, frozenset({"decoder"})),
+    "decode": Kind(decode, frozenset({"decoder"})),
+    "caption": Kind(caption, _BOTH),
+    "second": Kind(second, _BOTH),
+    "questions": Kind(questions, frozenset({"decoder"})),
+}

@@ -1,0 +1,157 @@
+"""`pheye bench`: what can be typed to measure the fast path, and how a run of it is followed.
+
+Owns the words; `model/bench/` measures, `service/engine_bench.py` the engine, `service/bench_report.py` tells. All of
+them are imported only when the command runs. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from service.flags import fail, read_settings
+
+if TYPE_CHECKING:
+    from model.bench.plan import Section
+    from model.bench.run import Desk, Finding
+    from service.engine_bench import EngineThroughput
+
+ENGINE = "engine"
+EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
+
+
+def bench(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="random:NAME, a folder or a hub id, several times; default: the targets'."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="LIST", help="float32, bfloat16, int8, with commas between.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Rows of a batch in prefill and decode, like 1,4,8.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Images of a batch in encode and caption, like 1,32.")
+    ] = None,
+    shared_image: Annotated[bool, typer.Option("--shared-image", help="Rows of a batch look at one image.")] = False,
+    prompt_tokens: Annotated[int | None, typer.Option(min=8, help="Of the longest prompt; default 65.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 5.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="encode, prefill, decode, caption, second, questions, memory, engine; default all."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write bench.json, bench.md and bench.png there.")
+    ] = None,
+) -> None:
+    """Time the fast path beside the naive model and the machine's own limits."""
+    from model.bench.plan import DTYPES, WORKLOADS, Wish, plan
+
+    names = _names("--only", only, (*WORKLOADS, ENGINE))
+    wish = Wish(
+        dtypes=_names("--dtype", dtype, DTYPES),
+        rows=_numbers("--rows", rows),
+        images=_numbers("--images", images),
+        only=names,
+        repeats=repeats,
+        prompt_tokens=prompt_tokens,
+        shared_image=shared_image,
+    )
+    sections = [wish.granted(section) for section in plan(device, model or (), quick=quick)]
+    engines: Sequence[str | None] = (model or [None]) if ENGINE in names or not (names or model) else []
+    try:
+        if report is not None:
+            _prepare(report)
+        code = _carry_out([section for section in sections if section.work], engines, device, threads, report)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+def _names(flag: str, typed: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in typed.split(",")) if typed is not None else ()
+    for name in names:
+        if name not in known:
+            fail(f"{flag}: {name!r} is not one of {', '.join(known)}")
+    return names
+
+
+def _numbers(flag: str, typed: str | None) -> tuple[int, ...]:
+    parts = typed.split(",") if typed is not None else []
+    for part in parts:
+        if not part.strip().isdecimal() or not 1 <= int(part) <= 512:
+            fail(f"{flag}: {part!r} is not a whole number from 1 to 512")
+    return tuple(int(part) for part in parts)
+
+
+def _prepare(folder: Path) -> None:
+    """See that the report can be written, before an hour of work."""
+    from service.bench_report import can_draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not can_draw():
+        _tell("the report will have no plot: plots need matplotlib: pip install 'pheye-service[train]'")
+
+
+def _carry_out(
+    sections: Sequence[Section], engines: Sequence[str | None], device: str, threads: int, folder: Path | None
+) -> int:
+    """Measure, print and write; the exit code. A run that is interrupted tells what it has found."""
+    from model.bench.run import check, open_desk, report
+    from service.bench_report import Findings, print_findings, write_findings
+
+    desk = open_desk(device, threads, _tell)
+    check(sections, desk.device)
+    found: list[Finding] = []
+    throughputs: list[EngineThroughput] = []
+    code = _measure(sections, engines, desk, threads, found, throughputs)
+    findings = Findings(report(found, desk.device), throughputs)
+    print_findings(findings)
+    for file in write_findings(findings, folder) if folder is not None else ():
+        _tell(f"written {file}")
+    for line in findings.wrong:
+        _tell(f"{line}: the two sides have not made the same")
+    return code or (EXIT_WRONG if findings.wrong else 0)
+
+
+def _measure(
+    sections: Sequence[Section],
+    engines: Sequence[str | None],
+    desk: Desk,
+    threads: int,
+    found: list[Finding],
+    throughputs: list[EngineThroughput],
+) -> int:
+    """Fill the two lists, as far as nobody interrupts; the exit code."""
+    from model.bench.run import run
+
+    try:
+        for finding in run(sections, desk):
+            found.append(finding)
+        for model in engines:
+            throughputs.append(_engine(model, desk.device.type, threads))
+    except KeyboardInterrupt:
+        _tell("interrupted; this is what there is so far")
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
+    """The throughput of the engine as `pheye serve` would run it, with this model or the one it would serve."""
+    from service.engine_bench import engine_throughput
+
+    _tell(f"{model or 'the served model'}: engine without HTTP")
+    return engine_throughput(read_settings({"model": model, "devices": device, "threads": str(threads)}))
+
+
+def _tell(line: str) -> None:
+    typer.echo(f"pheye: {line}", err=True)

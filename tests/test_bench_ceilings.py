@@ -1,0 +1,40 @@
+"""Ceilings: positive, finite, and the best of what was probed."""
+
+from __future__ import annotations
+
+import math
+from itertools import count
+
+import pytest
+import torch
+
+from model.bench.ceilings import ProbeSize, measure_ceilings, vit_products
+from model.bench.timing import Stopwatch
+from model.config import GEOMETRIES
+
+CPU = torch.device("cpu")
+MICRO = GEOMETRIES["pheye-micro"]
+SMALL = ProbeSize(buffer_bytes=1 << 20, square=64)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_every_rate_is_positive_and_finite(dtype: str) -> None:
+    found = measure_ceilings("micro", MICRO, CPU, dtype, SMALL, Stopwatch())
+    assert (found.model, found.dtype) == ("micro", dtype)
+    assert all(0 < rate < math.inf for rate in [found.bytes_per_s, found.flops_per_s, *found.probes.values()])
+
+
+def test_the_best_probe_of_each_kind_counts() -> None:
+    ticks = count()
+    watch = Stopwatch(clock=lambda: float(next(ticks)))  # every call takes a second
+    found = measure_ceilings("micro", MICRO, CPU, "float32", SMALL, watch)
+    assert found.bytes_per_s == found.probes["copy_bytes_per_s"] == 2 * (1 << 20)  # read and written
+    assert found.probes["sum_bytes_per_s"] == found.probes["matrix_vector_bytes_per_s"] == 1 << 20
+    assert found.flops_per_s == max(product.flops for product in vit_products(MICRO).values())
+    assert found.probes["square_64_plain_flops_per_s"] == 2 * 64**3
+
+
+def test_the_vision_transformers_own_products_are_probed() -> None:
+    config = GEOMETRIES["Pheye-x4-448"]
+    flops = sum(product.flops for product in vit_products(config).values())
+    assert flops == 2 * 5 * 257 * (3 * 1280**2 + 2 * 1280 * 5120)

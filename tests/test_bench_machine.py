@@ -1,0 +1,49 @@
+"""The machine: named so that numbers can be compared, its memory watched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.bench import machine
+from model.bench.machine import peak_bytes, reset_peak, this_machine
+
+CPU = torch.device("cpu")
+CPUINFO = "processor : 0\nmodel name : A Processor @ 3 GHz\nflags : fpu avx2 sse2 avx512_vnni\n"
+
+
+def told(cpuinfo: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> machine.Machine:
+    file = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        file.write_text(cpuinfo)
+    monkeypatch.setattr(machine, "Path", lambda _: file)
+    return this_machine(CPU)
+
+
+def test_a_processor_is_known_by_its_name_and_its_matrix_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = told(CPUINFO, tmp_path, monkeypatch)
+    assert (found.cpu, found.flags, found.accelerator) == ("A Processor @ 3 GHz", ("avx2", "avx512_vnni"), None)
+    assert found.threads == torch.get_num_threads()
+    assert found.memory_bytes > 1 << 28
+
+
+def test_a_machine_that_tells_nothing_of_itself_has_a_name_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = told(None, tmp_path, monkeypatch)
+    assert found.cpu
+    assert found.flags == ()
+
+
+def test_the_peak_counts_what_was_held_and_let_go() -> None:
+    reset_peak(CPU)
+    before = peak_bytes(CPU)
+    held = torch.ones(16 << 20)
+    del held
+    assert peak_bytes(CPU) >= before + (48 << 20)
+    reset_peak(CPU)
+    assert peak_bytes(CPU) < before + (48 << 20)

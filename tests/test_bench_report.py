@@ -1,0 +1,52 @@
+"""What a run leaves behind: tables on the terminal, and three files that say the same."""
+
+from __future__ import annotations
+
+import json
+from importlib import util
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from service.bench_report import Findings, print_findings, write_findings
+from service.engine_bench import EngineThroughput
+from tests.bench_results import report, result
+
+ENGINE = EngineThroughput("m", "cpu", "float32", 8, 10, 4, 32, 5.0, 300, 1.0, 1.0, 3.0)
+FOUND = Findings(report(result(), result(rows=4, images=1), result(dtype="int8")), [ENGINE])
+
+
+def test_json_markdown_and_plot_are_written_into_a_new_folder(tmp_path: Path) -> None:
+    files = write_findings(FOUND, tmp_path / "new" / "folder")
+    assert [file.name for file in files] == ["bench.json", "bench.md", "bench.png"]
+    said = json.loads(files[0].read_text())
+    assert len(said["results"]) == 3
+    assert said["engines"][0]["answers_per_s"] == 2.0
+    assert "engine without HTTP: 2.00 answers/s, 60.0 tokens/s" in files[1].read_text()
+    with Image.open(files[2]) as image:
+        assert image.width > 500
+
+
+def test_without_matplotlib_or_results_there_is_no_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(write_findings(Findings(report(), [ENGINE]), tmp_path)) == 2
+    monkeypatch.setattr(util, "find_spec", lambda _: None)
+    assert len(write_findings(FOUND, tmp_path)) == 2
+
+
+def test_the_terminal_shows_a_table_for_each_format_and_all_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    print_findings(FOUND)
+    said = capsys.readouterr().out
+    for each in (
+        *("Pheye-x2-672 float32 ", "Pheye-x2-672 int8 ", "decode, 4 rows, one image", ">= 4.5x: met"),
+        *("5.0x (5.0-5.0)", "50 % (memory)", "A Processor (avx2), 2 cores", ">= 9x: missed"),
+        *("reads 12.0 GB/s", "a cached image takes 6,579,200 bytes", "engine without HTTP: 2.00 answers/s"),
+    ):
+        assert each in said
+    assert said.count("Medians; ") == 1
+
+
+def test_results_that_differ_where_they_must_not_are_named() -> None:
+    assert FOUND.wrong == []
+    wrong = Findings(report(result(), result(agreement=0.5), result(dtype="int8", agreement=0.5)), [])
+    assert wrong.wrong == ["Pheye-x2-672 float32: decode"]

@@ -1,0 +1,99 @@
+"""A run: every finding, models loaded no more often than needed, mistakes found before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from model.bench import ceilings, run, timing
+from model.bench.ceilings import Ceilings, ProbeSize
+from model.bench.plan import MEMORY, Section
+from model.bench.result import CachedImage, Result
+from model.bench.run import Desk, cached_image, check, report
+from model.bench.timing import Stopwatch
+from model.checkpoint import Checkpoint, open_checkpoint
+from model.hardware import choose_precision
+
+CPU = torch.device("cpu")
+MICRO = "random:pheye-micro"
+FEW = {"encode": (1,), "decode": (1, 2), MEMORY: (1,)}
+
+
+@pytest.fixture(autouse=True)
+def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ceilings.PROBES, "cpu", ProbeSize(1 << 20, 64))  # type: ignore[arg-type]
+    monkeypatch.setattr(timing, "LEAST_SAMPLE_S", 0.0)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    told: list[str] = []
+    yield Desk(CPU, Stopwatch(), told.append)
+    assert told, "whoever waits is told for what"
+
+
+def test_a_section_gives_ceilings_a_cached_image_and_every_workload_in_every_format(desk: Desk) -> None:
+    found = list(run.run([Section(MICRO, ("float32", "int8"), FEW, repeats=2, prompt_tokens=16)], desk))
+    assert [type(each) for each in found] == [Ceilings, CachedImage, Result, Result, Result] * 2
+    results = [each for each in found if isinstance(each, Result)]
+    assert [(each.dtype, each.label) for each in results] == [
+        (dtype, label) for dtype in ("float32", "int8") for label in ("encode", "decode", "decode, 2 rows")
+    ]
+    assert all(each.agreement > 0.999 and not each.wrong for each in results if each.dtype == "float32")
+    assert all(each.floor.seconds > 0 and each.peak_bytes > 1 << 20 for each in results)
+    assert not torch.is_inference_mode_enabled(), "the mode does not leak out of the run"
+    whole = report(found, CPU)
+    assert whole.results == tuple(results)
+    assert (len(whole.ceilings), len(whole.cached)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "loaded"),
+    [
+        (("float32", "int8"), [torch.float32]),
+        (("float32", "bfloat16", "int8"), [torch.float32, torch.bfloat16, torch.float32]),
+    ],
+    ids=["shared", "one at a time"],
+)
+def test_the_twin_is_loaded_once_for_formats_that_share_it(
+    dtypes: tuple[str, ...], loaded: list[torch.dtype], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.dtype] = []
+    load = run.load_twin
+
+    def load_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> object:
+        seen.append(dtype)
+        return load(checkpoint, device, dtype)
+
+    monkeypatch.setattr(run, "load_twin", load_twin)
+    for _ in run.run([Section(MICRO, dtypes, {"prefill": (1,)}, repeats=1, prompt_tokens=16)], desk):
+        pass
+    assert seen == loaded
+
+
+def test_memory_alone_loads_no_model(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(run, "load_twin")
+    found = list(run.run([Section(MICRO, ("float32",), {MEMORY: (1,)})], desk))
+    assert [type(each) for each in found] == [Ceilings, CachedImage]
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("bfloat16", 2), ("int8", 2)])
+def test_a_cached_image_is_measured_at_full_size_without_the_model(dtype: str, width: int) -> None:
+    large = open_checkpoint("random:Pheye-x4-448")
+    found = cached_image("Pheye-x4-448", dtype, large, CPU, choose_precision(dtype, CPU, large.config))
+    assert found.cached_bytes == found.formula_bytes == width * 1280 * 1285
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        (Section("random:pheye-huge", ("float32",)), "no geometry 'pheye-huge'"),
+        (Section(MICRO, ("float32",), prompt_tokens=1010), "--prompt-tokens: pheye-micro has room for 1024"),
+    ],
+    ids=["model", "prompt"],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is(section: Section, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        check([Section(MICRO, ("float32",)), section], CPU)
