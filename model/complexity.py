@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from model.config import PheyeConfig
 from model.layout import ADAPTER_RANKS, adapters, is_trained, tensor_shapes
 
-DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}  # what weights are stored in
+KEPT_BYTES = DTYPE_BYTES | {"int8": 4}  # keys and values; int8 is for products only
+FEATURE_BYTES = DTYPE_BYTES | {"int8": 2}
 PAPER_TEXT_TOKENS = 65  # N_T, "the typical prompt length for captioning" (section 2.2)
+PREFIX_TOKENS = 45  # of these, those every prompt begins with
 _UNUSED = ("post_layernorm", "norm_lvl_3")  # in every checkpoint, in no computation
 
 
@@ -167,17 +170,23 @@ def _part(name: str) -> str:
 def self_attention_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
     """Bytes of one row slot: keys and values of every decoder layer."""
     decoder = config.decoder
-    return 2 * decoder.layers * decoder.width * min(context_tokens, decoder.max_positions) * DTYPE_BYTES[dtype]
+    return 2 * decoder.layers * decoder.width * min(context_tokens, decoder.max_positions) * KEPT_BYTES[dtype]
 
 
 def cross_attention_bytes(config: PheyeConfig, dtype: str) -> int:
-    """Bytes of one image slot: keys and values of every cross-attention block."""
-    return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * DTYPE_BYTES[dtype]
+    """Bytes of one image's keys and values for every cross-attention block."""
+    return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * KEPT_BYTES[dtype]
+
+
+def slot_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
+    """Bytes of a row slot and an image slot, in which the beginning of every prompt is kept as well."""
+    own, beginning = (self_attention_bytes(config, tokens, dtype) for tokens in (context_tokens, PREFIX_TOKENS))
+    return own + beginning + cross_attention_bytes(config, dtype)
 
 
 def feature_bytes(config: PheyeConfig, dtype: str) -> int:
     """Bytes of one image in the feature cache."""
-    return config.image_tokens * config.vision.width * DTYPE_BYTES[dtype]
+    return config.image_tokens * config.vision.width * FEATURE_BYTES[dtype]
 
 
 def encode_flops(config: PheyeConfig, side_ranks: Mapping[str, int] | None = None) -> int:

@@ -6,7 +6,7 @@ that keys and values are computed once for an image and not once for every token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,6 +42,12 @@ class Watch:
     rows: list[int]
     columns: list[int]
     layers: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def over(cls, queries: Mapping[int, range]) -> Watch | None:
+        """Columns of batch rows; None if nobody is to be watched."""
+        pairs = [(row, column) for row, columns in queries.items() for column in columns]
+        return cls([row for row, _ in pairs], [column for _, column in pairs]) if pairs else None
 
     def record(self, q: Tensor, keys: Tensor, groups: Sequence[ImageGroup]) -> None:
         """Remember one block's attention; q [B, H, T, d], keys [slots, H, V, d]."""

@@ -38,6 +38,11 @@ class Precision:
     int8: bool = False
 
     @property
+    def feature_dtype(self) -> torch.dtype:
+        """Of encoded images; what int8 made is not worth float32."""
+        return torch.bfloat16 if self.int8 else self.dtype
+
+    @property
     def name(self) -> str:
         """`float32`, `bfloat16` or `int8`."""
         return "int8" if self.int8 else str(self.dtype).removeprefix("torch.")

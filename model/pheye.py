@@ -48,9 +48,9 @@ class Pheye:
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
         self._decoder = Decoder(weights.at("lang_encoder"), config)
 
-    def new_slots(self, count: int, context_tokens: int) -> Slots:
-        """Empty slots for `count` running rows of up to `context_tokens` tokens."""
-        return Slots(self.config, count, context_tokens, self.device, self.dtype)
+    def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
+        """Empty slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
+        return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix)
 
     def encode_tiles(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
         """Features of tiles of any images, in one pass per adapter.
@@ -80,12 +80,30 @@ class Pheye:
         self._decoder.project(features.to(self.device, self.dtype), slots, slots.claim_image(key))
 
     def prefill(
-        self, slots: Slots, rows: Sequence[int], prompts: Sequence[Sequence[int]], watch: Watch | None = None
+        self,
+        slots: Slots,
+        rows: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        starts: Sequence[int] = (),
+        watch: Watch | None = None,
     ) -> Tensor:
-        """Read the prompts of newly occupied rows together, whatever their lengths; logits [B, vocab]."""
-        longest = max(len(prompt) for prompt in prompts)
-        padded = [[*prompt, *([0] * (longest - len(prompt)))] for prompt in prompts]
-        return self._append(slots, rows, padded, [0] * len(rows), [len(prompt) - 1 for prompt in prompts], watch)
+        """Read the prompts of newly occupied rows together, whatever their lengths.
+
+        Args:
+            slots: where the rows are.
+            rows: their slots.
+            prompts: tokens of each.
+            starts: how many tokens of each are in its slot already, fewer than all; none if not given.
+            watch: whose attention to remember; its columns count from a row's start.
+
+        Returns:
+            Logits after each prompt's last token [B, vocab].
+        """
+        starts = list(starts) or [0] * len(rows)
+        rests = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+        longest = max(map(len, rests))
+        padded = [[*rest, *([0] * (longest - len(rest)))] for rest in rests]
+        return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], watch)
 
     def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], watch: Watch | None = None) -> Tensor:
         """Append one token to each row; logits [B, vocab]."""

@@ -6,7 +6,7 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,27 +16,17 @@ from torch import Tensor
 from model.checkpoint import Checkpoint
 from model.cross_attention import Watch
 from model.explain import Explanation, explain
-from model.feature_cache import FeatureCache, FeatureKey
+from model.feature_cache import FeatureCache
 from model.hardware import Precision
+from model.open_images import OpenImages
 from model.pheye import Pheye
 from model.prompt import render
 from model.request import CacheChanges, NewRow, Sampling, TileSpan
 from model.sampling import choose
 from model.tiles import TiledImage
-from model.tokenizer import TextStream, TextTokenizer
+from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
-PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `model/tiles.py` would give other pixels
-
-
-@dataclass(slots=True)
-class _OpenImage:
-    """An image that waiting rows need: its features as far as they are encoded."""
-
-    image: TiledImage
-    features: Tensor  # [N, tokens per tile, D_vit]
-    encoded: int
-    users: int
-    keep: bool = True  # whether the cache may have it
+_UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
 
 
 @dataclass(slots=True)
@@ -77,9 +67,12 @@ class ModelRunner:
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8)
-        self._slots = self._model.new_slots(slots, self.context_tokens)
-        self._cache = FeatureCache(feature_cache_bytes)
-        self._open: dict[str, _OpenImage] = {}
+        examples = [self.prompt(instruction) for instruction in _UNLIKE]
+        beginning = examples[0][: shared_tokens(examples)]
+        self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
+        self._images = OpenImages(
+            self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
+        )
         self._running: dict[int, _RunningRow] = {}
 
     @property
@@ -100,7 +93,7 @@ class ModelRunner:
     @property
     def cache_bytes(self) -> int:
         """What the feature cache holds."""
-        return self._cache.size_bytes
+        return self._images.cache_bytes
 
     def prompt(self, instruction: str) -> tuple[int, ...]:
         """Token ids of the whole prompt around an instruction."""
@@ -116,85 +109,81 @@ class ModelRunner:
         Raises:
             ValueError: the tiles are not of this model's geometry.
         """
-        key = image.pixels_sha256
-        if key in self._open:
-            self._open[key].users += 1
-            return True
-        side = self.config.vision.tile_px
-        if image.tiles.shape != (self.config.tiles, side, side, 3):
-            raise ValueError(f"tiles have shape {image.tiles.shape}; expected {(self.config.tiles, side, side, 3)}")
-        features = self._cache.get(self._key(key))
-        encoded = 0 if features is None else self.config.tiles
-        if features is None:
-            shape = (self.config.tiles, self.config.vision.tokens_per_tile, self.config.vision.width)
-            features = torch.empty(shape, device=self.device, dtype=self.precision.dtype)
-        self._open[key] = _OpenImage(image, features, encoded, users=1)
-        return encoded > 0
+        return self._images.open(image)
 
     def close_image(self, key: str) -> None:
         """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
-        self._open[key].users -= 1
-        if not self._open[key].users:
-            del self._open[key]
+        self._images.close(key)
 
     def encoded_tiles(self, key: str) -> int:
         """How many tiles of an open image are encoded."""
-        return self._open[key].encoded
+        return self._images[key].encoded
 
     def forget(self, key: str) -> None:
-        """Drop an image's features from the cache, and keep those that are being encoded out of it."""
-        self._cache.drop(self._key(key))
-        if key in self._open:
-            self._open[key].keep = False
+        """Drop all that is kept of an image, and keep the features that are being encoded out of the cache."""
+        self._images.forget(key)
+        self._slots.forget(key)
 
     def take_cache_changes(self) -> CacheChanges:
         """Whose features have come or gone since the last call."""
-        changes = self._cache.take_changes().items()
-        return CacheChanges(
-            added=tuple(key.pixels_sha256 for key, added in changes if added),
-            dropped=tuple(key.pixels_sha256 for key, added in changes if not added),
-        )
+        return self._images.take_changes()
 
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:
         """Encode tiles of several open images in one batch; a completed image goes into the cache."""
-        tiles = np.concatenate([self._open[span.image].image.tiles[span.start : span.stop] for span in spans])
+        tiles = np.concatenate([self._images[span.image].tiles(span) for span in spans])
         indices = [index for span in spans for index in range(span.start, span.stop)]
         features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
         done = 0
         for span in spans:
-            opened, count = self._open[span.image], span.stop - span.start
-            opened.features[span.start : span.stop] = features[done : done + count]
-            opened.encoded, done = span.stop, done + count
-            if opened.encoded == self.config.tiles and opened.keep:
-                self._cache.put(self._key(span.image), opened.features)
+            count = span.stop - span.start
+            self._images.add(span, features[done : done + count])
+            done += count
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
-        """Put rows into slots and read their prompts together; the first new token of each, None for a failed row."""
+        """Put rows into slots and read their prompts; the first new token of each, None for a failed row.
+
+        Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
+        """
+        leaders: dict[str, NewRow] = {}
         for row in rows:
             if not self._slots.has_image(row.image):
-                self._model.admit_image(self._slots, row.image, self._open[row.image].features.flatten(0, 1))
+                self._model.admit_image(self._slots, row.image, self._images[row.image].features.flatten(0, 1))
+                leaders[row.image] = row
             self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
             attention: list[Tensor] | None = [] if row.explain else None
             self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
-        slots = [row.slot for row in rows]
+        followers = [row for row in rows if leaders.get(row.image) is not row]
+        first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
+        return [first[row.slot] for row in rows]
+
+    def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
+        """Read what is not yet known of some rows' prompts; each row's first new token."""
+        if not rows:
+            return []
+        slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
+        starts = [self._slots.begin(slot, row.prompt) for slot, row in zip(slots, rows, strict=True)]
         # Each new token is written by the query before it, those that were given before a restart included.
         queries = {
-            place: range(len(row.prompt) - 1, len(row.prompt) + len(row.given))
-            for place, row in enumerate(rows)
+            place: range(len(row.prompt) - 1 - start, len(row.prompt) + len(row.given) - start)
+            for place, (row, start) in enumerate(zip(rows, starts, strict=True))
             if row.explain
         }
-        watch = _watch(queries)
-        logits = self._model.prefill(self._slots, slots, [row.prompt + row.given for row in rows], watch)
+        watch = Watch.over(queries)
+        logits = self._model.prefill(self._slots, slots, prompts, starts, watch)
         self._remember(slots, watch)
-        return self._choose(slots, logits)
+        tokens = self._choose(slots, logits)
+        for row, token in zip(rows, tokens, strict=True):
+            if token is not None:
+                self._slots.keep_beginning(row.slot, row.prompt)
+        return list(zip(rows, tokens, strict=True))
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
         """One more token for each of these rows, None for a failed row."""
         rows = [self._running[slot] for slot in slots]
-        watch = _watch({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
+        watch = Watch.over({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
         logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
         self._remember(slots, watch)
         return self._choose(slots, logits)
@@ -207,7 +196,7 @@ class ModelRunner:
     def release(self, slot: int, *, failed: bool = False) -> None:
         """Free a slot."""
         del self._running[slot]
-        self._slots.release(slot, scrub=failed)
+        self._slots.release(slot, failed=failed)
 
     @torch.inference_mode()
     def warm_up(self) -> None:
@@ -221,6 +210,7 @@ class ModelRunner:
         self._model.prefill(self._slots, [0], [prompt])
         self._model.decode(self._slots, [0], [0])
         self._slots.release(0)
+        self._slots.forget("warm-up")
 
     def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
         if watch is None:
@@ -238,14 +228,3 @@ class ModelRunner:
             row.last_token = 0 if token is None else token
             row.given_tokens += 1
         return tokens
-
-    def _key(self, pixels_sha256: str) -> FeatureKey:
-        return FeatureKey(pixels_sha256, PREPROCESSING, self.fingerprint)
-
-
-def _watch(queries: Mapping[int, range]) -> Watch | None:
-    """Queries of batch rows, by their columns; None if nobody is to be watched."""
-    if not queries:
-        return None
-    pairs = [(row, column) for row, columns in queries.items() for column in columns]
-    return Watch([row for row, _ in pairs], [column for _, column in pairs])

@@ -1,8 +1,9 @@
 """What each running request keeps on the device, in arrays of a fixed size: a request's memory is a closed formula.
 
-A row slot holds the self-attention keys and values of one request; an image slot holds the cross-attention keys and
-values of one image, shared by all running rows that ask about it. Owns the free lists; knows no scheduling.
-Called by the engine's thread only.
+A row slot holds the self-attention keys and values of one request. An image slot holds what all requests about one
+image share: cross-attention keys and values, and the self-attention keys and values of the words that every prompt
+begins with. An image nobody asks about any more stays until its slot is needed. Owns the free lists; knows no
+scheduling. Called by the engine's thread only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from model.layers import index_of
 class _ResidentImage:
     slot: int
     rows: set[int] = field(default_factory=set)
+    prefixed: bool = False  # whether the keys and values of the common beginning are here
+    forgotten: bool = False  # whether it must go with its last row
 
 
 class Slots:
@@ -31,10 +34,17 @@ class Slots:
         keys, values: self-attention [layers, slots, H, context, d].
         cross_keys, cross_values: [cross layers, slots, H_cross, V, d_cross].
         lengths: tokens each row slot holds; 0 where it is free.
+        prefix: tokens that every prompt begins with; may be empty.
     """
 
     def __init__(
-        self, config: PheyeConfig, count: int, context_tokens: int, device: torch.device, dtype: torch.dtype
+        self,
+        config: PheyeConfig,
+        count: int,
+        context_tokens: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        prefix: Sequence[int] = (),
     ) -> None:
         decoder = config.decoder
         own = (decoder.layers, count, decoder.heads, context_tokens, decoder.head_width)
@@ -49,14 +59,17 @@ class Slots:
         self.keys, self.values = (torch.zeros(own, device=device, dtype=dtype) for _ in range(2))
         self.cross_keys, self.cross_values = (torch.zeros(image, device=device, dtype=dtype) for _ in range(2))
         self.lengths = [0] * count
-        self._images: dict[str, _ResidentImage] = {}
+        self.prefix = tuple(prefix)
+        shared = (*own[:3], len(prefix), own[4])
+        self._prefix_keys, self._prefix_values = (torch.zeros(shared, device=device, dtype=dtype) for _ in range(2))
+        self._images: dict[str, _ResidentImage] = {}  # the one that was needed longest ago first
         self._image_of: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def has_image(self, key: str) -> bool:
-        """Whether some running row already looks at that image, so that its keys and values are here."""
+        """Whether that image's keys and values are here."""
         return key in self._images
 
     def claim_image(self, key: str) -> int:
@@ -64,8 +77,12 @@ class Slots:
 
         The caller fills it, and then gives it to a row with `occupy`.
         """
-        taken = {image.slot for image in self._images.values()}
-        slot = next(slot for slot in range(len(self)) if slot not in taken)
+        if len(self._images) < len(self):
+            taken = {image.slot for image in self._images.values()}
+            slot = next(slot for slot in range(len(self)) if slot not in taken)
+        else:
+            idle = next(name for name, image in self._images.items() if not image.rows)
+            slot = self._images.pop(idle).slot
         self._images[key] = _ResidentImage(slot)
         return slot
 
@@ -73,25 +90,54 @@ class Slots:
         """Row slot `row` now holds `length` tokens and looks at image `key`."""
         if row in self._image_of:
             raise ValueError(f"slot {row} is taken")
-        self._images[key].rows.add(row)
+        image = self._images[key] = self._images.pop(key)
+        image.rows.add(row)
         self._image_of[row] = key
         self.lengths[row] = length
 
-    def release(self, row: int, *, scrub: bool = False) -> None:
-        """Free a row slot, and its image's slot when no other row looks at it.
+    def begin(self, row: int, tokens: Sequence[int]) -> int:
+        """Give a row what its image's slot knows of its beginning; how many tokens that were, less than all of them."""
+        image = self._images[self._image_of[row]]
+        known = len(self.prefix)
+        if not image.prefixed or len(tokens) <= known or tuple(tokens[:known]) != self.prefix:
+            return 0
+        self.keys[:, row, :, :known] = self._prefix_keys[:, image.slot]
+        self.values[:, row, :, :known] = self._prefix_values[:, image.slot]
+        return known
 
-        `scrub` is for a row that went wrong: masked positions get weight 0, but 0 times a NaN left behind is NaN, and
-        that must not reach the slot's next owner. Cross-attention has no mask, so image slots need no scrubbing.
+    def keep_beginning(self, row: int, tokens: Sequence[int]) -> None:
+        """Keep the beginning of a row that has read `tokens` for whoever asks about its image next."""
+        image = self._images[self._image_of[row]]
+        known = len(self.prefix)
+        if not image.prefixed and known and tuple(tokens[:known]) == self.prefix:
+            self._prefix_keys[:, image.slot] = self.keys[:, row, :, :known]
+            self._prefix_values[:, image.slot] = self.values[:, row, :, :known]
+            image.prefixed = True
+
+    def release(self, row: int, *, failed: bool = False) -> None:
+        """Free a row slot; its image stays until its slot is needed.
+
+        A row that went wrong leaves nothing behind: masked positions get weight 0, but 0 times a NaN is NaN, and that
+        must not reach the slot's next owner. Cross-attention has no mask, so image slots need no scrubbing.
         """
         key = self._image_of.pop(row)
-        image = self._images[key]
-        image.rows.discard(row)
-        if not image.rows:
-            del self._images[key]
-        if scrub:
+        self._images[key].rows.discard(row)
+        if failed:
+            self._images[key].forgotten = True
             self.keys[:, row].zero_()
             self.values[:, row].zero_()
         self.lengths[row] = 0
+        self._drop_if_done(key)
+
+    def forget(self, key: str) -> None:
+        """Drop an image as soon as no row looks at it."""
+        if key in self._images:
+            self._images[key].forgotten = True
+            self._drop_if_done(key)
+
+    def _drop_if_done(self, key: str) -> None:
+        if self._images[key].forgotten and not self._images[key].rows:
+            del self._images[key]
 
     def groups(self, rows: list[int]) -> list[ImageGroup]:
         """The batch positions of `rows`, grouped by the image they look at."""

@@ -158,3 +158,14 @@ class TextStream:
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):
                 return length
         return 0
+
+
+def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, leaving each at least one of its own, from which its response follows.
+
+    >>> shared_tokens([[1, 2, 3], [1, 2, 4]]), shared_tokens([[1, 2], [1, 2]]), shared_tokens([[1, 2]])
+    (2, 1, 1)
+    """
+    longest = min(map(len, prompts)) - 1
+    columns = zip(*prompts, strict=False)
+    return next((place for place, column in enumerate(columns) if place == longest or len(set(column)) > 1), longest)

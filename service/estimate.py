@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model.complexity import (
-    cross_attention_bytes,
     decode_flops,
     encode_flops,
     feature_bytes,
     prefill_flops,
     project_flops,
-    self_attention_bytes,
+    slot_bytes,
 )
 from model.config import PheyeConfig
 from service.costs import Costs
@@ -80,9 +79,8 @@ def _decode_flops(config: PheyeConfig, row: AskedRow) -> int:
 
 
 def _bytes(card: ModelCard) -> EstimatedBytes:
-    own = self_attention_bytes(card.config, card.context_tokens, card.dtype)
-    image = cross_attention_bytes(card.config, card.dtype)
-    return EstimatedBytes(slot=own + image, features=feature_bytes(card.config, card.dtype))
+    slot = slot_bytes(card.config, card.context_tokens, card.dtype)
+    return EstimatedBytes(slot=slot, features=feature_bytes(card.config, card.dtype))
 
 
 def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: Present) -> EstimatedSeconds:

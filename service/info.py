@@ -143,11 +143,10 @@ def _bytes(config: PheyeConfig, count: complexity.Parameters, context_tokens: in
     slot = f"one answer of {context_tokens} tokens"
     for dtype in ("bfloat16", "float32"):
         width, section = complexity.DTYPE_BYTES[dtype], f"bytes_{dtype}"
-        own = complexity.self_attention_bytes(config, context_tokens, dtype)
-        cross = complexity.cross_attention_bytes(config, dtype)
+        slots = complexity.slot_bytes(config, context_tokens, dtype)
         yield Figure(section, "stored_bytes", "weights, stored", count.total * width)
         yield Figure(section, "served_bytes", "weights, served (a tower for each adapter)", count.served * width)
-        yield Figure(section, "slot_bytes", f"a slot: {slot} and its image", own + cross)
+        yield Figure(section, "slot_bytes", f"a slot: {slot} and its image", slots)
         yield Figure(section, "features_bytes", "one cached image", complexity.feature_bytes(config, dtype))
 
 

@@ -16,6 +16,7 @@ from transformers import DynamicCache
 
 from model.checkpoint import Checkpoint, random_checkpoint
 from model.complexity import (
+    PREFIX_TOKENS,
     Parameters,
     cross_attention_bytes,
     decode_flops,
@@ -28,6 +29,7 @@ from model.complexity import (
     prefill_flops,
     project_flops,
     self_attention_bytes,
+    slot_bytes,
     tiled_vit_multiplications,
     vit_multiplications,
 )
@@ -131,7 +133,11 @@ def held(thing: object) -> Iterator[torch.Tensor]:
 def test_slot_and_feature_bytes_are_what_the_arrays_hold(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
     model = Pheye(checkpoint.tensors, config, torch.device("cpu"), torch.float32)
-    slots = model.new_slots(3, 96)
+    slots = model.new_slots(3, 96, range(PREFIX_TOKENS))
+    assert 3 * slot_bytes(config, 96, "float32") == sum(
+        tensor.nbytes for tensor in vars(slots).values() if isinstance(tensor, torch.Tensor)
+    )
+    assert slot_bytes(config, 96, "int8") == slot_bytes(config, 96, "float32")
     assert 3 * self_attention_bytes(config, 96, "float32") == slots.keys.nbytes + slots.values.nbytes
     assert 3 * cross_attention_bytes(config, "float32") == slots.cross_keys.nbytes + slots.cross_values.nbytes
     tiles = blank_tiles(config)

@@ -151,14 +151,15 @@ def test_many_questions_about_one_image_encode_and_project_it_once(golden: Golde
     """The original projects keys and values of all image tokens at every decoded token."""
     projections = []
     project = CrossAttentionBlock.project
-    monkeypatch.setattr(
-        CrossAttentionBlock, "project", lambda self, features: projections.append(1) or project(self, features)
-    )
+    monkeypatch.setattr(CrossAttentionBlock, "project", lambda *given: projections.append(1) or project(*given))
     engine, image = Engine(golden.runner(), stall_s=0.25), golden.image(golden.cases[0]["image"])
     submit(engine, image, *(row(number, f"Question {number}?") for number in range(5)))
     collected = run(engine)
     assert len(collected.ended) == 5
     assert sum(report.encoded_tiles for report in collected.reports) == golden.checkpoint.config.tiles
+    assert len(projections) == len(golden.checkpoint.config.cross_layers)
+    submit(engine, image, row("later", "And now?"))
+    run(engine)
     assert len(projections) == len(golden.checkpoint.config.cross_layers)
 
 
@@ -199,8 +200,8 @@ def test_a_row_whose_numbers_go_wrong_fails_alone_and_leaves_nothing_behind(gold
     def poisoned(image: TiledImage) -> bool:
         cached = open_image(image)
         if image is images[1]:
-            runner._open[image.pixels_sha256].features.fill_(float("nan"))
-            runner._open[image.pixels_sha256].encoded = golden.checkpoint.config.tiles
+            runner._images[image.pixels_sha256].features.fill_(float("nan"))
+            runner._images[image.pixels_sha256].encoded = golden.checkpoint.config.tiles
         return cached
 
     monkeypatch.setattr(runner, "open_image", poisoned)
@@ -298,7 +299,7 @@ def test_a_prefetched_image_is_encoded_when_somebody_asks_about_it(golden: Golde
     engine.prefetch(image)
     before = run(engine)
     assert sum(report.encoded_tiles for report in before.reports) == golden.checkpoint.config.tiles
-    assert not engine._runner._open
+    assert not engine._runner._images._open
     submit(engine, image, row("r", golden.cases[0]["question"]))
     after = run(engine)
     assert sum(report.encoded_tiles for report in after.reports) == 0
@@ -324,11 +325,11 @@ def test_more_wishes_than_fit_drop_the_oldest_and_leak_nothing(golden: Golden) -
     engine = Engine(runner, stall_s=0.25)
     for seed in range(MAX_PREFETCH + 5):
         engine.prefetch(noise_image(golden.checkpoint, seed, (5, 5)))
-    assert len(runner._open) == MAX_PREFETCH
+    assert len(runner._images._open) == MAX_PREFETCH
     engine.forget(noise_image(golden.checkpoint, 10, (5, 5)).pixels_sha256)
     run(engine)
-    assert not runner._open
-    assert len(runner._cache) == MAX_PREFETCH - 1
+    assert not runner._images._open
+    assert len(runner._images._cache) == MAX_PREFETCH - 1
 
 
 def test_a_forgotten_image_is_told_and_encoded_again_when_asked_about(golden: Golden) -> None:
@@ -349,7 +350,7 @@ def test_cancelled_rows_free_their_slot_and_their_image_at_once(golden: Golden) 
     engine.cancel(["a", "b", "never heard of"])
     assert engine.step().report.slots_used == 0
     assert not engine.busy
-    assert not runner._open
+    assert not runner._images._open
     assert runner._slots.lengths == [0]
 
 
@@ -362,8 +363,8 @@ def test_memory_stays_within_the_bound_after_a_thousand_distinct_images(golden: 
         submit(engine, noise_image(golden.checkpoint, number, (4, 4)), row(number, "?", max_tokens=1))
     assert len(run(engine, limit=5000).ended) == 1000
     assert runner.cache_bytes == 10 * one_image_bytes
-    assert not runner._open
-    held = sum(features.untyped_storage().nbytes() for features in runner._cache._entries.values())
+    assert not runner._images._open
+    held = sum(features.untyped_storage().nbytes() for features in runner._images._cache._entries.values())
     assert held == runner.cache_bytes  # the tensors kept are no views of larger ones
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.prompt import render
-from model.tokenizer import TextTokenizer
+from model.tokenizer import TextTokenizer, shared_tokens
 from model.training.samples import Turn
 
 NOTHING = -100  # the label of a token after which nothing has to be said; torch's `ignore_index`
@@ -63,14 +63,3 @@ def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) 
         turn_numbers += [number] * len(own)
         labels += [*[NOTHING] * silent, *response, NOTHING]
     return Row(tuple(ids), tuple(positions), tuple(turn_numbers), tuple(labels))
-
-
-def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with, leaving each at least one of its own, from which its response follows.
-
-    >>> shared_tokens([[1, 2, 3], [1, 2, 4]]), shared_tokens([[1, 2], [1, 2]]), shared_tokens([[1, 2]])
-    (2, 1, 1)
-    """
-    longest = min(map(len, prompts)) - 1
-    columns = zip(*prompts, strict=False)
-    return next((place for place, column in enumerate(columns) if place == longest or len(set(column)) > 1), longest)
