@@ -140,4 +140,5 @@ def _finish(axes: Axes, across: _Across, places: Sequence[float], label: str) ->
     axes.set(xlabel=across.label, ylabel=label, ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if axes.has_data():
+        axes.legend(frameon=False, fontsize=8)

@@ -10,7 +10,7 @@ from rich.table import Table
 from loadtest.results import Ratio, Row, Spread, figures_of
 from loadtest.sweep import Load, Point
 
-LEAST_WIDTH = 140  # of a file or a pipe, which has none of its own
+WIDTH = 180  # of a file or a pipe, which has none of its own
 _FIGURES = {  # a column of which nothing is known is left out
     "tokens/s": "tokens_per_s",
     "s/answer": "s_per_answer",
@@ -29,7 +29,7 @@ _RATIOS = {"answers/s": "answers_per_s", "s/answer": "s_per_answer", "p50": "lat
 def console() -> Console:
     """Standard output, wide enough for the tables."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=LEAST_WIDTH)
+    return out if out.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 def print_rows(rows: Sequence[Row], out: Console) -> None:
@@ -71,7 +71,7 @@ def load_words(load: Load) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < 2 else "right", no_wrap=True)
+        table.add_column(column, justify="left" if place < 2 else "right")
     return table
 
 

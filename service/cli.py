@@ -17,7 +17,7 @@ from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instr
 from service.asking import answer, answering
 from service.benching import bench
 from service.evaluating import evaluate
-from service.flags import fail, read_settings, settings_flags
+from service.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
 from service.training import training
 
 app = typer.Typer(
@@ -38,6 +38,19 @@ def serve(**flags: str | None) -> None:
     from service.server import serve as run_server
 
     raise typer.Exit(run_server(settings))
+
+
+@app.command()
+@settings_flags("model", "revision", "devices", "dtype", "threads", "host", "port", renamed=OFFLINE_NAMES)
+def baseline(**flags: str | None) -> None:
+    """Serve the naive model behind a lock, to measure `serve` against; never deploy it."""
+    settings = read_settings(flags, OFFLINE_NAMES)
+    from service.baseline import serve as run_baseline
+
+    try:
+        run_baseline(settings)
+    except (ValueError, OSError) as error:
+        fail(str(error))
 
 
 @app.command()

@@ -3,71 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import json
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from loadtest.storm import StormReport, storm
+from loadtest.storm import StormReport, main, storm
+from tests.scripted import EVENTS, JSON, Actor, Line, serving
 
 ANSWER = b'{"answer": "a cat"}'
 STREAM = b'data: {"chunk": "a cat"}\n\ndata: {"completed": true}\n\n'
 FAILED = b'data: {"chunk": "a"}\n\ndata: {"completed": true, "error": {"status": 500, "title": "no"}}\n\n'
 
 
-class Script(ThreadingHTTPServer):
-    """Answers every request in turn with the next of its lines: status, content type, Retry-After, body."""
-
-    daemon_threads = True
-
-    def __init__(self, *lines: tuple[int, str, str | None, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), Actor)
-        self.lines = list(lines)
-
-
-class Actor(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status, content_type, again_s, content = self.server.lines.pop(0)  # type: ignore[attr-defined]
-        if status == 0:
-            return  # hangs up without a word
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
-        if again_s is not None:
-            self.send_header("Retry-After", again_s)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(*lines: tuple[int, str, str | None, bytes]) -> Iterator[Script]:
-    with Script(*lines) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def one_request(*lines: tuple[int, str, str | None, bytes]) -> StormReport:
+def one_request(*lines: Line) -> StormReport:
     with serving(*lines) as server:
-        report = asyncio.run(
-            storm(f"http://127.0.0.1:{server.server_port}", [b"image"], requests=1, clients=1, hang_up_share=0.0)
-        )
+        report = asyncio.run(storm(server.url, [b"image"], requests=1, clients=1, hang_up_share=0.0))
         assert not server.lines
     return report
-
-
-JSON, EVENTS = "application/json", "text/event-stream; charset=utf-8"
 
 
 @pytest.mark.parametrize(
@@ -83,9 +39,7 @@ JSON, EVENTS = "application/json", "text/event-stream; charset=utf-8"
         pytest.param((0, "", None, b""), "RemoteProtocolError", id="a broken connection"),
     ],
 )
-def test_a_request_counts_as_answered_only_with_its_whole_answer(
-    line: tuple[int, str, str | None, bytes], status: str
-) -> None:
+def test_a_request_counts_as_answered_only_with_its_whole_answer(line: Line, status: str) -> None:
     report = one_request(line)
     assert report.statuses == {status: 1}
     assert report.answered == (status == "200")
@@ -114,9 +68,26 @@ def test_everybody_who_neither_left_nor_lost_is_answered() -> None:
             time.sleep(0.2)
             super().do_POST()
 
-    with serving(*[(200, JSON, None, ANSWER)] * 40) as server:
-        server.RequestHandlerClass = Slow
-        url = f"http://127.0.0.1:{server.server_port}"
-        report = asyncio.run(storm(url, [b"image"], requests=40, clients=8, hang_up_share=0.5, seed=1))
+    with serving(*[(200, JSON, None, ANSWER)] * 40, actor=Slow) as server:
+        report = asyncio.run(storm(server.url, [b"image"], requests=40, clients=8, hang_up_share=0.5, seed=1))
     assert report.hung_up > 0
     assert report.answered == report.statuses["200"] == 40 - report.hung_up
+
+
+@pytest.mark.parametrize(
+    ("answered", "code"), [pytest.param(2, 0, id="all answered"), pytest.param(1, 1, id="one lost")]
+)
+def test_the_command_prints_what_came_of_it(
+    answered: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def stormed(url: str, images: list[bytes], *, requests: int, clients: int) -> StormReport:
+        assert (url, images, requests, clients) == ("http://there", [b"image"], 3, 2)
+        return StormReport(answered=answered, hung_up=1, statuses=Counter({"200": answered}))
+
+    (tmp_path / "image").write_bytes(b"image")
+    monkeypatch.setattr("loadtest.storm.storm", stormed)
+    words = ["storm", "http://there", str(tmp_path / "image"), "--requests", "3", "--clients", "2"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert main() == code
+    told = json.loads(capsys.readouterr().out)
+    assert (told["answered"], told["hung_up"], told["statuses"]) == (answered, 1, {"200": answered})
