@@ -89,11 +89,7 @@ def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:
 
 
 def serve(settings: Settings) -> None:
-    """Load the model, then serve until a signal ends it.
-
-    Raises:
-        ValueError, OSError: the model cannot be loaded, or the address is taken.
-    """
+    """Load the model, then serve until a signal ends it; a ValueError or OSError says why it cannot."""
     configure_logging(settings.log_level)
     with listen(settings.host, settings.port) as listener:
         naive = load_naive(settings.model, settings.revision, settings.devices, settings.dtype, settings.threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from PIL import Image
 
 from loadtest.__main__ import main
 from loadtest.mix import Mix, asks, warm_up_asks
+from loadtest.sweep import Point
 from tests.scripted import JSON, serving
 from tests.serving import Server, running_server, wait_until
+from tests.test_loadtest_results import POINTS
 
 SMALL = ["--size", "48x32", "--max-tokens", "4", "--warm-up", "1", "--per-client", "1"]
 
@@ -135,6 +137,21 @@ def test_a_server_lost_between_two_loads_ends_the_run_and_keeps_what_was_measure
     assert len(document["points"]) == 1
     assert document["broken"] == "a: a warm-up request was not answered: 500 out of order"
     assert "loadtest: a: a warm-up request was not answered" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_keeps_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def interrupted(*_: Any) -> AsyncIterator[Point]:
+        yield POINTS[0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("loadtest.__main__.measure", interrupted)
+    with serving((200, JSON, None, b"{}")) as server:
+        assert main(["run", "--server", f"ours={server.url}", "--out", str(tmp_path)]) == 1
+    document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert (len(document["points"]), document["broken"]) == (1, "interrupted")
+    assert "loadtest: interrupted" in capsys.readouterr().err
 
 
 def test_a_server_that_is_not_there_is_named_and_nothing_is_written(
