@@ -65,8 +65,8 @@ def print_findings(findings: Findings) -> None:
         console.print(note, markup=False, soft_wrap=True)
 
 
-def write_findings(findings: Findings, folder: Path) -> list[Path]:
-    """Write everything; the files that came of it.
+def write_findings(findings: Findings, folder: Path) -> None:
+    """Write everything but the plot; what an unfinished run had written before is replaced.
 
     Raises:
         OSError: the folder cannot be written.
@@ -83,13 +83,18 @@ def write_findings(findings: Findings, folder: Path) -> list[Path]:
     )
     text = markdown(findings.report, [engine_line(each) for each in findings.engines])
     (folder / MARKDOWN_FILE).write_text(text, encoding="utf-8")
-    files = [folder / JSON_FILE, folder / MARKDOWN_FILE]
+
+
+def draw_findings(findings: Findings, folder: Path) -> None:
+    """Draw the plot, if there is something to draw and something to draw with.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     if findings.report.results and can_draw():
         from model.bench.plots import plot_report
 
         plot_report(findings.report, folder / PLOT_FILE)
-        files.append(folder / PLOT_FILE)
-    return files
 
 
 def can_draw() -> bool:

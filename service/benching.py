@@ -6,7 +6,7 @@ them are imported only when the command runs. Main thread only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +17,7 @@ from service.flags import fail, read_settings
 if TYPE_CHECKING:
     from model.bench.plan import Section
     from model.bench.run import Desk, Finding
+    from service.bench_report import Findings
     from service.engine_bench import EngineThroughput
 
 ENGINE = "engine"
@@ -39,7 +40,7 @@ def bench(
     ] = None,
     shared_image: Annotated[bool, typer.Option("--shared-image", help="Rows of a batch look at one image.")] = False,
     prompt_tokens: Annotated[int | None, typer.Option(min=8, help="Of the longest prompt; default 65.")] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 5.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 5, on GPUs 3.")] = None,
     only: Annotated[
         str | None,
         typer.Option(
@@ -107,42 +108,42 @@ def _carry_out(
 ) -> int:
     """Measure, print and write; the exit code. A run that is interrupted tells what it has found."""
     from model.bench.run import check, open_desk, report
-    from service.bench_report import Findings, print_findings, write_findings
+    from service.bench_report import Findings, draw_findings, print_findings, write_findings
 
     desk = open_desk(device, threads, _tell)
     check(sections, desk.device)
-    found: list[Finding] = []
-    throughputs: list[EngineThroughput] = []
-    code = _measure(sections, engines, desk, threads, found, throughputs)
-    findings = Findings(report(found, desk.device), throughputs)
+    findings, code = Findings(report(sections, [], desk.device), []), EXIT_INTERRUPTED
+    try:
+        for findings in _measure(sections, engines, desk, threads):
+            if folder is not None:
+                write_findings(findings, folder)  # at once: an hour's run may be killed
+        code = EXIT_WRONG if findings.wrong else 0
+    except KeyboardInterrupt:
+        _tell("interrupted; this is what there is so far")
     print_findings(findings)
-    for file in write_findings(findings, folder) if folder is not None else ():
-        _tell(f"written {file}")
+    if folder is not None:
+        draw_findings(findings, folder)
+        _tell(f"written to {folder}")
     for line in findings.wrong:
         _tell(f"{line}: the two sides have not made the same")
-    return code or (EXIT_WRONG if findings.wrong else 0)
+    return code
 
 
 def _measure(
-    sections: Sequence[Section],
-    engines: Sequence[str | None],
-    desk: Desk,
-    threads: int,
-    found: list[Finding],
-    throughputs: list[EngineThroughput],
-) -> int:
-    """Fill the two lists, as far as nobody interrupts; the exit code."""
-    from model.bench.run import run
+    sections: Sequence[Section], engines: Sequence[str | None], desk: Desk, threads: int
+) -> Iterator[Findings]:
+    """All that there is so far, whenever there is more."""
+    from model.bench.run import report, run
+    from service.bench_report import Findings
 
-    try:
-        for finding in run(sections, desk):
-            found.append(finding)
-        for model in engines:
-            throughputs.append(_engine(model, desk.device.type, threads))
-    except KeyboardInterrupt:
-        _tell("interrupted; this is what there is so far")
-        return EXIT_INTERRUPTED
-    return 0
+    found: list[Finding] = []
+    for finding in run(sections, desk):
+        found.append(finding)
+        yield Findings(report(sections, found, desk.device), [])
+    throughputs: list[EngineThroughput] = []
+    for model in engines:
+        throughputs.append(_engine(model, desk.device.type, threads))
+        yield Findings(report(sections, found, desk.device), throughputs)
 
 
 def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:

@@ -7,6 +7,7 @@ from typing import Any
 from model.bench.ceilings import Ceilings
 from model.bench.floors import Floor
 from model.bench.machine import Machine
+from model.bench.plan import Section
 from model.bench.result import CachedImage, Report, Result
 from model.bench.targets import judge
 from model.bench.timing import Race
@@ -34,6 +35,7 @@ def result(**other: Any) -> Result:
 def report(*results: Result) -> Report:
     """A run that found these."""
     return Report(
+        sections=(Section("random:Pheye-x2-672", ("float32",), {"decode": (1,)}),),
         machine=MACHINE,
         commit="0123abc",
         ceilings=(Ceilings("Pheye-x2-672", "float32", 12e9, 100e9, {"sum_bytes_per_s": 12e9}),),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.bench_report import Findings, print_findings, write_findings
+from service.bench_report import Findings, draw_findings, print_findings, write_findings
 from service.engine_bench import EngineThroughput
 from tests.bench_results import report, result
 
@@ -18,20 +18,24 @@ FOUND = Findings(report(result(), result(rows=4, images=1), result(dtype="int8")
 
 
 def test_json_markdown_and_plot_are_written_into_a_new_folder(tmp_path: Path) -> None:
-    files = write_findings(FOUND, tmp_path / "new" / "folder")
-    assert [file.name for file in files] == ["bench.json", "bench.md", "bench.png"]
-    said = json.loads(files[0].read_text())
+    folder = tmp_path / "new" / "folder"
+    for _ in range(2):  # whatever an unfinished run had written is replaced
+        write_findings(FOUND, folder)
+    draw_findings(FOUND, folder)
+    assert {file.name for file in folder.iterdir()} == {"bench.json", "bench.md", "bench.png"}
+    said = json.loads((folder / "bench.json").read_text())
     assert len(said["results"]) == 3
     assert said["engines"][0]["answers_per_s"] == 2.0
-    assert "engine without HTTP: 2.00 answers/s, 60.0 tokens/s" in files[1].read_text()
-    with Image.open(files[2]) as image:
+    assert "engine without HTTP: 2.00 answers/s, 60.0 tokens/s" in (folder / "bench.md").read_text()
+    with Image.open(folder / "bench.png") as image:
         assert image.width > 500
 
 
 def test_without_matplotlib_or_results_there_is_no_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(write_findings(Findings(report(), [ENGINE]), tmp_path)) == 2
+    draw_findings(Findings(report(), [ENGINE]), tmp_path)
     monkeypatch.setattr(util, "find_spec", lambda _: None)
-    assert len(write_findings(FOUND, tmp_path)) == 2
+    draw_findings(FOUND, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_terminal_shows_a_table_for_each_format_and_all_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:

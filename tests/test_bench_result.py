@@ -36,6 +36,8 @@ def test_a_report_is_json_with_a_schema_version_and_what_else_was_measured() -> 
     assert said["commit"] == "0123abc"
     assert said["machine"]["cpu"] == "A Processor"
     assert said["engines"] == [1]
+    (section,) = said["sections"]
+    assert (section["model"], section["work"], section["repeats"]) == ("random:Pheye-x2-672", {"decode": [1]}, 5)
     first, _ = said["results"]
     assert first["race"]["ratio"] == {"median": 5.0, "low": 5.0, "high": 5.0}
     assert (first["fast_tokens_per_s"], first["baseline_tokens_per_s"], first["share_of_ceiling"]) == (2.0, 0.4, 0.5)

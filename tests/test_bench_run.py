@@ -35,7 +35,8 @@ def desk() -> Iterator[Desk]:
 
 
 def test_a_section_gives_ceilings_a_cached_image_and_every_workload_in_every_format(desk: Desk) -> None:
-    found = list(run.run([Section(MICRO, ("float32", "int8"), FEW, repeats=2, prompt_tokens=16)], desk))
+    section = Section(MICRO, ("float32", "int8"), FEW, repeats=2, prompt_tokens=16)
+    found = list(run.run([section], desk))
     assert [type(each) for each in found] == [Ceilings, CachedImage, Result, Result, Result] * 2
     results = [each for each in found if isinstance(each, Result)]
     assert [(each.dtype, each.label) for each in results] == [
@@ -44,8 +45,8 @@ def test_a_section_gives_ceilings_a_cached_image_and_every_workload_in_every_for
     assert all(each.agreement > 0.999 and not each.wrong for each in results if each.dtype == "float32")
     assert all(each.floor.seconds > 0 and each.peak_bytes > 1 << 20 for each in results)
     assert not torch.is_inference_mode_enabled(), "the mode does not leak out of the run"
-    whole = report(found, CPU)
-    assert whole.results == tuple(results)
+    whole = report([section], found, CPU)
+    assert (whole.sections, whole.results) == ((section,), tuple(results))
     assert (len(whole.ceilings), len(whole.cached)) == (2, 2)
 
 
@@ -79,11 +80,18 @@ def test_memory_alone_loads_no_model(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert [type(each) for each in found] == [Ceilings, CachedImage]
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("bfloat16", 2), ("int8", 2)])
-def test_a_cached_image_is_measured_at_full_size_without_the_model(dtype: str, width: int) -> None:
-    large = open_checkpoint("random:Pheye-x4-448")
-    found = cached_image("Pheye-x4-448", dtype, large, CPU, choose_precision(dtype, CPU, large.config))
-    assert found.cached_bytes == found.formula_bytes == width * 1280 * 1285
+@pytest.mark.parametrize(
+    ("model", "dtype", "size_bytes"),
+    [
+        ("Pheye-x4-448", "int8", 2 * 1280 * 1285),
+        ("pheye-micro", "bfloat16", 2 * 64 * 325),
+        ("pheye-micro", "float32", 4 * 64 * 325),
+    ],
+)
+def test_a_cached_image_is_measured_at_full_size_without_the_model(model: str, dtype: str, size_bytes: int) -> None:
+    whole = open_checkpoint(f"random:{model}")
+    found = cached_image(model, dtype, whole, CPU, choose_precision(dtype, CPU, whole.config))
+    assert found.cached_bytes == found.formula_bytes == size_bytes
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from model.bench.halves import Twin
 from model.bench.plan import Section
 from model.hardware import Precision
 from model.pheye import Pheye
-from service import benching, engine_bench
+from service import bench_report, benching, engine_bench
 from service.cli import app
 
 MICRO = ("--model", "random:pheye-micro", "--threads", "1", "--repeats", "1", "--prompt-tokens", "16")
@@ -124,6 +124,20 @@ def test_an_interrupted_run_tells_what_it_has_found(tmp_path: Path, monkeypatch:
     done = bench(*MICRO, "--only", "prefill", "--dtype", "float32", "--rows", "1,2,3", "--report", str(tmp_path))
     assert done.exit_code == benching.EXIT_INTERRUPTED
     assert results(tmp_path) == [("float32", "prefill", 1), ("float32", "prefill", 2)]
+
+
+def test_a_killed_run_has_written_what_it_had_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    write = bench_report.write_findings
+
+    def write_findings(findings: bench_report.Findings, folder: Path) -> None:
+        write(findings, folder)
+        written.append(len(results(folder)))
+
+    monkeypatch.setattr(bench_report, "write_findings", write_findings)
+    words = ("--only", "prefill", "--dtype", "float32", "--rows", "1,2")
+    assert bench(*MICRO, *words, "--report", str(tmp_path)).exit_code == 0
+    assert written == [0, 1, 2]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -104,7 +104,7 @@ def plan(device: str, models: Sequence[str], *, quick: bool) -> tuple[Section, .
             Section(_X2, dtypes, {"decode": (1, 8), MEMORY: (1,)}),
         )
     geometries = ("Pheye-x4-448", "Pheye-x4-672", "Pheye-x2-448", "Pheye-x2-672")
-    return tuple(Section(RANDOM + geometry, dtypes, work) for geometry in geometries)
+    return tuple(Section(RANDOM + geometry, dtypes, work, repeats=3) for geometry in geometries)
 
 
 def _quick(dtypes: tuple[str, ...]) -> tuple[Section, ...]:

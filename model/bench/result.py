@@ -10,6 +10,7 @@ from typing import Any
 from model.bench.ceilings import Ceilings
 from model.bench.floors import Floor
 from model.bench.machine import Machine
+from model.bench.plan import Section
 from model.bench.timing import Race
 
 SCHEMA_VERSION = 1
@@ -122,8 +123,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run."""
+    """A whole run; `sections` is what it was to do."""
 
+    sections: tuple[Section, ...]
     machine: Machine
     commit: str
     ceilings: tuple[Ceilings, ...]
@@ -139,6 +141,7 @@ class Report:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": self.commit,
             "machine": asdict(self.machine),
+            "sections": [asdict(each) for each in self.sections],
             "ceilings": [asdict(each) for each in self.ceilings],
             "results": [each.as_json() for each in self.results],
             "cached_images": [asdict(each) for each in self.cached],

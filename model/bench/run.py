@@ -71,10 +71,11 @@ def run(sections: Sequence[Section], desk: Desk) -> Iterator[Finding]:
         yield from _section(section, desk)
 
 
-def report(found: Sequence[Finding], device: torch.device) -> Report:
-    """What a run has found so far, held against the targets."""
+def report(sections: Sequence[Section], found: Sequence[Finding], device: torch.device) -> Report:
+    """What a run of these sections has found so far, held against the targets."""
     results = tuple(each for each in found if isinstance(each, Result))
     return Report(
+        sections=tuple(sections),
         machine=this_machine(device),
         commit=commit(Path(__file__).parent),
         ceilings=tuple(each for each in found if isinstance(each, Ceilings)),
