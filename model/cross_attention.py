@@ -22,10 +22,20 @@ SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrowe
 
 @dataclass(frozen=True, slots=True)
 class ImageGroup:
-    """Rows of a batch that look at the same image: one batch of queries against one set of keys and values."""
+    """Rows of a batch that attend together: images in neighbouring slots, each looked at by equally many rows.
 
-    image_slot: int
-    rows: tuple[int, ...]
+    Attributes:
+        first_slot: image slot of the first image.
+        rows: batch rows of each image; those of one image are one batch of queries against its keys and values.
+    """
+
+    first_slot: int
+    rows: tuple[tuple[int, ...], ...]
+
+    @property
+    def slots(self) -> slice:
+        """The images' slots."""
+        return slice(self.first_slot, self.first_slot + len(self.rows))
 
 
 @dataclass(slots=True)
@@ -51,7 +61,9 @@ class Watch:
 
     def record(self, q: Tensor, keys: Tensor, groups: Sequence[ImageGroup]) -> None:
         """Remember one block's attention; q [B, H, T, d], keys [slots, H, V, d]."""
-        slots = {row: group.image_slot for group in groups for row in group.rows}
+        slots = {
+            row: slot for group in groups for slot, rows in enumerate(group.rows, group.first_slot) for row in rows
+        }
         seen = [
             (q[row, :, column, None].float() @ keys[slots[row]].float().transpose(-1, -2) * SCALE)
             .softmax(-1)
@@ -108,13 +120,15 @@ class CrossAttentionBlock:
 def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:
     """Attention of every row over its own image: [B, H, T, d] -> [B, H, T, d].
 
-    Keys and values are large and are never copied: each group reads its image's slot in place.
+    Keys and values are large and are never copied: each group reads its images' slots in place.
     """
     out = torch.empty_like(q)
     _, heads, length, width = q.shape
     for group in groups:
-        slot, rows, count = group.image_slot, index_of(group.rows), len(group.rows)
-        queries = q[rows].transpose(0, 1).reshape(1, heads, count * length, width)
-        seen = F.scaled_dot_product_attention(queries, keys[slot : slot + 1], values[slot : slot + 1], scale=SCALE)
-        out[rows] = seen.view(heads, count, length, width).transpose(0, 1)
+        images, count = len(group.rows), len(group.rows[0])
+        rows = index_of([row for rows in group.rows for row in rows])
+        queries = q[rows].view(images, count, heads, length, width).transpose(1, 2)
+        queries = queries.reshape(images, heads, count * length, width)
+        seen = F.scaled_dot_product_attention(queries, keys[group.slots], values[group.slots], scale=SCALE)
+        out[rows] = seen.view(images, heads, count, length, width).transpose(1, 2).flatten(0, 1)
     return out

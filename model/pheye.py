@@ -132,7 +132,7 @@ class Pheye:
             positions=first + torch.arange(width, device=self.device),
             reach=max(starts) + width,
             last=torch.tensor(last, device=self.device),
-            groups=slots.groups(list(rows)),
+            groups=slots.groups(rows),
             watch=watch,
         )
         logits: Tensor = self._decoder(batch, slots)

@@ -139,12 +139,19 @@ class Slots:
         if self._images[key].forgotten and not self._images[key].rows:
             del self._images[key]
 
-    def groups(self, rows: list[int]) -> list[ImageGroup]:
-        """The batch positions of `rows`, grouped by the image they look at."""
+    def groups(self, rows: Sequence[int]) -> list[ImageGroup]:
+        """The batch positions of `rows`, grouped as they can attend together."""
         positions: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             positions.setdefault(self._images[self._image_of[row]].slot, []).append(position)
-        return [ImageGroup(slot, tuple(members)) for slot, members in positions.items()]
+        groups: list[ImageGroup] = []
+        for slot, members in sorted(positions.items()):
+            last = groups[-1] if groups else None
+            if last is not None and last.slots.stop == slot and len(last.rows[0]) == len(members):
+                groups[-1] = ImageGroup(last.first_slot, (*last.rows, tuple(members)))
+            else:
+                groups.append(ImageGroup(slot, (tuple(members),)))
+        return groups
 
 
 def rows_of(slab: Tensor, rows: Sequence[int], length: int) -> Tensor:

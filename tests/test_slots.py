@@ -30,7 +30,15 @@ def test_rows_that_look_at_the_same_image_form_one_group() -> None:
     state = slots()
     for row, image in ((2, "a"), (0, "b"), (3, "a")):
         enter(state, row, image)
-    assert state.groups([0, 2, 3]) == [ImageGroup(1, (0,)), ImageGroup(0, (1, 2))]
+    assert state.groups([0, 2, 3]) == [ImageGroup(0, ((1, 2),)), ImageGroup(1, ((0,),))]
+
+
+def test_images_in_neighbouring_slots_form_one_group_if_as_many_rows_look_at_each() -> None:
+    state = slots(6)
+    for row, image in ((4, "a"), (0, "b"), (2, "c"), (3, "d"), (1, "d")):
+        enter(state, row, image)
+    assert state.groups([0, 1, 2, 3, 4]) == [ImageGroup(0, ((4,), (0,), (2,))), ImageGroup(3, ((1, 3),))]
+    assert state.groups([2, 4]) == [ImageGroup(0, ((1,),)), ImageGroup(2, ((0,),))]
 
 
 def test_an_image_stays_until_its_slot_is_needed_and_the_longest_idle_goes_first() -> None:
@@ -130,7 +138,8 @@ def test_there_is_always_an_image_slot_for_a_free_row_slot(visits: list[tuple[in
             enter(state, row, image)
             inside[row] = image
         for group in state.groups(list(inside)) if inside else []:
-            assert len({list(inside.values())[position] for position in group.rows}) == 1
+            for rows in group.rows:
+                assert len({list(inside.values())[position] for position in rows}) == 1
     for row in inside:
         state.release(row)
     assert state.lengths == [0] * 4
