@@ -56,6 +56,12 @@ def test_each_metric_has_tertiles_of_its_own() -> None:
     assert found[0].relative is None, "nothing was right before, so there is no relative change"
 
 
+def test_a_metric_that_knows_no_areas_does_not_hide_the_others() -> None:
+    sized = [case(f"s{index}", "sign", area=0.1 * (index + 1), says="EXIT") for index in range(3)]
+    run = [answered(each, "EXIT") for each in [case("c", "count", says="3"), *sized]]
+    assert {each.metric for each in changes(run, run)} == {"signs read"}
+
+
 def test_captions_are_scored_over_all_of_a_run_and_then_divided() -> None:
     asked = [case(name, "cider", area=0.1 * (1 + place), says=f"{name} a b c") for place, name in enumerate("xyz")]
     run = [answered(each, f"{each.id} a b c") for each in asked]
@@ -69,8 +75,8 @@ AREAS = [case(name, area=0.1) for name in "abc"]
     ("before", "after", "words"),
     [
         (AREAS, AREAS[:2], "case c was answered in one run only"),
-        (AREAS[:2], AREAS[:2], "areas are known for 2 cases"),
-        ([case(name) for name in "abc"], [case(name) for name in "abc"], "areas are known for 0 cases"),
+        (AREAS[:2], AREAS[:2], "no metric has 3 cases whose area is known"),
+        ([case(name) for name in "abc"], [case(name) for name in "abc"], "no metric has 3 cases whose area is known"),
         (AREAS, [*AREAS[:2], replace(AREAS[2], references=("no",))], "case c is not the same in both runs"),
     ],
     ids=["one is missing", "too few", "no areas", "other references"],

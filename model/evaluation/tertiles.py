@@ -70,7 +70,8 @@ def known_areas(answers: Sequence[CaseAnswer]) -> dict[str, float]:
 def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[Change]:
     """Score by tertile in both runs, for each metric: all its cases first, then fine, medium and broad.
 
-    Each metric's cases make tertiles of their own, since what they ask about differs in size.
+    Each metric's cases make tertiles of their own, since what they ask about differs in size. Metrics of which fewer
+    than three cases have an area are left out.
 
     Args:
         before: one run, at the lower resolution for Table 2.
@@ -84,6 +85,8 @@ def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[C
     for kind in dict.fromkeys(each.case.kind for each in before):
         first, second = ([each for each in run if each.case.kind == kind] for run in (before, after))
         areas = known_areas(first)
+        if len(areas) < FEWEST:
+            continue
         parts = tertiles(areas)
         scored = [
             {each.case.id: score for each, score in zip(run, scores(run), strict=True)} for run in (first, second)
@@ -92,6 +95,8 @@ def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[C
             ours = [case for case in areas if name in ("all", parts[case])]
             means = (fmean(score[case] for case in ours) for score in scored)
             found.append(Change(METRICS[kind], name, len(ours), *means))
+    if not found:
+        raise NotComparable(f"no metric has {FEWEST} cases whose area is known, which is what tertiles need")
     return found
 
 
