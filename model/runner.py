@@ -134,6 +134,8 @@ class ModelRunner:
         tiles = np.concatenate([self._images[span.image].tiles(span) for span in spans])
         indices = [index for span in spans for index in range(span.start, span.stop)]
         features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
         done = 0
         for span in spans:
             count = span.stop - span.start

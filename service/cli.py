@@ -113,7 +113,7 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
 
     try:
         texts = typed + (read_questions(file) if file is not None else [])
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         fail(str(error))
     return texts or fail("QUESTION: there is none; type one, or name a file of them with --questions")
 

@@ -22,11 +22,13 @@ def read_questions(file: str) -> list[str]:
     Blank lines and lines that start with # are skipped, white space around a question is dropped.
 
     Raises:
-        QuestionsError: a line is not UTF-8 or too long, or there is no question at all.
-        OSError: it cannot be read.
+        QuestionsError: it cannot be read, a line is not UTF-8 or too long, or there is no question at all.
     """
     name = "standard input" if file == STDIN else file
-    data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    try:
+        data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except OSError as error:
+        raise QuestionsError(f"{name}: cannot be read: {error.strerror}") from None
     found = list(_questions(name, data))
     if not found:
         raise QuestionsError(f"{name}: there is no question in it; write one a line")

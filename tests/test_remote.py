@@ -489,7 +489,7 @@ def test_questions_of_a_file_follow_those_typed(
         (b"Why?\n\xff\n", "q.txt: line 2 is not UTF-8 text"),
         (b"Why?\n\n" + b"a" * 16385, "q.txt: line 3 has 16385 characters; at most 16384 are read"),
         (b"# Why?\n \n", "q.txt: there is no question in it"),
-        (None, "q.txt"),
+        (None, "q.txt: cannot be read: No such file or directory"),
     ],
     ids=["not text", "too long", "only comments", "not there"],
 )
