@@ -17,8 +17,8 @@ from model.config import PheyeConfig
 from model.layout import ADAPTER_RANKS, adapters, is_trained, tensor_shapes
 
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}  # what weights are stored in
-KEPT_BYTES = DTYPE_BYTES | {"int8": 4}  # keys and values; int8 is for products only
-FEATURE_BYTES = DTYPE_BYTES | {"int8": 2}
+KEPT_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 4}  # keys and values; int8 is for products only
+FEATURE_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 2}
 PAPER_TEXT_TOKENS = 65  # N_T, "the typical prompt length for captioning" (section 2.2)
 PREFIX_TOKENS = 45  # of these, those every prompt begins with
 _UNUSED = ("post_layernorm", "norm_lvl_3")  # in every checkpoint, in no computation

@@ -47,3 +47,12 @@ def test_the_peak_counts_what_was_held_and_let_go() -> None:
     assert peak_bytes(CPU) >= before + (48 << 20)
     reset_peak(CPU)
     assert peak_bytes(CPU) < before + (48 << 20)
+
+
+def test_a_gpus_memory_is_what_torch_knows_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: calls.append(str(device)))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 123)
+    reset_peak(torch.device("cuda:0"))
+    assert calls == ["cuda:0"]
+    assert peak_bytes(torch.device("cuda:0")) == 123

@@ -11,10 +11,10 @@ from model.bench import ceilings, run, timing
 from model.bench.ceilings import Ceilings, ProbeSize
 from model.bench.plan import MEMORY, Section
 from model.bench.result import CachedImage, Result
-from model.bench.run import Desk, cached_image, check, report
+from model.bench.run import Desk, cached_image, check, open_desk, report
 from model.bench.timing import Stopwatch
 from model.checkpoint import Checkpoint, open_checkpoint
-from model.hardware import choose_precision
+from model.hardware import choose_precision, usable_cores
 
 CPU = torch.device("cpu")
 MICRO = "random:pheye-micro"
@@ -105,3 +105,20 @@ def test_a_cached_image_is_measured_at_full_size_without_the_model(model: str, d
 def test_what_cannot_be_measured_is_said_before_anything_is(section: Section, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         check([Section(MICRO, ("float32",)), section], CPU)
+
+
+def test_a_gpu_is_waited_for_before_and_after_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(run, "resolve_device", torch.device)  # as if there were one
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: events.append(f"waited for {device}"))
+    open_desk("cuda", 1, events.append).watch.once(lambda _: events.append("work"))
+    assert events == ["waited for cuda", "work", "waited for cuda"]
+
+
+def test_a_cpu_is_not_waited_for_and_has_the_threads_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.delattr(torch.cuda, "synchronize")
+    open_desk("cpu", 3, print).watch.once(lambda _: None)
+    open_desk("cpu", 0, print)
+    assert threads == [3, usable_cores()]

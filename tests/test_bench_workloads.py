@@ -38,7 +38,7 @@ def fast(twin: Twin) -> Pheye:
 
 
 def bed(twin: Twin, fast: Pheye, *, shared_image: bool = False) -> Bed:
-    return Bed(twin, fast, EXACT, Costs(fast.config, "float32", 4), 24, shared_image)
+    return Bed(twin, fast, EXACT, Costs(fast.config, "float32"), 24, shared_image)
 
 
 @pytest.mark.parametrize("shared_image", [False, True], ids=["an image each", "one image"])

@@ -15,11 +15,12 @@ from torch import Tensor
 from model.bench.floors import Costs
 from model.bench.halves import Twin
 from model.bench.sides import FastRows
+from model.complexity import PAPER_TEXT_TOKENS, PREFIX_TOKENS
 from model.hardware import Precision
 from model.pheye import Pheye
 from model.tiles import Tiles
 
-COMMON_SHARE = 45 / 65  # of a prompt's tokens that every prompt begins with
+COMMON_SHARE = PREFIX_TOKENS / PAPER_TEXT_TOKENS  # of a prompt's tokens that every prompt begins with
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,13 +48,16 @@ class Costs:
 
     Attributes:
         config: the model.
-        dtype: of activations, keys and values.
-        weight_bytes: of one weight.
+        dtype: `float32`, `bfloat16` or `int8`, in which weights are multiplied and nothing is kept.
     """
 
     config: PheyeConfig
     dtype: str
-    weight_bytes: int
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of one weight."""
+        return 1 if self.dtype == "int8" else complexity.DTYPE_BYTES[self.dtype]
 
     def encode(self, images: int) -> Pass:
         """All tiles of some images in one call; each adapter is a vision tower of its own."""

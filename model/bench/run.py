@@ -24,7 +24,7 @@ from model.bench.targets import judge
 from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS
 from model.checkpoint import Checkpoint, open_checkpoint, read_config
-from model.complexity import DTYPE_BYTES, feature_bytes
+from model.complexity import feature_bytes
 from model.hardware import Precision, choose_precision, resolve_device, usable_cores
 from model.request import TileSpan
 from model.runner import ModelRunner
@@ -132,9 +132,7 @@ def _raced(
     section: Section, dtype: str, precision: Precision, twin: Twin, ceilings: Ceilings, desk: Desk
 ) -> Iterator[Result]:
     fast = load_fast(twin, precision)
-    weight_bytes = 1 if dtype == "int8" else DTYPE_BYTES[dtype]
-    costs = Costs(fast.config, str(fast.dtype).removeprefix("torch."), weight_bytes)
-    bed = Bed(twin, fast, precision, costs, section.prompt_tokens, section.shared_image)
+    bed = Bed(twin, fast, precision, Costs(fast.config, dtype), section.prompt_tokens, section.shared_image)
     for name in section.work:
         for rows in section.work[name] if name in KINDS else ():
             desk.tell(f"{section.name} {dtype}: {name}, {rows}")
@@ -176,8 +174,7 @@ def cached_image(
     blank = torch.zeros((tiles, side, side, 3), dtype=torch.uint8).numpy()
     runner.open_image(TiledImage("blank", side, side, blank))
     runner.encode([TileSpan("blank", 0, tiles)])
-    kept_in = str(precision.feature_dtype).removeprefix("torch.")
-    return CachedImage(name, dtype, runner.cache_bytes, feature_bytes(small.config, kept_in))
+    return CachedImage(name, dtype, runner.cache_bytes, feature_bytes(small.config, dtype))
 
 
 def _let_go(device: torch.device) -> None:
