@@ -14,6 +14,7 @@ import torch
 from model.config import PheyeConfig
 
 _CPU_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
+_WIDE = 1024  # width of a decoder from which threads pay
 
 
 def usable_cores() -> int:
@@ -27,6 +28,15 @@ def usable_cores() -> int:
         return max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):  # no cgroup, or a quota of "max"
         return cores
+
+
+def compute_threads(config: PheyeConfig, workers: int = 1) -> int:
+    """Threads for a model's operations, where `workers` processes share the cores.
+
+    The products of a narrow model are over before a second thread has begun, and threads that wait take cores away from
+    whoever answers the clients.
+    """
+    return max(1, usable_cores() // workers) if config.decoder.width >= _WIDE else 1
 
 
 @dataclass(frozen=True, slots=True)

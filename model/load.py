@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from model.checkpoint import open_checkpoint
-from model.hardware import choose_precision, resolve_device, usable_cores
+from model.hardware import choose_precision, compute_threads, resolve_device
 from model.runner import ModelRunner
 
 
@@ -22,6 +22,7 @@ def load_runner(
     device: str = "auto",
     dtype: str = "auto",
     threads: int = 0,
+    workers: int = 1,
     slots: int = 8,
     context_tokens: int = 1024,
     feature_cache_bytes: int = 1 << 30,
@@ -34,7 +35,8 @@ def load_runner(
         name: what answers call the model; by default the last part of `source`.
         device: `auto`, `cpu`, `cuda:0`.
         dtype: `auto`, `float32`, `bfloat16`.
-        threads: CPU threads for one operation; 0 takes every core this process may use.
+        threads: CPU threads for one operation; 0 takes as many as pay.
+        workers: processes that share the cores.
         slots: rows that can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
@@ -42,9 +44,9 @@ def load_runner(
     Raises:
         ValueError: the model cannot be served like this; the message says what to change.
     """
-    torch.set_num_threads(threads or usable_cores())
     where = resolve_device(device)
     checkpoint = open_checkpoint(source, revision)
+    torch.set_num_threads(threads or compute_threads(checkpoint.config, workers))
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))
     precision = choose_precision(dtype, where, checkpoint.config)

@@ -70,13 +70,15 @@ class Settings(BaseSettings):
     )
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",
-        description="Number format to compute in; `auto` chooses what is fast on the device and says why.",
+        description="Number format to compute in; `auto` chooses what is fast on the device and says why; `int8` "
+        "is for CPUs: the linear layers multiply in int8, and a few answers in a thousand change.",
     )
     threads: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers.",
+        description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers and "
+        "gives a small model one.",
     )
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is every interface."

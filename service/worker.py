@@ -48,7 +48,6 @@ def load_runner(settings: Settings, device: str) -> ModelRunner:
     Raises:
         ValueError: it cannot be served; the message says what to change.
     """
-    from model.hardware import usable_cores
     from model.load import load_runner as load
 
     return load(
@@ -57,7 +56,8 @@ def load_runner(settings: Settings, device: str) -> ModelRunner:
         name=settings.name,
         device=device,
         dtype=settings.dtype,
-        threads=settings.threads or max(1, usable_cores() // len(settings.devices.split(","))),
+        threads=settings.threads,
+        workers=len(settings.devices.split(",")),
         slots=settings.slots,
         context_tokens=settings.context_tokens,
         feature_cache_bytes=settings.feature_cache_bytes,

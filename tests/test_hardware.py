@@ -10,7 +10,7 @@ import torch
 
 from model import hardware
 from model.config import GEOMETRIES
-from model.hardware import choose_precision, multiplies_bf16, resolve_device, usable_cores
+from model.hardware import choose_precision, compute_threads, multiplies_bf16, resolve_device, usable_cores
 
 CPU = torch.device("cpu")
 PUBLISHED = GEOMETRIES["Pheye-x4-448"]
@@ -74,3 +74,14 @@ def test_auto_is_a_device_of_this_machine() -> None:
 def test_a_device_that_is_not_here_is_refused_by_name(asked: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resolve_device(asked)
+
+
+def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.hardware.usable_cores", lambda: 8)
+    threads = {
+        (name, workers): compute_threads(GEOMETRIES[name], workers)
+        for name in ("pheye-tiny", "Pheye-x4-448")
+        for workers in (1, 3, 16)
+    }
+    assert [threads["pheye-tiny", workers] for workers in (1, 3, 16)] == [1, 1, 1]
+    assert [threads["Pheye-x4-448", workers] for workers in (1, 3, 16)] == [8, 2, 1]
