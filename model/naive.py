@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel, DynamicCache, PhiConfig, PhiForCausalLM
 
 from model.config import CROSS_HEAD_WIDTH, TILE_POSITIONS, PheyeConfig
+from model.tiles import CLIP_MEAN, CLIP_STD
 
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"]
 
@@ -105,6 +106,12 @@ class NaiveVision(nn.Module):
         width = config.vision.width
         self.norm_lvl_1, self.norm_lvl_2, self.norm_lvl_3 = (nn.LayerNorm(width) for _ in range(3))
         self.connector = nn.ModuleDict({"embedding": nn.Embedding(TILE_POSITIONS, width)})
+
+    def pixels(self, tiles: Tensor) -> Tensor:
+        """Tiles in any integer type [..., S, S, 3] -> CLIP's normalised pixels [..., 3, S, S]."""
+        weight = self.norm_lvl_1.weight
+        mean, std = (torch.tensor(constant, device=weight.device) for constant in (CLIP_MEAN, CLIP_STD))
+        return ((tiles.to(weight.device) / 255 - mean) / std).movedim(-1, -3).to(weight.dtype)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels of images [B, N, 3, S, S] -> features [B, N * tokens, D_vit]."""

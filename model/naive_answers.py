@@ -17,7 +17,7 @@ from model.hardware import choose_precision, compute_threads, resolve_device
 from model.naive import NaivePheye
 from model.prompt import render
 from model.request import FinishReason
-from model.tiles import CLIP_MEAN, CLIP_STD, Tiles
+from model.tiles import Tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class NaiveAnswers:
     @torch.inference_mode()
     def answers(self, tiles: Tiles, instructions: Sequence[str], max_tokens: int) -> list[NaiveAnswer]:
         """Greedy answers to instructions about one image, one after another; its tiles are uint8 [N, S, S, 3]."""
-        features = self._twin.vision_encoder(self._pixels(tiles).unsqueeze(0))  # [1, V, D_vit]
+        vision = self._twin.vision_encoder
+        features = vision(vision.pixels(torch.from_numpy(tiles)).unsqueeze(0))  # [1, V, D_vit]
         return [self._answer(features, instruction, max_tokens) for instruction in instructions]
 
     def _answer(self, features: Tensor, instruction: str, max_tokens: int) -> NaiveAnswer:
@@ -64,12 +65,6 @@ class NaiveAnswers:
         tokens = self._twin.generate(prompt, features, max_tokens, self._tokenizer.eos_id)
         ended: FinishReason = "stop" if tokens[-1] == self._tokenizer.eos_id else "length"
         return NaiveAnswer(self._tokenizer.decode(tokens).lstrip(), ended, len(prompt), len(tokens))
-
-    def _pixels(self, tiles: Tiles) -> Tensor:
-        """uint8 [N, S, S, 3] -> CLIP's normalised pixels [N, 3, S, S]."""
-        mean, std = (torch.tensor(constant, device=self.device) for constant in (CLIP_MEAN, CLIP_STD))
-        scaled = torch.from_numpy(tiles).to(self.device).float() / 255
-        return ((scaled - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
 
 
 def load_naive(source: str, revision: str | None, device: str, dtype: str, threads: int) -> NaiveAnswers:

@@ -14,7 +14,6 @@ from model.checkpoint import RandomTensors
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.naive import NaivePheye
-from model.tiles import CLIP_MEAN, CLIP_STD
 from model.training.batches import Batch, Loader
 from model.training.learner import Learner, Passes, learns
 from model.training.recipe import Recipe, Stage
@@ -54,8 +53,7 @@ def naive_gradients(config: PheyeConfig, given: Batch) -> tuple[Tensor, Gradient
     """With transformers and peft alone, a row for each turn."""
     naive = NaivePheye(config, small_checkpoint(config).ranks)
     naive.load_state_dict(random_tensors(config))
-    mean, std = (torch.tensor(constant) for constant in (CLIP_MEAN, CLIP_STD))
-    features = naive.vision_encoder(((given.tiles / 255 - mean) / std).movedim(-1, 2))
+    features = naive.vision_encoder(naive.vision_encoder.pixels(given.tiles))
     for name, parameter in naive.named_parameters():  # peft's `set_adapter` has frozen the other adapter
         parameter.requires_grad_(learns(name))
     logits = naive(given.ids, features, use_cache=False)

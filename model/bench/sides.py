@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from model.bench.timing import Lap
 from model.naive import NaivePheye
 from model.pheye import Pheye
-from model.tiles import CLIP_MEAN, CLIP_STD, Tiles
+from model.tiles import Tiles
 
 Tokens = list[int]
 
@@ -52,10 +52,7 @@ class NaiveRow:
 
 def encode_naively(twin: NaivePheye, tiles: Tiles) -> Tensor:
     """One image, uint8 [N, S, S, 3] -> features [V, D_vit]."""
-    weight = twin.vision_encoder.norm_lvl_1.weight
-    pixels = torch.from_numpy(tiles).to(weight.device).float() / 255
-    mean, std = (torch.tensor(constant, device=weight.device) for constant in (CLIP_MEAN, CLIP_STD))
-    pixels = ((pixels - mean) / std).permute(0, 3, 1, 2).to(weight.dtype)
+    pixels = twin.vision_encoder.pixels(torch.from_numpy(tiles))
     features: Tensor = twin.vision_encoder(pixels.unsqueeze(0))[0]
     return features
 
