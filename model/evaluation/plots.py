@@ -56,7 +56,7 @@ def plot_changes(found: Sequence[Change], names: tuple[str, str], file: Path) ->
     for axes, metric in zip(panels, metrics, strict=True):
         _bars(axes, [each for each in found if each.metric == metric], names)
         axes.set_title(metric)
-    panels[0].legend(frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(file, dpi=150)
 
 
