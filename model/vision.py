@@ -93,8 +93,8 @@ class VisionTower:
         x = self._pre_norm(torch.cat([cls, x], dim=1) + self._positions)
         for layer in self._layers:
             q, k, v = (split_heads(part, self._heads) for part in layer.qkv(layer.norm1(x)).chunk(3, dim=-1))
-            x = x + layer.out(join_heads(F.scaled_dot_product_attention(q, k, v)))
-            x = x + layer.fc2(self._activation(layer.fc1(layer.norm2(x))))
+            x = layer.out(join_heads(F.scaled_dot_product_attention(q, k, v))).add_(x)
+            x = layer.fc2(self._activation(layer.fc1(layer.norm2(x)))).add_(x)
         return x
 
     def _patches(self, pixels: Tensor) -> Tensor:
