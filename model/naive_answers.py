@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, open_checkpoint
-from model.hardware import choose_precision, compute_threads, resolve_device
+from model.hardware import choose_precision, resolve_device
 from model.naive import NaivePheye
 from model.prompt import render
 from model.request import FinishReason
@@ -77,5 +77,6 @@ def load_naive(source: str, revision: str | None, device: str, dtype: str, threa
         raise ValueError("dtype: the naive twin knows no int8; choose float32 or bfloat16")
     where = resolve_device(device)
     checkpoint = open_checkpoint(source, revision)
-    torch.set_num_threads(threads or compute_threads(checkpoint.config))
+    if threads:  # else torch's own choice, as most people leave it
+        torch.set_num_threads(threads)
     return NaiveAnswers(checkpoint, where, choose_precision(dtype, where, checkpoint.config).dtype)
