@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from service.agreement import LEAST_SHARE, Agreement
 from service.engine_bench import EngineThroughput
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ WIDTH = 150  # where no terminal says how wide it is
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything one run of the command measured."""
+    """Everything one run of the command measured; `others` is what a line tells, not a table."""
 
     report: Report
-    engines: Sequence[EngineThroughput]
+    others: Sequence[EngineThroughput | Agreement]
 
     @property
     def wrong(self) -> list[str]:
@@ -37,8 +38,21 @@ class Findings:
         return [f"{each.model} {each.dtype}: {each.label}" for each in self.report.results if each.wrong]
 
 
-def engine_line(engine: EngineThroughput) -> str:
-    """An engine's throughput in words."""
+def line(other: EngineThroughput | Agreement) -> str:
+    """What was measured beside the tables, in words."""
+    return _agreement_line(other) if isinstance(other, Agreement) else _engine_line(other)
+
+
+def _agreement_line(found: Agreement) -> str:
+    verdict = "met" if found.met else "missed"
+    return (
+        f"{found.model}: int8 gives float32's answer to {100 * found.share:.1f} % of {found.questions:,} of easy-VQA's "
+        f"test questions ({found.float32_score:.1f} % right in float32, {found.int8_score:.1f} % in int8), "
+        f">= {100 * LEAST_SHARE:.0f} %: {verdict}"
+    )
+
+
+def _engine_line(engine: EngineThroughput) -> str:
     return (
         f"{engine.model} on {engine.device} in {engine.dtype}, engine without HTTP: {engine.answers_per_s:.2f} "
         f"answers/s, {engine.tokens_per_s:.1f} tokens/s ({engine.requests} requests, {engine.in_flight} in flight, "
@@ -55,12 +69,12 @@ def print_findings(findings: Findings) -> None:
         console = Console(highlight=False, width=WIDTH)
     report = findings.report
     console.print(table.machine(report.machine), markup=False, soft_wrap=True)
-    for title, lines in groupby(table.rows(report.results, report.verdicts), lambda line: " ".join(line[:2])):
+    for title, lines in groupby(table.rows(report.results, report.verdicts), lambda cells: " ".join(cells[:2])):
         shown = Table(*table.HEAD[2:], title=title, title_justify="left")
-        for line in lines:
-            shown.add_row(*line[2:])
+        for cells in lines:
+            shown.add_row(*cells[2:])
         console.print(shown)
-    notes = [*table.notes(report), *map(engine_line, findings.engines)]
+    notes = [*table.notes(report), *map(line, findings.others)]
     for note in [table.NOTE] * bool(report.results) + notes:
         console.print(note, markup=False, soft_wrap=True)
 
@@ -75,13 +89,16 @@ def write_findings(findings: Findings, folder: Path) -> None:
 
     engines = [
         asdict(each) | {"answers_per_s": each.answers_per_s, "tokens_per_s": each.tokens_per_s}
-        for each in findings.engines
+        for each in findings.others
+        if isinstance(each, EngineThroughput)
     ]
+    agreements = [each.as_json() for each in findings.others if isinstance(each, Agreement)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON_FILE).write_text(
-        json.dumps(findings.report.as_json({"engines": engines}), indent=2) + "\n", encoding="utf-8"
+        json.dumps(findings.report.as_json({"engines": engines, "agreements": agreements}), indent=2) + "\n",
+        encoding="utf-8",
     )
-    text = markdown(findings.report, [engine_line(each) for each in findings.engines])
+    text = markdown(findings.report, [line(each) for each in findings.others])
     (folder / MARKDOWN_FILE).write_text(text, encoding="utf-8")
 
 

@@ -1,12 +1,13 @@
 """`pheye bench`: what can be typed to measure the fast path, and how a run of it is followed.
 
-Owns the words; `model/bench/` measures, `service/engine_bench.py` the engine, `service/bench_report.py` tells. All of
-them are imported only when the command runs. Main thread only.
+Owns the words; `model/bench/` measures, `service/engine_bench.py` the engine, `service/agreement.py` what int8 does to
+answers, `service/bench_report.py` tells. All of them are imported only when the command runs. Main thread only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,12 +16,17 @@ import typer
 from service.flags import fail, read_settings
 
 if TYPE_CHECKING:
-    from model.bench.plan import Section
+    from model.bench.plan import Section, Wish
     from model.bench.run import Desk, Finding
+    from model.evaluation.case import Case
+    from service.agreement import Agreement
     from service.bench_report import Findings
     from service.engine_bench import EngineThroughput
 
-ENGINE = "engine"
+    Other = Callable[[], EngineThroughput | Agreement]  # measures something that is no section of a plan
+
+ENGINE, AGREEMENT = "engine", "agreement"
+EMBEDDED_MODEL = "pheye-tiny"  # whose answers should survive int8; random weights have none worth keeping
 EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
 
 
@@ -44,7 +50,8 @@ def bench(
     only: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help="encode, prefill, decode, caption, second, questions, memory, engine; default all."
+            metavar="LIST",
+            help="encode, prefill, decode, caption, second, questions, memory, engine, agreement; default all.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
@@ -57,7 +64,7 @@ def bench(
     """Time the fast path beside the naive model and the machine's own limits."""
     from model.bench.plan import DTYPES, WORKLOADS, Wish, plan
 
-    names = _names("--only", only, (*WORKLOADS, ENGINE))
+    names = _names("--only", only, (*WORKLOADS, ENGINE, AGREEMENT))
     wish = Wish(
         dtypes=_names("--dtype", dtype, DTYPES),
         rows=_numbers("--rows", rows),
@@ -68,11 +75,11 @@ def bench(
         shared_image=shared_image,
     )
     sections = [wish.granted(section) for section in plan(device, model or (), quick=quick)]
-    engines: Sequence[str | None] = (model or [None]) if ENGINE in names or not (names or model) else []
     try:
         if report is not None:
             _prepare(report)
-        code = _carry_out([section for section in sections if section.work], engines, device, threads, report)
+        others = list(_others(wish, model or (), device, threads, quick=quick))
+        code = _carry_out([section for section in sections if section.work], others, device, threads, report)
     except (ValueError, OSError) as error:
         fail(str(error))
     raise typer.Exit(code)
@@ -103,8 +110,41 @@ def _prepare(folder: Path) -> None:
         _tell("the report will have no plot: plots need matplotlib: pip install 'pheye-service[train]'")
 
 
+def _others(wish: Wish, models: Sequence[str], device: str, threads: int, *, quick: bool) -> Iterator[Other]:
+    """What comes after the sections: what is named, or in a run of everything whatever the device can do."""
+    everything = not (wish.only or models)
+    if everything or ENGINE in wish.only:
+        served: Sequence[str | None] = models or [None]
+        yield from (partial(_engine, model, device, threads) for model in served)
+    named = AGREEMENT in wish.only
+    if named and device != "cpu":
+        fail(f"--only {AGREEMENT}: int8 is for CPUs")
+    if named or (everything and device == "cpu" and (not wish.dtypes or "int8" in wish.dtypes)):
+        yield from _agreements(models or [EMBEDDED_MODEL], threads, quick=quick, named=named)
+
+
+def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool) -> Iterator[Other]:
+    """The questions are drawn now: who has not got them should not learn it after an hour.
+
+    Raises:
+        DataError: the data set is not installed, and nothing can be done without where this was asked for by name.
+    """
+    from model.evaluation.formats.fields import DataError
+    from service import agreement
+
+    try:
+        cases = agreement.draw_questions(agreement.QUICK_QUESTIONS if quick else agreement.QUESTIONS)
+    except DataError as error:
+        if named:
+            raise
+        _tell(f"what int8 does to answers will not be measured: {error}")
+        return
+    for model in models:
+        yield partial(_agreement, model, threads, cases)
+
+
 def _carry_out(
-    sections: Sequence[Section], engines: Sequence[str | None], device: str, threads: int, folder: Path | None
+    sections: Sequence[Section], others: Sequence[Other], device: str, threads: int, folder: Path | None
 ) -> int:
     """Measure, print and write; the exit code. A run that is interrupted tells what it has found."""
     from model.bench.run import check, open_desk, report
@@ -114,7 +154,7 @@ def _carry_out(
     check(sections, desk.device)
     findings, code = Findings(report(sections, [], desk.device), []), EXIT_INTERRUPTED
     try:
-        for findings in _measure(sections, engines, desk, threads):
+        for findings in _measure(sections, others, desk):
             if folder is not None:
                 write_findings(findings, folder)  # at once: an hour's run may be killed
         code = EXIT_WRONG if findings.wrong else 0
@@ -129,9 +169,7 @@ def _carry_out(
     return code
 
 
-def _measure(
-    sections: Sequence[Section], engines: Sequence[str | None], desk: Desk, threads: int
-) -> Iterator[Findings]:
+def _measure(sections: Sequence[Section], others: Sequence[Other], desk: Desk) -> Iterator[Findings]:
     """All that there is so far, whenever there is more."""
     from model.bench.run import report, run
     from service.bench_report import Findings
@@ -140,10 +178,11 @@ def _measure(
     for finding in run(sections, desk):
         found.append(finding)
         yield Findings(report(sections, found, desk.device), [])
-    throughputs: list[EngineThroughput] = []
-    for model in engines:
-        throughputs.append(_engine(model, desk.device.type, threads))
-        yield Findings(report(sections, found, desk.device), throughputs)
+    whole = report(sections, found, desk.device)  # now: an engine will choose threads of its own for this process
+    made: list[EngineThroughput | Agreement] = []
+    for measure in others:
+        made.append(measure())
+        yield Findings(whole, made)
 
 
 def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
@@ -152,6 +191,14 @@ def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
 
     _tell(f"{model or 'the served model'}: engine without HTTP")
     return engine_throughput(read_settings({"model": model, "devices": device, "threads": str(threads)}))
+
+
+def _agreement(model: str, threads: int, cases: Sequence[Case]) -> Agreement:
+    """How often the engine answers in int8 as in float32."""
+    from service.agreement import measure_agreement
+
+    _tell(f"{model}: {len(cases):,} questions in float32 and in int8")
+    return measure_agreement(read_settings({"model": model, "devices": "cpu", "threads": str(threads)}), cases)
 
 
 def _tell(line: str) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from service.agreement import Agreement
 from service.bench_report import Findings, draw_findings, print_findings, write_findings
 from service.engine_bench import EngineThroughput
 from tests.bench_results import report, result
 
 ENGINE = EngineThroughput("m", "cpu", "float32", 8, 10, 4, 32, 5.0, 300, 1.0, 1.0, 3.0)
-FOUND = Findings(report(result(), result(rows=4, images=1), result(dtype="int8")), [ENGINE])
+ALIKE, UNLIKE = Agreement("tiny", 1_000, 990, 99.94, 98.9), Agreement("tiny", 300, 296, 99.0, 98.0)
+FOUND = Findings(report(result(), result(rows=4, images=1), result(dtype="int8")), [ENGINE, ALIKE])
 
 
 def test_json_markdown_and_plot_are_written_into_a_new_folder(tmp_path: Path) -> None:
@@ -26,7 +28,10 @@ def test_json_markdown_and_plot_are_written_into_a_new_folder(tmp_path: Path) ->
     said = json.loads((folder / "bench.json").read_text())
     assert len(said["results"]) == 3
     assert said["engines"][0]["answers_per_s"] == 2.0
+    (agreement,) = said["agreements"]
+    assert (agreement["questions"], agreement["equal"], agreement["share"], agreement["met"]) == (1000, 990, 0.99, True)
     assert "engine without HTTP: 2.00 answers/s, 60.0 tokens/s" in (folder / "bench.md").read_text()
+    assert "- tiny: int8 gives float32's answer to 99.0 % of 1,000" in (folder / "bench.md").read_text()
     with Image.open(folder / "bench.png") as image:
         assert image.width > 500
 
@@ -48,6 +53,17 @@ def test_the_terminal_shows_a_table_for_each_format_and_all_lines_whole(capsys: 
     ):
         assert each in said
     assert said.count("Medians; ") == 1
+
+
+def test_what_int8_does_to_answers_is_told_with_its_target(capsys: pytest.CaptureFixture[str]) -> None:
+    print_findings(Findings(report(), [ALIKE, UNLIKE]))
+    *_, met, missed = capsys.readouterr().out.splitlines()
+    assert met == (
+        "tiny: int8 gives float32's answer to 99.0 % of 1,000 of easy-VQA's test questions "
+        "(99.9 % right in float32, 98.9 % in int8), >= 99 %: met"
+    )
+    assert "98.7 % of 300" in missed
+    assert missed.endswith(">= 99 %: missed")
 
 
 def test_results_that_differ_where_they_must_not_are_named() -> None:

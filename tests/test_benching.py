@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from model.bench import ceilings, run, timing
 from model.bench.ceilings import ProbeSize
 from model.bench.halves import Twin
 from model.bench.plan import Section
+from model.evaluation.case import Case
 from model.hardware import Precision
 from model.pheye import Pheye
-from service import bench_report, benching, engine_bench
+from service import agreement, bench_report, benching, engine_bench
 from service.cli import app
+from service.settings import Settings
+from tests.test_bench_report import ENGINE
 
 MICRO = ("--model", "random:pheye-micro", "--threads", "1", "--repeats", "1", "--prompt-tokens", "16")
 
@@ -73,6 +77,89 @@ def test_the_engine_is_measured_on_the_model_that_would_be_served(
     assert "engine without HTTP" in done.stdout
 
 
+def test_the_machine_has_the_threads_of_the_tables_whatever_an_engine_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(*_: object) -> engine_bench.EngineThroughput:
+        torch.set_num_threads(1)
+        return ENGINE
+
+    monkeypatch.setattr(benching, "_engine", engine)
+    assert bench("--only", "engine", "--threads", "2", "--report", str(tmp_path)).exit_code == 0
+    assert json.loads((tmp_path / "bench.json").read_text())["machine"]["threads"] == 2
+
+
+def test_int8s_effect_on_answers_is_measured_on_the_model_that_is_built_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "QUESTIONS", 20)
+    done = bench("--only", "agreement", "--threads", "1", "--report", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads((tmp_path / "bench.json").read_text())["agreements"]
+    assert (found["model"], found["questions"]) == ("pheye-tiny", 20)
+    assert min(found["float32_score"], found["int8_score"]) >= 80
+    for said in (done.stdout, (tmp_path / "bench.md").read_text()):
+        assert "pheye-tiny: int8 gives float32's answer to " in said
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What would be measured after the sections: a model and how many questions it is asked, the engine's none."""
+    asked: list[tuple[str, int]] = []
+
+    def measure_agreement(settings: Settings, cases: Sequence[Case]) -> agreement.Agreement:
+        asked.append((settings.model, len(cases)))
+        return agreement.Agreement(settings.model, len(cases), 1, 0.0, 0.0)
+
+    monkeypatch.setattr(agreement, "measure_agreement", measure_agreement)
+    monkeypatch.setattr(benching, "_engine", lambda *_: ENGINE)
+    monkeypatch.setattr(run, "open_desk", lambda *_: run.Desk(torch.device("cpu"), timing.Stopwatch(), print))
+    monkeypatch.setattr(run, "run", lambda *_: iter(()))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], [("pheye-tiny", 1000)]),
+        (["--quick"], [("pheye-tiny", 300)]),
+        (["--dtype", "float32,int8", "--quick"], [("pheye-tiny", 300)]),
+        (["--dtype", "float32"], []),
+        (["--only", "engine"], []),
+        (["--model", "random:pheye-micro"], []),
+        (["--device", "cuda"], []),
+        (["--only", "agreement", *MICRO], [("random:pheye-micro", 1000)]),
+    ],
+    ids=["full", "quick", "with int8", "without int8", "only something else", "a model", "cuda", "named with a model"],
+)
+def test_answers_in_int8_are_part_of_a_run_of_everything_on_a_cpu(
+    words: list[str], expected: list[tuple[str, int]], asked: list[tuple[str, int]]
+) -> None:
+    done = bench(*words)
+    assert done.exit_code == 0, done.output
+    assert asked == expected
+
+
+def test_without_the_data_set_a_run_of_everything_goes_on_and_says_so_on_a_line(
+    asked: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "easy_vqa", None)
+    done = bench("--quick")
+    assert done.exit_code == 0
+    assert "engine without HTTP" in done.stdout
+    (line,) = (line for line in done.stderr.splitlines() if "easy-VQA" in line)
+    assert line.startswith("pheye: what int8 does to answers will not be measured: ")
+    assert line.endswith("pip install 'pheye-service[train]'")
+    assert asked == []
+
+
+def test_without_the_data_set_it_cannot_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "easy_vqa", None)
+    done = bench("--only", "agreement")
+    assert done.exit_code == 2
+    assert "pip install 'pheye-service[train]'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -81,6 +168,7 @@ def test_the_engine_is_measured_on_the_model_that_would_be_served(
         (["--rows", "1,zero"], ["--rows: 'zero'", "1 to 512"]),
         (["--images", "0"], ["--images: '0'"]),
         (["--repeats", "0"], ["--repeats"]),
+        (["--only", "agreement", "--device", "cuda"], ["--only agreement", "int8 is for CPUs"]),
         (["--device", "abacus"], ["--device", "cuda"]),
         (["--model", "random:pheye-huge"], ["no geometry 'pheye-huge'", "pheye-micro"]),
         ([*MICRO, "--prompt-tokens", "1020"], ["--prompt-tokens"]),
