@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",
         description="Number format to compute in; `auto` chooses what is fast on the device and says why; `int8` "
-        "is for CPUs: the linear layers multiply in int8, and a few answers in a thousand change.",
+        "is for CPUs: the linear layers multiply in int8, which may change an answer.",
     )
     threads: int = Field(
         default=0,
