@@ -99,7 +99,6 @@ RECIPES: Mapping[str, Recipe] = {
                 Stage("III", 5e-4, steps=900),
                 Stage("reading", 1.2e-3, steps=4400),
                 Stage("polish", 4e-4, steps=1200),
-                Stage("reading again", 1e-3, steps=1500),
             ),
             batch=16,
             micro_batch=16,
