@@ -126,13 +126,18 @@ def test_the_answer_that_the_readme_shows_is_the_default_models(server: Server) 
     assert f'"model": "{httpx.get(f"{server.url}/v1").json()["model"]}"' in README
 
 
-def test_every_file_and_heading_the_readme_points_at_is_there() -> None:
-    headings = {
+def headings(text: str) -> set[str]:
+    """Anchors of a Markdown file's headings."""
+    return {
         re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in README.splitlines()
+        for line in text.splitlines()
         if line.startswith("#")
     }
+
+
+def test_every_file_and_heading_the_readme_points_at_is_there() -> None:
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        file, _, heading = target.partition("#")
-        assert not file or (Path(__file__).parents[1] / file).is_file(), target
-        assert not heading or heading in headings, target
+        name, _, heading = target.partition("#")
+        file = Path(__file__).parents[1] / (name or "README.md")
+        assert file.is_file(), target
+        assert not heading or heading in headings(file.read_text(encoding="utf-8")), target

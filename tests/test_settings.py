@@ -43,7 +43,7 @@ def test_what_kubernetes_puts_into_the_environment_is_explained(monkeypatch):
         ("port", "65536"),
         ("port", "tcp://10.0.0.1:8000"),
         ("slots", "0"),
-        ("dtype", "int8"),
+        ("dtype", "int4"),
         ("devices", "gpu"),
         ("devices", "auto,cpu"),
         ("devices", ""),
