@@ -57,7 +57,8 @@ class PackedLinear:
 class Int8Linear:
     """Weights and inputs in int8, sums in int32: a scale for each output channel, and one for each row of the input.
 
-    A row's scale depends on that row alone and integer sums are exact, so an answer is the same alone and in a crowd.
+    A row's scale depends on that row alone and integer sums are exact, so this layer gives a row the same alone and in a
+    crowd.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -83,11 +84,7 @@ class Int8Linear:
 
 
 def linear(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:
-    """The fastest form for the device and dtype that the weight [out, in] is on.
-
-    Raises:
-        ValueError: int8 is asked for where it is not offered.
-    """
+    """The fastest form for the device and dtype that the weight [out, in] is on; int8 is for CPUs with oneDNN."""
     if int8:
         return Int8Linear(weight, bias)
     return PackedLinear(weight, bias) if packs(weight.device, weight.dtype) else PlainLinear(weight, bias)
