@@ -57,7 +57,7 @@ class PackedLinear:
 class Int8Linear:
     """Weights and inputs in int8, sums in int32: a scale for each output channel, and one for each row of the input.
 
-    A row's scale depends on that row alone and integer sums are exact, so this layer gives a row the same alone and in a
+    A row's scale depends on that row alone and integer sums are exact: this layer treats a row alike alone and in a
     crowd.
     """
 
