@@ -35,12 +35,15 @@ class Words:
     model: Annotated[str, typer.Option(help="What to start from: a checkpoint folder or a hub id.")]
     data: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="A manifest, or `scenes`; several times: one for each stage, in order."),
+        typer.Option(metavar="FILE", help="A manifest, or `scenes` or `signs`; several times: one for each stage, in order."),
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]
-    recipe: Annotated[str, typer.Option(help="finetune (one stage), paper or pheye-tiny (three).")] = "finetune"
+    recipe: Annotated[str, typer.Option(help="finetune, paper, pheye-tiny or pheye-tiny-level-3.")] = "finetune"
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")] = False
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew what Pheye trains.")] = False
+    level: Annotated[
+        int | None, typer.Option(help="Local tiles along each side of an image; by default the checkpoint's own.")
+    ] = None
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each stage, instead of the recipe's.")] = None
     epochs: Annotated[float | None, typer.Option(help="Passes over the data in each stage; default 1.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Of each stage, instead of the recipe's.")] = None
@@ -139,7 +142,7 @@ def _opened(words: Words) -> Run:
     from model.training.run import Means, Run, Start
 
     return Run(
-        Start(words.model, words.revision, words.fresh),
+        Start(words.model, words.revision, words.fresh, words.level),
         tuple(words.data),
         _recipe(words),
         words.output,

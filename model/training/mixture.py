@@ -5,6 +5,7 @@ Knows no tokens. Sent to the loader's worker processes, which paint and open the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from model.training.easy_vqa import easy_vqa_source
@@ -12,7 +13,6 @@ from model.training.manifest import ManifestSource
 from model.training.samples import ENDLESS, Sample
 from model.training.world.source import WorldSource
 
-SCENES = "scenes"  # what `pheye train --data` calls it
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
@@ -34,9 +34,21 @@ class Mixture:
 
 
 def scenes() -> Mixture:
-    """The training stream; evaluation draws its scenes from another seed.
+    """From plain signs to all kinds; evaluation draws its scenes from another seed.
 
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
     return Mixture(WorldSource("train", easy_until=_EASY_UNTIL, crowds_from=_CROWDS_FROM), easy_vqa_source())
+
+
+def signs() -> Mixture:
+    """For a model that knows the world already: every other scene is full of signs, none of them made easy.
+
+    Raises:
+        EasyVqaError: the package easy-vqa is not installed.
+    """
+    return Mixture(WorldSource("train signs", crowds_from=1), easy_vqa_source())
+
+
+STREAMS: Mapping[str, Callable[[], Mixture]] = {"scenes": scenes, "signs": signs}  # as `pheye train --data` calls them

@@ -107,6 +107,16 @@ RECIPES: Mapping[str, Recipe] = {
             checkpoint_steps=100,
             optimizer="muon",
         ),
+        Recipe(
+            "pheye-tiny-level-3",  # from what `pheye-tiny` gives at level 2, with `--level 3`, on the signs
+            (Stage("level 3", 8e-4, steps=2400),),
+            batch=16,
+            micro_batch=16,
+            turns_per_image=4,
+            betas=(0.9, 0.98),
+            checkpoint_steps=100,
+            optimizer="muon",
+        ),
         Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data
     )
 }

@@ -21,7 +21,7 @@ from model.training.initial import initial_tensors
 from model.training.journal import StepReport
 from model.training.learner import Learner, Passes
 from model.training.manifest import read_manifest
-from model.training.mixture import SCENES, scenes
+from model.training.mixture import STREAMS
 from model.training.plots import plot_run
 from model.training.provenance import provenance
 from model.training.recipe import Recipe
@@ -39,11 +39,13 @@ class Start:
         source: a folder, a hub repository id, or `random:<geometry>`.
         revision: of the hub repository.
         fresh: begin what Pheye trains anew, instead of going on from the checkpoint's own.
+        level: local tiles along each side of the image; None is the checkpoint's own. No tensor depends on it.
     """
 
     source: str
     revision: str | None = None
     fresh: bool = False
+    level: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Run:
 
     Args:
         start: the model.
-        data: manifests, one for each stage of the recipe, or one for all; `scenes` is the synthetic world.
+        data: manifests, one for each stage of the recipe, or one for all; or streams of the synthetic world by name.
         recipe: how to train.
         output: the run's folder.
         means: how to compute.
@@ -142,11 +144,14 @@ class Run:
 
 
 def _source(path: Path) -> Source:
-    return scenes() if str(path) == SCENES else read_manifest(path)
+    stream = STREAMS.get(str(path))
+    return read_manifest(path) if stream is None else stream()
 
 
 def _opened(start: Start, recipe: Recipe) -> Checkpoint:
     checkpoint = open_checkpoint(start.source, start.revision)
+    if start.level is not None:
+        checkpoint = replace(checkpoint, config=replace(checkpoint.config, level=start.level))
     if not start.fresh:
         return checkpoint
     new = initial_tensors(checkpoint.config, checkpoint.ranks, recipe.seed)
@@ -167,5 +172,5 @@ def passes_of(means: Means) -> Passes:
 
 
 def _record(start: Start, data: tuple[Path, ...], recipe: Recipe) -> dict[str, Any]:
-    began = {"model": start.source, "revision": start.revision, "fresh": start.fresh}
+    began = {"model": start.source, "revision": start.revision, "fresh": start.fresh, "level": start.level}
     return {"began": began, "data": [str(path) for path in data], "recipe": recipe.as_json(), **provenance()}

@@ -182,7 +182,8 @@ class Trainer:
         return found
 
     def _place(self, stage: int, step: int, done: int) -> Place:
-        began = {"model": self._data.fingerprint, "samples": [len(source) for source in self._data.sources]}
+        level = self._config.level
+        began = {"model": self._data.fingerprint, "level": level, "samples": [len(source) for source in self._data.sources]}
         return Place(stage, step, done, self._recipe.as_json(), began)
 
 

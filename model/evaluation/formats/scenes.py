@@ -16,7 +16,7 @@ from model.training.world.captions import named
 from model.training.world.paint import Picture, paint
 from model.training.world.scene import CLUTTER, draw_scene
 
-TRAINING_SEED = "train"  # of the scenes that pheye-tiny learned from
+TRAINING_SEEDS = ("train", "train signs")  # of the scenes that pheye-tiny learned from
 _SIZES_PX = (16, 27)  # heights of letters, in a 192 px image, that part the signs into small, medium and large
 
 
@@ -32,8 +32,8 @@ def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
         ValueError: the seed is the training's.
         FontsMissing: the fonts of the signs are not installed.
     """
-    if seed == TRAINING_SEED:
-        raise ValueError(f"seed: {seed!r} is the stream that pheye-tiny was trained on; choose another")
+    if seed in TRAINING_SEEDS:
+        raise ValueError(f"seed: {seed!r} is a stream that pheye-tiny was trained on; choose another")
     return [case for index in range(count) for case in _cases(folder / seed, seed, index)]
 
 
