@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
+from service.ablating import ablate
 from service.asking import answer, answering
 from service.benching import bench
 from service.evaluating import evaluate
@@ -121,6 +122,7 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
 app.add_typer(evaluate)
 app.add_typer(training)
 app.command()(bench)
+app.command()(ablate)
 
 
 @app.command()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from model.training.run import Run
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
-_EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
+EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
 
 training = typer.Typer()
 
@@ -35,7 +35,9 @@ class Words:
     model: Annotated[str, typer.Option(help="What to start from: a checkpoint folder or a hub id.")]
     data: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="A manifest, or `scenes` or `signs`; several times: one for each stage, in order."),
+        typer.Option(
+            metavar="FILE", help="A manifest, or `scenes` or `signs`; several times: one for each stage, in order."
+        ),
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]
     recipe: Annotated[str, typer.Option(help="finetune, paper, pheye-tiny or pheye-tiny-level-3.")] = "finetune"
@@ -101,7 +103,7 @@ def train(**typed: Any) -> None:
             if run.is_main:
                 typer.echo(f"{folder}")
     except ModuleNotFoundError as error:
-        fail(f"{error}; {_EXTRA}")
+        fail(f"{error}; {EXTRA}")
     except (ValueError, OSError) as error:
         fail(_in_short(error))
     raise typer.Exit(code)
@@ -117,7 +119,7 @@ def pretrain(
 
         typer.echo(f"{make_parts(output)}")
     except ModuleNotFoundError as error:
-        fail(f"{error}; {_EXTRA}")
+        fail(f"{error}; {EXTRA}")
     except (ValueError, OSError) as error:
         fail(str(error))
 
@@ -137,8 +139,7 @@ def manifest(
 
 
 def _opened(words: Words) -> Run:
-    # Threads that wait for each other busily stop each other wherever the cores have other work too: ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+    wait_passively()
     from model.training.run import Means, Run, Start
 
     return Run(
@@ -149,6 +150,14 @@ def _opened(words: Words) -> Run:
         Means(words.precision, words.compiled, words.recompute, words.workers, words.threads),
         resume=words.resume,
     )
+
+
+def wait_passively() -> None:
+    """Let compute threads sleep while they wait; to be called before torch is imported, which reads it.
+
+    Threads that wait for each other busily stop each other wherever the cores have other work too: ten times slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _recipe(words: Words) -> Recipe:

@@ -7,7 +7,7 @@ files. Called by the training process's main thread only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +53,7 @@ class Learner(nn.Module):
         ranks: of each adapter.
         tensors: every tensor of a checkpoint by canonical name; trained ones may be missing if `initial` gives them.
         passes: how to compute.
+        absent: parts of names of parameters that are neither read nor trained, in ablations.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Learner(nn.Module):
         ranks: Mapping[str, int],
         tensors: Mapping[str, Tensor],
         passes: Passes | None = None,
+        absent: Sequence[str] = (),
     ) -> None:
         super().__init__()
         passes = passes or Passes()
@@ -68,11 +70,14 @@ class Learner(nn.Module):
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
             self.pheye = NaivePheye(config, ranks)
         self.pheye.load_state_dict(dict(tensors), strict=True)
+        weights = {}
         for name, parameter in self.pheye.named_parameters():
-            parameter.requires_grad_(learns(name))
+            present = not any(part in name for part in absent)
+            parameter.requires_grad_(present and learns(name))
             if not learns(name):
                 parameter.data = parameter.data.to(passes.dtype)
-        weights = dict(self.pheye.named_parameters())
+            if present:
+                weights[name] = parameter
         layers = (torch.compile(vision_layer), torch.compile(text_layer)) if passes.compiled else None
         vision, text = layers or (vision_layer, text_layer)
         self._dtype = passes.dtype

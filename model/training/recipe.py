@@ -117,6 +117,16 @@ RECIPES: Mapping[str, Recipe] = {
             checkpoint_steps=100,
             optimizer="muon",
         ),
+        Recipe(
+            "ablation",  # of `pheye ablate`, from pheye-tiny's frozen parts
+            (Stage("I", 2e-3, steps=500),),
+            batch=16,
+            micro_batch=16,
+            turns_per_image=4,
+            betas=(0.9, 0.98),
+            checkpoint_steps=100,
+            optimizer="muon",
+        ),
         Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data
     )
 }

@@ -93,7 +93,7 @@ class Run:
         resume: bool = False,
     ) -> None:
         means = means or Means()
-        torch.set_num_threads(means.threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        take_threads(means)
         sources = [_source(path) for path in data]
         self._checkpoint = _opened(start, recipe)
         self._output, self._record = output, _record(start, data, recipe)
@@ -151,11 +151,26 @@ def _source(path: Path) -> Source:
 def _opened(start: Start, recipe: Recipe) -> Checkpoint:
     checkpoint = open_checkpoint(start.source, start.revision)
     if start.level is not None:
-        checkpoint = replace(checkpoint, config=replace(checkpoint.config, level=start.level))
+        checkpoint = changed_level(checkpoint, start.level)
     if not start.fresh:
         return checkpoint
     new = initial_tensors(checkpoint.config, checkpoint.ranks, recipe.seed)
     return replace(checkpoint, tensors={**checkpoint.tensors, **new})
+
+
+def changed_level(checkpoint: Checkpoint, level: int) -> Checkpoint:
+    """The same weights for images cut into level x level local tiles; the positions of more tiles may be untaught.
+
+    Raises:
+        ConfigError: there is no such level.
+    """
+    return replace(checkpoint, config=replace(checkpoint.config, level=level))
+
+
+def take_threads(means: Means) -> None:
+    """Set the number of CPU threads of an operation, for the whole process."""
+    shared = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(means.threads or max(1, shared))
 
 
 def passes_of(means: Means) -> Passes:

@@ -100,7 +100,9 @@ class TextPass:
         self._layers = [under(weights, f"model.layers.{index}.") for index in range(self._d.layers)]
         self._layer, self._recompute = layer, recompute
 
-    def __call__(self, ids: Tensor, positions: Tensor, mask: Tensor, features: Tensor) -> Tensor:
+    def __call__(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, features: Tensor, before: Tensor | None = None
+    ) -> Tensor:
         """The last layer's normalised output [B, T, D] in the dtype of the features.
 
         Args:
@@ -108,8 +110,10 @@ class TextPass:
             positions: of each token in its own turn's text [B, T].
             mask: added to the scores, 0 or -inf, in the dtype of the features [B, 1, T, T].
             features: image features [B, V, D_vit].
+            before: embeddings in front of the tokens [B, P, D]; `positions`, `mask` and the output then have P more.
         """
         x = F.embedding(ids, self._own["model.embed_tokens.weight"]).to(features.dtype)
+        x = x if before is None else torch.cat([before, x], dim=1)
         turn = rotary(positions, self._d, features.dtype)
         for weights in self._layers:
             given = (x, features, weights, mask, turn, self._heads, self._d.activation, self._d.eps)

@@ -183,7 +183,11 @@ class Trainer:
 
     def _place(self, stage: int, step: int, done: int) -> Place:
         level = self._config.level
-        began = {"model": self._data.fingerprint, "level": level, "samples": [len(source) for source in self._data.sources]}
+        began = {
+            "model": self._data.fingerprint,
+            "level": level,
+            "samples": [len(source) for source in self._data.sources],
+        }
         return Place(stage, step, done, self._recipe.as_json(), began)
 
 

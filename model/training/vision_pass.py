@@ -86,8 +86,10 @@ class VisionPass:
         """Tiles of images, uint8 [B, N, S, S, 3] -> features [B, N * tokens, D] in `dtype`."""
         pixels = patches(tiles, self._v.patch_px, dtype)  # [B, N, patches, 3 * p * p]
         whole = layer_norm(self._tower(pixels[:, 0], self._global_adapter), self._own, "norm_lvl_1")
-        local = layer_norm(self._tower(pixels[:, 1:].flatten(0, 1), "second"), self._own, "norm_lvl_2")
-        views = torch.cat([whole.unsqueeze(1), local.view(len(tiles), -1, *whole.shape[1:])], dim=1)
+        views = whole.unsqueeze(1)  # [B, 1, tokens, D]
+        if tiles.shape[1] > 1:  # the global view alone is what ablations call level 1
+            local = layer_norm(self._tower(pixels[:, 1:].flatten(0, 1), "second"), self._own, "norm_lvl_2")
+            views = torch.cat([views, local.view(len(tiles), -1, *whole.shape[1:])], dim=1)
         positions = self._own["connector.embedding.weight"][: tiles.shape[1]].to(dtype)
         return (views + positions[None, :, None]).flatten(1, 2)
 

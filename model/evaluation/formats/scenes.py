@@ -13,11 +13,10 @@ from random import Random
 from model.evaluation.case import Case
 from model.prompt import caption_instruction, question_instruction
 from model.training.world.captions import named
-from model.training.world.paint import Picture, paint
+from model.training.world.paint import letter_size, paint
 from model.training.world.scene import CLUTTER, draw_scene
 
 TRAINING_SEEDS = ("train", "train signs")  # of the scenes that pheye-tiny learned from
-_SIZES_PX = (16, 27)  # heights of letters, in a 192 px image, that part the signs into small, medium and large
 
 
 def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
@@ -52,11 +51,5 @@ def _cases(folder: Path, seed: str, index: int) -> Iterator[Case]:
     yield Case(f"{index} count", path, counted, (str(len(shapes)),), "count", group=str(len(shapes)))
     if scene.sign is not None:
         read = question_instruction("What does the sign say?", "short")
-        size, share = _size(picture), scene.sign.box.area
+        size, share = letter_size(picture.letters[0]), scene.sign.box.area
         yield Case(f"{index} sign", path, read, (scene.sign.text,), "sign", group=size, area=share)
-
-
-def _size(picture: Picture) -> str:
-    """Of the letters as painted; a sign that had to fit is smaller than it was drawn."""
-    tallest = max(letter.box.bottom - letter.box.top for letter in picture.letters[0]) * 192
-    return "small" if tallest < _SIZES_PX[0] else "medium" if tallest < _SIZES_PX[1] else "large"

@@ -5,6 +5,7 @@ Pillow and numpy alone; any thread or process. The same scene gives the same pix
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin
 
@@ -15,6 +16,8 @@ from model.training.world.fonts import font_with_capitals
 from model.training.world.scene import CLUTTER, Box, Rgb, Scene, Shape, Sign
 
 _STRIPES = 9
+_SIZED_PX = 192  # height of the image in which letters are called small, medium or large
+_SIZES_PX = (16, 27)  # heights that part them
 _NOISE = 16  # most that a noisy background's brightness strays
 
 
@@ -41,6 +44,12 @@ def paint(scene: Scene) -> Picture:
     for shape in scene.shapes:
         _paint_shape(pen, shape, scene)
     return Picture(image, tuple(_paint_sign(pen, sign, scene) for sign in scene.signs))
+
+
+def letter_size(letters: Sequence[Letter]) -> str:
+    """`small`, `medium` or `large`, of a sign's letters as painted; a sign that had to fit is smaller than drawn."""
+    tallest = max(letter.box.bottom - letter.box.top for letter in letters) * _SIZED_PX
+    return "small" if tallest < _SIZES_PX[0] else "medium" if tallest < _SIZES_PX[1] else "large"
 
 
 def _background(scene: Scene) -> Image.Image:

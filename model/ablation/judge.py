@@ -1,0 +1,118 @@
+"""What a variant has learned: turns about scenes it never saw, right or wrong as a whole.
+
+An answer counts when every token of it, its end included, is the likeliest after the right ones before it. That is so
+exactly when greedy decoding says this answer and no other, and takes one pass instead of one for each token. Main
+thread of a training process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.ablation.learner import VariantLearner
+from model.config import PheyeConfig
+from model.prompt import caption_instruction, question_instruction
+from model.tokenizer import TextTokenizer
+from model.training.batches import Batch, Loader
+from model.training.recipe import Recipe
+from model.training.rows import NOTHING
+from model.training.samples import ENDLESS, Sample, Turn
+from model.training.world.captions import caption
+from model.training.world.paint import letter_size, paint
+from model.training.world.scene import draw_scene
+
+_SEED = "ablation"  # of the scenes; training's are others
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How often one kind of answer was right, all signs or those of one size.
+
+    Attributes:
+        kind: `caption`, `count`, `sign`; or `sign small`, `sign medium`, `sign large` by the height of the letters.
+        cases: how many were asked.
+        right: how many were right to the last token.
+    """
+
+    kind: str
+    cases: int
+    right: int
+
+    @property
+    def share(self) -> float:
+        """Of right answers, 0 to 1."""
+        return self.right / max(1, self.cases)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Scenes with a caption, a count and, where there is one, the sign's text: sample `index` is always the same."""
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Sample:
+        """The scene of that number with the turns that `kinds` names."""
+        scene = draw_scene(Random(f"{_SEED} {index}"))  # noqa: S311 - reproducible, not secret
+        turns = [
+            Turn(caption_instruction("normal"), caption(scene, "normal")),
+            Turn(question_instruction("How many shapes are there?", "short"), str(len(scene.shapes))),
+        ]
+        if scene.sign is not None:
+            turns.append(Turn(question_instruction("What does the sign say?", "short"), scene.sign.text))
+        return Sample(paint(scene).image, tuple(turns))
+
+    def kinds(self, index: int) -> list[str]:
+        """What each turn of a sample asks for."""
+        scene = draw_scene(Random(f"{_SEED} {index}"))  # noqa: S311 - reproducible, not secret
+        signs = [] if scene.sign is None else [f"sign {letter_size(paint(scene).letters[0])}"]
+        return ["caption", "count", *signs]
+
+
+def judge(
+    learner: VariantLearner, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe, count: int
+) -> tuple[float, list[Score]]:
+    """Ask a variant about `count` scenes: the mean loss of an output token in nats, and the scores."""
+    source, asked = HeldOut(), replace(recipe, turns_per_image=3, batch=min(recipe.batch, count))
+    found: list[tuple[str, bool]] = []
+    lost, tokens, steps = 0.0, 0, count // asked.batch
+    for step, batches in enumerate(Loader(source, config, tokenizer, asked).steps(0, steps)):
+        first = step * asked.batch
+        for batch in batches:
+            kinds = [source.kinds(first + row) for row in range(len(batch.ids))]
+            loss, right = _answers(learner, batch)
+            found += [
+                (kind, bool(right[row, turn]))
+                for row, names in enumerate(kinds)
+                for turn, kind in enumerate(names, start=1)
+            ]
+            first, lost, tokens = first + len(batch.ids), lost + loss, tokens + batch.output_tokens
+    return lost / max(1, tokens), _scores(found)
+
+
+@torch.inference_mode()
+def _answers(learner: VariantLearner, batch: Batch) -> tuple[float, Tensor]:
+    """The summed loss, and whether each turn of each row is right as a whole [B, turns + 1]."""
+    logits, said = learner.logits(batch), batch.labels != NOTHING
+    labels = batch.labels[said]
+    right = torch.ones(len(batch.ids), int(batch.turns.max()) + 1, dtype=torch.bool)
+    rows = torch.arange(len(batch.ids))[:, None].expand_as(batch.ids)[said]
+    wrong = logits.argmax(-1) != labels
+    right[rows[wrong], batch.turns[said][wrong]] = False
+    return float(F.cross_entropy(logits, labels, reduction="sum")), right
+
+
+def _scores(found: Sequence[tuple[str, bool]]) -> list[Score]:
+    found = [*found, *(("sign", right) for kind, right in found if kind.startswith("sign "))]
+    kinds = sorted({kind for kind, _ in found})
+    return [
+        Score(kind, len(of_kind), sum(of_kind))
+        for kind in kinds
+        for of_kind in [[right for each, right in found if each == kind]]
+    ]

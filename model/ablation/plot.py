@@ -1,0 +1,41 @@
+"""The comparison as a picture: what each variant read, counted and said right. Needs matplotlib. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.ablation.study import Result
+
+_KINDS = {  # kind -> what it is called, and its colour
+    "sign small": ("small signs read", "#0072b2"),
+    "sign medium": ("medium signs read", "#56b4e9"),
+    "sign large": ("large signs read", "#009e73"),
+    "count": ("shapes counted", "#e69f00"),
+    "caption": ("captions without a fault", "#999999"),
+}
+
+
+def plot_results(results: Sequence[Result], file: Path) -> None:
+    """A group of bars for each variant.
+
+    Args:
+        results: in the order in which they are shown.
+        file: .png, .svg or .pdf.
+    """
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+    figure = Figure(figsize=(2 + 1.3 * len(results), 4.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(_KINDS)
+    for place, (kind, (name, colour)) in enumerate(_KINDS.items()):
+        shares = [100 * (result.share(kind) or 0.0) for result in results]
+        axes.bar(
+            [group + (place - 2) * width for group in range(len(results))], shares, width, color=colour, label=name
+        )
+    axes.set_xticks(range(len(results)), [result.variant.replace("level-2-", "level-2\n") for result in results])
+    axes.set_ylabel("right, %")
+    axes.set_ylim(0, 100)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(_KINDS), frameon=False)
+    figure.savefig(file, dpi=120)

@@ -1,0 +1,161 @@
+"""The comparison: each variant trained by one recipe from the same frozen parts, then judged on the same scenes.
+
+A variant has a folder of its own with checkpoints and metrics, as any run; its result is written beside them when it is
+judged, and a variant with a result is not trained again. Main thread of one process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from model.ablation.judge import Score, judge
+from model.ablation.learner import VariantLearner
+from model.ablation.variants import Variant
+from model.checkpoint import Checkpoint
+from model.training.initial import initial_tensors
+from model.training.journal import StepReport, read_journal
+from model.training.mixture import signs
+from model.training.provenance import provenance
+from model.training.recipe import Recipe
+from model.training.run import Means, changed_level, passes_of, take_threads
+from model.training.trainer import Data, Trainer
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One variant's line of the table.
+
+    Attributes:
+        variant: its name.
+        after: whose architecture it stands for.
+        trained_parameters: how many numbers were trained.
+        image_tokens: that the language model reads, in cross-attention or in front of the text.
+        steps: of training, with `batch` images each.
+        batch: images of a step.
+        loss: of an output token on the scenes held out, in nats.
+        scores: on these scenes.
+        images_per_s: median speed of training, on a machine that others may have used too.
+        made: commit, command and versions.
+    """
+
+    variant: str
+    after: str
+    trained_parameters: int
+    image_tokens: int
+    steps: int
+    batch: int
+    loss: float
+    scores: tuple[Score, ...]
+    images_per_s: float
+    made: dict[str, Any]
+
+    def share(self, kind: str) -> float | None:
+        """Of right answers of a kind, 0 to 1; None if none was asked."""
+        return next((score.share for score in self.scores if score.kind == kind and score.cases), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all variants have in common.
+
+    Attributes:
+        checkpoint: whose frozen parts they share; its trained parts are begun anew.
+        recipe: how they are trained.
+        scenes: on how many scenes they are judged.
+        means: how to compute.
+    """
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+    scenes: int
+    means: Means
+
+
+class Entry:
+    """One variant in the study, opened: trained from its beginning, or from where it was interrupted.
+
+    Args:
+        variant: which.
+        terms: what it has in common with the others.
+        folder: its own.
+
+    Raises:
+        SnapshotError: there is a run in the folder that was begun differently.
+    """
+
+    def __init__(self, variant: Variant, terms: Terms, folder: Path) -> None:
+        take_threads(terms.means)
+        self._variant, self._terms, self._folder = variant, terms, folder
+        self._checkpoint = changed_level(terms.checkpoint, max(2, variant.level))
+        config, ranks, seed = self._checkpoint.config, self._checkpoint.ranks, terms.recipe.seed
+        tensors = {**self._checkpoint.tensors, **initial_tensors(config, ranks, seed)}
+        self._learner = VariantLearner(variant, config, ranks, tensors, passes_of(terms.means), seed)
+        began = f"{variant.name} {self._checkpoint.fingerprint}"
+        data = Data([signs()], self._checkpoint.tokenizer, began, terms.means.workers)
+        self._trainer = Trainer(self._learner, config, data, terms.recipe, folder, resume=True)
+
+    @property
+    def total(self) -> int:
+        """Steps of the variant's training."""
+        return self._trainer.total
+
+    @property
+    def done(self) -> int:
+        """Steps that were done when it was opened."""
+        return self._trainer.done
+
+    def finish(self, follow: Callable[[StepReport], None]) -> Result:
+        """Train to the end, telling each step, judge, and write the result.
+
+        Raises:
+            TrainingError: the gradient is not finite.
+        """
+        for report in self._trainer.run():
+            follow(report)
+        self._trainer.close()
+        learner, config = self._learner.cpu(), self._checkpoint.config
+        loss, scores = judge(learner, config, self._checkpoint.tokenizer, self._terms.recipe, self._terms.scenes)
+        reports = read_journal(self._folder / "metrics.jsonl")
+        result = Result(
+            self._variant.name,
+            self._variant.after,
+            sum(parameter.numel() for parameter in learner.trained().values()),
+            self._image_tokens(),
+            self.total,
+            self._terms.recipe.batch,
+            loss,
+            tuple(scores),
+            median(report.images_per_s for report in reports),
+            provenance(),
+        )
+        (self._folder / RESULT).write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        return result
+
+    def _image_tokens(self) -> int:
+        tile = self._checkpoint.config.vision.tokens_per_tile
+        if self._variant.connector == "cls prefix":
+            return 1
+        return tile if self._variant.level == 1 or self._variant.resampler else tile * (1 + self._variant.level**2)
+
+
+def read_result(folder: Path) -> Result | None:
+    """What was written of a variant; None if it is not finished.
+
+    Raises:
+        ValueError: the file is not a result.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Result(**{**found, "scores": tuple(Score(**score) for score in found["scores"])})
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not a result: {error}") from None
