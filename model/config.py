@@ -142,13 +142,13 @@ def _published(name: str, interval: int, level: int) -> PheyeConfig:
     return PheyeConfig(name, VIT_H_14, PHI_1_5, interval, level, first_level=False)
 
 
-def _small(name: str, vision: VisionGeometry, decoder: DecoderGeometry, interval: int) -> PheyeConfig:
+def _small(name: str, vision: VisionGeometry, decoder: DecoderGeometry, interval: int, level: int) -> PheyeConfig:
     return PheyeConfig(
         name,
         vision,
         decoder,
         interval,
-        level=2,
+        level,
         encoder_dtype="float32",
         decoder_dtype="float32",
         other_params_dtype="float32",
@@ -162,8 +162,8 @@ GEOMETRIES: Mapping[str, PheyeConfig] = {
         _published("Pheye-x4-672", interval=4, level=3),
         _published("Pheye-x2-448", interval=2, level=2),
         _published("Pheye-x2-672", interval=2, level=3),
-        _small("pheye-tiny", _TINY_VIT, _TINY_PHI, 1),  # the embedded model's
-        _small("pheye-micro", _MICRO_VIT, _MICRO_PHI, 2),  # the least that has every part; tests run it
+        _small("pheye-tiny", _TINY_VIT, _TINY_PHI, 1, level=3),  # the embedded model's
+        _small("pheye-micro", _MICRO_VIT, _MICRO_PHI, 2, level=2),  # the least that has every part; tests run it
     )
 }
 

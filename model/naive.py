@@ -9,6 +9,7 @@ a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, DynamicCache, PhiCon
 from model.config import CROSS_HEAD_WIDTH, TILE_POSITIONS, PheyeConfig
 from model.tiles import CLIP_MEAN, CLIP_STD
 
+# transformers 5.24 gave the argument its second name, and warns at the first.
+_CACHE = "cache" if "cache" in signature(PhiForCausalLM.forward).parameters else "past_key_values"
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"]
 
 
@@ -145,9 +148,10 @@ class NaivePheye(nn.Module):
             cross = NaiveCrossAttention(config) if index in config.cross_layers else None
             layers[index] = NaiveLayer(layers[index], cross)
 
-    def forward(self, input_ids: Tensor, features: Tensor, **kwargs: Any) -> Tensor:
-        """Token ids [B, T] and features [B, V, D_vit] -> logits [B, T, vocab]."""
-        return self.lang_encoder(input_ids, image_features=features, **kwargs).logits  # type: ignore[no-any-return]
+    def forward(self, input_ids: Tensor, features: Tensor, cache: DynamicCache | None = None) -> Tensor:
+        """Token ids [B, T] that follow those in the cache, and features [B, V, D_vit] -> logits [B, T, vocab]."""
+        kept = {"use_cache": False} if cache is None else {_CACHE: cache, "use_cache": True}
+        return self.lang_encoder(input_ids, image_features=features, **kept).logits  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def generate(self, prompt: Sequence[int], features: Tensor, max_tokens: int, eos: int | None) -> list[int]:
@@ -156,7 +160,7 @@ class NaivePheye(nn.Module):
         tokens: list[int] = []
         ids = torch.tensor([list(prompt)], device=features.device)
         while len(tokens) < max_tokens:
-            logits = self(ids, features, past_key_values=cache, use_cache=True)[0, -1]
+            logits = self(ids, features, cache)[0, -1]
             tokens.append(int(logits.argmax()))
             if tokens[-1] == eos:
                 break

@@ -182,9 +182,8 @@ def test_flops_of_the_original_are_what_torch_counts_in_the_naive_twin(checkpoin
     pixels = torch.zeros(1, config.tiles, 3, config.vision.tile_px, config.vision.tile_px)
     cache = DynamicCache(config=twin.lang_encoder.config)
     encoding, features = measured(lambda: twin.vision_encoder(pixels))
-    kwargs = {"past_key_values": cache, "use_cache": True}
-    reading, _ = measured(lambda: twin(torch.arange(20)[None], features, **kwargs))
-    decoding, _ = measured(lambda: twin(torch.tensor([[1]]), features, **kwargs))
+    reading, _ = measured(lambda: twin(torch.arange(20)[None], features, cache))
+    decoding, _ = measured(lambda: twin(torch.tensor([[1]]), features, cache))
     assert encoding == encode_flops(config, checkpoint.ranks)
     assert reading == prefill_flops(config, 20, original=True)
     assert decoding == decode_flops(config, 21, recompute=True)

@@ -43,7 +43,7 @@ def twin_attention(naive: NaivePheye, prompt: list[int], tokens: list[int], feat
 
     hooks = [m.register_forward_hook(record) for m in naive.modules() if isinstance(m, NaiveAttention)]
     with torch.inference_mode():
-        naive(torch.tensor([prompt + tokens[:-1]]), features, use_cache=False)
+        naive(torch.tensor([prompt + tokens[:-1]]), features)
     for hook in hooks:
         hook.remove()
     return torch.stack(seen, dim=1)[len(prompt) - 1 :].numpy()

@@ -56,7 +56,7 @@ def naive_gradients(config: PheyeConfig, given: Batch) -> tuple[Tensor, Gradient
     features = naive.vision_encoder(naive.vision_encoder.pixels(given.tiles))
     for name, parameter in naive.named_parameters():  # peft's `set_adapter` has frozen the other adapter
         parameter.requires_grad_(learns(name))
-    logits = naive(given.ids, features, use_cache=False)
+    logits = naive(given.ids, features)
     loss = F.cross_entropy(logits.flatten(0, 1), given.labels.flatten(), reduction="sum")
     loss.backward()
     return loss.detach(), {name: p.grad for name, p in naive.named_parameters() if p.grad is not None}

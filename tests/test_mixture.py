@@ -6,7 +6,7 @@ from pathlib import Path
 import easy_vqa
 
 from model.prompt import SHORT_ANSWER
-from model.training.mixture import scenes
+from model.training.mixture import STREAMS, scenes, signs
 from model.training.recipe import RECIPES
 from model.training.samples import ENDLESS
 
@@ -34,6 +34,12 @@ def test_a_scene_has_captions_and_questions_and_no_instruction_twice():
     for index in range(1, 6):
         turns = scenes()[index].turns
         assert len({turn.instruction for turn in turns}) == len(turns) == 4
+
+
+def test_the_stream_of_signs_has_crowds_from_the_start_and_shares_no_scene_with_the_other():
+    assert {"scenes": scenes, "signs": signs} == STREAMS
+    assert any(turn.response.count('"') > 2 for turn in signs()[1].turns)
+    assert signs()[2].image.tobytes() != scenes()[2].image.tobytes()
 
 
 def test_crowds_of_signs_join_when_the_first_three_stages_are_over():

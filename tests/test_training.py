@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from model.checkpoint import open_checkpoint
 from model.training.journal import read_journal
 from model.training.recipe import RECIPES, changed
 from model.training.run import Means, Run, Start
@@ -119,19 +120,36 @@ def test_a_trained_model_is_fine_tuned_further_or_begun_anew(
         assert trained.exit_code == 0, trained.output
         losses[name] = read_journal(tmp_path / name / "metrics.jsonl")[0].loss
         assert (tmp_path / name / "model" / "checkpoint.pt").exists()
+        record = json.loads((tmp_path / name / "model" / "training.json").read_text())
+        assert record["before"] == json.loads((killed_and_resumed / "model" / "training.json").read_text())
     assert losses["on"] < 0.5
     assert losses["anew"] > 3
+
+
+def test_a_model_goes_on_at_another_level_and_is_stored_so(
+    killed_and_resumed: Path, data: Path, tmp_path: Path
+) -> None:
+    words = ["--model", killed_and_resumed / "model", "--data", data, "--output", tmp_path / "run", *HERE]
+    trained = pheye("train", *words, "--level", 3, "--steps", 1, "--batch", 4, "--workers", 0)
+    assert trained.exit_code == 0, trained.output
+    assert open_checkpoint(str(killed_and_resumed / "model")).config.level == 2
+    finer = open_checkpoint(str(tmp_path / "run" / "model"))
+    assert (finer.config.level, finer.config.tiles) == (3, 10)
+    other = pheye("train", *words, "--level", 2, "--steps", 1, "--batch", 4, "--workers", 0, "--resume")
+    assert other.exit_code == 2
+    assert "was begun with level 3, not 2" in other.output
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["--level", "4"], "level: 4 is not 2 or 3"),
         (["--recipe", "papers"], "recipe: there is no 'papers'; known are"),
         (["--steps", "3", "--epochs", "2"], "steps, epochs: only one of the two"),
         (["--data", "missing.jsonl"], "missing.jsonl: there is no such file"),
         (["--model", "nowhere/at all"], "nowhere/at all: neither a folder nor a hub repository id"),
     ],
-    ids=["recipe", "length", "data", "model"],
+    ids=["level", "recipe", "length", "data", "model"],
 )
 def test_what_cannot_be_done_is_said_in_a_line(
     words: list[str], complaint: str, data: Path, start: Path, tmp_path: Path

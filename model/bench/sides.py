@@ -32,7 +32,7 @@ class NaiveRow:
     def read(self, ids: Sequence[int]) -> int:
         """Append tokens; the one that follows them."""
         new = torch.tensor([list(ids)], device=self._features.device)
-        logits = self._twin(new, self._features, past_key_values=self._cache, use_cache=True)
+        logits = self._twin(new, self._features, self._cache)
         return int(logits[0, -1].argmax())
 
     def repeat(self, token: int) -> int:

@@ -76,6 +76,19 @@ def export_published(trained: Trained, folder: Path, dtype: str | None = None) -
     partial.rename(folder)
 
 
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """How the weights in a folder were made, if training wrote them.
+
+    Raises:
+        CheckpointError: the record cannot be read.
+    """
+    path = folder / RECORD
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from None
+
+
 def _begin(trained: Trained, folder: Path, dtype: str | None) -> Path:
     if folder.exists():
         raise CheckpointError(f"{folder}: exists already; choose a new folder")

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint, CheckpointError, open_checkpoint
+from model.checkpoint import RANDOM, Checkpoint, CheckpointError, open_checkpoint
 from model.hardware import multiplies_bf16, resolve_device, usable_cores
-from model.training.export import Trained, export, export_published
+from model.sources import folder_of
+from model.training.export import Trained, export, export_published, read_record
 from model.training.initial import initial_tensors
 from model.training.journal import StepReport
 from model.training.learner import Learner, Passes
@@ -188,4 +189,6 @@ def passes_of(means: Means) -> Passes:
 
 def _record(start: Start, data: tuple[Path, ...], recipe: Recipe) -> dict[str, Any]:
     began = {"model": start.source, "revision": start.revision, "fresh": start.fresh, "level": start.level}
-    return {"began": began, "data": [str(path) for path in data], "recipe": recipe.as_json(), **provenance()}
+    record = {"began": began, "data": [str(path) for path in data], "recipe": recipe.as_json(), **provenance()}
+    earlier = None if start.source.startswith(RANDOM) else read_record(folder_of(start.source, start.revision))
+    return record if earlier is None else {**record, "before": earlier}

@@ -6,7 +6,7 @@ on from the folder this writes. Main thread of one process.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from model.checkpoint import CheckpointError
@@ -21,6 +21,7 @@ from model.training.provenance import provenance
 
 _EYE = Plan(steps=3000, rate=2e-3)
 _VOICE = Plan(steps=400, rate=2e-3)
+_LEVEL = 2  # of the tiles that the eye learns from; Pheye's stages begin with it too, and go on to the model's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def make_parts(folder: Path, lessons: Lessons | None = None, geometry: str = "ph
     model, lessons = folder / "model", lessons or Lessons()
     if model.exists():
         raise CheckpointError(f"{model}: exists already; choose a new folder")
-    config = named_geometry(geometry)
+    config = replace(named_geometry(geometry), level=_LEVEL)
     tokenizer = train_tokenizer(config.decoder.vocab_size, lessons.tokenizer_scenes)
     seeing = train_eye(config, lessons.eye, folder / "eye", compiled=lessons.compiled)
     speaking = train_voice(config, tokenizer, lessons.voice, folder / "voice", compiled=lessons.compiled)
