@@ -19,13 +19,14 @@ from model.ablation.variants import Variant
 from model.checkpoint import Checkpoint
 from model.training.initial import initial_tensors
 from model.training.journal import StepReport, read_journal
-from model.training.mixture import signs
 from model.training.provenance import provenance
 from model.training.recipe import Recipe
 from model.training.run import Means, changed_level, passes_of, take_threads
 from model.training.trainer import Data, Trainer
+from model.training.world.source import WorldSource
 
 RESULT = "result.json"
+_SEED = "train ablation"  # of the scenes that variants learn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Entry:
         tensors = {**self._checkpoint.tensors, **initial_tensors(config, ranks, seed)}
         self._learner = VariantLearner(variant, config, ranks, tensors, passes_of(terms.means), seed)
         began = f"{variant.name} {self._checkpoint.fingerprint}"
-        data = Data([signs()], self._checkpoint.tokenizer, began, terms.means.workers)
+        data = Data([_scenes(terms.recipe)], self._checkpoint.tokenizer, began, terms.means.workers)
         self._trainer = Trainer(self._learner, config, data, terms.recipe, folder, resume=True)
 
     @property
@@ -143,6 +144,12 @@ class Entry:
         if self._variant.connector == "cls prefix":
             return 1
         return tile if self._variant.level == 1 or self._variant.resampler else tile * (1 + self._variant.level**2)
+
+
+def _scenes(recipe: Recipe) -> WorldSource:
+    """Ordinary scenes; signs change from plain ones to all kinds over the first half of the run."""
+    steps = sum(stage.steps or 0 for stage in recipe.stages)
+    return WorldSource(_SEED, easy_until=steps * recipe.batch // 2)
 
 
 def read_result(folder: Path) -> Result | None:

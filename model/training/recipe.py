@@ -119,7 +119,7 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         Recipe(
             "ablation",  # of `pheye ablate`, from pheye-tiny's frozen parts
-            (Stage("I", 2e-3, steps=500),),
+            (Stage("I", 2e-3, steps=600),),
             batch=16,
             micro_batch=16,
             turns_per_image=4,

@@ -16,7 +16,7 @@ from model.training.world.captions import named
 from model.training.world.paint import letter_size, paint
 from model.training.world.scene import CLUTTER, draw_scene
 
-TRAINING_SEEDS = ("train", "train signs")  # of the scenes that pheye-tiny learned from
+TRAINING_SEEDS = ("train", "train signs", "train ablation")
 
 
 def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
