@@ -1,6 +1,7 @@
 """pheye-tiny's training stream: new scenes without end, easy-VQA's training images in between."""
 
 import json
+import re
 from pathlib import Path
 
 import easy_vqa
@@ -40,6 +41,15 @@ def test_the_stream_of_signs_has_crowds_from_the_start_and_shares_no_scene_with_
     assert {"scenes": scenes, "signs": signs} == STREAMS
     assert any(turn.response.count('"') > 2 for turn in signs()[1].turns)
     assert signs()[2].image.tobytes() != scenes()[2].image.tobytes()
+
+
+def test_in_the_stream_of_signs_the_shapes_of_every_ordinary_scene_are_counted():
+    for index in (2, 4, 8, 10, 14):
+        turns = signs()[index].turns
+        asked = turns[-1].instruction
+        assert len(turns) == 4
+        assert "ount the shapes" in asked or "ow many shapes" in asked
+        assert re.search(r"\b[0-4]\b", turns[-1].response)
 
 
 def test_crowds_of_signs_join_when_the_first_three_stages_are_over():

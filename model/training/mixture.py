@@ -43,12 +43,12 @@ def scenes() -> Mixture:
 
 
 def signs() -> Mixture:
-    """For a model that knows the world already: every other scene is full of signs, none of them made easy.
+    """For a model that knows the world already: every other scene is full of signs, the shapes of the rest are counted.
 
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
-    return Mixture(WorldSource("train signs", crowds_from=1), easy_vqa_source())
+    return Mixture(WorldSource("train signs", crowds_from=1, counted=True), easy_vqa_source())
 
 
 STREAMS: Mapping[str, Callable[[], Mixture]] = {"scenes": scenes, "signs": signs}  # as `pheye train --data` calls them

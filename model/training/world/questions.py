@@ -43,6 +43,15 @@ def question_turn(scene: Scene, rng: Random) -> Turn:
     return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
 
 
+def count_turn(scene: Scene, rng: Random) -> Turn:
+    """How many shapes there are, in a word or in a sentence."""
+    asked = _counted(len(scene.shapes), "", "shape", "shapes", rng)
+    short = rng.random() < 0.7
+    return Turn(
+        question_instruction(asked.question, "short" if short else "sentence"), asked.word if short else asked.sentence
+    )
+
+
 def exchange(scene: Scene, rng: Random) -> Exchange:
     """A question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
     ask = rng.choice((_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _place, _relation))
@@ -80,7 +89,10 @@ def _count(scene: Scene, rng: Random) -> Exchange:
     wanted = rng.choice(["", *colours]), rng.choice(kinds) if rng.random() < 0.4 else ""
     count = sum(_matches(shape, wanted) for shape in scene.shapes)
     which, noun = f"{wanted[0]} " if wanted[0] else "", wanted[1] or "shape"
-    nouns = "crosses" if noun == "cross" else f"{noun}s"
+    return _counted(count, which, noun, "crosses" if noun == "cross" else f"{noun}s", rng)
+
+
+def _counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> Exchange:
     question = rng.choice(
         ("How many {} are there?", "How many {} do you see?", "How many {} are in the image?", "Count the {}.")
     ).format(which + nouns)

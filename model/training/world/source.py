@@ -8,7 +8,7 @@ from random import Random
 from model.training.samples import ENDLESS, Sample, Turn
 from model.training.world.captions import caption_turn
 from model.training.world.paint import paint
-from model.training.world.questions import question_turn
+from model.training.world.questions import count_turn, question_turn
 from model.training.world.reading import reading_turns
 from model.training.world.scene import Scene, draw_crowd, draw_scene
 
@@ -24,12 +24,14 @@ class WorldSource:
         turns: turns made for one scene; the first half are captions, the rest questions.
         easy_until: samples over which the smallest letters shrink from large to their true size.
         crowds_from: from this sample on every other scene is full of signs; with 0 none is.
+        counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
     """
 
     seed: str
     turns: int = 4
     easy_until: int = 0
     crowds_from: int = 0
+    counted: bool = False
 
     def __len__(self) -> int:
         return ENDLESS
@@ -41,7 +43,8 @@ class WorldSource:
             crowd = draw_crowd(rng, tries=_CROWDED)
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
         scene = draw_scene(rng, easy)
-        return Sample(paint(scene).image, turns_about(scene, rng, self.turns))
+        turns = turns_about(scene, rng, self.turns - self.counted)
+        return Sample(paint(scene).image, (*turns, count_turn(scene, rng)) if self.counted else turns)
 
 
 def turns_about(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
