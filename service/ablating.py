@@ -81,24 +81,30 @@ def _result(variant: Variant, terms: Terms, folder: Path) -> Result:
         return entry.finish(bar.show)
 
 
+def cells(result: Result) -> list[str]:
+    """A result's line in the table."""
+    shares = [result.share(kind) for kind in _COLUMNS.values()]
+    return [
+        result.variant,
+        f"{result.trained_parameters / 1e6:.2f} M",
+        f"{result.image_tokens:,}",
+        f"{result.loss:.3f}",
+        *("" if share is None else f"{100 * share:.1f}" for share in shares),
+    ]
+
+
 def _publish(results: Sequence[Result], output: Path) -> None:
     from model.ablation.plot import plot_results
 
     plot_results(results, output / "ablation.png")
     written = json.dumps([asdict(result) for result in results], indent=2)
     (output / "ablation.json").write_text(written + "\n", encoding="utf-8")
-    table = Table("variant", "after")
-    for name in ("trained", "image tokens", "loss", *_COLUMNS):
+    table = Table(
+        "variant", box=None, pad_edge=False, collapse_padding=True, title="right on fresh scenes, %"
+    )  # a box would not fit on a narrow terminal
+    for name in ("trained", "tokens", "loss", *_COLUMNS):
         table.add_column(name, justify="right")
     for result in results:
-        shares = [result.share(kind) for kind in _COLUMNS.values()]
-        table.add_row(
-            result.variant,
-            result.after,
-            f"{result.trained_parameters:,}",
-            f"{result.image_tokens:,}",
-            f"{result.loss:.3f}",
-            *("" if share is None else f"{100 * share:.1f} %" for share in shares),
-        )
+        table.add_row(*cells(result))
     Console().print(table)
     typer.echo(f"pheye: written {output / 'ablation.json'} and {output / 'ablation.png'}", err=True)

@@ -98,7 +98,7 @@ def test_a_row_of_turns_behind_a_prefix_says_what_rows_of_their_own_say(name: st
     torch.testing.assert_close(together, torch.cat([ours.logits(each) for each in alone]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["cls-prefix", "prefix", "level-2-perceiver", "level-2-monkey"])
+@pytest.mark.parametrize("name", ["cls-prefix", "prefix", "perceiver", "monkey"])
 def test_what_stands_between_image_and_text_depends_on_the_seed_alone(name: str) -> None:
     torch.manual_seed(1)
     one = learner(name).bridge
@@ -146,11 +146,11 @@ def ablate(*words: object) -> Any:
 
 
 def test_the_command_trains_judges_and_shows_each_variant_once(tmp_path: Path) -> None:
-    words = [tmp_path / "study", "--variants", "prefix,level-2-monkey", "--scenes", 4, "--steps", 1]
+    words = [tmp_path / "study", "--variants", "prefix,monkey", "--scenes", 4, "--steps", 1]
     first = ablate(*words)
     assert first.exit_code == 0, first.output
     results = json.loads((tmp_path / "study" / "ablation.json").read_text())
-    assert [result["variant"] for result in results] == ["prefix", "level-2-monkey"]
+    assert [result["variant"] for result in results] == ["prefix", "monkey"]
     assert [result["image_tokens"] for result in results] == [145, 145]
     assert all(result["made"]["commit"] for result in results)
     with Image.open(tmp_path / "study" / "ablation.png") as plot:

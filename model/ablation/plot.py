@@ -33,7 +33,7 @@ def plot_results(results: Sequence[Result], file: Path) -> None:
         axes.bar(
             [group + (place - 2) * width for group in range(len(results))], shares, width, color=colour, label=name
         )
-    axes.set_xticks(range(len(results)), [result.variant.replace("level-2-", "level-2\n") for result in results])
+    axes.set_xticks(range(len(results)), [result.variant for result in results])
     axes.set_ylabel("right, %")
     axes.set_ylim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)

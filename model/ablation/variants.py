@@ -53,8 +53,8 @@ VARIANTS: Mapping[str, Variant] = {
         Variant("prefix", "LLaVA", 1, "prefix"),
         Variant("level-1", "Pheye, the global view alone", 1),
         Variant("level-2", "Pheye, 2 x 2 tiles", 2),
-        Variant("level-2-perceiver", "Flamingo's resampler, 6 layers", 2, resampler="perceiver"),
-        Variant("level-2-monkey", "Monkey's resampler, 1 layer", 2, resampler="monkey"),
+        Variant("perceiver", "Flamingo's resampler, 6 layers", 2, resampler="perceiver"),
+        Variant("monkey", "Monkey's resampler, 1 layer", 2, resampler="monkey"),
         Variant("level-3", "Pheye, 3 x 3 tiles", 3),
     )
 }
