@@ -57,7 +57,7 @@ def test_a_fresh_start_forgets_what_was_trained(start: Path, data: Path, tmp_pat
 
 def test_what_was_typed_and_chosen_stands_in_the_record(start: Path, data: Path, tmp_path: Path) -> None:
     record = json.loads((trained(Start(str(start)), data, tmp_path / "run") / "training.json").read_text())
-    assert record["began"] == {"model": str(start), "revision": None, "fresh": False}
+    assert record["began"] == {"model": str(start), "revision": None, "fresh": False, "level": None}
     assert record["data"] == [str(data)]
     assert (record["recipe"]["name"], record["recipe"]["seed"]) == ("finetune", 5)
 
