@@ -44,7 +44,7 @@ def test_the_stream_of_signs_has_crowds_from_the_start_and_shares_no_scene_with_
 
 
 def test_in_the_stream_of_signs_the_shapes_of_every_ordinary_scene_are_counted():
-    for index in (2, 4, 8, 10, 14):
+    for index in (2, 4, 6, 8, 10):
         turns = signs()[index].turns
         asked = turns[-1].instruction
         assert len(turns) == 4

@@ -14,22 +14,25 @@ from model.training.samples import ENDLESS, Sample
 from model.training.world.source import WorldSource
 
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
+_EASY_SELDOM = 24  # where its questions are answered already
+_CROWDS = (6, 12, 40)
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Sample `index` is easy-VQA's next if `index` is a multiple of `_EASY_EVERY`, else a new scene."""
+    """Sample `index` is easy-VQA's next if `index` is a multiple of `easy_every`, else a new scene."""
 
     world: WorldSource
     easy_vqa: ManifestSource
+    easy_every: int = _EASY_EVERY
 
     def __len__(self) -> int:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Sample:
-        turn, rest = divmod(index, _EASY_EVERY)
+        turn, rest = divmod(index, self.easy_every)
         return self.world[index] if rest else self.easy_vqa[turn % len(self.easy_vqa)]
 
 
@@ -48,7 +51,8 @@ def signs() -> Mixture:
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
-    return Mixture(WorldSource("train signs", crowds_from=1, counted=True), easy_vqa_source())
+    world = WorldSource("train signs", crowds_from=1, crowds=_CROWDS, counted=True)
+    return Mixture(world, easy_vqa_source(), _EASY_SELDOM)
 
 
 STREAMS: Mapping[str, Callable[[], Mixture]] = {"scenes": scenes, "signs": signs}  # as `pheye train --data` calls them

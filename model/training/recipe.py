@@ -109,7 +109,7 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         Recipe(
             "pheye-tiny-level-3",  # from what `pheye-tiny` gives at level 2, with `--level 3`, on the signs
-            (Stage("level 3", 8e-4, steps=2000),),
+            (Stage("level 3", 8e-4, steps=2600),),
             batch=16,
             micro_batch=16,
             turns_per_image=4,

@@ -12,7 +12,7 @@ from model.training.world.questions import count_turn, question_turn
 from model.training.world.reading import reading_turns
 from model.training.world.scene import Scene, draw_crowd, draw_scene
 
-_CROWDED = 40  # signs that look for a place; the late ones find it if they are small, which are the hard ones
+_CROWDED = 40  # signs that look for a place; the late ones find it if they are small, which are hard to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class WorldSource:
         turns: turns made for one scene; the first half are captions, the rest questions.
         easy_until: samples over which the smallest letters shrink from large to their true size.
         crowds_from: from this sample on every other scene is full of signs; with 0 none is.
+        crowds: signs that look for a place in a crowd, by turns; few leave room for large ones.
         counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
     """
 
@@ -31,6 +32,7 @@ class WorldSource:
     turns: int = 4
     easy_until: int = 0
     crowds_from: int = 0
+    crowds: tuple[int, ...] = (_CROWDED,)
     counted: bool = False
 
     def __len__(self) -> int:
@@ -40,7 +42,7 @@ class WorldSource:
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         easy = max(0.0, 1 - index / self.easy_until) if self.easy_until else 0.0
         if self.crowds_from and index >= self.crowds_from and index % 2:
-            crowd = draw_crowd(rng, tries=_CROWDED)
+            crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)])
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
         scene = draw_scene(rng, easy)
         turns = turns_about(scene, rng, self.turns - self.counted)
