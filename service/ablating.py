@@ -5,9 +5,7 @@ Owns the words and the display; the comparison is `model.ablation`, imported onl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,10 +93,10 @@ def cells(result: Result) -> list[str]:
 
 def _publish(results: Sequence[Result], output: Path) -> None:
     from model.ablation.plot import plot_results
+    from model.ablation.study import write_results
 
     plot_results(results, output / "ablation.png")
-    written = json.dumps([asdict(result) for result in results], indent=2)
-    (output / "ablation.json").write_text(written + "\n", encoding="utf-8")
+    write_results(results, output / "ablation.json")
     table = Table(
         "variant", box=None, pad_edge=False, collapse_padding=True, title="right on fresh scenes, %"
     )  # a box would not fit on a narrow terminal

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from model.ablation.judge import HeldOut, judge
 from model.ablation.learner import VariantLearner
-from model.ablation.study import Result, read_result
+from model.ablation.study import Result, read_result, read_results
 from model.ablation.variants import VARIANTS, VariantError, named_variants
 from model.checkpoint import RandomTensors, open_checkpoint
 from model.layout import tensor_shapes
@@ -27,9 +27,11 @@ from model.training.batches import Batch, Loader
 from model.training.learner import Learner
 from model.training.recipe import RECIPES, Recipe, Stage
 from model.training.samples import Sample
+from service.ablating import cells
 from service.cli import app
 from tests.small_model import RANKS, SMALL, Pictures, small_tokenizer
 
+ROOT = Path(__file__).parents[1]
 RECIPE = Recipe("test", (Stage("I", 1e-3, steps=2),), batch=3, micro_batch=3, turns_per_image=2)
 
 
@@ -177,6 +179,14 @@ def test_what_cannot_be_compared_is_said_in_a_line(words: list[str], complaint: 
     asked = ablate(tmp_path / "study", *words)
     assert asked.exit_code == 2
     assert complaint in asked.output
+
+
+def test_the_readme_shows_what_was_measured() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = read_results(ROOT / "docs" / "ablation.json")
+    assert {result.variant for result in results} <= VARIANTS.keys()
+    for result in results:
+        assert f"| {' | '.join(cells(result))} |" in readme, result.variant
 
 
 def test_a_result_that_is_damaged_is_named(tmp_path: Path) -> None:

@@ -78,7 +78,11 @@ class HeldOut:
 def judge(
     learner: VariantLearner, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe, count: int
 ) -> tuple[float, list[Score]]:
-    """Ask a variant about `count` scenes: the mean loss of an output token in nats, and the scores."""
+    """Ask a variant about `count` scenes, rounded down to whole batches.
+
+    Returns:
+        The mean loss of an output token in nats, and the scores.
+    """
     source, asked = HeldOut(), replace(recipe, turns_per_image=3, batch=min(recipe.batch, count))
     found: list[tuple[str, bool]] = []
     lost, tokens, steps = 0.0, 0, count // asked.batch
@@ -109,10 +113,9 @@ def _answers(learner: VariantLearner, batch: Batch) -> tuple[float, Tensor]:
 
 
 def _scores(found: Sequence[tuple[str, bool]]) -> list[Score]:
-    found = [*found, *(("sign", right) for kind, right in found if kind.startswith("sign "))]
-    kinds = sorted({kind for kind, _ in found})
-    return [
-        Score(kind, len(of_kind), sum(of_kind))
-        for kind in kinds
-        for of_kind in [[right for each, right in found if each == kind]]
-    ]
+    answers: dict[str, list[bool]] = {}
+    for kind, right in found:
+        answers.setdefault(kind, []).append(right)
+        if kind.startswith("sign "):
+            answers.setdefault("sign", []).append(right)
+    return [Score(kind, len(rights), sum(rights)) for kind, rights in sorted(answers.items())]

@@ -7,7 +7,7 @@ judged, and a variant with a result is not trained again. Main thread of one pro
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -159,10 +159,27 @@ def read_result(folder: Path) -> Result | None:
         ValueError: the file is not a result.
     """
     path = folder / RESULT
-    if not path.exists():
-        return None
+    return _read(path, lambda found: [found])[0] if path.exists() else None
+
+
+def write_results(results: Sequence[Result], path: Path) -> None:
+    """Write the lines of a table into one file."""
+    path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8")
+
+
+def read_results(path: Path) -> list[Result]:
+    """What `write_results` wrote.
+
+    Raises:
+        ValueError: the file holds no results.
+        OSError: it cannot be read.
+    """
+    return _read(path, list)
+
+
+def _read(path: Path, lines: Callable[[Any], list[Any]]) -> list[Result]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Result(**{**found, "scores": tuple(Score(**score) for score in found["scores"])})
+        found = lines(json.loads(path.read_text(encoding="utf-8")))
+        return [Result(**{**line, "scores": tuple(Score(**score) for score in line["scores"])}) for line in found]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a result: {error}") from None
