@@ -87,11 +87,25 @@ class Recipe:
         return asdict(self)
 
 
+def _small(name: str, stages: tuple[Stage, ...]) -> Recipe:
+    """For a model of a few million parameters, on the synthetic world."""
+    return Recipe(
+        name,
+        stages,
+        batch=16,
+        micro_batch=16,
+        turns_per_image=4,
+        betas=(0.9, 0.98),
+        checkpoint_steps=100,
+        optimizer="muon",
+    )
+
+
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("paper", (Stage("I", 2e-4), Stage("II", 1e-4), Stage("III", 5e-5))),
-        Recipe(
+        _small(
             "pheye-tiny",  # from stage 0's parts, on the synthetic world
             (
                 Stage("I", 2e-3, steps=2400),
@@ -100,32 +114,14 @@ RECIPES: Mapping[str, Recipe] = {
                 Stage("reading", 1.2e-3, steps=4400),
                 Stage("polish", 4e-4, steps=1200),
             ),
-            batch=16,
-            micro_batch=16,
-            turns_per_image=4,
-            betas=(0.9, 0.98),
-            checkpoint_steps=100,
-            optimizer="muon",
         ),
-        Recipe(
+        _small(
             "pheye-tiny-level-3",  # from what `pheye-tiny` gives at level 2, with `--level 3`, on the signs
             (Stage("level 3", 8e-4, steps=2600),),
-            batch=16,
-            micro_batch=16,
-            turns_per_image=4,
-            betas=(0.9, 0.98),
-            checkpoint_steps=100,
-            optimizer="muon",
         ),
-        Recipe(
+        _small(
             "ablation",  # of `pheye ablate`, from pheye-tiny's frozen parts
             (Stage("I", 2e-3, steps=600),),
-            batch=16,
-            micro_batch=16,
-            turns_per_image=4,
-            betas=(0.9, 0.98),
-            checkpoint_steps=100,
-            optimizer="muon",
         ),
         Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data
     )
