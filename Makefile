@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 serve: install  ## serve the default model on port 8000; ARGS="--port 9000" passes flags on
 	$(BIN)/pheye serve $(ARGS)
 
-test: install  ## run the whole test suite; ARGS="tests/test_tiles.py" runs a part
+test: install  ## run the whole test suite; ARGS="tests/model/test_tiles.py" runs a part
 	$(BIN)/python -m pytest $(ARGS)
 
 check: install  ## the one definition of clean

@@ -1,7 +1,7 @@
 """What a Pheye checkpoint is: its geometry, and the geometries that have names.
 
 Owns every derived size (tiles, image tokens, which layers have cross-attention). Knows neither tensors nor files (those
-are read in `model/config_files.py`). Safe from any thread or process.
+are read in `model/checkpoint/config_files.py`). Safe from any thread or process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How this process runs: the `PHEYE_*` variables and their bounds, each with its unit.
 
 Owns the environment: nothing else in the service reads it. Knows neither the checkpoint (`model.config`) nor a request
-(`service.schemas`). Read once, at start-up; the result is frozen and may be shared by any thread or process.
+(`service.schemas.requests`). Read once, at start-up; the result is frozen and may be shared by any thread or process.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from model.checkpoint import Checkpoint, open_checkpoint
-from model.hardware import Precision
-from model.naive import NaivePheye
-from model.runner import ModelRunner
+from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.reference.naive import NaivePheye
+from model.runtime.hardware import Precision
+from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage, prepare
 
 OWN_GOLDEN = Path(__file__).parent / "golden"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.ablation.variants import Variant
 from model.config import PheyeConfig
-from model.layers import join_heads, split_heads
+from model.network.layers import join_heads, split_heads
 
 _PERCEIVER_LAYERS = 6  # Flamingo's, as appendix B.2 takes it
 _QUERY_STD = 0.02

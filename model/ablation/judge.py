@@ -17,15 +17,15 @@ from torch import Tensor
 
 from model.ablation.learner import VariantLearner
 from model.config import PheyeConfig
+from model.data.samples import ENDLESS, Sample, Turn
+from model.data.world.captions import caption
+from model.data.world.paint import letter_size, paint
+from model.data.world.scene import draw_scene
 from model.prompt import caption_instruction, question_instruction
 from model.tokenizer import TextTokenizer
 from model.training.batches import Batch, Loader
 from model.training.recipe import Recipe
 from model.training.rows import NOTHING
-from model.training.samples import ENDLESS, Sample, Turn
-from model.training.world.captions import caption
-from model.training.world.paint import letter_size, paint
-from model.training.world.scene import draw_scene
 
 _SEED = "ablation"  # of the scenes; training's are others
 

@@ -16,14 +16,14 @@ from typing import Any
 from model.ablation.judge import Score, judge
 from model.ablation.learner import VariantLearner
 from model.ablation.variants import Variant
-from model.checkpoint import Checkpoint
+from model.checkpoint.checkpoint import Checkpoint
+from model.data.world.source import WorldSource
+from model.provenance import provenance
 from model.training.initial import initial_tensors
 from model.training.journal import StepReport, read_journal
-from model.training.provenance import provenance
 from model.training.recipe import Recipe
 from model.training.run import Means, changed_level, passes_of, take_threads
 from model.training.trainer import Data, Trainer
-from model.training.world.source import WorldSource
 
 RESULT = "result.json"
 _SEED = "train ablation"  # of the scenes that variants learn from

@@ -16,8 +16,8 @@ from model.bench.floors import Costs
 from model.bench.halves import Twin
 from model.bench.sides import FastRows
 from model.complexity import PAPER_TEXT_TOKENS, PREFIX_TOKENS
-from model.hardware import Precision
-from model.pheye import Pheye
+from model.network.pheye import Pheye
+from model.runtime.hardware import Precision
 from model.tiles import Tiles
 
 COMMON_SHARE = PREFIX_TOKENS / PAPER_TEXT_TOKENS  # of a prompt's tokens that every prompt begins with

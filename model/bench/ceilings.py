@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.bench.timing import Call, Lap, Stopwatch
 from model.config import PheyeConfig
-from model.linear import PackedLinear, packs
+from model.network.linear import PackedLinear, packs
 
 REPEATS = 5
 _WIDTH = 4096  # of the matrix that is read

@@ -16,12 +16,12 @@ import torch
 from accelerate import init_empty_weights  # comes with peft
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, RandomTensors
+from model.checkpoint.checkpoint import Checkpoint, RandomTensors
 from model.config import PheyeConfig, named_geometry
-from model.hardware import Precision, usable_cores
 from model.layout import tensor_shapes
-from model.naive import NaivePheye
-from model.pheye import Pheye
+from model.network.pheye import Pheye
+from model.reference.naive import NaivePheye
+from model.runtime.hardware import Precision, usable_cores
 
 Half = Literal["vision", "decoder"]
 _PREFIXES: Mapping[Half, str] = {"vision": "vision_encoder.", "decoder": "lang_encoder."}

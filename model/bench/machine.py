@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from model.hardware import usable_cores
+from model.runtime.hardware import usable_cores
 
 _MATRIX_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
 

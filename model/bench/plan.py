@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from model.bench.workloads import KINDS
-from model.checkpoint import RANDOM
+from model.checkpoint.checkpoint import RANDOM
 from model.complexity import PAPER_TEXT_TOKENS
 
 DTYPES = ("float32", "bfloat16", "int8")

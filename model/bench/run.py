@@ -23,13 +23,13 @@ from model.bench.result import CachedImage, Report, Result
 from model.bench.targets import judge
 from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS
-from model.checkpoint import Checkpoint, open_checkpoint, read_config
+from model.checkpoint.checkpoint import Checkpoint, open_checkpoint, read_config
 from model.complexity import feature_bytes
-from model.hardware import Precision, choose_precision, resolve_device, usable_cores
+from model.provenance import commit
 from model.request import TileSpan
-from model.runner import ModelRunner
+from model.runtime.hardware import Precision, choose_precision, resolve_device, usable_cores
+from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage
-from model.training.provenance import commit
 
 Finding = Ceilings | Result | CachedImage
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from model.bench.timing import Lap
-from model.naive import NaivePheye
-from model.pheye import Pheye
+from model.network.pheye import Pheye
+from model.reference.naive import NaivePheye
 from model.tiles import Tiles
 
 Tokens = list[int]

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from model.training.world.scene import COLOURS, SHAPES
+from model.data.world.scene import COLOURS, SHAPES
 
 _COUNTED = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_COUNTED.split())} | dict.fromkeys(

@@ -1,7 +1,7 @@
 """An answer to a case with everything needed to judge it again: a line of a result file.
 
-Owns the line's form. Files are written by `service/case_results.py`; reading one for tables and plots is here. Pure but
-for reading; any thread or process.
+Owns the line's form. Files are written by `service/evaluation/case_results.py`; reading one for tables and plots is
+here. Pure but for reading; any thread or process.
 """
 
 from __future__ import annotations

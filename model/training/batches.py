@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from model.config import PheyeConfig
+from model.data.samples import ENDLESS, Source
 from model.tiles import Tiles, cut
 from model.tokenizer import TextTokenizer
 from model.training.recipe import Recipe
 from model.training.rows import NOTHING, PADDING, Row, RowError, row_of
-from model.training.samples import ENDLESS, Source
 
 _PAD_TO = 16  # lengths are rounded up to it, so that compiled code and allocators meet few shapes
 

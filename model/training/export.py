@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint import CheckpointError
+from model.checkpoint.checkpoint import CheckpointError
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
-from model.naive import clip_config, phi_config
+from model.reference.naive import clip_config, phi_config
 from model.tokenizer import TextTokenizer
 
 RECORD = "training.json"  # how the weights were made

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.config import PheyeConfig
 from model.layout import is_trained
-from model.naive import NaivePheye
+from model.reference.naive import NaivePheye
 from model.training.batches import Batch
 from model.training.rows import NOTHING, SHARED
 from model.training.text_pass import TextPass, text_layer

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.config import PheyeConfig
+from model.data.world.scene import draw_scene
+from model.data.world.source import turns_about
 from model.layout import tensor_shapes
 from model.prompt import render
 from model.tokenizer import END_OF_TEXT, TextTokenizer
@@ -26,8 +28,6 @@ from model.training.pretrain import Ahead, Plan, fresh, learn, saved_step
 from model.training.rows import NOTHING, PADDING, Row, row_of
 from model.training.text_pass import TextPass, text_layer
 from model.training.vision_pass import under
-from model.training.world.scene import draw_scene
-from model.training.world.source import turns_about
 
 LANGUAGE = "lang_encoder."
 _ROW_TOKENS = 448  # length of a row of several turns; a longer one is cut

@@ -18,11 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.config import PheyeConfig, VisionGeometry
-from model.layout import VISION, tensor_shapes
-from model.tiles import cut
-from model.training.pretrain import Ahead, Plan, fresh, learn, saved_step
-from model.training.vision_pass import layer_norm, linear, patches, under, vision_layer
-from model.training.world.labels import (
+from model.data.world.labels import (
     LETTER_CLASSES,
     ORDER_CLASSES,
     THING_CLASSES,
@@ -31,8 +27,12 @@ from model.training.world.labels import (
     label,
     windows,
 )
-from model.training.world.paint import paint
-from model.training.world.scene import COLOURS, draw_crowd, draw_scene
+from model.data.world.paint import paint
+from model.data.world.scene import COLOURS, draw_crowd, draw_scene
+from model.layout import VISION, tensor_shapes
+from model.tiles import cut
+from model.training.pretrain import Ahead, Plan, fresh, learn, saved_step
+from model.training.vision_pass import layer_norm, linear, patches, under, vision_layer
 
 Batch = dict[str, Tensor]
 _SIZES = {  # head -> outputs for one patch

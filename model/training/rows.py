@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.data.samples import Turn
 from model.prompt import render
 from model.tokenizer import TextTokenizer, shared_tokens
-from model.training.samples import Turn
 
 NOTHING = -100  # the label of a token after which nothing has to be said; torch's `ignore_index`
 SHARED, PADDING = 0, -1  # in `Row.turns`: tokens every turn sees; tokens nobody sees

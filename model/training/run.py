@@ -14,19 +14,19 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import RANDOM, Checkpoint, CheckpointError, open_checkpoint
-from model.hardware import multiplies_bf16, resolve_device, usable_cores
-from model.sources import folder_of
+from model.checkpoint.checkpoint import RANDOM, Checkpoint, CheckpointError, open_checkpoint
+from model.checkpoint.sources import folder_of
+from model.data.manifest import read_manifest
+from model.data.mixture import STREAMS
+from model.data.samples import Source
+from model.provenance import provenance
+from model.runtime.hardware import multiplies_bf16, resolve_device, usable_cores
 from model.training.export import Trained, export, export_published, read_record
 from model.training.initial import initial_tensors
 from model.training.journal import StepReport
 from model.training.learner import Learner, Passes
-from model.training.manifest import read_manifest
-from model.training.mixture import STREAMS
 from model.training.plots import plot_run
-from model.training.provenance import provenance
 from model.training.recipe import Recipe
-from model.training.samples import Source
 from model.training.trainer import Data, Trainer
 
 PRECISIONS = ("auto", "float32", "bfloat16")

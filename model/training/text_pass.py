@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from model.config import CROSS_HEAD_WIDTH, DecoderGeometry, PheyeConfig
-from model.layers import ACTIVATIONS, join_heads, split_heads
+from model.network.layers import ACTIVATIONS, join_heads, split_heads
 from model.training.attention import attend
 from model.training.vision_pass import layer_norm, linear, under
 

@@ -18,13 +18,13 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from model.config import PheyeConfig
+from model.data.samples import ENDLESS, Source
 from model.tokenizer import TextTokenizer
 from model.training.batches import Batch, Loader
 from model.training.journal import Journal, StepReport
 from model.training.learner import Learner
 from model.training.optimizers import Optimizer, optimizer_of
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
-from model.training.samples import ENDLESS, Source
 from model.training.snapshot import Place, Snapshot, SnapshotError, check_same_run, latest_snapshot, save_snapshot
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from model.config import PheyeConfig
-from model.layers import ACTIVATIONS, join_heads, split_heads
+from model.network.layers import ACTIVATIONS, join_heads, split_heads
 from model.tiles import CLIP_MEAN, CLIP_STD
 from model.training.attention import attend
 from model.training.lora import adapted_linear

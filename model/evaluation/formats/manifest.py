@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.data.manifest import read_manifest
 from model.evaluation.case import Case, Kind
-from model.training.manifest import read_manifest
 
 
 def read_manifest_cases(file: Path, kind: Kind) -> list[Case]:

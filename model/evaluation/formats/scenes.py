@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from model.data.world.captions import named
+from model.data.world.paint import letter_size, paint
+from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case
 from model.prompt import caption_instruction, question_instruction
-from model.training.world.captions import named
-from model.training.world.paint import letter_size, paint
-from model.training.world.scene import CLUTTER, draw_scene
 
 TRAINING_SEEDS = ("train", "train signs", "train ablation")
 

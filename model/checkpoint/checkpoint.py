@@ -1,0 +1,260 @@
+"""Where a model comes from: a published checkpoint, our own safetensors folder, the hub, or random weights.
+
+All three layouts are one folder: `config.json`, the weights (`checkpoint.pt` or `model.safetensors`), and the configs
+and tokenizer that `config.json` names, as folders beside it or hub ids. Weights are mapped from disk, never unpickled,
+and loading is strict: whatever does not fit is an error that names it. May be called from any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError  # the error alone; nothing is unpickled
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
+from model.checkpoint.sources import (
+    NAMED,
+    TOKENIZER_FILES,
+    WEIGHT_FILES,
+    CheckpointError,
+    fetch,
+    folder_of,
+    local_folder,
+    named_folder,
+)
+from model.config import DTYPES, ConfigError, PheyeConfig, named_geometry
+from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
+from model.tokenizer import TextTokenizer, TokenizerError
+
+RANDOM = "random:"
+_ALIASES = {  # the published files hold these tensors twice, sharing storage
+    "lang_encoder.old_decoder_blocks.": ("lang_encoder.model.layers.", "decoder_layer."),
+    "lang_encoder.cross_attn_layers.": ("lang_encoder.model.layers.", "cross_attn_layer."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An opened checkpoint. Tensors are canonical names (`model/layout.py`) and are read from disk when used."""
+
+    config: PheyeConfig
+    ranks: Mapping[str, int]
+    tensors: Mapping[str, Tensor]
+    tokenizer: TextTokenizer
+    fingerprint: str
+
+
+def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
+    """Open what `source` names: `random:<geometry>`, a folder, or a hub repository id (pinned by `revision`).
+
+    Raises:
+        ConfigError, CheckpointError, TokenizerError: it cannot be served; the message says what to change.
+    """
+    if source.startswith(RANDOM):
+        return random_checkpoint(random_config(source.removeprefix(RANDOM)))
+    folder = folder_of(source, revision)
+    config = _config(folder, source)
+    tensors = read_tensors(folder)
+    ranks = _ranks(tensors, config)
+    _check(tensors, tensor_shapes(config, ranks))
+    tokenizer = TextTokenizer.from_folder(named_folder(folder, "tokenizer", TOKENIZER_FILES))
+    return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors))
+
+
+def read_config(source: str, revision: str | None = None) -> PheyeConfig:
+    """The configuration alone; of a hub repository only `config.json` is fetched.
+
+    Raises:
+        ConfigError, CheckpointError: as `open_checkpoint`.
+    """
+    if source.startswith(RANDOM):
+        return random_config(source.removeprefix(RANDOM))
+    folder = local_folder(source) or Path(fetch(source, revision, "config.json")).parent
+    return _config(folder, source)
+
+
+def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
+    """Rank of each adapter as the weights in a folder have it; None where no weights are at hand to say so.
+
+    Raises:
+        CheckpointError: the weights cannot be read, or have no such adapter.
+    """
+    folder = local_folder(source) or Path(source)
+    return _ranks(read_tensors(folder), config) if any((folder / name).exists() for name in WEIGHT_FILES) else None
+
+
+def random_config(geometry: str) -> PheyeConfig:
+    """A named geometry under a name that says what its answers are worth."""
+    return replace(named_geometry(geometry), name=f"{geometry}-random-weights")
+
+
+def random_checkpoint(config: PheyeConfig) -> Checkpoint:
+    """A checkpoint whose every tensor is drawn from its own name: the same on every machine, and stored nowhere."""
+    ranks = {adapter: ADAPTER_RANKS[adapter] for adapter in adapters(config)}
+    tokenizer = TextTokenizer.for_random_weights(config.decoder.vocab_size)
+    return Checkpoint(config, ranks, RandomTensors(tensor_shapes(config, ranks)), tokenizer, config.name)
+
+
+class RandomTensors(Mapping[str, Tensor]):
+    """Tensors made when they are read, scaled so that activations neither die nor explode."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+
+    def __getitem__(self, name: str) -> Tensor:
+        shape = self._shapes[name]
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        if "norm" in name:
+            return noise.mul_(0.02).add_(1.0 if name.endswith(".weight") else 0.0)
+        return noise.mul_(noise[0].numel() ** -0.5 if noise.ndim > 1 else 0.02)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+def convert(source: str, target: Path, revision: str | None = None) -> None:
+    """Write any checkpoint as a self-contained safetensors folder: nothing in it is fetched or unpickled again.
+
+    Raises:
+        CheckpointError: the target exists, or the source cannot be opened.
+    """
+    if target.exists():
+        raise CheckpointError(f"{target}: exists already; choose a new folder")
+    folder = folder_of(source, revision)
+    open_checkpoint(str(folder))
+    target.mkdir(parents=True)
+    keys = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for key in NAMED:
+        patterns = TOKENIZER_FILES if key == "tokenizer" else ["config.json"]
+        named = named_folder(folder, key, patterns)
+        (target / key).mkdir()
+        for file in sorted({file for pattern in patterns for file in named.glob(pattern)}):
+            shutil.copyfile(file, target / key / file.name)
+        keys[key] = key
+    save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
+    (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
+    (target / "config.json").write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint folder by canonical name, mapped from disk."""
+    found = [folder / name for name in WEIGHT_FILES if (folder / name).exists()]
+    if not found:
+        raise CheckpointError(f"{folder}: there is neither {' nor '.join(WEIGHT_FILES)} in it")
+    path = found[0]
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        else:
+            tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        UnpicklingError,
+    ) as error:
+        raise CheckpointError(f"{path}: not a checkpoint that can be read safely: {error}") from None
+    return _without_aliases(tensors, path)
+
+
+def _without_aliases(tensors: Any, path: Path) -> dict[str, Tensor]:
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise CheckpointError(f"{path}: not a plain state dict of tensors")
+    canonical = {}
+    for name, tensor in tensors.items():
+        twin = _twin(name)
+        if twin is None:
+            canonical[name] = tensor
+        elif twin not in tensors:
+            raise CheckpointError(f"{path}: {name} should repeat {twin}, which is missing")
+        elif tensor.data_ptr() != tensors[twin].data_ptr() and not torch.equal(tensor, tensors[twin]):
+            raise CheckpointError(f"{path}: {name} should repeat {twin}, but they differ")
+    return canonical
+
+
+def _twin(name: str) -> str | None:
+    """The canonical name that a duplicate repeats; None for a canonical name."""
+    for alias, (prefix, part) in _ALIASES.items():
+        if name.startswith(alias):
+            index, _, rest = name.removeprefix(alias).partition(".")
+            return f"{prefix}{index}.{part}{rest}"
+    return None
+
+
+def _ranks(tensors: Mapping[str, Tensor], config: PheyeConfig) -> dict[str, int]:
+    ranks = {}
+    for adapter in adapters(config):
+        probe = RANK_PROBE.format(adapter)
+        if probe not in tensors:
+            raise CheckpointError(f"tensor {probe} is missing")
+        ranks[adapter] = tensors[probe].shape[0]
+    return ranks
+
+
+def _check(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    for names, what in ((missing, "missing"), (extra, "not part of this configuration")):
+        if names:
+            others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise CheckpointError(f"tensor {names[0]} is {what}{others}")
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            raise CheckpointError(f"tensor {name} has shape {tuple(tensors[name].shape)}; expected {shape}")
+        if str(tensors[name].dtype).removeprefix("torch.") not in DTYPES:
+            raise CheckpointError(f"tensor {name} is {tensors[name].dtype}; expected one of {', '.join(DTYPES)}")
+
+
+def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Names, shapes and a sample of every tensor: two models differ here, and 5 GB need not be read to see it."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        sample = tensors[name].flatten()[:: max(1, tensors[name].numel() // 64)].float()
+        digest.update(f"{name} {tuple(tensors[name].shape)} ".encode() + sample.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _config(folder: Path, source: str) -> PheyeConfig:
+    keys = read_checkpoint_keys(folder / "config.json")
+    geometry = {}
+    for key in ("encoder", "decoder"):
+        path = named_folder(folder, key, ["config.json"]) / "config.json"
+        try:
+            geometry[key] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from None
+    plain = {key: value for key, value in keys.items() if key not in NAMED}
+    return PheyeConfig(
+        name=source.rstrip("/").rpartition("/")[2],
+        vision=vision_geometry(geometry["encoder"], f"{source}: encoder"),
+        decoder=decoder_geometry(geometry["decoder"], f"{source}: decoder"),
+        **plain,
+    )
+
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "TokenizerError",
+    "convert",
+    "open_checkpoint",
+    "read_config",
+    "stored_ranks",
+]

@@ -1,0 +1,64 @@
+"""From the name of a model to files on this machine: the embedded model, a folder, or the hub and its cache.
+
+Knows which files a checkpoint has and where they are kept, not what is in them. May be called from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+EMBEDDED: Mapping[str, Path] = {"pheye-tiny": Path(__file__).parents[1] / "weights" / "pheye-tiny"}
+WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
+TOKENIZER_FILES = ["tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"]
+NAMED = ("encoder", "decoder", "tokenizer")  # keys of config.json that name a folder or a hub repository
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be served; the message names the file or tensor and what was expected."""
+
+
+def local_folder(source: str) -> Path | None:
+    """The folder of the embedded model or of a path on this machine; None for anything else."""
+    if source in EMBEDDED:
+        return EMBEDDED[source]
+    return Path(source) if Path(source).is_dir() else None
+
+
+def folder_of(source: str, revision: str | None) -> Path:
+    """The folder that `source` names: the embedded model's, a folder on this machine, or one fetched from the hub.
+
+    Raises:
+        CheckpointError: there is none; the message says where it was looked for.
+    """
+    here = local_folder(source)
+    if here is not None:
+        return here
+    wanted = ["config.json", *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
+    return Path(fetch(source, revision, wanted))
+
+
+def named_folder(folder: Path, key: str, files: list[str]) -> Path:
+    """The folder that `config.json` names: beside it, elsewhere on this machine, or fetched from the hub."""
+    named = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))[key])
+    for candidate in (folder / named, Path(named)):
+        if candidate.is_dir():
+            return candidate
+    return Path(fetch(named, None, files))
+
+
+def fetch(repository: str, revision: str | None, files: str | list[str]) -> str:
+    """From the hub or its cache; HF_HUB_OFFLINE, HF_HOME and HF_TOKEN mean what they mean everywhere."""
+    try:
+        if isinstance(files, str):
+            return hf_hub_download(repository, files, revision=revision)
+        return str(snapshot_download(repository, revision=revision, allow_patterns=files))
+    except HFValidationError:
+        raise CheckpointError(f"{repository}: neither a folder nor a hub repository id") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{repository}: there is no such folder, and the hub did not give it: {reason}") from None

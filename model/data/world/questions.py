@@ -1,0 +1,202 @@
+"""Questions about a scene and their answers: as a sentence, as a word, or as the letter of a choice.
+
+A question draws one subject, then one of its wordings, then how the answer is to be given. Every answer is true of the
+scene. The wordings of easy-VQA's questions are asked of scenes with one shape. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from model.data.samples import Turn
+from model.data.world.captions import article, named, place, sentence
+from model.data.world.scene import COLOURS, SHAPES, Scene, Shape, sign_text
+from model.prompt import AnswerStyle, question_instruction
+
+_PLACES = (
+    "at the top left", "at the top", "at the top right", "on the left", "in the center", "on the right",
+    "at the bottom left", "at the bottom", "at the bottom right",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question with its answer in a word and in a sentence, and wrong answers for choices.
+
+    `kind` names what is asked for: sign, count, colour, shape, place, exists, relation.
+    """
+
+    kind: str
+    question: str
+    word: str
+    sentence: str
+    others: tuple[str, ...]
+
+
+def question_turn(scene: Scene, rng: Random) -> Turn:
+    """One question in one answer style."""
+    asked = exchange(scene, rng)
+    style: AnswerStyle = rng.choice(("sentence", "short", "short", "choice"))
+    if style == "choice":
+        return _choice(asked, rng)
+    return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
+
+
+def count_turn(scene: Scene, rng: Random) -> Turn:
+    """How many shapes there are, in a word or in a sentence."""
+    asked = _counted(len(scene.shapes), "", "shape", "shapes", rng)
+    short = rng.random() < 0.7
+    return Turn(
+        question_instruction(asked.question, "short" if short else "sentence"), asked.word if short else asked.sentence
+    )
+
+
+def exchange(scene: Scene, rng: Random) -> Exchange:
+    """A question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
+    ask = rng.choice((_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _place, _relation))
+    return ask(scene, rng) or _exists(scene, rng)
+
+
+def _choice(asked: Exchange, rng: Random) -> Turn:
+    wrong = rng.sample(asked.others, min(len(asked.others), rng.randint(1, 3)))
+    choices = [asked.word, *wrong]
+    rng.shuffle(choices)
+    return Turn(question_instruction(asked.question, "choice", choices), "ABCD"[choices.index(asked.word)])
+
+
+def _except(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
+    return tuple(word for word in words if word != answer)
+
+
+def _sign(scene: Scene, rng: Random) -> Exchange | None:
+    question = rng.choice(
+        ("What does the sign say?", "What is written on the sign?", "Read the sign.", "What text is in the image?",
+         "What does the text say?", "What word or number is on the sign?", "what does it say?")
+    )  # fmt: skip
+    others = tuple(dict.fromkeys(sign_text(rng) for _ in range(4)))
+    if scene.sign is None and rng.random() < 0.6:
+        return None
+    if scene.sign is None:
+        return Exchange("sign", question, "nothing", "There is no sign.", others)
+    text = scene.sign.text
+    return Exchange("sign", question, text, f'The sign says "{text}".', _except([*others, "nothing"], text))
+
+
+def _count(scene: Scene, rng: Random) -> Exchange:
+    colours = dict.fromkeys(shape.colour for shape in scene.shapes)
+    kinds = [shape.kind for shape in scene.shapes] or list(SHAPES)
+    wanted = rng.choice(["", *colours]), rng.choice(kinds) if rng.random() < 0.4 else ""
+    count = sum(_matches(shape, wanted) for shape in scene.shapes)
+    which, noun = f"{wanted[0]} " if wanted[0] else "", wanted[1] or "shape"
+    return _counted(count, which, noun, "crosses" if noun == "cross" else f"{noun}s", rng)
+
+
+def _counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> Exchange:
+    question = rng.choice(
+        ("How many {} are there?", "How many {} do you see?", "How many {} are in the image?", "Count the {}.")
+    ).format(which + nouns)
+    said = f"There {'is' if count == 1 else 'are'} {count} {which}{noun if count == 1 else nouns}."
+    return Exchange("count", question, str(count), said, _except(["0", "1", "2", "3", "4"], str(count)))
+
+
+def _exists(scene: Scene, rng: Random) -> Exchange:
+    if rng.random() < 0.12:
+        yes = scene.sign is not None
+        return _yes_no(rng.choice(("Is there a sign?", "Is there any text?")), yes, "a sign")
+    wanted = _thing(scene, rng)
+    yes = any(_matches(shape, wanted) for shape in scene.shapes)
+    thing = " ".join(word for word in wanted if word) if wanted[1] else f"{wanted[0]} shape"
+    if rng.random() < 0.6:
+        question = rng.choice(
+            ("is there {}?", "is there {} in the image?", "does the image contain {}?", "is {} present?",
+             "Is there {}?", "Is there {} in the picture?", "Do you see {}?")
+        )  # fmt: skip
+        return _yes_no(question.format(article(thing)), yes, article(thing))
+    question = rng.choice(
+        ("is there not {}?", "is there not {} in the image?", "does the image not contain {}?", "is no {} present?")
+    )
+    asked = question.format(thing if question.startswith("is no ") else article(thing))
+    said = f"{'No' if yes else 'Yes'}, there is {article(thing) if yes else f'no {thing}'}."
+    return Exchange("exists", asked, "no" if yes else "yes", said, ("yes",) if yes else ("no",))
+
+
+def _thing(scene: Scene, rng: Random) -> tuple[str, str]:
+    """A colour, a kind, or both, there or not with about the same chance; an empty word stands for any."""
+    colour, kind = rng.choice(list(COLOURS)), rng.choice(SHAPES)
+    if scene.shapes and rng.random() < 0.6:
+        seen = rng.choice(scene.shapes)
+        colour, kind = rng.choice(
+            ((seen.colour, seen.kind), (seen.colour, seen.kind), (seen.colour, kind), (colour, seen.kind))
+        )
+    return rng.choice(((colour, ""), ("", kind), (colour, kind)))
+
+
+def _matches(shape: Shape, wanted: tuple[str, str]) -> bool:
+    return wanted[0] in ("", shape.colour) and wanted[1] in ("", shape.kind)
+
+
+def _yes_no(question: str, yes: bool, thing: str) -> Exchange:
+    absent = thing.partition(" ")[2]
+    said = f"Yes, there is {thing}." if yes else f"No, there is no {absent}."
+    return Exchange("exists", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))
+
+
+def _easy(scene: Scene, rng: Random) -> Exchange | None:
+    """What easy-VQA asks of a scene with one shape, and the same of the only shape of its colour or kind."""
+    if not scene.shapes:
+        return None
+    shape = rng.choice(scene.shapes)
+    alone = len(scene.shapes) == 1
+    if rng.random() < 0.5:
+        if not alone and sum(other.kind == shape.kind for other in scene.shapes) > 1:
+            return None
+        subject = rng.choice(("shape", shape.kind)) if alone else shape.kind
+        question = rng.choice(("what color is the {}?", "what is the color of the {}?", "What color is the {}?"))
+        said = f"The {subject} is {shape.colour}."
+        return Exchange("colour", question.format(subject), shape.colour, said, _except(list(COLOURS), shape.colour))
+    if not alone and sum(other.colour == shape.colour for other in scene.shapes) > 1:
+        return None
+    question = rng.choice(
+        ("what shape is in the image?", "what shape does the image contain?", "what shape is present?")
+        if alone
+        else ("",)
+    )
+    if not alone or rng.random() < 0.5:
+        question = rng.choice(("what is the {} shape?", "What is the {} shape?", "What shape is {}?")).format(
+            shape.colour
+        )
+    said = sentence(f"it is {article(named(shape))}")
+    return Exchange("shape", question, shape.kind, said, _except(SHAPES, shape.kind))
+
+
+def _place(scene: Scene, rng: Random) -> Exchange | None:
+    if scene.sign is not None and rng.random() < 0.3:
+        subject, where = "sign", place(scene.sign.box)
+    else:
+        single = [shape for shape in scene.shapes if sum(named(other) == named(shape) for other in scene.shapes) == 1]
+        if not single:
+            return None
+        shape = rng.choice(single)
+        subject, where = named(shape), place(shape.box)
+    question = rng.choice(("Where is the {}?", "Where in the image is the {}?", "Where do you see the {}?"))
+    return Exchange("place", question.format(subject), where, f"The {subject} is {where}.", _except(_PLACES, where))
+
+
+def _relation(scene: Scene, rng: Random) -> Exchange | None:
+    """Left or right, above or below, of two shapes that are clearly apart that way."""
+    names = [named(shape) for shape in scene.shapes]
+    single = [shape for shape in scene.shapes if names.count(named(shape)) == 1]
+    if len(single) < 2:
+        return None
+    one, other = rng.sample(single, 2)
+    axis = rng.randrange(2)
+    apart = other.box.centre[axis] - one.box.centre[axis]
+    if abs(apart) < 0.12:
+        return None
+    before, behind = (("to the left of", "to the right of"), ("above", "below"))[axis]
+    asked, yes = rng.choice(((before, apart > 0), (behind, apart < 0)))
+    truth = before if apart > 0 else behind
+    question = f"Is the {named(one)} {asked} the {named(other)}?"
+    said = f"{'Yes' if yes else 'No'}, the {named(one)} is {truth} the {named(other)}."
+    return Exchange("relation", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))

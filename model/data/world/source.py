@@ -1,0 +1,58 @@
+"""An endless source of samples from the synthetic world: sample `index` is the same whenever it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from model.data.samples import ENDLESS, Sample, Turn
+from model.data.world.captions import caption_turn
+from model.data.world.paint import paint
+from model.data.world.questions import count_turn, question_turn
+from model.data.world.reading import reading_turns
+from model.data.world.scene import Scene, draw_crowd, draw_scene
+
+_CROWDED = 40  # signs that look for a place; the late ones find it if they are small, which are hard to read
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSource:
+    """Scenes with turns about them.
+
+    Attributes:
+        seed: names the stream; training and evaluation use different ones and so never share a scene.
+        turns: turns made for one scene; the first half are captions, the rest questions.
+        easy_until: samples over which the smallest letters shrink from large to their true size.
+        crowds_from: from this sample on every other scene is full of signs; with 0 none is.
+        crowds: signs that look for a place in a crowd, by turns; few leave room for large ones.
+        counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
+    """
+
+    seed: str
+    turns: int = 4
+    easy_until: int = 0
+    crowds_from: int = 0
+    crowds: tuple[int, ...] = (_CROWDED,)
+    counted: bool = False
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
+        easy = max(0.0, 1 - index / self.easy_until) if self.easy_until else 0.0
+        if self.crowds_from and index >= self.crowds_from and index % 2:
+            crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)])
+            return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
+        scene = draw_scene(rng, easy)
+        turns = turns_about(scene, rng, self.turns - self.counted)
+        return Sample(paint(scene).image, (*turns, count_turn(scene, rng)) if self.counted else turns)
+
+
+def turns_about(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
+    """Different turns: a caption says most, so there is always one; questions after it."""
+    made: dict[str, Turn] = {}
+    while len(made) < count:
+        turn = caption_turn(scene, rng) if len(made) < (count + 1) // 2 else question_turn(scene, rng)
+        made.setdefault(turn.instruction, turn)
+    return tuple(made.values())

@@ -1,0 +1,1 @@
+"""The fast path's network: tensors in, tensors out."""

@@ -1,0 +1,134 @@
+"""The dense cross-attention block that stands before some decoder layers (arXiv 2501.02584, figure 2).
+
+The part that depends on the image alone (`project`) is apart from the part that depends on the text (`__call__`), so
+that keys and values are computed once for an image and not once for every token. Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.config import CROSS_HEAD_WIDTH, PheyeConfig
+from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
+
+_CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
+SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class ImageGroup:
+    """Rows of a batch that attend together: images in neighbouring slots, each looked at by equally many rows.
+
+    Attributes:
+        first_slot: image slot of the first image.
+        rows: batch rows of each image; those of one image are one batch of queries against its keys and values.
+    """
+
+    first_slot: int
+    rows: tuple[tuple[int, ...], ...]
+
+    @property
+    def slots(self) -> slice:
+        """The images' slots."""
+        return slice(self.first_slot, self.first_slot + len(self.rows))
+
+
+@dataclass(slots=True)
+class Watch:
+    """Queries whose attention is to be remembered, as a side effect that changes no result.
+
+    Attributes:
+        rows: batch row of each query [Q].
+        columns: index of the query among its row's new tokens [Q].
+        layers: filled by the pass: attention over the image tokens, mean over the heads, float32 [Q, V] for each
+            cross-attention block in order.
+    """
+
+    rows: list[int]
+    columns: list[int]
+    layers: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def over(cls, queries: Mapping[int, range]) -> Watch | None:
+        """Columns of batch rows; None if nobody is to be watched."""
+        pairs = [(row, column) for row, columns in queries.items() for column in columns]
+        return cls([row for row, _ in pairs], [column for _, column in pairs]) if pairs else None
+
+    def record(self, q: Tensor, keys: Tensor, groups: Sequence[ImageGroup]) -> None:
+        """Remember one block's attention; q [B, H, T, d], keys [slots, H, V, d]."""
+        slots = {
+            row: slot for group in groups for slot, rows in enumerate(group.rows, group.first_slot) for row in rows
+        }
+        seen = [
+            (q[row, :, column, None].float() @ keys[slots[row]].float().transpose(-1, -2) * SCALE)
+            .softmax(-1)
+            .mean(0)[0]
+            for row, column in zip(self.rows, self.columns, strict=True)
+        ]
+        self.layers.append(torch.stack(seen))
+
+
+class CrossAttentionBlock:
+    """x + to_out(attention(norm(x), image)), then x + ff(norm(x)). No gate, no mask, no norm on the features."""
+
+    def __init__(self, weights: Weights, config: PheyeConfig) -> None:
+        attention, feed_forward = weights.at("attn"), weights.at("ff")
+        self._heads = config.cross_heads
+        self._norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
+        self._to_q = attention.linear("to_q")
+        self._to_kv = attention.linear("to_kv")
+        self._to_out = attention.linear("to_out")
+        self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
+        self._fc1 = feed_forward.linear("fc1")
+        self._fc2 = feed_forward.linear("fc2")
+
+    def project(self, features: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Write keys and values [H, V, d] of one image's features [V, D_vit]."""
+        together = _CHUNK_TOKENS if features.device.type == "cpu" else len(features)
+        for start in range(0, len(features), together):
+            part = slice(start, start + together)
+            projected = self._to_kv(features[part].unsqueeze(0)).chunk(2, dim=-1)
+            keys[:, part], values[:, part] = (split_heads(half, self._heads)[0] for half in projected)
+
+    def __call__(
+        self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup], watch: Watch | None = None
+    ) -> Tensor:
+        """One pass of the block.
+
+        Args:
+            x: hidden states [B, T, D].
+            keys: of every image slot [slots, H, V, d].
+            values: likewise.
+            groups: which rows of the batch look at which image slot; together they cover the batch.
+            watch: whose attention to remember.
+
+        Returns:
+            Hidden states [B, T, D].
+        """
+        q = split_heads(self._to_q(self._norm(x)), self._heads)  # [B, H, T, d]
+        if watch is not None:
+            watch.record(q, keys, groups)
+        x = x + self._to_out(join_heads(_attend(q, keys, values, groups)))
+        return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
+
+
+def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:
+    """Attention of every row over its own image: [B, H, T, d] -> [B, H, T, d].
+
+    Keys and values are large and are never copied: each group reads its images' slots in place.
+    """
+    out = torch.empty_like(q)
+    _, heads, length, width = q.shape
+    for group in groups:
+        images, count = len(group.rows), len(group.rows[0])
+        rows = index_of([row for rows in group.rows for row in rows])
+        queries = q[rows].view(images, count, heads, length, width).transpose(1, 2)
+        queries = queries.reshape(images, heads, count * length, width)
+        seen = F.scaled_dot_product_attention(queries, keys[group.slots], values[group.slots], scale=SCALE)
+        out[rows] = seen.view(images, heads, count, length, width).transpose(1, 2).flatten(0, 1)
+    return out

@@ -1,0 +1,129 @@
+"""The few building blocks of the fast path: weights by name, a layer norm, activations.
+
+Inference only: plain tensors, no autograd, no module tree. Knows nothing of Pheye's architecture. One thread at a time
+(the engine's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.network.linear import Linear, linear
+
+LORA_SCALE = 2.0  # alpha / r of both adapters, whatever their ranks (16 / 8 and 32 / 16)
+
+
+class Weights:
+    """A checkpoint's tensors under a common prefix, cast and moved when they are asked for.
+
+    Args:
+        tensors: canonical name -> tensor; reading one may map it from disk, so each is asked for once.
+        device: where the model computes.
+        dtype: of activations, and of weights that are not quantised.
+        int8: whether linear layers multiply in int8.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        int8: bool = False,
+        prefix: str = "",
+    ) -> None:
+        self._tensors = tensors
+        self.device = device
+        self.dtype = dtype
+        self._int8 = int8
+        self._prefix = prefix
+
+    def at(self, *path: str | int) -> Weights:
+        """The same tensors seen from a deeper prefix."""
+        prefix = self._prefix + "".join(f"{part}." for part in path)
+        return Weights(self._tensors, self.device, self.dtype, int8=self._int8, prefix=prefix)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a tensor of that name under the prefix."""
+        return self._prefix + name in self._tensors
+
+    def stored(self, name: str) -> Tensor:
+        """The tensor as the checkpoint holds it."""
+        return self._tensors[self._prefix + name]
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor on the device, in the compute dtype."""
+        return self.ready(self.stored(name))
+
+    def ready(self, tensor: Tensor) -> Tensor:
+        """Move and cast."""
+        return tensor.to(device=self.device, dtype=self.dtype)
+
+    def linear(self, *names: str) -> Linear:
+        """The layers of these names as one that computes them all on the same input, outputs side by side."""
+        layers = [self.at(name) for name in names]
+        weight, bias = (torch.cat([layer.tensor(part) for layer in layers]) for part in ("weight", "bias"))
+        return self.fastest(weight, bias)
+
+    def fastest(self, weight: Tensor, bias: Tensor | None) -> Linear:
+        """A linear layer in the form that suits the device and the precision."""
+        return linear(weight, bias, int8=self._int8)
+
+
+@dataclass(slots=True)
+class LayerNorm:
+    """Layer norm over the last axis."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    @classmethod
+    def load(cls, weights: Weights, eps: float) -> LayerNorm:
+        """From `weight` and `bias` under the prefix."""
+        return cls(weights.tensor("weight"), weights.tensor("bias"), eps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalised, of the same shape."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(1.702 * x)
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "quick_gelu": _quick_gelu,
+}
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, T, H * d] -> [B, H, T, d]."""
+    batch, length, _ = x.shape
+    return x.view(batch, length, heads, -1).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, H, T, d] -> [B, T, H * d]."""
+    batch, heads, length, width = x.shape
+    return x.transpose(1, 2).reshape(batch, length, heads * width)
+
+
+def index_of(rows: Sequence[int]) -> slice | list[int]:
+    """An index for these rows: a slice, which copies nothing, where they are neighbours in order."""
+    first = rows[0]
+    if all(row == first + offset for offset, row in enumerate(rows)):
+        return slice(first, first + len(rows))
+    return list(rows)

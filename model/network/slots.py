@@ -1,0 +1,159 @@
+"""What each running request keeps on the device, in arrays of a fixed size: a request's memory is a closed formula.
+
+A row slot holds the self-attention keys and values of one request. An image slot holds what all requests about one
+image share: cross-attention keys and values, and the self-attention keys and values of the words that every prompt
+begins with. An image nobody asks about any more stays until its slot is needed. Owns the free lists; knows no
+scheduling. Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from model.config import PheyeConfig
+from model.network.cross_attention import ImageGroup
+from model.network.layers import index_of
+
+
+@dataclass(slots=True)
+class _ResidentImage:
+    slot: int
+    rows: set[int] = field(default_factory=set)
+    prefixed: bool = False  # whether the keys and values of the common beginning are here
+    forgotten: bool = False  # whether it must go with its last row
+
+
+class Slots:
+    """Row slots and image slots, as many of one as of the other.
+
+    Attributes:
+        keys, values: self-attention [layers, slots, H, context, d].
+        cross_keys, cross_values: [cross layers, slots, H_cross, V, d_cross].
+        lengths: tokens each row slot holds; 0 where it is free.
+        prefix: tokens that every prompt begins with; may be empty.
+    """
+
+    def __init__(
+        self,
+        config: PheyeConfig,
+        count: int,
+        context_tokens: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        prefix: Sequence[int] = (),
+    ) -> None:
+        decoder = config.decoder
+        own = (decoder.layers, count, decoder.heads, context_tokens, decoder.head_width)
+        image = (
+            len(config.cross_layers),
+            count,
+            config.cross_heads,
+            config.image_tokens,
+            config.inner_width // config.cross_heads,
+        )
+        # Zeros, not `empty`: see `release` about what a stray NaN would do.
+        self.keys, self.values = (torch.zeros(own, device=device, dtype=dtype) for _ in range(2))
+        self.cross_keys, self.cross_values = (torch.zeros(image, device=device, dtype=dtype) for _ in range(2))
+        self.lengths = [0] * count
+        self.prefix = tuple(prefix)
+        shared = (*own[:3], len(prefix), own[4])
+        self._prefix_keys, self._prefix_values = (torch.zeros(shared, device=device, dtype=dtype) for _ in range(2))
+        self._images: dict[str, _ResidentImage] = {}  # the one that was needed longest ago first
+        self._image_of: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def has_image(self, key: str) -> bool:
+        """Whether that image's keys and values are here."""
+        return key in self._images
+
+    def claim_image(self, key: str) -> int:
+        """An image slot for a new image; there is always one, because every row needs at most one.
+
+        The caller fills it, and then gives it to a row with `occupy`.
+        """
+        if len(self._images) < len(self):
+            taken = {image.slot for image in self._images.values()}
+            slot = next(slot for slot in range(len(self)) if slot not in taken)
+        else:
+            idle = next(name for name, image in self._images.items() if not image.rows)
+            slot = self._images.pop(idle).slot
+        self._images[key] = _ResidentImage(slot)
+        return slot
+
+    def occupy(self, row: int, key: str, length: int) -> None:
+        """Row slot `row` now holds `length` tokens and looks at image `key`."""
+        if row in self._image_of:
+            raise ValueError(f"slot {row} is taken")
+        image = self._images[key] = self._images.pop(key)
+        image.rows.add(row)
+        self._image_of[row] = key
+        self.lengths[row] = length
+
+    def begin(self, row: int, tokens: Sequence[int]) -> int:
+        """Give a row what its image's slot knows of its beginning; how many tokens that were, less than all of them."""
+        image = self._images[self._image_of[row]]
+        known = len(self.prefix)
+        if not image.prefixed or len(tokens) <= known or tuple(tokens[:known]) != self.prefix:
+            return 0
+        self.keys[:, row, :, :known] = self._prefix_keys[:, image.slot]
+        self.values[:, row, :, :known] = self._prefix_values[:, image.slot]
+        return known
+
+    def keep_beginning(self, row: int, tokens: Sequence[int]) -> None:
+        """Keep the beginning of a row that has read `tokens` for whoever asks about its image next."""
+        image = self._images[self._image_of[row]]
+        known = len(self.prefix)
+        if not image.prefixed and known and tuple(tokens[:known]) == self.prefix:
+            self._prefix_keys[:, image.slot] = self.keys[:, row, :, :known]
+            self._prefix_values[:, image.slot] = self.values[:, row, :, :known]
+            image.prefixed = True
+
+    def release(self, row: int, *, failed: bool = False) -> None:
+        """Free a row slot; its image stays until its slot is needed.
+
+        A row that went wrong leaves nothing behind: masked positions get weight 0, but 0 times a NaN is NaN, and that
+        must not reach the slot's next owner. Cross-attention has no mask, so image slots need no scrubbing.
+        """
+        key = self._image_of.pop(row)
+        self._images[key].rows.discard(row)
+        if failed:
+            self._images[key].forgotten = True
+            self.keys[:, row].zero_()
+            self.values[:, row].zero_()
+        self.lengths[row] = 0
+        self._drop_if_done(key)
+
+    def forget(self, key: str) -> None:
+        """Drop an image as soon as no row looks at it."""
+        if key in self._images:
+            self._images[key].forgotten = True
+            self._drop_if_done(key)
+
+    def _drop_if_done(self, key: str) -> None:
+        if self._images[key].forgotten and not self._images[key].rows:
+            del self._images[key]
+
+    def groups(self, rows: Sequence[int]) -> list[ImageGroup]:
+        """The batch positions of `rows`, grouped as they can attend together."""
+        positions: dict[int, list[int]] = {}
+        for position, row in enumerate(rows):
+            positions.setdefault(self._images[self._image_of[row]].slot, []).append(position)
+        groups: list[ImageGroup] = []
+        for slot, members in sorted(positions.items()):
+            last = groups[-1] if groups else None
+            if last is not None and last.slots.stop == slot and len(last.rows[0]) == len(members):
+                groups[-1] = ImageGroup(last.first_slot, (*last.rows, tuple(members)))
+            else:
+                groups.append(ImageGroup(slot, (tuple(members),)))
+        return groups
+
+
+def rows_of(slab: Tensor, rows: Sequence[int], length: int) -> Tensor:
+    """Rows of [slots, H, context, d] up to `length` tokens, in place where the rows are neighbours."""
+    return slab[index_of(rows), :, :length]

@@ -1,0 +1,120 @@
+"""Images that waiting rows need: their features as far as they are encoded, in front of the feature cache.
+
+What is open is held outside the cache, whose bound is therefore strict, and eviction cannot take away what is about to
+be used. Knows neither rows nor the network. Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.config import PheyeConfig
+from model.request import CacheChanges, TileSpan
+from model.runtime.feature_cache import FeatureCache, FeatureKey
+from model.tiles import TiledImage, Tiles
+
+PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `model/tiles.py` would give other pixels
+
+
+@dataclass(slots=True)
+class OpenImage:
+    """One of them.
+
+    Attributes:
+        image: its pixels.
+        features: of its tiles [N, tokens per tile, D_vit], the first `encoded` of which are there.
+        users: waiting rows that need it.
+        keep: whether the cache may have it.
+    """
+
+    image: TiledImage
+    features: Tensor
+    encoded: int
+    users: int = 1
+    keep: bool = True
+
+    def tiles(self, span: TileSpan) -> Tiles:
+        """Pixels of some tiles [n, S, S, 3]."""
+        return self.image.tiles[span.start : span.stop]
+
+
+class OpenImages:
+    """By the hash of their pixels.
+
+    Args:
+        config: the model's geometry.
+        cache: where complete images are looked up and put.
+        fingerprint: of the weights.
+        device, dtype: of features.
+    """
+
+    def __init__(
+        self, config: PheyeConfig, cache: FeatureCache, fingerprint: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._config = config
+        self._cache = cache
+        self._fingerprint = fingerprint
+        self._device = device
+        self._dtype = dtype
+        self._open: dict[str, OpenImage] = {}
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the feature cache holds."""
+        return self._cache.size_bytes
+
+    def __getitem__(self, key: str) -> OpenImage:
+        return self._open[key]
+
+    def open(self, image: TiledImage) -> bool:
+        """One more row needs an image; True if no tile has to be encoded for it.
+
+        Raises:
+            ValueError: the tiles are not of this model's geometry.
+        """
+        key = image.pixels_sha256
+        if key in self._open:
+            self._open[key].users += 1
+            return True
+        tiles, side = self._config.tiles, self._config.vision.tile_px
+        if image.tiles.shape != (tiles, side, side, 3):
+            raise ValueError(f"tiles have shape {image.tiles.shape}; expected {(tiles, side, side, 3)}")
+        cached = self._cache.get(self._key(key))
+        shape = (tiles, self._config.vision.tokens_per_tile, self._config.vision.width)
+        features = torch.empty(shape, device=self._device, dtype=self._dtype) if cached is None else cached
+        self._open[key] = OpenImage(image, features, encoded=0 if cached is None else tiles)
+        return cached is not None
+
+    def close(self, key: str) -> None:
+        """One row less needs the image; without any, an unfinished encoding is dropped."""
+        self._open[key].users -= 1
+        if not self._open[key].users:
+            del self._open[key]
+
+    def add(self, span: TileSpan, features: Tensor) -> None:
+        """Features of the next tiles of an image [n, tokens per tile, D_vit]; a completed image goes into the cache."""
+        opened = self._open[span.image]
+        opened.features[span.start : span.stop] = features
+        opened.encoded = span.stop
+        if opened.encoded == self._config.tiles and opened.keep:
+            self._cache.put(self._key(span.image), opened.features)
+
+    def forget(self, key: str) -> None:
+        """Drop an image's features from the cache, and keep those that are being encoded out of it."""
+        self._cache.drop(self._key(key))
+        if key in self._open:
+            self._open[key].keep = False
+
+    def take_changes(self) -> CacheChanges:
+        """Whose features have come or gone in the cache since the last call."""
+        changes = self._cache.take_changes().items()
+        return CacheChanges(
+            added=tuple(key.pixels_sha256 for key, added in changes if added),
+            dropped=tuple(key.pixels_sha256 for key, added in changes if not added),
+        )
+
+    def _key(self, pixels_sha256: str) -> FeatureKey:
+        return FeatureKey(pixels_sha256, PREPROCESSING, self._fingerprint)

@@ -1,0 +1,232 @@
+"""ModelRunner: one loaded model with its slots and its feature cache, driven by whoever owns the loop.
+
+Owns what lives on the device. It does what it is told, in the order it is told: which rows to admit and how many tiles
+to encode is decided elsewhere. Knows no clock and no request ids. One thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint.checkpoint import Checkpoint
+from model.explain import Explanation, explain
+from model.network.cross_attention import Watch
+from model.network.pheye import Pheye
+from model.prompt import render
+from model.request import CacheChanges, NewRow, Sampling, TileSpan
+from model.runtime.feature_cache import FeatureCache
+from model.runtime.hardware import Precision
+from model.runtime.open_images import OpenImages
+from model.runtime.sampling import choose
+from model.tiles import TiledImage
+from model.tokenizer import TextStream, TextTokenizer, shared_tokens
+
+_UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
+
+
+@dataclass(slots=True)
+class _RunningRow:
+    sampling: Sampling
+    last_token: int
+    given_tokens: int
+    attention: list[Tensor] | None = None  # [cross layers, V] for each new token, if it is to be explained
+
+
+class ModelRunner:
+    """A model, its slots, its features.
+
+    Args:
+        checkpoint: what to run.
+        device: where.
+        precision: in which number format, and why.
+        slots: how many rows can run at once.
+        context_tokens: prompt and answer of a row together.
+        feature_cache_bytes: bound of the feature cache.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        precision: Precision,
+        *,
+        slots: int = 8,
+        context_tokens: int = 1024,
+        feature_cache_bytes: int = 1 << 30,
+    ) -> None:
+        self.config = checkpoint.config
+        self.device = device
+        self.precision = precision
+        self.fingerprint = checkpoint.fingerprint
+        self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+        self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
+        self._tokenizer = checkpoint.tokenizer
+        self._model = Pheye(checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8)
+        examples = [self.prompt(instruction) for instruction in _UNLIKE]
+        beginning = examples[0][: shared_tokens(examples)]
+        self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
+        self._images = OpenImages(
+            self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
+        )
+        self._running: dict[int, _RunningRow] = {}
+
+    @property
+    def slots(self) -> int:
+        """How many rows can run at once."""
+        return len(self._slots)
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends an answer."""
+        return self._tokenizer.eos_id
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the feature cache holds."""
+        return self._images.cache_bytes
+
+    def prompt(self, instruction: str) -> tuple[int, ...]:
+        """Token ids of the whole prompt around an instruction."""
+        return tuple(self._tokenizer.encode(render(instruction)))
+
+    def text_stream(self, stop: Sequence[str]) -> TextStream:
+        """An incremental decoder for one answer."""
+        return self._tokenizer.stream(stop)
+
+    def open_image(self, image: TiledImage) -> bool:
+        """Declare that one more waiting row needs an image; True if no tile has to be encoded for this row.
+
+        Raises:
+            ValueError: the tiles are not of this model's geometry.
+        """
+        return self._images.open(image)
+
+    def close_image(self, key: str) -> None:
+        """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
+        self._images.close(key)
+
+    def encoded_tiles(self, key: str) -> int:
+        """How many tiles of an open image are encoded."""
+        return self._images[key].encoded
+
+    def forget(self, key: str) -> None:
+        """Drop all that is kept of an image, and keep the features that are being encoded out of the cache."""
+        self._images.forget(key)
+        self._slots.forget(key)
+
+    def take_cache_changes(self) -> CacheChanges:
+        """Whose features have come or gone since the last call."""
+        return self._images.take_changes()
+
+    @torch.inference_mode()
+    def encode(self, spans: Sequence[TileSpan]) -> None:
+        """Encode tiles of several open images in one batch; a completed image goes into the cache."""
+        tiles = np.concatenate([self._images[span.image].tiles(span) for span in spans])
+        indices = [index for span in spans for index in range(span.start, span.stop)]
+        features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
+        done = 0
+        for span in spans:
+            count = span.stop - span.start
+            self._images.add(span, features[done : done + count])
+            done += count
+
+    @torch.inference_mode()
+    def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
+        """Put rows into slots and read their prompts; the first new token of each, None for a failed row.
+
+        Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
+        """
+        leaders: dict[str, NewRow] = {}
+        for row in rows:
+            if not self._slots.has_image(row.image):
+                self._model.admit_image(self._slots, row.image, self._images[row.image].features.flatten(0, 1))
+                leaders[row.image] = row
+            self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
+            attention: list[Tensor] | None = [] if row.explain else None
+            self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
+        followers = [row for row in rows if leaders.get(row.image) is not row]
+        first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
+        return [first[row.slot] for row in rows]
+
+    def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
+        """Read what is not yet known of some rows' prompts; each row's first new token."""
+        if not rows:
+            return []
+        slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
+        starts = [self._slots.begin(slot, row.prompt) for slot, row in zip(slots, rows, strict=True)]
+        # Each new token is written by the query before it, those that were given before a restart included.
+        queries = {
+            place: range(len(row.prompt) - 1 - start, len(row.prompt) + len(row.given) - start)
+            for place, (row, start) in enumerate(zip(rows, starts, strict=True))
+            if row.explain
+        }
+        watch = Watch.over(queries)
+        logits = self._model.prefill(self._slots, slots, prompts, starts, watch)
+        self._remember(slots, watch)
+        tokens = self._choose(slots, logits)
+        for row, token in zip(rows, tokens, strict=True):
+            if token is not None:
+                self._slots.keep_beginning(row.slot, row.prompt)
+        return list(zip(rows, tokens, strict=True))
+
+    @torch.inference_mode()
+    def decode(self, slots: Sequence[int]) -> list[int | None]:
+        """One more token for each of these rows, None for a failed row."""
+        rows = [self._running[slot] for slot in slots]
+        watch = Watch.over({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
+        logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
+        self._remember(slots, watch)
+        return self._choose(slots, logits)
+
+    def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
+        """Where a row that was prefilled with `explain` has looked; `pieces` is the text of each of its tokens."""
+        attention = self._running[slot].attention or []
+        return explain(torch.stack(attention).numpy(), pieces, self.config)
+
+    def release(self, slot: int, *, failed: bool = False) -> None:
+        """Free a slot."""
+        del self._running[slot]
+        self._slots.release(slot, failed=failed)
+
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
+        side = self.config.vision.tile_px
+        tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
+        features = self._model.encode_tiles(tiles, range(self.config.tiles)).flatten(0, 1)
+        self._model.admit_image(self._slots, "warm-up", features)
+        prompt = self.prompt("")[: self.context_tokens - 1]
+        self._slots.occupy(0, "warm-up", len(prompt))
+        self._model.prefill(self._slots, [0], [prompt])
+        self._model.decode(self._slots, [0], [0])
+        self._slots.release(0)
+        self._slots.forget("warm-up")
+
+    def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
+        if watch is None:
+            return
+        seen = torch.stack(watch.layers, dim=1).cpu()  # [Q, cross layers, V]
+        for place, weights in zip(watch.rows, seen, strict=True):
+            attention = self._running[slots[place]].attention
+            if attention is not None:
+                attention.append(weights)
+
+    def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
+        rows = [self._running[slot] for slot in slots]
+        tokens = choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows])
+        for row, token in zip(rows, tokens, strict=True):
+            row.last_token = 0 if token is None else token
+            row.given_tokens += 1
+        return tokens

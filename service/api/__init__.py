@@ -1,0 +1,1 @@
+"""The HTTP side of the API process: from a request's bytes to the answer's."""

@@ -1,0 +1,76 @@
+"""The web application: routes, the edge around them, and the queue's life inside the app's.
+
+Knows how the parts fit and nothing of what they do. Call `create_app` once per process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from service.api.image_store import ImageStore
+from service.api.middleware import Edge
+from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
+from service.api.problems import answer_with_problems
+from service.api.reply import ServiceParts
+from service.api.routes import caption_vqa, docs, estimate, health, images, not_offered, openai, playground
+from service.dispatch.queue import RequestQueue
+from service.metrics import Metrics
+from service.settings import Settings
+
+SWEEP_S = 1.0  # how late an expired image may leave the memory
+
+
+def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> FastAPI:
+    """The service as an ASGI application; its lifespan starts and stops the queue."""
+    executor = ThreadPoolExecutor(settings.preprocess_threads, thread_name_prefix="pheye-preprocess")
+    store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
+    metrics.image_store_bytes.set_function(lambda: store.size_bytes)
+    metrics.image_store_images.set_function(lambda: len(store))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await queue.start()
+        sweep = asyncio.create_task(_drop_expired(store))
+        try:
+            yield
+        finally:
+            sweep.cancel()
+            executor.shutdown(wait=False, cancel_futures=True)
+            await queue.stop()
+
+    app = FastAPI(
+        title=TITLE,
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        version=version("pheye-service"),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.parts = ServiceParts(settings, queue, metrics, executor, store)
+    app.include_router(caption_vqa.router)
+    app.include_router(openai.router)
+    app.include_router(images.router)
+    app.include_router(estimate.router)
+    app.include_router(health.router)
+    app.include_router(not_offered.router)
+    app.include_router(docs.router)
+    app.include_router(playground.router)
+    complete_document(app)
+    answer_with_problems(app)
+    app.add_middleware(Edge, settings=settings, metrics=metrics)
+    return app
+
+
+async def _drop_expired(store: ImageStore) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        store.drop_expired()

@@ -1,0 +1,113 @@
+"""What a request would cost before it runs: FLOPs and bytes by the model's formulas, seconds by recent measurements.
+
+Knows neither who asks nor how the server is observed: it is told. Pure; safe from any thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from model.complexity import (
+    decode_flops,
+    encode_flops,
+    feature_bytes,
+    prefill_flops,
+    project_flops,
+    slot_bytes,
+)
+from model.config import PheyeConfig
+from service.dispatch.costs import Costs
+from service.messages import ModelCard
+from service.schemas.responses import CacheSaving, Estimate, EstimatedBytes, EstimatedFlops, EstimatedSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRow:
+    """One answer that would be generated, at its longest."""
+
+    prompt_tokens: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The server at this moment.
+
+    Attributes:
+        costs: what work has cost lately.
+        wait_s: for which a new row would wait; None if that is not known.
+        resident: whether the image's features are here; None if no image was sent.
+    """
+
+    costs: Costs
+    wait_s: float | None
+    resident: bool | None
+
+
+def estimate(card: ModelCard, rows: Sequence[AskedRow], present: Present) -> Estimate:
+    """The cost of rows that ask about one image."""
+    config = card.config
+    return Estimate(
+        model=card.name,
+        image_tiles=config.tiles,
+        image_tokens=config.image_tokens,
+        prompt_tokens=sum(row.prompt_tokens for row in rows),
+        max_completion_tokens=sum(row.max_tokens for row in rows),
+        features_resident=present.resident,
+        flops=_flops(config, rows, resident=bool(present.resident)),
+        bytes=_bytes(card),
+        seconds=_seconds(card, rows, present),
+        cache_saves=CacheSaving(flops=encode_flops(config), seconds=_encode_s(config, present.costs)),
+    )
+
+
+def _flops(config: PheyeConfig, rows: Sequence[AskedRow], *, resident: bool) -> EstimatedFlops:
+    encode = 0 if resident else encode_flops(config)
+    shared = (len(rows) - 1) * project_flops(config)  # rows about one image project its keys and values once
+    prefill = sum(prefill_flops(config, row.prompt_tokens) for row in rows) - shared
+    decode = sum(_decode_flops(config, row) for row in rows)
+    return EstimatedFlops(encode=encode, prefill=prefill, decode=decode, total=encode + prefill + decode)
+
+
+def _decode_flops(config: PheyeConfig, row: AskedRow) -> int:
+    """Of every token but the first, which the prefill gives; each costs a fixed amount more than the one before."""
+    steps = row.max_tokens - 1
+    first, last = row.prompt_tokens + 1, row.prompt_tokens + steps
+    return steps * (decode_flops(config, first) + decode_flops(config, last)) // 2
+
+
+def _bytes(card: ModelCard) -> EstimatedBytes:
+    slot = slot_bytes(card.config, card.context_tokens, card.dtype)
+    return EstimatedBytes(slot=slot, features=feature_bytes(card.config, card.dtype))
+
+
+def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: Present) -> EstimatedSeconds:
+    parts = {
+        "queue": present.wait_s,
+        "encode": 0.0 if present.resident else _encode_s(card.config, present.costs),
+        "prefill": _measured(present.costs.prompt_token_s, sum(row.prompt_tokens for row in rows)),
+        "decode": _measured(present.costs.decode_step_s, _decode_steps(rows, card.slots)),
+    }
+    known = [seconds for seconds in parts.values() if seconds is not None]
+    total = sum(known) if len(known) == len(parts) else None
+    return EstimatedSeconds(**parts, total=total, unknown=_unknown(parts))
+
+
+def _encode_s(config: PheyeConfig, costs: Costs) -> float | None:
+    return _measured(costs.tile_s, config.tiles)
+
+
+def _decode_steps(rows: Sequence[AskedRow], slots: int) -> int:
+    """Steps that give every row its tokens, when as many rows as there are slots run together."""
+    return math.ceil(len(rows) / slots) * (max(row.max_tokens for row in rows) - 1)
+
+
+def _measured(unit_s: float, units: int) -> float | None:
+    return unit_s * units if unit_s or not units else None
+
+
+def _unknown(parts: Mapping[str, float | None]) -> str | None:
+    missing = [name for name, seconds in parts.items() if seconds is None]
+    return f"not measured since the start: {', '.join(missing)}; the first answer will tell" if missing else None

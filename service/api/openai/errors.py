@@ -1,0 +1,77 @@
+"""Failures in the shape that OpenAI's routes promise: `{"error": {message, type, param, code}}`.
+
+Owns which routes speak it, and the OpenAI names of what the native routes call otherwise. Translates a `Problem`, so
+the two shapes cannot disagree about what happened. Pure; safe from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from service.api.openai.responses import ErrorFields, OpenAIError
+from service.schemas.responses import Problem
+
+PATHS = ("/v1/chat/", "/v1/models")
+# Where the rest of the service found fault, and what a chat's client calls that place.
+_PARAMS = {"settings.max_tokens": "max_tokens", "question": "messages", "image": "messages", "image_url": "messages"}
+_CODES = {
+    "unauthorized": "invalid_api_key",
+    "waiting_room_full": "rate_limit_exceeded",
+    "invalid_field": "invalid_value",
+}
+_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
+_FIELD = re.compile(r"(?P<name>\w+(?:\.\w+)*): ")
+
+
+def speaks_openai(scope: Scope) -> bool:
+    """Whether a request is for one of OpenAI's routes."""
+    return str(scope["path"]).startswith(PATHS)
+
+
+def openai_status(status: int) -> int:
+    """The status OpenAI's clients expect: whatever is wrong with the content of a request is a plain 400.
+
+    >>> [openai_status(status) for status in (401, 413, 415, 422, 429)]
+    [401, 413, 400, 400, 429]
+    """
+    return 400 if status in (415, 422) else status
+
+
+def openai_error(problem: Problem) -> OpenAIError:
+    """The same failure in OpenAI's shape."""
+    param, message = _param_of(problem)
+    slug = problem.type.removeprefix("/errors/").replace("-", "_")
+    server = "server_error" if problem.status >= 500 else "invalid_request_error"
+    return OpenAIError(
+        error=ErrorFields(
+            message=message,
+            type=_TYPES.get(problem.status, server),
+            param=param,
+            code=None if slug == "about:blank" else _CODES.get(slug, slug),
+        )
+    )
+
+
+def openai_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The same failure as a response.
+
+    OpenAI's own clients send a request that failed with a 5xx again, twice. They are told not to where it cannot help:
+    the model failed on this request, or its deadline has passed.
+    """
+    again = {"x-should-retry": "false"} if problem.status in (500, 504) else {}
+    body = json.dumps(openai_error(problem).model_dump(), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, openai_status(problem.status), {**(headers or {}), **again}, "application/json")
+
+
+def _param_of(problem: Problem) -> tuple[str | None, str]:
+    """The field at fault and the message; details start with the field's name."""
+    found = _FIELD.match(problem.detail) if 400 <= problem.status < 500 else None
+    if found is None or found["name"] == "body":
+        return None, problem.detail
+    name = re.sub(r"\.(\d+)", r"[\1]", _PARAMS.get(found["name"], found["name"]))
+    return name, f"{name}: {problem.detail[found.end() :]}"

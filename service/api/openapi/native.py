@@ -1,0 +1,239 @@
+"""What `/docs` says of the routes that take an image: three kinds of body, one stream, every error.
+
+Built from the models of `service.schemas.requests` and `service.schemas.responses`: it cannot say anything else. Pure;
+runs at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.api.problems import MEDIA_TYPE, problem_type
+from service.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InvalidField,
+    NotFound,
+    RowFailed,
+    ServiceError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedImage,
+    UploadStalled,
+    WaitingRoomFull,
+)
+from service.schemas.requests import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest, WithImage
+from service.schemas.responses import Problem, StreamChunk, StreamEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A status as it is documented: what it means on a route, and the failure that stands as its example."""
+
+    kind: type[ServiceError]
+    words: str
+
+    def example(self) -> Problem:
+        """How it looks to a client."""
+        status, title = self.kind.status, self.kind.title
+        return Problem(
+            type=problem_type(self.kind), title=title, status=status, detail=self.words, instance="/requests/6c0e"
+        )
+
+
+ERRORS = {
+    400: Failure(BadRequest, "Malformed JSON or data URI"),
+    401: Failure(Unauthorized, "API key missing or wrong"),
+    404: Failure(NotFound, "No image of yours has the id given as `image_url`; upload it again"),
+    408: Failure(UploadStalled, "The body stopped arriving"),
+    413: Failure(TooLarge, "Too many bytes or pixels"),
+    415: Failure(UnsupportedImage, "Not an image that is read here, or another kind of body"),
+    422: Failure(InvalidField, "A field is unknown or out of range, or the image is unreadable"),
+    429: Failure(WaitingRoomFull, "Too many requests wait"),
+    500: Failure(RowFailed, "The request failed in the model"),
+    503: Failure(Unavailable, "Loading, draining, or no worker alive"),
+    504: Failure(DeadlineExceeded, "The deadline passed"),
+}
+FILE = {"type": "string", "format": "binary", "description": "The image as a file: JPEG, PNG, WEBP, GIF, BMP or TIFF."}
+SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
+# A red disc on white, 32 x 32 pixels: an image small enough to be read in an example, and one that works when pasted.
+DISC = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX/////AADrWueTAAAARElEQVR42n3MsQ2AMADEwOO"
+    "FxBgwCpvBaBklY1CghCKiQ7hw4cL8s1Ssl9hmsQe9y8QZSIzqU42SseodRxOliXq/+z8eGIwO/AhZZ7UAAAAASUVORK5CYII="
+)
+EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
+    CaptionRequest: {
+        "caption": {"summary": "A one-sentence caption", "value": {"image_url": DISC, "length": "short"}},
+        "stream": {"summary": "A caption as a stream", "value": {"image_url": DISC, "stream": True}},
+    },
+    ImageUpload: {"upload": {"summary": "An image", "value": {"image_url": DISC}}},
+    EstimateRequest: {
+        "alone": {"summary": "A question about any image", "value": {"question": "Which shape is it?"}},
+        "short": {
+            "summary": "A caption of an image, of 20 tokens at most",
+            "value": {"image_url": DISC, "length": "short", "settings": {"max_tokens": 20}},
+        },
+    },
+    VqaRequest: {
+        "question": {"summary": "A question", "value": {"image_url": DISC, "question": "Which shape is it?"}},
+        "choice": {
+            "summary": "Two questions with given answers",
+            "value": {
+                "image_url": DISC,
+                "questions": ["Which shape is it?", "Which shape is it not?"],
+                "answer_style": "choice",
+                "choices": ["a disc", "a square"],
+            },
+        },
+        "sampled": {
+            "summary": "A sampled answer that can be repeated",
+            "value": {
+                "image_url": DISC,
+                "question": "What could this be?",
+                "settings": {"max_tokens": 40, "temperature": 0.7, "top_p": 0.9, "seed": 1, "stop": ["\n"]},
+            },
+        },
+    },
+}
+_STREAM = (
+    'data: {"chunk": "A red"}\n\ndata: {"chunk": " disc."}\n\n'
+    'data: {"completed": true, "id": "6c0e", "model": "pheye-tiny", "finish_reason": "stop", "usage": {}, '
+    '"timings": {}}\n\n'
+)
+
+
+def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> dict[int | str, dict[str, Any]]:
+    """Documentation of error responses; without statuses, of all that a request for the model can get."""
+    return {
+        status: {
+            "description": failures[status].words,
+            "content": {MEDIA_TYPE: {"schema": reference(Problem), "example": failures[status].example().model_dump()}},
+            **failure_headers(status),
+        }
+        for status in statuses or failures
+    }
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """A schema that points to a model, which `service.api.openapi.document` puts into the document."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def failure_headers(status: int) -> dict[str, Any]:
+    """Documentation of the headers that come with a failure."""
+    if status not in (429, 503):
+        return {}
+    schema = {"type": "integer", "minimum": 1}
+    return {"headers": {"Retry-After": {"description": "Seconds after which to try again.", "schema": schema}}}
+
+
+def event_stream(example: str, *events: type[BaseModel], last_word: str | None = None) -> dict[str, Any]:
+    """Documentation of a stream of server-sent events, in OpenAPI 3.2's words for it.
+
+    Args:
+        example: a whole stream.
+        events: what the data of an event is, as JSON.
+        last_word: what the data of the last event is, if it is no JSON.
+    """
+    content = {"anyOf": [reference(event) for event in events]}
+    data: dict[str, Any] = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+    if last_word is not None:
+        data = {"anyOf": [data, {"const": last_word}]}
+    data["description"] = "What follows `data: ` on the line."
+    item = {"type": "object", "required": ["data"], "properties": {"data": data}}
+    return {"text/event-stream": {"itemSchema": item, "example": example}}
+
+
+def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]) -> dict[str, Any]:
+    """Arguments for a route that reads its body itself."""
+    ok = {
+        "description": "The answer; with `stream`, server-sent events, each `data: ` and JSON on one line: a "
+        "`StreamChunk` for each new piece of text and last a `StreamEnd`. Lines that begin with a colon keep the "
+        "connection alive. A failure before the first byte is a plain error with its status, one after it is a last "
+        'event `{"error": {...}, "completed": true}`.',
+        "content": {
+            "application/json": {"schema": reference(answered)},
+            **event_stream(_STREAM, StreamChunk, StreamEnd),
+        },
+    }
+    return {"responses": {200: ok, **problem_docs()}, "openapi_extra": body_docs(asked)}
+
+
+def body_docs(asked: type[WithImage], *, image_needed: bool = True) -> dict[str, Any]:
+    """The ways to send a request about an image: three kinds of body, or a query alone."""
+    schema = inlined(asked.model_json_schema())
+    return {"requestBody": _bodies(schema, EXAMPLES[asked], image_needed), "parameters": _parameters(schema)}
+
+
+def _bodies(schema: dict[str, Any], examples: Mapping[str, Any], image_needed: bool) -> dict[str, Any]:
+    needed = schema.get("required", [])
+    form = {**schema, "properties": {"image": FILE, **_form_fields(schema, examples)}}
+    json = {**schema, "required": ["image_url", *needed]} if image_needed else schema
+    if image_needed:
+        form["anyOf"] = [{"required": ["image"]}, {"required": ["image_url"]}]
+    return {
+        "required": False,  # with all fields in the query there is none
+        "content": {
+            "application/json": {"schema": json, "examples": examples},
+            "multipart/form-data": {"schema": form},
+            "image/*": {"schema": FILE},
+        },
+    }
+
+
+def _form_fields(schema: dict[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a form: those of the first example filled in, and nothing that `/docs` makes up."""
+    typed = {"settings": SETTINGS} | {**next(iter(examples.values()))["value"], "image_url": ""}
+    return {
+        name: {**field, "examples": [typed.get(name, [] if "items" in field else "")]}
+        for name, field in _text_fields(schema).items()
+    }
+
+
+def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": f"With an image/* body or none. {field['description']}",
+            "schema": field,
+        }
+        for name, field in _text_fields(schema).items()
+    ]
+
+
+def _text_fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields as a form or a query has them.
+
+    The settings are JSON text, which is said in words: for a `contentMediaType`, `/docs` would ask for a file.
+    """
+    settings = {"type": "string", "description": f"The settings as JSON, `{SETTINGS}`."}
+    return {name: settings if name == "settings" else _as_text(field) for name, field in schema["properties"].items()}
+
+
+def _as_text(field: Mapping[str, Any]) -> dict[str, Any]:
+    """A field without null, which text does not know, and its default in words: `/docs` would send it along."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    absent = "" if field.get("default") is None else f" Absent: `{str(field['default']).lower()}`."
+    kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+    return {**(kinds[0] if kinds else {}), **kept, "description": field["description"] + absent}
+
+
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its `$defs` written out where they are used: OpenAPI looks for them elsewhere."""
+    definitions: dict[str, Any] = schema.pop("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, dict):
+            target = str(node.get("$ref", "")).removeprefix("#/$defs/")
+            return resolve(definitions[target]) if target in definitions else {k: resolve(v) for k, v in node.items()}
+        return [resolve(item) for item in node] if isinstance(node, list) else node
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved

@@ -1,0 +1,78 @@
+"""What `/docs` says of OpenAI's routes: one kind of body, a stream of chunks, failures in OpenAI's shape.
+
+Built from the models of `service.api.openai.request` and `service.api.openai.responses`: it cannot say anything else.
+Pure; runs at import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.api.openai.answer import DONE
+from service.api.openai.request import ChatRequest
+from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, OpenAIError
+from service.api.openapi.native import DISC, event_stream, failure_headers, inlined, reference
+from service.api.openapi.native import ERRORS as NATIVE_ERRORS
+
+ERRORS = {status: failure.words for status, failure in NATIVE_ERRORS.items() if status not in (415, 422)} | {
+    400: "Malformed JSON, a field that is unknown, out of range or more than Pheye can do, or an image it cannot read",
+    404: "Another model than the served one, or an image id that is unknown or has expired",
+}
+_PARTS = [{"type": "text", "text": "Which shape is it?"}, {"type": "image_url", "image_url": {"url": DISC}}]
+_CHAT = {"messages": [{"role": "user", "content": _PARTS}], "max_completion_tokens": 20}
+EXAMPLES = {
+    "question": {"summary": "A question about an image", "value": _CHAT},
+    "stream": {
+        "summary": "The same as a stream, with the usage at its end",
+        "value": _CHAT | {"stream": True, "stream_options": {"include_usage": True}},
+    },
+    "turns": {
+        "summary": "Several turns; the image is in the first",
+        "value": {
+            "messages": [
+                {"role": "system", "content": "Answer with one word."},
+                {"role": "user", "content": _PARTS},
+                {"role": "assistant", "content": "A disc."},
+                {"role": "user", "content": "Which colour?"},
+            ],
+            "temperature": 0.7,
+            "seed": 1,
+            "stop": "\n",
+        },
+    },
+}
+_HEAD = '"id": "chatcmpl-6c0e", "object": "chat.completion.chunk", "created": 1767225600, "model": "pheye-tiny"'
+_STREAM = (
+    f'data: {{{_HEAD}, "choices": [{{"index": 0, "delta": {{"role": "assistant", "content": ""}}, '
+    '"finish_reason": null}]}\n\n'
+    f'data: {{{_HEAD}, "choices": [{{"index": 0, "delta": {{"content": "A disc."}}, "finish_reason": null}}]}}\n\n'
+    f'data: {{{_HEAD}, "choices": [{{"index": 0, "delta": {{}}, "finish_reason": "stop"}}]}}\n\ndata: [DONE]\n\n'
+)
+
+
+def openai_error_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documentation of error responses; without arguments, of all that a chat can get."""
+    content = {"application/json": {"schema": reference(OpenAIError)}}
+    return {
+        status: {"description": ERRORS[status], "content": content, **failure_headers(status)}
+        for status in statuses or ERRORS
+    }
+
+
+def chat_docs() -> dict[str, Any]:
+    """Arguments for the route that answers chats."""
+    ok = {
+        "description": "The answer; with `stream`, server-sent events, each `data: ` and a `ChatCompletionChunk`: one "
+        "with the role, one for each new piece of text, one with the finish reason, with `include_usage` one with the "
+        "usage, and last `data: [DONE]`. Lines that begin with a colon keep the connection alive. A failure after the "
+        'first byte is an event `{"error": {...}}`, after which the stream ends without `[DONE]`.',
+        "content": {
+            "application/json": {"schema": reference(ChatCompletion)},
+            **event_stream(_STREAM, ChatCompletionChunk, OpenAIError, last_word=DONE),
+        },
+    }
+    body = {"application/json": {"schema": inlined(ChatRequest.model_json_schema()), "examples": EXAMPLES}}
+    return {
+        "responses": {200: ok, **openai_error_docs()},
+        "openapi_extra": {"requestBody": {"required": True, "content": body}},
+    }

@@ -1,0 +1,123 @@
+"""Failures as `application/problem+json` (RFC 9457), and in OpenAI's shape on OpenAI's routes.
+
+Knows the error tree of `service.errors` and the framework's own exceptions; nothing here fails. Event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
+
+from service.api.openai.errors import openai_response, speaks_openai
+from service.errors import ServiceError, Unauthorized
+from service.schemas.requests import SHOWN_CHARS
+from service.schemas.responses import Problem
+
+MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "POST")  # those that any route takes
+
+logger = logging.getLogger("pheye.problems")
+
+
+def request_id(scope: Scope) -> str:
+    """The id that the outermost middleware gave the request."""
+    return cast("str", scope["state"]["request_id"])
+
+
+def problem_of(error: ServiceError, scope: Scope) -> Problem:
+    """The client's view of a failure."""
+    return Problem(
+        type=problem_type(type(error)),
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        instance=f"/requests/{request_id(scope)}",
+    )
+
+
+def problem_type(kind: type[ServiceError]) -> str:
+    """What a kind of failure is called: its class's name, so it is as stable as the class.
+
+    >>> problem_type(Unauthorized)
+    '/errors/unauthorized'
+    """
+    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
+    return f"/errors/{slug}"
+
+
+def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
+    """A failure that its status describes: no such route, wrong method, a fault of ours."""
+    title = HTTPStatus(status).phrase
+    return Problem(
+        type="about:blank", title=title, status=status, detail=detail, instance=f"/requests/{request_id(scope)}"
+    )
+
+
+def internal_problem(scope: Scope) -> Problem:
+    """An unexpected exception: says nothing of what went wrong, the log does."""
+    return plain_problem(500, "something went wrong on our side; the log has it under this request id", scope)
+
+
+def problem_response(problem: Problem, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response, in the shape that the request's route promises."""
+    if speaks_openai(scope):
+        return openai_response(problem, headers)
+    body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, problem.status, headers, MEDIA_TYPE)
+
+
+def error_response(error: ServiceError, scope: Scope) -> Response:
+    """The whole response for a failure, with the headers it calls for."""
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem_response(problem_of(error, scope), scope, headers)
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    return error_response(cast("ServiceError", error), request.scope)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    http = cast("HTTPException", error)
+    detail = {
+        404: "there is no such route; GET /v1 lists them",
+        405: f"this route does not take {request.method[:SHOWN_CHARS]}",
+    }.get(http.status_code, str(http.detail))
+    headers = {"Allow": _allowed(request)} if http.status_code == 405 else http.headers
+    return problem_response(plain_problem(http.status_code, detail, request.scope), request.scope, headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method this path takes; the framework names those of the first route with it only."""
+    scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
+    routes = request.app.routes
+    return ", ".join(
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    problems = cast("RequestValidationError", error).errors()
+    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+    return problem_response(plain_problem(422, detail, request.scope), request.scope)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Make every failure of the app's routes a problem; unexpected ones are the outermost middleware's."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)

@@ -1,0 +1,209 @@
+"""The answer to a checked request, from the place in the queue to the last byte, whole or streamed.
+
+Owns the order reserve, prepare, submit, answer, and that every way out of it gives the place back. Event loop; the
+image is prepared in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from fastapi.sse import format_sse_event
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from model.tiles import TiledImage
+from service.api.disconnect import send_promptly, unless_hung_up
+from service.api.image_store import ImageStore
+from service.api.problems import internal_problem, problem_of
+from service.dispatch.queue import Place, RequestQueue, RowSpec
+from service.errors import ServiceError, Unavailable
+from service.images import ImageSource, tile
+from service.messages import Delta, Finished
+from service.metrics import Metrics
+from service.schemas.responses import Problem
+from service.settings import Settings
+
+KEEP_ALIVE = format_sse_event(comment="keep-alive")
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+logger = logging.getLogger("pheye.reply")
+
+Events = AsyncIterator[tuple[int, Delta | Finished]]
+StreamItem = Mapping[str, Any] | str  # the data of one server-sent event: JSON, or a word as it is
+
+
+class Answering(Protocol):
+    """What fills a reply: takes the rows' events and knows how its kind of client wants to hear of them."""
+
+    @property
+    def id(self) -> str:
+        """The id in the answer."""
+
+    def opening(self) -> Sequence[StreamItem]:
+        """What comes before the first chunk of a stream."""
+
+    def take(self, index: int, event: Delta | Finished) -> Mapping[str, Any] | None:
+        """Add an event; the chunk to stream, if it shows anything new."""
+
+    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamItem]:
+        """What comes after the last chunk of a stream."""
+
+    def failed(self, problem: Problem) -> Sequence[StreamItem]:
+        """What comes instead, when it fails in the middle."""
+
+    def whole(self, *, preprocess_s: float, total_s: float) -> Mapping[str, Any]:
+        """The body of an answer that is not streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """The running service, as far as the routes need it."""
+
+    settings: Settings
+    queue: RequestQueue
+    metrics: Metrics
+    executor: Executor
+    images: ImageStore
+    started_unix_s: float = field(default_factory=time.time)
+
+
+async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledImage:
+    """An image ready for the model, decoded in a thread unless it was stored before.
+
+    Raises:
+        ServiceError: the model is loading, or as `service.images.tile` says.
+    """
+    card = parts.queue.card
+    if card is None:
+        raise Unavailable("the model is loading")
+    if isinstance(image, TiledImage):
+        return image
+    started_s = time.monotonic()
+    work = partial(tile, image, max_pixels=parts.settings.max_pixels, tile_px=card.tile_px, level=card.level)
+    done = await asyncio.get_running_loop().run_in_executor(parts.executor, work)
+    parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s)
+    return done
+
+
+class Reply(Response):
+    """Answers one request when the framework calls it; failing before its first byte, it raises a `ServiceError`."""
+
+    def __init__(
+        self,
+        parts: ServiceParts,
+        answer: Answering,
+        image: ImageSource | TiledImage,
+        rows: Sequence[RowSpec],
+        *,
+        stream: bool,
+    ) -> None:
+        """Nothing happens yet.
+
+        Args:
+            parts: the running service.
+            answer: what to fill.
+            image: what the rows ask about.
+            rows: what to generate.
+            stream: whether to answer with server-sent events.
+        """
+        super().__init__()
+        self._parts = parts
+        self._answer = answer
+        self._image = image
+        self._rows = rows
+        self._stream = stream
+        self._preprocess_s = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reserve, prepare, submit, answer; the place is free again when this ends, in whatever way."""
+        with self._parts.queue.reserve(len(self._rows)) as place:
+            await unless_hung_up(receive, self._run(place, scope, receive, send))
+
+    async def _run(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._submit(place)
+        if self._stream:
+            await self._send_stream(place.events(), scope, send)
+            return
+        async for index, event in place.events():
+            self._answer.take(index, event)
+        body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
+        await JSONResponse(body)(scope, receive, send)
+
+    async def _submit(self, place: Place) -> None:
+        started_s = time.monotonic()
+        image = await tiled(self._parts, self._image)
+        self._preprocess_s = time.monotonic() - started_s
+        place.submit(image, self._rows)
+
+    async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
+        first = await anext(events)  # its failure is still a plain error
+        await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+        try:
+            for opening in self._answer.opening():
+                await _send_body(send, _event(opening))
+            await _send_chunk(send, self._answer.take(*first))
+            async with aclosing(_with_pauses(events, self._parts.settings.keep_alive_s)) as items:
+                async for item in items:
+                    await (
+                        _send_body(send, KEEP_ALIVE) if item is None else _send_chunk(send, self._answer.take(*item))
+                    )
+            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
+        except ClientDisconnect:
+            raise
+        except ServiceError as error:
+            end = self._failed(problem_of(error, scope), scope)
+        except Exception:
+            logger.exception("request %s failed in mid-stream", self._answer.id)
+            end = self._failed(internal_problem(scope), scope)
+        await _send_body(send, b"".join(map(_event, end)), last=True)
+
+    def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
+        scope["state"]["outcome"] = problem.status  # the status line says 200 already; the metrics shall not
+        return self._answer.failed(problem)
+
+
+async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tuple[int, Delta | Finished] | None]:
+    """The events, and None for every `keep_alive_s` of silence."""
+    while True:
+        waiting = asyncio.ensure_future(anext(events, None))
+        try:
+            while not (await asyncio.wait({waiting}, timeout=keep_alive_s))[0]:
+                yield None
+        finally:
+            waiting.cancel()
+        item = waiting.result()
+        if item is None:
+            return
+        yield item
+
+
+def _event(data: StreamItem) -> bytes:
+    return format_sse_event(data_str=data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
+
+
+async def _send_chunk(send: Send, chunk: Mapping[str, Any] | None) -> None:
+    if chunk is not None:
+        await _send_body(send, _event(chunk))
+
+
+async def _send_body(send: Send, body: bytes, *, last: bool = False) -> None:
+    await send_promptly(send, {"type": "http.response.body", "body": body, "more_body": not last})
+
+
+def _since_arrival_s(scope: Scope) -> float:
+    return time.monotonic() - float(scope["state"]["arrived_s"])

@@ -1,0 +1,187 @@
+"""The three ways to send a request - JSON, a form, an image with query parameters - as one kind of checked request.
+
+Owns content types and what is a field and what is the image in each; the image may be one that the caller has stored.
+What a field may hold is `service.schemas.requests`'. Event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, cast, get_args, get_origin
+
+from fastapi import Request
+from pydantic import BaseModel
+from pydantic_core import from_json
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from model.tiles import TiledImage
+from service.api.image_store import PREFIX, ImageStore
+from service.errors import BadRequest, InvalidField, UnsupportedBody
+from service.images import ImageSource, check_data_uri
+from service.schemas.requests import SHOWN_CHARS, Asked, check
+
+MAX_FIELDS = 512
+MAX_FILES = 4
+ACCEPTED = "application/json, multipart/form-data or image/*"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Asked]):
+    """A checked request and its image."""
+
+    fields: Asked
+    image: ImageSource | TiledImage
+
+
+@dataclass(frozen=True, slots=True)
+class MaybeAsk(Generic[Asked]):
+    """A checked request that need not have an image."""
+
+    fields: Asked
+    image: ImageSource | TiledImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent(Generic[Asked]):
+    """What a body held: checked fields, and an uploaded file if there was one."""
+
+    fields: Asked
+    file: bytes | None
+
+
+def owner_of(request: Request) -> str:
+    """Whose stored images a request may name: a digest of its key."""
+    return cast("str", request.scope["state"]["owner"])
+
+
+def find_image(request: Request, image_url: str) -> ImageSource | TiledImage:
+    """What an `image_url` stands for: one of the caller's stored images, or a data URI.
+
+    Raises:
+        NotFound: no such image is stored, for this caller.
+        BadRequest: neither an id nor a data URI.
+    """
+    if not image_url.startswith(PREFIX):
+        return check_data_uri(image_url)
+    store: ImageStore = request.app.state.parts.images
+    return store.use(owner_of(request), image_url)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The fields of a route that takes nothing but JSON.
+
+    Raises:
+        BadRequest: the body is not a JSON object.
+        UnsupportedBody: the content type is another.
+        InvalidField: there are query parameters.
+        TooLarge: too many bytes.
+    """
+    if _content_type(request) != "application/json":
+        raise UnsupportedBody(f"content-type: {_content_type(request)[:SHOWN_CHARS] or 'none'}; send application/json")
+    if request.url.query:
+        raise InvalidField(f"{request.url.query.partition('=')[0][:SHOWN_CHARS]}: no query parameters are taken here")
+    return _json_object(await request.body(), "body")
+
+
+async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
+    """Read and check a request, whichever way it was sent.
+
+    Raises:
+        BadRequest: the body is not what its content type says, or the data URI is malformed.
+        UnsupportedBody: the content type is none of the three.
+        InvalidField: a field is unknown or out of range, or there is not exactly one image.
+        NotFound: it names an image that is not stored.
+        TooLarge: too many bytes.
+    """
+    ask = await read_maybe_ask(request, kind)
+    if ask.image is None:
+        raise InvalidField(
+            "image_url: no image; send image_url in JSON, a file field image in a form, or the image itself"
+        )
+    return Ask(ask.fields, ask.image)
+
+
+async def read_maybe_ask(request: Request, kind: type[Asked]) -> MaybeAsk[Asked]:
+    """The same for a request that need not have an image."""
+    sent = await _read(request, kind)
+    url = sent.fields.image_url
+    if url is None:
+        return MaybeAsk(sent.fields, None if sent.file is None else ImageSource(sent.file))
+    if sent.file is not None:
+        raise InvalidField("image_url: an image was uploaded too; send one of them")
+    return MaybeAsk(sent.fields, find_image(request, url))
+
+
+async def _read(request: Request, kind: type[Asked]) -> _Sent[Asked]:
+    content_type = _content_type(request)
+    if content_type.startswith("image/"):
+        fields = _from_text(kind, request.query_params.multi_items())
+        return _Sent(check(kind, fields, strict=False), await request.body())
+    if not content_type and not await request.body():
+        return _Sent(check(kind, _from_text(kind, request.query_params.multi_items()), strict=False), None)
+    if request.url.query:
+        name = request.url.query.partition("=")[0][:SHOWN_CHARS]
+        raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
+    if content_type == "application/json":
+        return _Sent(check(kind, _json_object(await request.body(), "body"), strict=True), None)
+    if content_type == "multipart/form-data":
+        return await _read_form(request, kind)
+    raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _read_form(request: Request, kind: type[Asked]) -> _Sent[Asked]:
+    try:
+        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+            image = await _take_image(form)
+            texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    except HTTPException as error:  # Starlette's parser: no boundary, a text part over 1 MiB, too many parts
+        raise BadRequest(f"body: {error.detail}") from None
+    return _Sent(check(kind, _from_text(kind, texts), strict=False), image)
+
+
+async def _take_image(form: FormData) -> bytes | None:
+    image = None
+    for name, value in form.multi_items():
+        if not isinstance(value, UploadFile):
+            if name == "image":
+                raise InvalidField("image: send it as a file part, with a file name")
+            continue
+        if name != "image":
+            raise InvalidField(f"{name[:SHOWN_CHARS]}: a file is accepted in the field image only")
+        if image is not None:
+            raise InvalidField("image: given more than once")
+        image = await value.read()
+    return image
+
+
+def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Form fields or query parameters: lists by repeating a name, `settings` as a JSON object."""
+    fields: dict[str, Any] = {}
+    for name, value in items:
+        if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):
+            fields.setdefault(name, []).append(value)
+        elif name in fields:
+            raise InvalidField(f"{name[:SHOWN_CHARS]}: given more than once")
+        else:
+            fields[name] = _json_object(value, name) if name == "settings" else value
+    return fields
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
+
+
+def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"{where}: expected a JSON object")
+    return value

@@ -1,0 +1,103 @@
+"""`/v1/caption` and `/v1/vqa` (alias `/v1/query`): captions and questions in the service's own terms.
+
+Turns a checked request into rows; knows neither bodies (`service.api.request_body`) nor the queue
+(`service.api.reply`). Event loop.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Request
+
+from model.prompt import caption_instruction, question_instruction
+from model.request import Sampling
+from service.api.answers import Answer, AnswerKey
+from service.api.openapi.native import ask_docs
+from service.api.problems import request_id
+from service.api.reply import Reply, ServiceParts
+from service.api.request_body import Ask, read_ask
+from service.dispatch.queue import RowSpec
+from service.errors import InvalidField
+from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
+from service.schemas.responses import CaptionAnswer, VqaAnswer
+
+router = APIRouter(prefix="/v1", tags=["images"])
+
+
+def parts_of(request: Request) -> ServiceParts:
+    """The running service, which `create_app` put beside its routes."""
+    parts: ServiceParts = request.app.state.parts
+    return parts
+
+
+@router.post("/caption", response_model=CaptionAnswer, **ask_docs(CaptionRequest, CaptionAnswer))
+async def caption(request: Request) -> Reply:
+    """Describe an image."""
+    ask = await read_ask(request, CaptionRequest)
+    return _reply(request, ask, "caption", [caption_instruction(ask.fields.length, ask.fields.style)])
+
+
+@router.post("/query", name="query", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
+@router.post("/vqa", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
+async def vqa(request: Request) -> Reply:
+    """Answer one question, or several in one pass, about an image. `/v1/query` is the same."""
+    ask = await read_ask(request, VqaRequest)
+    asked = question_instructions(parts_of(request), ask.fields)
+    return _reply(request, ask, "answers" if ask.fields.questions is not None else "answer", asked)
+
+
+def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
+    """What the model is told for each question.
+
+    Raises:
+        InvalidField: more questions than one request may ask.
+    """
+    limit = parts.settings.max_questions
+    if len(fields.asked) > limit:
+        raise InvalidField(f"questions: {len(fields.asked)} are more than the {limit} allowed in one request")
+    return [question_instruction(text, fields.answer_style, fields.choices or ()) for text in fields.asked]
+
+
+def _reply(
+    request: Request, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, instructions: list[str]
+) -> Reply:
+    parts = parts_of(request)
+    rows = row_specs(parts, ask.fields, instructions)
+    name = parts.queue.card.name if parts.queue.card is not None else ""
+    answer = Answer(request_id(request.scope), name, key, len(rows))
+    return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
+
+
+def row_specs(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[RowSpec]:
+    """A request's rows, one for each instruction.
+
+    Raises:
+        InvalidField: another model is named, or `max_tokens` is more than fits.
+    """
+    card, shorten = parts.queue.card, fields.sampling.max_tokens is None
+    if card is not None and fields.model not in (None, card.name):
+        raise InvalidField(f"model: the model served here is {card.name!r}")
+    return [
+        RowSpec(instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
+        for instruction in instructions
+    ]
+
+
+def sampling_of(parts: ServiceParts, asked: SamplingFields) -> Sampling:
+    """The settings of one row, with the service's defaults and a seed of its own if none was asked for.
+
+    Raises:
+        InvalidField: `max_tokens` is more than fits into the model.
+    """
+    settings = parts.settings
+    context = parts.queue.card.context_tokens if parts.queue.card is not None else settings.context_tokens
+    if asked.max_tokens is not None and asked.max_tokens > context:
+        raise InvalidField(f"settings.max_tokens: {asked.max_tokens} is more than the context of {context} tokens")
+    return Sampling(
+        max_tokens=asked.max_tokens or settings.default_max_tokens,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        seed=secrets.randbits(63) if asked.seed is None else asked.seed,
+        stop=tuple(asked.stop or ()),
+    )

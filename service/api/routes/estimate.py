@@ -1,0 +1,70 @@
+"""`/v1/estimate`: what a caption or an answer would cost, without running it.
+
+Gathers what `service.api.estimate` has to be told. Event loop; images are decoded and prompts counted in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from fastapi import APIRouter, Request
+
+from model.prompt import caption_instruction
+from model.tiles import TiledImage
+from service.api.disconnect import unless_hung_up
+from service.api.estimate import AskedRow, Present, estimate
+from service.api.openapi.native import body_docs, problem_docs
+from service.api.reply import tiled
+from service.api.request_body import read_maybe_ask
+from service.api.routes.caption_vqa import parts_of, question_instructions, row_specs
+from service.dispatch.queue import RequestQueue, RowSpec
+from service.errors import InvalidField, Unavailable
+from service.images import ImageSource
+from service.messages import ModelCard
+from service.schemas.requests import EstimateRequest
+from service.schemas.responses import Estimate
+from service.worker.answer_length import NoRoomError, answer_tokens
+
+router = APIRouter(prefix="/v1", tags=["images"])
+
+
+@router.post("/estimate", responses=problem_docs(), openapi_extra=body_docs(EstimateRequest, image_needed=False))
+async def estimate_request(request: Request) -> Estimate:
+    """What the same body would cost as a caption, or as an answer if it has a question. Nothing is run for it."""
+    ask = await read_maybe_ask(request, EstimateRequest)
+    parts, fields = parts_of(request), ask.fields
+    card, queue = parts.queue.card, parts.queue
+    if card is None:
+        raise Unavailable("the model is loading")
+    asked = (
+        [caption_instruction(fields.length, fields.style)]
+        if fields.is_caption
+        else question_instructions(parts, fields)
+    )
+    count = partial(_rows, queue, card, row_specs(parts, fields, asked))
+    rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
+    resident = None if ask.image is None else queue.resident(await _pixels(request, ask.image))
+    return estimate(card, rows, Present(queue.costs(), queue.wait_s(), resident))
+
+
+def _rows(queue: RequestQueue, card: ModelCard, specs: Sequence[RowSpec]) -> list[AskedRow]:
+    return [_row(queue.count_tokens(spec.instruction), spec, card.context_tokens) for spec in specs]
+
+
+def _row(prompt_tokens: int, spec: RowSpec, context_tokens: int) -> AskedRow:
+    try:
+        most = answer_tokens(spec.sampling.max_tokens, prompt_tokens, context_tokens, may_shorten=spec.may_shorten)
+    except NoRoomError as error:
+        raise InvalidField(str(error)) from None
+    return AskedRow(prompt_tokens, most)
+
+
+async def _pixels(request: Request, image: ImageSource | TiledImage) -> str:
+    """What names an image's features. One that has to be decoded first is refused when too many wait already."""
+    parts = parts_of(request)
+    if isinstance(image, TiledImage):
+        return image.pixels_sha256
+    with parts.queue.reserve(1):
+        return (await unless_hung_up(request.receive, tiled(parts, image))).pixels_sha256

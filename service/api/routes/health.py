@@ -1,0 +1,81 @@
+"""`/livez`, `/readyz`, `/metrics` and `/v1`: what probes, Prometheus and the curious ask.
+
+Answers from what the queue knows, at once, whatever the model is doing. Event loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.api.openapi.native import problem_docs
+from service.api.routes.caption_vqa import parts_of
+from service.errors import Unavailable
+from service.schemas.responses import Alive, LimitFields, ReadyCard, ServiceCard
+
+RETRY_S = 2
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/livez")
+async def livez() -> Alive:
+    """Whether this process answers at all: a probe that fails calls for a restart. Needs no key."""
+    return Alive(status="alive")
+
+
+@router.get("/readyz", responses=problem_docs(503))
+async def readyz(request: Request) -> ReadyCard:
+    """Whether new requests are accepted: weights loaded, warmed up, engine in motion, not draining. Needs no key."""
+    queue = parts_of(request).queue
+    reason, card = queue.not_ready(), queue.card
+    if reason is not None or card is None:
+        raise Unavailable(reason or "the model is loading", retry_after_s=RETRY_S)
+    return ReadyCard(
+        status="ready",
+        model=card.name,
+        device=card.device,
+        dtype=card.dtype,
+        parameters=card.parameters,
+        slots=card.slots,
+        context_tokens=card.context_tokens,
+        image_tiles=card.image_tiles,
+        image_tokens=card.image_tokens,
+    )
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
+)
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    parts = parts_of(request)
+    parts.metrics.describe_build(request.app.version, parts.queue.card)
+    parts.metrics.ready.set(parts.queue.not_ready() is None)
+    return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@router.get("/v1", responses=problem_docs(401))
+async def index(request: Request) -> ServiceCard:
+    """What this is and where to go."""
+    card, settings = parts_of(request).queue.card, parts_of(request).settings
+    limits = LimitFields(
+        questions=min(settings.max_questions, settings.max_waiting),  # all of them wait at first
+        body_bytes=settings.max_body_bytes,
+        deadline_s=settings.deadline_s,
+    )
+    links: dict[str, Any] = {
+        name: str(request.app.url_path_for(route))
+        for name, route in {
+            "caption": "caption", "vqa": "vqa", "images": "images", "estimate": "estimate_request", "live": "livez",
+            "ready": "readyz", "metrics": "metrics", "docs": "docs", "openapi": "openapi",
+            "playground": "playground",
+        }.items()
+    }  # fmt: skip
+    name = card.name if card else None
+    return ServiceCard(name="pheye", version=request.app.version, model=name, limits=limits, links=links)

@@ -1,0 +1,80 @@
+"""`/v1/images`: upload an image once, name it by its id in as many requests as you like.
+
+Owns what becomes of an image's features when it comes and goes; `service.api.image_store` owns the images. Event loop.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from model.complexity import feature_bytes
+from service.api.disconnect import unless_hung_up
+from service.api.image_store import StoredImage
+from service.api.openapi.native import body_docs, problem_docs
+from service.api.reply import ServiceParts, tiled
+from service.api.request_body import owner_of, read_ask
+from service.api.routes.caption_vqa import parts_of
+from service.errors import Unavailable
+from service.schemas.requests import ImageUpload
+from service.schemas.responses import ImageCard, ImageList
+
+router = APIRouter(prefix="/v1", tags=["images"])
+
+
+@router.post("/images", status_code=201, responses=problem_docs(), openapi_extra=body_docs(ImageUpload))
+async def upload_image(request: Request, response: Response) -> ImageCard:
+    """Keep an image and begin to encode it; the same pixels get the same id, and their time begins anew."""
+    parts, card = parts_of(request), parts_of(request).queue.card
+    ask = await read_ask(request, ImageUpload)
+    if card is None:
+        raise Unavailable("the model is loading")
+    parts.images.check_room(card.image_tiles * card.tile_px**2 * 3)  # a byte for each of red, green and blue
+    with parts.queue.reserve(1):  # uploads are refused like questions are when too many wait
+        image = await unless_hung_up(request.receive, tiled(parts, ask.image))
+    stored = parts.images.put(owner_of(request), image)
+    if feature_bytes(card.config, card.dtype) <= parts.settings.feature_cache_bytes:  # else nobody could keep them
+        parts.queue.prefetch(image)
+    response.headers["Location"] = str(request.app.url_path_for("image", image_id=stored.id))
+    return _card(parts, stored)
+
+
+@router.get("/images", responses=problem_docs(401))
+async def images(request: Request) -> ImageList:
+    """Your images: those uploaded with the same key."""
+    parts = parts_of(request)
+    return ImageList(images=[_card(parts, stored) for stored in parts.images.owned(owner_of(request))])
+
+
+@router.get("/images/{image_id}", responses=problem_docs(401, 404))
+async def image(request: Request, image_id: str) -> ImageCard:
+    """One of your images; does not count as use."""
+    parts = parts_of(request)
+    return _card(parts, parts.images.find(owner_of(request), image_id))
+
+
+@router.delete("/images/{image_id}", status_code=204, responses=problem_docs(401, 404))
+async def delete_image(request: Request, image_id: str) -> None:
+    """Drop an image, and its features everywhere unless somebody else has uploaded it too.
+
+    Requests that were accepted before are answered all the same.
+    """
+    parts = parts_of(request)
+    gone = parts.images.remove(owner_of(request), image_id)
+    if not parts.images.holds(gone.pixels_sha256):
+        parts.queue.forget(gone.pixels_sha256)
+
+
+def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
+    model = parts.queue.card
+    if model is None:
+        raise Unavailable("the model is loading")
+    return ImageCard(
+        id=stored.id,
+        width_px=stored.image.width_px,
+        height_px=stored.image.height_px,
+        image_tiles=model.image_tiles,
+        image_tokens=model.image_tokens,
+        held_bytes=stored.held_bytes,
+        expires_in_s=round(parts.images.expires_in_s(stored), 3),
+        features_resident=parts.queue.resident(stored.image.pixels_sha256),
+    )

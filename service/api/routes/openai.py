@@ -1,0 +1,85 @@
+"""`/v1/models` and `/v1/chat/completions`: the same model for clients that speak OpenAI's protocol.
+
+Turns a checked chat into one row; `service.api.openai.conversation` folds its turns. Failures on these routes have
+OpenAI's shape, which is `service.api.openai.errors`' doing. Event loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from fastapi import APIRouter, Request
+
+from service.api.answers import Answer
+from service.api.openai.answer import ChatAnswer
+from service.api.openai.conversation import fold
+from service.api.openai.request import check_chat
+from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
+from service.api.openapi.openai import chat_docs, openai_error_docs
+from service.api.problems import request_id
+from service.api.reply import Reply
+from service.api.request_body import find_image, read_json
+from service.api.routes.caption_vqa import parts_of, sampling_of
+from service.dispatch.queue import RowSpec
+from service.errors import ModelNotFound, Unavailable
+from service.messages import ModelCard
+
+FINGERPRINT_CHARS = 16
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+
+@router.get("/models", responses=openai_error_docs(401, 503))
+async def models(request: Request) -> ModelList:
+    """The one model that is served."""
+    return ModelList(object="list", data=[_entry(request)])
+
+
+@router.get("/models/{model:path}", responses=openai_error_docs(401, 404, 503))
+async def model(request: Request, model: str) -> ModelEntry:
+    """The served model, by its name."""
+    entry = _entry(request)
+    if model != entry.id:
+        raise ModelNotFound(f"model: no such model; the one served here is {entry.id!r}")
+    return entry
+
+
+@router.post("/chat/completions", response_model=ChatCompletion, **chat_docs())
+async def chat_completions(request: Request) -> Reply:
+    """Answer a conversation about one image, which any of the user's messages holds.
+
+    Pheye was trained on single instructions: the text of a single message goes in verbatim, and several turns are
+    folded into one instruction, `System text`, `User: ...`, `Assistant: ...`, `User: ...`, each on lines of its own.
+    """
+    asked = check_chat(await read_json(request))
+    conversation = fold(asked.messages)
+    image = find_image(request, conversation.image_url)
+    parts, card = parts_of(request), _card(request)
+    if asked.model not in (None, card.name):
+        raise ModelNotFound(f"model: no such model; the one served here is {card.name!r}")
+    sampling = sampling_of(parts, asked.sampling)
+    row = RowSpec(conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
+    answer = ChatAnswer(
+        Answer(request_id(request.scope), card.name, "answer", 1),
+        created=int(time.time()),
+        fingerprint=_fingerprint(card),
+        include_usage=asked.include_usage,
+    )
+    return Reply(parts, answer, image, [row], stream=bool(asked.stream))
+
+
+def _card(request: Request) -> ModelCard:
+    queue = parts_of(request).queue
+    if queue.card is None:
+        raise Unavailable(queue.not_ready() or "the model is loading", retry_after_s=2)
+    return queue.card
+
+
+def _fingerprint(card: ModelCard) -> str:
+    return "fp_" + hashlib.sha256(card.weights_fingerprint.encode()).hexdigest()[:FINGERPRINT_CHARS]
+
+
+def _entry(request: Request) -> ModelEntry:
+    started = int(parts_of(request).started_unix_s)
+    return ModelEntry(id=_card(request).name, object="model", created=started, owned_by="pheye")

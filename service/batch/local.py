@@ -1,0 +1,229 @@
+"""Many images through one engine in this process, all slots busy, with a bounded number of images in memory.
+
+Owns decoding ahead of the engine and the putting together of answers. Knows neither files of results nor terminals.
+One thread drives the engine; a few decode images.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from model.explain import LayerShare
+from model.request import FinishReason, Sampling
+from model.tiles import TiledImage
+from service.errors import ServiceError
+from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
+
+
+class CannotAsk(ValueError):
+    """The model can run none of it as asked; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing asked of an image.
+
+    Attributes:
+        fields: what was asked, as it is written beside the answer: `length` and `style`, or `question` and its style.
+        instruction: the words given to the model.
+        key: what the answer is called, `caption` or `answer`.
+    """
+
+    fields: Mapping[str, Any]
+    instruction: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image and what to ask of it."""
+
+    image: Path
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How every answer of a run is made.
+
+    Attributes:
+        sampling: the same for every answer.
+        may_shorten: whether an answer for which the context has too little room is shortened, not refused.
+        explain: whether each answer comes with where the model looked.
+        prepare: from an image's file to the file that the model gets.
+    """
+
+    sampling: Sampling
+    may_shorten: bool = False
+    explain: bool = False
+    prepare: Callable[[bytes], bytes] = bytes  # the file itself
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question's answer; `shares` says where each layer looked, if that was asked for."""
+
+    question: Question
+    text: str
+    finish_reason: FinishReason
+    shares: tuple[LayerShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that came of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
+
+    place: int
+    task: Task
+    answers: tuple[Answer, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+class StepEngine(Protocol):
+    """What is needed of `service.worker.engine.Engine`."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would do anything."""
+
+    def submit(self, message: Submit) -> None:
+        """Accept rows."""
+
+    def step(self) -> StepDone:
+        """Do one step."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A task that the engine works on."""
+
+    place: int
+    task: Task
+    texts: dict[str, str] = field(default_factory=dict)  # by row id
+    answers: dict[str, Answer] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def outcome(self) -> Outcome | None:
+        """The outcome, once every row has ended."""
+        if len(self.answers) + len(self.errors) < len(self.task.questions):
+            return None
+        ordered = tuple(self.answers[row_id] for row_id in self.texts if row_id in self.answers)
+        return Outcome(self.place, self.task, ordered, tuple(self.errors))
+
+
+class Batch:
+    """A run over many tasks.
+
+    Args:
+        engine: with a loaded model; used by nobody else.
+        read: file to tiles; called in the decoding threads.
+        manner: how the answers are made; files are prepared by `read`.
+        in_flight: most images decoded or being worked on at the same time.
+        threads: decoding threads.
+    """
+
+    def __init__(
+        self,
+        engine: StepEngine,
+        read: Callable[[Path], TiledImage],
+        manner: Manner,
+        *,
+        in_flight: int,
+        threads: int,
+    ) -> None:
+        self._engine, self._read, self._manner = engine, read, manner
+        self._in_flight, self._threads = in_flight, threads
+        self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
+        self._open: dict[int, _Open] = {}
+
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
+        """Outcomes in the order in which they are complete.
+
+        Raises:
+            CannotAsk: a question is too long for the model, whatever the image.
+        """
+        ahead = enumerate(tasks)
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pheye-decode")
+        try:
+            while self._decode_ahead(pool, ahead) or self._engine.busy:
+                yield from self._submit_decoded()
+                if self._engine.busy:
+                    yield from self._step()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _decode_ahead(self, pool: ThreadPoolExecutor, ahead: Iterator[tuple[int, Task]]) -> bool:
+        """Start decoding as far as the bound allows; whether any image is on its way."""
+        while len(self._decoding) + len(self._open) < self._in_flight:
+            place, task = next(ahead, (0, None))
+            if task is None:
+                break
+            self._decoding.append((place, task, pool.submit(self._read, task.image)))
+        return bool(self._decoding)
+
+    def _submit_decoded(self) -> Iterator[Outcome]:
+        """Give the engine what is decoded, in order; wait for the next image if the engine has nothing to do."""
+        if self._decoding and not self._engine.busy:
+            wait([self._decoding[0][2]])
+        while self._decoding and self._decoding[0][2].done():
+            place, task, future = self._decoding.popleft()
+            try:
+                self._submit(place, task, future.result())
+            except ServiceError as error:
+                yield Outcome(place, task, errors=(error.detail,))
+            except OSError as error:
+                yield Outcome(place, task, errors=(f"image: {error.strerror or error}",))
+            except MemoryError:
+                yield Outcome(place, task, errors=("image: there is not enough memory to decode it",))
+
+    def _submit(self, place: int, task: Task, image: TiledImage) -> None:
+        how = self._manner
+        rows = tuple(
+            Row(
+                f"{place}.{index}",
+                question.instruction,
+                how.sampling,
+                may_shorten=how.may_shorten,
+                explain=how.explain,
+            )
+            for index, question in enumerate(task.questions)
+        )
+        self._open[place] = _Open(place, task, texts={row.id: "" for row in rows})
+        self._engine.submit(Submit(image, rows))
+
+    def _step(self) -> Iterator[Outcome]:
+        for event in self._engine.step().events:
+            place, _, index = event.id.partition(".")
+            opened = self._open[int(place)]
+            _take(opened, event, opened.task.questions[int(index)])
+            outcome = opened.outcome()
+            if outcome is not None:
+                del self._open[opened.place]
+                yield outcome
+
+
+def _take(opened: _Open, event: RowEvent, question: Question) -> None:
+    match event:
+        case Delta(id=row_id, text=text):
+            opened.texts[row_id] += text
+        case Finished(id=row_id, text=text, finish_reason=reason, explanation=explanation):
+            shares = explanation.layers if explanation is not None else ()
+            # The original strips answers on the left: the first token of a word carries the space before it.
+            opened.answers[row_id] = Answer(question, (opened.texts[row_id] + text).lstrip(), reason, shares)
+        case Refused(field=name, detail=detail):
+            raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")
+        case Broken(detail=detail):
+            opened.errors.append(detail)
+
+
+def tasks_of(
+    images: Sequence[Path], questions: Sequence[Question], done: Callable[[Path, Question], bool]
+) -> list[Task]:
+    """A task for each image that has unanswered questions."""
+    open_questions = ((image, tuple(q for q in questions if not done(image, q))) for image in images)
+    return [Task(image, left) for image, left in open_questions if left]

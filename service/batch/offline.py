@@ -1,0 +1,78 @@
+"""Answers without a server: the same engine as the service's, in this process.
+
+Owns the loading and what is told of it; `service.batch.local` does the work and `service.batch.run` follows it. Main
+thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from model.tiles import TiledImage
+from service.batch.local import Batch, Manner
+from service.batch.run import Answerer, Job, carry_out
+from service.images import ImageSource, tile
+from service.settings import Settings
+from service.worker.engine import Engine
+from service.worker.main import load_runner
+
+if TYPE_CHECKING:
+    from model.runtime.runner import ModelRunner
+
+STALL_S = 60.0  # nobody watches an answer grow: filling every slot comes first
+
+
+def answer(settings: Settings, job: Job) -> int:
+    """Answer everything in this process.
+
+    Returns:
+        The exit code, as `service.batch.run.carry_out`.
+
+    Raises:
+        ValueError, OSError: the model or the file of results cannot be used, or a question is too long.
+    """
+    return carry_out(job, engine(settings, job.manner))
+
+
+def engine(settings: Settings, manner: Manner) -> Callable[[Console], Answerer]:
+    """How to make a model in this process ready, for `service.batch.run.carry_out`.
+
+    Raises:
+        ValueError: the settings name several devices; and when it is called, the model cannot be used.
+    """
+    if "," in settings.devices:
+        raise ValueError(f"devices: {settings.devices}: this command computes on one device; choose it with --device")
+
+    def start(console: Console) -> Answerer:
+        runner = load_runner(settings, settings.devices)
+        _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}")
+        return Answerer(runner.config.name, _batch(settings, manner, runner).run, runner.fingerprint)
+
+    return start
+
+
+def _batch(settings: Settings, manner: Manner, runner: ModelRunner) -> Batch:
+    tile_px, level = runner.config.vision.tile_px, runner.config.level
+
+    def read(path: Path) -> TiledImage:
+        source = ImageSource(manner.prepare(path.read_bytes()))
+        return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level)
+
+    return Batch(
+        Engine(runner, stall_s=STALL_S),
+        read,
+        manner,
+        in_flight=2 * runner.slots,
+        threads=settings.preprocess_threads,
+    )
+
+
+def _introduce(console: Console, settings: Settings, model: str) -> None:
+    if console.is_terminal:
+        console.print(f"pheye: {model}", markup=False)
+    if settings.model.startswith("random:"):
+        console.print("pheye: random weights: what they say means nothing; choose a model with --model", markup=False)

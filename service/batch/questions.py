@@ -1,0 +1,47 @@
+"""Questions from a text file, one a line. Owns its format; knows neither images nor models. Any thread."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.schemas.requests import MAX_TEXT_CHARS
+
+STDIN = "-"
+COMMENT = "#"
+
+
+class QuestionsError(ValueError):
+    """The file cannot be used; the message names it and the line."""
+
+
+def read_questions(file: str) -> list[str]:
+    """The questions in a UTF-8 text file, or in standard input for `-`.
+
+    Blank lines and lines that start with # are skipped, white space around a question is dropped.
+
+    Raises:
+        QuestionsError: it cannot be read, a line is not UTF-8 or too long, or there is no question at all.
+    """
+    name = "standard input" if file == STDIN else file
+    try:
+        data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except OSError as error:
+        raise QuestionsError(f"{name}: cannot be read: {error.strerror}") from None
+    found = list(_questions(name, data))
+    if not found:
+        raise QuestionsError(f"{name}: there is no question in it; write one a line")
+    return found
+
+
+def _questions(name: str, data: bytes) -> Iterator[str]:
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError:
+            raise QuestionsError(f"{name}: line {number} is not UTF-8 text") from None
+        if len(text) > MAX_TEXT_CHARS:
+            raise QuestionsError(f"{name}: line {number} has {len(text)} characters; at most {MAX_TEXT_CHARS} are read")
+        if text and not text.startswith(COMMENT):
+            yield text

@@ -1,0 +1,243 @@
+"""Answers from a running service over HTTP: many images in flight, one request an image, refusals tried again.
+
+Owns the requests and what becomes of each reply; `service.batch.retry` says when to try again and `service.batch.run`
+follows the outcomes. Images are sent as they are, undecoded, and only those in flight are in memory. Main thread; the
+event loop runs while the next outcome is waited for, and Ctrl-C ends it with every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from model.explain import LayerShare
+from service.batch.local import Answer, CannotAsk, Manner, Outcome, Question, Task
+from service.batch.retry import PASSING, Patience, retry_after_s
+from service.batch.run import Answerer, Job, carry_out
+from service.batch.server import Server, ServerError, contact, silence
+from service.errors import ServiceError, TooLarge
+from service.schemas.explanation import ExplanationFields
+from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
+
+SLACK_S = 30.0  # beyond the service's own deadline, after which it is taken for dead
+FOR_ALL = frozenset({401, 404, 405})  # key and address: the next request would fare no better
+
+Form = Mapping[str, Any]
+
+
+class _Failed(Exception):
+    """This image gets no answer; the message says why."""
+
+
+def answer(server: Server, job: Job) -> int:
+    """Have a service answer everything.
+
+    Returns:
+        The exit code, as `service.batch.run.carry_out`.
+
+    Raises:
+        ValueError, OSError: the service or the file of results cannot be used, or the service takes no such question.
+    """
+    return carry_out(job, service(server, job.manner))
+
+
+def service(server: Server, manner: Manner) -> Callable[[Console], Answerer]:
+    """How to make a service ready, for `service.batch.run.carry_out`.
+
+    Raises:
+        ServerError: when it is called, and there is no service that can be used.
+    """
+
+    def start(console: Console) -> Answerer:
+        def tell(what: str) -> None:
+            console.print(f"pheye: {what}", markup=False)
+
+        card = contact(server, tell)
+        return Answerer(str(card.model), Remote(server, card, manner, tell).run)
+
+    return start
+
+
+class Remote:
+    """A run over many tasks.
+
+    Args:
+        server: where and how to ask.
+        card: what the service said of itself.
+        manner: how the answers are made.
+        tell: shows the user a line.
+    """
+
+    def __init__(self, server: Server, card: ServiceCard, manner: Manner, tell: Callable[[str], None]) -> None:
+        self._server, self._limits, self._prepare, self._tell = server, card.limits, manner.prepare, tell
+        # With its name, so that a service that comes back with another model refuses.
+        self._common: Form = {"model": card.model, "settings": json.dumps(_settings(manner))}
+        if manner.explain:
+            self._common = {**self._common, "explain": "true"}
+        self._heard_s = float("-inf")  # when the service last had an answer, whatever it was
+        self._complained = False
+
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
+        """Outcomes in the order in which they are complete.
+
+        Raises:
+            CannotAsk: the service refuses what would be asked of every image.
+            ServerError: it had no answer for longer than is waited.
+        """
+        outcomes = self._outcomes(tasks)
+
+        async def following() -> Outcome | None:
+            return await anext(outcomes, None)
+
+        with asyncio.Runner() as loop:  # its end is the end of every request
+            while (outcome := loop.run(following())) is not None:
+                yield outcome
+
+    async def _outcomes(self, tasks: Iterable[Task]) -> AsyncGenerator[Outcome, None]:
+        ahead, pending, most = enumerate(tasks), set[asyncio.Task[Outcome]](), self._server.in_flight
+        connection = self._server.connection(self._limits.deadline_s + SLACK_S)
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+        async with httpx.AsyncClient(limits=limits, **connection) as client:
+            try:
+                while True:
+                    new = islice(ahead, most - len(pending))
+                    pending |= {asyncio.create_task(self._answer(client, place, task)) for place, task in new}
+                    if not pending:
+                        return
+                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    for each in sorted(done, key=lambda each: each.exception() is not None):  # what ends it all last
+                        yield each.result()
+            finally:
+                for each in pending:
+                    each.cancel()
+                await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> Outcome:
+        answers: list[Answer] = []
+        try:
+            image = await asyncio.to_thread(lambda: self._prepare(_read(task.image, self._limits.body_bytes)))
+            for questions in requests_of(task.questions, self._limits.questions):
+                path, form = _form(questions)
+                answers += _answers(questions, await self._post(client, path, {**form, **self._common}, image))
+        except (_Failed, ServiceError) as error:
+            return Outcome(place, task, tuple(answers), (str(error),))
+        except OSError as error:
+            return Outcome(place, task, tuple(answers), (f"image: {error.strerror or error}",))
+        return Outcome(place, task, tuple(answers))
+
+    async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> bytes:
+        """The body of a good answer, asked for again while that makes sense."""
+        patience = Patience(self._server.retry_for_s)
+        while True:
+            status, asked_s = 0, 0.0
+            try:
+                response = await client.post(path, data=form, files={"image": ("image", image)})
+            except httpx.RequestError as error:
+                reason = silence(error)
+            else:
+                status, reason, asked_s = response.status_code, _detail(response), retry_after_s(response.headers)
+                if status not in PASSING:
+                    self._heard_s, self._complained = time.monotonic(), False
+                    return _checked(response)
+            pause_s = patience.pause_s(time.monotonic(), asked_s)
+            if pause_s is None:
+                raise self._given_up(reason)
+            if status != httpx.codes.TOO_MANY_REQUESTS:
+                self._complain(reason)
+            await asyncio.sleep(pause_s)
+
+    def _given_up(self, reason: str) -> Exception:
+        """The end of one image while others are answered, of the run when none is."""
+        for_s = self._server.retry_for_s
+        if time.monotonic() - self._heard_s <= for_s:
+            return _Failed(f"{reason}; given up after {for_s:g} s")
+        return ServerError(f"{self._server.url}: {reason}; given up after {for_s:g} s")
+
+    def _complain(self, reason: str) -> None:
+        if not self._complained:
+            self._complained = True
+            self._tell(f"{self._server.url}: {reason}; trying again for up to {self._server.retry_for_s:g} s")
+
+
+def _settings(manner: Manner) -> dict[str, Any]:
+    chosen = manner.sampling
+    settings: dict[str, Any] = {"temperature": chosen.temperature, "top_p": chosen.top_p, "seed": chosen.seed}
+    settings |= {"stop": list(chosen.stop)} if chosen.stop else {}
+    return settings | ({} if manner.may_shorten else {"max_tokens": chosen.max_tokens})
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes > most_bytes:
+            raise TooLarge(f"image: its file has {size_bytes} bytes; the service takes {most_bytes}")
+        return file.read()
+
+
+def requests_of(questions: Iterable[Question], most: int) -> Iterator[tuple[Question, ...]]:
+    """Questions that one request can ask together: alike but for their words, and no more than the service takes."""
+    for key, alike in groupby(questions, lambda question: (question.key, _style(question))):
+        while together := tuple(islice(alike, 1 if key[0] == "caption" else most)):
+            yield together
+
+
+def _style(question: Question) -> dict[str, Any]:
+    return {name: value for name, value in question.fields.items() if name != "question"}
+
+
+def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
+    """Route and fields."""
+    if questions[0].key == "caption":
+        return "/v1/caption", _style(questions[0])
+    return "/v1/vqa", {**_style(questions[0]), "questions": [question.fields["question"] for question in questions]}
+
+
+def _answers(questions: tuple[Question, ...], body: bytes) -> list[Answer]:
+    try:
+        if questions[0].key == "caption":
+            caption = CaptionAnswer.model_validate_json(body)
+            return [Answer(questions[0], caption.caption, caption.finish_reason, _shares(caption.explanation))]
+        vqa = VqaAnswer.model_validate_json(body)
+        looks: Sequence[ExplanationFields | None] = vqa.explanations or [None] * len(questions)
+        ends = zip(questions, vqa.answers or (), vqa.finish_reasons or (), looks, strict=True)
+        return [Answer(question, text, reason, _shares(look)) for question, text, reason, look in ends]
+    except ValueError:
+        raise _Failed("the service's answer is not of the form it should have") from None
+
+
+def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:
+    layers = look.layers if look is not None else ()
+    return tuple(LayerShare(each.layer, each.global_share, each.local_share) for each in layers)
+
+
+def _checked(response: httpx.Response) -> bytes:
+    """The body of a good answer.
+
+    Raises:
+        CannotAsk: it is not this image that is at fault.
+        _Failed: it is, or the service.
+    """
+    if response.status_code == httpx.codes.OK:
+        return response.content
+    detail, status = _detail(response), response.status_code
+    invalid_field = status == httpx.codes.UNPROCESSABLE_ENTITY and not detail.startswith("image")
+    if status in FOR_ALL or invalid_field:
+        raise CannotAsk(detail.removeprefix("settings."))
+    raise _Failed(detail)
+
+
+def _detail(response: httpx.Response) -> str:
+    """What a refusal says, whoever wrote it: the service, or a proxy in between."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code} {response.reason_phrase}".rstrip()

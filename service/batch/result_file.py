@@ -1,0 +1,145 @@
+"""Where the answers of the commands go: standard output, or a JSON Lines file that can be continued.
+
+Owns both formats and the repair of a file whose writer was killed. Knows no engine. One thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from service.batch.local import Outcome, Question
+
+_START = b'{"image":'  # of every line of a file of results
+
+
+class ResultsError(ValueError):
+    """The file is not one of ours; the message names the line."""
+
+
+class Sink(Protocol):
+    """Takes outcomes as they come."""
+
+    def add(self, outcome: Outcome) -> None:
+        """One more."""
+
+
+class ResultFile:
+    """A JSON Lines file, one line for each answer or failure, complete at every moment.
+
+    Answers found in it are not asked for again; failures are. A line that was cut short by a kill is taken out.
+
+    Args:
+        path: created if it is not there.
+        model: name of the model that answers; answers of other models do not count as done.
+
+    Raises:
+        ResultsError: some line is not a result.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._model = model
+        self._done = {_identity(record) for record in read_records(path) if "error" not in record}
+        self._file = path.open("ab")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def has(self, image: Path, question: Question) -> bool:
+        """Whether this model's answer is in the file."""
+        return _identity({"image": str(image), **question.fields, "model": self._model}) in self._done
+
+    def add(self, outcome: Outcome) -> None:
+        """Write the lines of one image, and hand them to the operating system."""
+        lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
+        self._file.write("".join(lines).encode())
+        self._file.flush()
+
+    def _records(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
+        image = str(outcome.task.image)
+        for answer in outcome.answers:
+            said = {answer.question.key: answer.text, "finish_reason": answer.finish_reason}
+            yield {"image": image, **answer.question.fields, **said, "model": self._model}
+        for error in outcome.errors:
+            yield {"image": image, "error": error}
+
+
+def _identity(record: dict[str, Any]) -> str:
+    """What was asked of which image and model, without what came of it."""
+    asked = {key: value for key, value in record.items() if key not in ("caption", "answer", "finish_reason")}
+    return json.dumps(asked, sort_keys=True)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a file of results, after taking out a last line that was cut short; none if there is no file.
+
+    Raises:
+        ResultsError: some line is not a result.
+        OSError: it cannot be read or written.
+    """
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    *whole, torn = data.split(b"\n")
+    if torn and not (torn.startswith(_START) or _START.startswith(torn)):
+        raise ResultsError(f"{path}: this is not a file of results; choose another one")
+    records = [_record(path, number, line) for number, line in enumerate(whole, start=1)]
+    if torn:
+        with path.open("r+b") as file:
+            file.truncate(len(data) - len(torn))
+    return records
+
+
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or "image" not in record:
+        raise ResultsError(f"{path}: line {number} is not a result; choose another file or take the line out")
+    return record
+
+
+class Printer:
+    """Standard output: `path: text` lines in the order of the images, or the text alone where there is but one.
+
+    Args:
+        images: whether there is more than one image, so that lines must name theirs.
+        questions: likewise for questions.
+    """
+
+    def __init__(self, *, images: bool, questions: bool) -> None:
+        self._images, self._questions = images, questions
+        self._held: dict[int, Outcome] = {}  # complete before an earlier image was
+        self._next = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Print it as soon as everything before it is printed."""
+        self._held[outcome.place] = outcome
+        while self._next in self._held:
+            self._print(self._held.pop(self._next))
+            self._next += 1
+
+    def _print(self, outcome: Outcome) -> None:
+        for answer in outcome.answers:
+            labels = [shown(outcome.task.image)] if self._images else []
+            labels += [str(answer.question.fields["question"])] if self._questions else []
+            # Many answers take a line each; a single one keeps its own lines.
+            text = " ".join(answer.text.split()) if labels else answer.text
+            sys.stdout.write(": ".join([*labels, text]) + "\n")
+        sys.stdout.flush()
+
+
+def shown(path: Path) -> str:
+    """A path that any terminal can show, even where the name is not text."""
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")

@@ -1,0 +1,196 @@
+"""What a command answers, and how that is followed to its end: the images found, a bar, what failed, the exit code.
+
+Whatever answers - the engine in this process (`service.batch.offline`) or a running service (`service.batch.remote`) -
+gives outcomes, and here they are written down. Knows neither models nor HTTP. Main thread only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+from model.request import Sampling
+from service.batch.local import Manner, Outcome, Question, Task, tasks_of
+from service.batch.result_file import Printer, ResultFile, Sink, shown
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
+
+
+class NothingToDo(ValueError):
+    """A path is not there, or no image is; the message names the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Something that is ready to answer.
+
+    Attributes:
+        model: name of the model.
+        run: tasks to outcomes, in the order in which they are complete; closing it ends everything under way.
+        weights: fingerprint of the model's weights; empty if they are elsewhere.
+    """
+
+    model: str
+    run: Callable[[Iterable[Task]], Generator[Outcome, None, None]]
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is left to do of some work, where its outcomes go, and how many images need nothing any more."""
+
+    tasks: Sequence[Task]
+    sink: Sink
+    done: int
+
+
+class Work(Protocol):
+    """What `carry_out` carries out."""
+
+    @property
+    def results(self) -> Path | None:
+        """The file that lets it continue after an interruption."""
+
+    def open(self, answerer: Answerer) -> AbstractContextManager[Plan]:
+        """What is to be done, by this model; its files are open until the end.
+
+        Raises:
+            ValueError, OSError: a file of results cannot be used.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of `pheye caption` or `pheye ask`.
+
+    Attributes:
+        images: files, each once.
+        questions: asked of every one of them.
+        sampling: the same for every answer.
+        results: the JSON Lines file, or None for standard output.
+        may_shorten: nobody asked for that many tokens: an answer gets fewer where the context has no room for them,
+            and a service its own default.
+    """
+
+    images: tuple[Path, ...]
+    questions: tuple[Question, ...]
+    sampling: Sampling
+    results: Path | None
+    may_shorten: bool = False
+
+    @property
+    def manner(self) -> Manner:
+        """How its answers are made."""
+        return Manner(self.sampling, self.may_shorten)
+
+    @contextmanager
+    def open(self, answerer: Answerer) -> Iterator[Plan]:
+        """The images with unanswered questions; answers go to the file, or are printed."""
+        with ExitStack() as stack:
+            results = stack.enter_context(ResultFile(self.results, answerer.model)) if self.results else None
+            tasks = tasks_of(self.images, self.questions, results.has if results else lambda *_: False)
+            sink = results or Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
+            yield Plan(tasks, sink, done=len(self.images) - len(tasks))
+
+
+def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The files named, and the images in the folders named, each once.
+
+    A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
+    are not followed.
+
+    Raises:
+        NothingToDo: a path is not there, or a folder has no image in it.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = list(_walk(path))
+            if not inside:
+                raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
+            found |= dict.fromkeys(inside)
+        elif path.exists():
+            found[path] = None
+        else:
+            raise NothingToDo(f"{shown(path)}: there is no such file or folder")
+    return tuple(found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
+
+
+def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
+    """Answer everything.
+
+    Args:
+        work: what to answer.
+        start: makes the answerer ready; may take long, and tells the user of it.
+
+    Returns:
+        The exit code: 0, 1 if an image failed, 130 after Ctrl-C.
+
+    Raises:
+        ValueError, OSError: the answerer or a file of results cannot be used, or a question is too long.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with ExitStack() as stack:
+        try:
+            answerer = start(console)
+            plan = stack.enter_context(work.open(answerer))
+            outcomes = stack.enter_context(closing(answerer.run(plan.tasks)))
+            return _follow(console, outcomes, plan.sink, total=len(plan.tasks), skipped=plan.done)
+        except KeyboardInterrupt:
+            again = "; the same command goes on from here" if work.results else ""
+            console.print(f"pheye: interrupted{again}", markup=False)
+            return EXIT_INTERRUPTED
+
+
+def _follow(console: Console, outcomes: Iterator[Outcome], sink: Sink, *, total: int, skipped: int) -> int:
+    """Write outcomes down as they come, report failures, draw the bar."""
+    failures = 0
+    if skipped:
+        console.print(f"pheye: {skipped} of {skipped + total} images are answered already", markup=False)
+    with Progress(*_COLUMNS, console=console, disable=not console.is_terminal or total < 2) as progress:
+        bar = progress.add_task("images", total=total)
+        for outcome in outcomes:
+            sink.add(outcome)
+            for error in outcome.errors:
+                progress.console.print(f"pheye: {shown(outcome.task.image)}: {error}", markup=False)
+            failures += bool(outcome.errors)
+            progress.advance(bar)
+    if failures:
+        console.print(f"pheye: {failures} of {total} images failed", markup=False)
+    return EXIT_FAILURES if failures else 0
+
+
+class _RateColumn(ProgressColumn):
+    """Rate and time left over the whole run: answers end in bursts, and a rate of the latest ones would jump."""
+
+    def render(self, task: BarTask) -> Text:
+        if not task.completed or not task.elapsed or task.total is None:
+            return Text("")
+        rate = task.completed / task.elapsed
+        left = timedelta(seconds=round((task.total - task.completed) / rate))
+        return Text(f"{rate:.2f} images/s, {left} left")
+
+
+_COLUMNS: Sequence[ProgressColumn] = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    _RateColumn(),
+)

@@ -1,0 +1,132 @@
+"""Which service a command asks, and the first word with it: address, key, model, limits.
+
+Knows neither images nor questions. Main thread only, before `service.batch.remote` begins.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.batch.retry import Patience
+from service.schemas.responses import ServiceCard
+
+CONNECT_S = 10.0
+SEND_S = 60.0  # in which the service takes no byte of an upload
+LOADING_S = 1.0  # between two looks at a service that loads
+
+
+class ServerError(ValueError):
+    """The service is not there, is none, or has gone; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A service, and how it is asked.
+
+    Attributes:
+        url: where it is, as `check_url` gives it.
+        key: API key, if it asks for one.
+        in_flight: most requests under way at the same time.
+        retry_for_s: how long a request that was refused for the moment, or found no service, is tried again.
+    """
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    in_flight: int = 16
+    retry_for_s: float = 300.0
+
+    def connection(self, answer_s: float) -> dict[str, Any]:
+        """What an httpx client needs to know, for answers that may take so long."""
+        headers = {b"User-Agent": f"pheye/{version('pheye-service')}".encode()}
+        if self.key is not None:
+            headers[b"Authorization"] = f"Bearer {self.key}".encode()
+        timeout = httpx.Timeout(answer_s, connect=CONNECT_S, write=SEND_S)
+        return {"base_url": self.url, "headers": headers, "timeout": timeout}
+
+
+def check_url(url: str) -> str:
+    """The address of a service, without a slash at its end.
+
+    Raises:
+        ServerError: it is no such address; it is not repeated, there may be a password in it.
+    """
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ServerError("--server: this is no address; write http://HOST:PORT") from None
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ServerError("--server: write the whole address, http://HOST:PORT or https://HOST")
+    if parts.userinfo or parts.query or parts.fragment:
+        raise ServerError("--server: no user, query or fragment is taken; a key is given with --api-key-file")
+    return str(parts).rstrip("/")
+
+
+def read_key(file: Path) -> str:
+    """The API key in a file, which nothing ever shows.
+
+    Raises:
+        ServerError: there is something else in it.
+        OSError: it cannot be read.
+    """
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        key = ""
+    if not key.isprintable() or not key or " " in key:
+        raise ServerError(f"{file}: expected an API key, alone on its line")
+    return key
+
+
+def contact(server: Server, tell: Callable[[str], None]) -> ServiceCard:
+    """What the service says of itself, once it has a model.
+
+    Args:
+        server: where it is.
+        tell: shows the user a line.
+
+    Raises:
+        ServerError: it is not there, is none of ours, wants another key, or loads for too long.
+    """
+    patience = Patience(server.retry_for_s)
+    with httpx.Client(**server.connection(CONNECT_S)) as client:
+        card = _card(server, client)
+        if card.model is None:
+            tell(f"{server.url}: the model is loading")
+        while card.model is None:
+            pause_s = patience.pause_s(time.monotonic(), LOADING_S)
+            if pause_s is None:
+                raise ServerError(f"{server.url}: the model is still loading after {server.retry_for_s:g} s")
+            time.sleep(pause_s)
+            card = _card(server, client)
+    return card
+
+
+def _card(server: Server, client: httpx.Client) -> ServiceCard:
+    try:
+        response = client.get("/v1")
+    except httpx.RequestError as error:
+        raise ServerError(f"{server.url}: {silence(error)}; is the service running there?") from None
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise ServerError(f"{server.url}: the API key is missing or wrong; give a file that holds it: --api-key-file")
+    try:
+        return ServiceCard.model_validate_json(response.content)
+    except ValueError:
+        asked = f"GET {response.request.url.path} answered {response.status_code}"
+        hint = "; leave /v1 out of the address" if server.url.endswith("/v1") else ""
+        raise ServerError(f"{server.url}: this is no Pheye service of this version ({asked}){hint}") from None
+
+
+def silence(error: httpx.RequestError) -> str:
+    """Why there was no answer, in words.
+
+    >>> silence(httpx.ConnectError("Connection refused")), silence(httpx.ReadTimeout(""))
+    ('no answer (Connection refused)', 'no answer (ReadTimeout)')
+    """
+    return f"no answer ({str(error).rstrip('.') or type(error).__name__})"

@@ -1,0 +1,112 @@
+"""What int8 does to answers: the same questions of easy-VQA's test split, asked in float32 and in int8.
+
+Owns which questions, and the comparison; they are asked as `pheye evaluate easy-vqa` asks them, by the same engine and
+judged by the same metric. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from model.evaluation.case import Case, subset
+from model.evaluation.formats.easy_vqa import read_easy_vqa
+from model.evaluation.record import CaseAnswer
+from model.evaluation.scoring import scores
+from service.batch.offline import engine
+from service.cli.evaluate.commands import WORD_TOKENS
+from service.evaluation.run import Evaluation
+from service.settings import Settings
+
+QUESTIONS, QUICK_QUESTIONS, SEED = 1_000, 300, 0
+LEAST_SHARE = 0.99  # of int8's answers that should be float32's
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often a model answers in int8 what it answers in float32.
+
+    Attributes:
+        model: its name.
+        questions: how many were asked, at least one.
+        equal: how many got the same text in both formats.
+        float32_score, int8_score: exact match with the data set's references, 0 to 100.
+    """
+
+    model: str
+    questions: int
+    equal: int
+    float32_score: float
+    int8_score: float
+
+    @property
+    def share(self) -> float:
+        """Equal answers over all, 0 to 1."""
+        return self.equal / self.questions
+
+    @property
+    def met(self) -> bool:
+        """Whether int8 changes as few answers as it should."""
+        return self.share >= LEAST_SHARE
+
+    def as_json(self) -> dict[str, Any]:
+        """Fields and what follows from them."""
+        return asdict(self) | {"share": self.share, "least_share": LEAST_SHARE, "met": self.met}
+
+
+def draw_questions(count: int, seed: int = SEED) -> list[Case]:
+    """So many of the test split's questions, the same for the same seed.
+
+    Raises:
+        DataError: the package with the data set is not installed.
+    """
+    return subset(read_easy_vqa(), count, seed)
+
+
+def measure_agreement(settings: Settings, cases: Sequence[Case]) -> Agreement:
+    """Ask everything twice of the model that the settings name; their number format does not matter.
+
+    Args:
+        settings: of an engine on one CPU.
+        cases: at least one, with references.
+
+    Raises:
+        ValueError: the model cannot be used, or a question got no answer; the message says why.
+        OSError: there is no room for the answers.
+    """
+    with TemporaryDirectory(prefix="pheye-agreement-") as folder:
+        exact, quantised = (
+            _answers(settings.model_copy(update={"dtype": dtype}), cases, Path(folder, f"{dtype}.jsonl"))
+            for dtype in ("float32", "int8")
+        )
+    return compare(exact, quantised)
+
+
+def compare(exact: Sequence[CaseAnswer], quantised: Sequence[CaseAnswer]) -> Agreement:
+    """Hold int8's answers against float32's to the same cases in the same order, at least one."""
+    return Agreement(
+        model=exact[0].terms.model,
+        questions=len(exact),
+        equal=sum(one.answer == other.answer for one, other in zip(exact, quantised, strict=True)),
+        float32_score=fmean(scores(exact)),
+        int8_score=fmean(scores(quantised)),
+    )
+
+
+def _answers(settings: Settings, cases: Sequence[Case], results: Path) -> list[CaseAnswer]:
+    """An answer to every case, in their order."""
+    asked = Evaluation("easy-vqa", cases, results, WORD_TOKENS)
+    answerer = engine(settings, asked.manner)(Console(stderr=True, highlight=False, soft_wrap=True))
+    with asked.open(answerer) as plan, closing(answerer.run(plan.tasks)) as outcomes:
+        for outcome in outcomes:
+            if outcome.errors:
+                raise ValueError(f"agreement: {outcome.task.image}: {outcome.errors[0]}")
+            plan.sink.add(outcome)
+    return asked.answers

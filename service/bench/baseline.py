@@ -1,0 +1,98 @@
+"""The server that most people would write first: FastAPI, the naive model, a lock. To measure against; never deploy it.
+
+It is as good as a first version is: the model is loaded once, images are decoded in threads and outside the lock, an
+answer ends at its end token. What the service adds it lacks: batching, cached features, streams, sampling, limits,
+deadlines; for a client that hangs up it works to the end. Event loop and its threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from model.prompt import caption_instruction, question_instruction
+from model.reference.naive_answers import NaiveAnswers, load_naive
+from service.api.answers import Answer, AnswerKey
+from service.api.request_body import Ask, read_ask
+from service.api.server import configure_logging, listen, url_of
+from service.errors import InvalidField, ServiceError
+from service.images import ImageSource, tile
+from service.messages import Finished, RowTimings, Usage
+from service.schemas.requests import CaptionRequest, VqaRequest
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One model and the lock around it."""
+
+    naive: NaiveAnswers
+    settings: Settings
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, rows: list[str]) -> dict[str, Any]:
+        """The whole answer in the service's shape; of its timings `decode` is all of the model's time."""
+        fields, config, arrived_s = ask.fields, self.naive.config, time.monotonic()
+        if fields.stream or fields.explain or fields.sampling.temperature or fields.sampling.stop:
+            raise InvalidField("stream, explain, settings: the baseline answers as a whole, and greedily")
+        assert isinstance(ask.image, ImageSource)  # it stores no images that a request could name
+        image = tile(ask.image, max_pixels=self.settings.max_pixels, tile_px=config.vision.tile_px, level=config.level)
+        tiled_s = time.monotonic()
+        with self.lock:
+            began_s = time.monotonic()
+            told = self.naive.answers(image.tiles, rows, fields.sampling.max_tokens or self.settings.default_max_tokens)
+        ended_s = time.monotonic()
+        timings = RowTimings(began_s - tiled_s, 0.0, 0.0, ended_s - began_s)
+        answer = Answer(uuid.uuid4().hex, config.name, key, len(rows))
+        for index, row in enumerate(told):
+            usage = Usage(row.prompt_tokens, row.completion_tokens, config.image_tokens, config.tiles, False)
+            answer.take(index, Finished(answer.id, row.text, row.finish_reason, usage, timings))
+        return answer.whole(preprocess_s=tiled_s - arrived_s, total_s=ended_s - arrived_s)
+
+
+def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:
+    """The application."""
+    app, baseline = FastAPI(docs_url=None, redoc_url=None), Baseline(naive, settings)
+
+    @app.post("/v1/caption")
+    async def caption(request: Request) -> dict[str, Any]:
+        ask = await read_ask(request, CaptionRequest)
+        rows = [caption_instruction(ask.fields.length, ask.fields.style)]
+        return await run_in_threadpool(baseline.answer, ask, "caption", rows)
+
+    @app.post("/v1/vqa")
+    async def vqa(request: Request) -> dict[str, Any]:
+        ask = await read_ask(request, VqaRequest)
+        style, choices = ask.fields.answer_style, ask.fields.choices or ()
+        rows = [question_instruction(text, style, choices) for text in ask.fields.asked]
+        return await run_in_threadpool(baseline.answer, ask, "answers" if ask.fields.questions else "answer", rows)
+
+    @app.get("/livez")
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        return {"status": "ready", "model": naive.config.name, "device": str(naive.device), "dtype": naive.dtype_name}
+
+    @app.exception_handler(ServiceError)
+    async def refuse(_: Request, error: ServiceError) -> JSONResponse:
+        return JSONResponse({"status": error.status, "detail": error.detail}, error.status)
+
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Load the model, then serve until a signal ends it; a ValueError or OSError says why it cannot."""
+    configure_logging(settings.log_level)
+    with listen(settings.host, settings.port) as listener:
+        naive = load_naive(settings.model, settings.revision, settings.devices, settings.dtype, settings.threads)
+        logging.getLogger("pheye.baseline").info("listening on %s; %s", url_of(listener), naive.config.name)
+        config = uvicorn.Config(create_baseline(naive, settings), http="h11", log_config=None, access_log=False)
+        uvicorn.Server(config).run([listener])

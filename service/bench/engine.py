@@ -1,0 +1,131 @@
+"""What the engine does in a second without HTTP: the same rows as a busy service's, handed to it directly.
+
+Images are decoded and cut before the clock starts. What a service is slower than this by, its API costs. Main thread
+only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from model.config import PheyeConfig
+from model.prompt import caption_instruction
+from model.request import Sampling
+from model.tiles import TiledImage, prepare
+from service.messages import Broken, Finished, Refused, Row, StepReport, Submit
+from service.settings import Settings
+from service.worker.engine import Engine
+from service.worker.main import load_runner
+
+REQUESTS, IN_FLIGHT, MAX_TOKENS = 256, 32, 32
+SIZE_PX, DETAIL_PX = (640, 480), 8
+INSTRUCTIONS = (caption_instruction(), "What does the sign say?")  # in turns
+
+
+@dataclass(frozen=True, slots=True)
+class EngineThroughput:
+    """A closed loop on an engine: always so many requests in flight, each about an image of its own.
+
+    Attributes:
+        requests: how many were answered.
+        in_flight: at the same time.
+        max_tokens: of an answer.
+        seconds: from the first step to the last answer.
+        tokens: of all answers.
+        encode_s, prefill_s, decode_s: what the engine spent on each.
+    """
+
+    model: str
+    device: str
+    dtype: str
+    slots: int
+    requests: int
+    in_flight: int
+    max_tokens: int
+    seconds: float
+    tokens: int
+    encode_s: float
+    prefill_s: float
+    decode_s: float
+
+    @property
+    def answers_per_s(self) -> float:
+        """Requests answered in a second."""
+        return self.requests / self.seconds
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens of answers in a second."""
+        return self.tokens / self.seconds
+
+
+def engine_throughput(
+    settings: Settings,
+    *,
+    requests: int = REQUESTS,
+    in_flight: int = IN_FLIGHT,
+    max_tokens: int = MAX_TOKENS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> EngineThroughput:
+    """Load the model that the settings name and keep its engine busy.
+
+    Raises:
+        ValueError: the model cannot be used, or cannot answer; the message says why.
+    """
+    runner = load_runner(settings, settings.devices)
+    engine = Engine(runner, stall_s=settings.stall_s)
+    first, *rest = _submissions(runner.config, requests + 1, max_tokens)
+    _closed_loop(engine, iter([first]), 1)  # not counted
+    start = clock()
+    steps = _closed_loop(engine, iter(rest), in_flight)
+    return EngineThroughput(
+        model=runner.config.name,
+        device=str(runner.device),
+        dtype=runner.precision.name,
+        slots=runner.slots,
+        requests=requests,
+        in_flight=in_flight,
+        max_tokens=max_tokens,
+        seconds=clock() - start,
+        tokens=sum(step.generated_tokens for step in steps),
+        encode_s=sum(step.encode_s for step in steps),
+        prefill_s=sum(step.prefill_s for step in steps),
+        decode_s=sum(step.decode_s for step in steps),
+    )
+
+
+def _submissions(config: PheyeConfig, count: int, max_tokens: int) -> Iterator[Submit]:
+    """One row about each of so many images."""
+    for number in range(count):
+        row = Row(str(number), INSTRUCTIONS[number % len(INSTRUCTIONS)], Sampling(max_tokens=max_tokens))
+        yield Submit(_image(number, config), (row,))
+
+
+def _image(number: int, config: PheyeConfig) -> TiledImage:
+    """Blurred, coloured noise that only this number has."""
+    width_px, height_px = SIZE_PX
+    grid = (height_px // DETAIL_PX, width_px // DETAIL_PX, 3)
+    coarse = Image.fromarray(np.random.default_rng(number).integers(256, size=grid, dtype=np.uint8))
+    return prepare(coarse.resize(SIZE_PX, Image.Resampling.BICUBIC), config.vision.tile_px, config.level)
+
+
+def _closed_loop(engine: Engine, submissions: Iterator[Submit], in_flight: int) -> list[StepReport]:
+    """Answer everything, never more than so many at once; what each step did."""
+    steps: list[StepReport] = []
+    for first in islice(submissions, in_flight):
+        engine.submit(first)
+    while engine.busy:
+        done = engine.step()
+        steps.append(done.report)
+        for event in done.events:
+            if isinstance(event, Broken | Refused):
+                raise ValueError(f"engine: {event.detail}")
+            if isinstance(event, Finished) and (following := next(submissions, None)) is not None:
+                engine.submit(following)
+    return steps

@@ -1,0 +1,121 @@
+"""What `pheye bench` leaves behind: tables on the terminal; JSON, Markdown and a plot in a folder.
+
+Owns the files' names and the terminal's look; `model/bench/` owns the cells, the words and the bars. Main thread only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from service.bench.agreement import LEAST_SHARE, Agreement
+from service.bench.engine import EngineThroughput
+
+if TYPE_CHECKING:
+    from model.bench.result import Report
+
+JSON_FILE, MARKDOWN_FILE, PLOT_FILE = "bench.json", "bench.md", "bench.png"
+WIDTH = 150  # where no terminal says how wide it is
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything one run of the command measured; `others` is what a line tells, not a table."""
+
+    report: Report
+    others: Sequence[EngineThroughput | Agreement]
+
+    @property
+    def wrong(self) -> list[str]:
+        """Results whose two sides should have made the same and have not."""
+        return [f"{each.model} {each.dtype}: {each.label}" for each in self.report.results if each.wrong]
+
+
+def line(other: EngineThroughput | Agreement) -> str:
+    """What was measured beside the tables, in words."""
+    return _agreement_line(other) if isinstance(other, Agreement) else _engine_line(other)
+
+
+def _agreement_line(found: Agreement) -> str:
+    verdict = "met" if found.met else "missed"
+    return (
+        f"{found.model}: int8 gives float32's answer to {100 * found.share:.1f} % of {found.questions:,} of easy-VQA's "
+        f"test questions ({found.float32_score:.1f} % right in float32, {found.int8_score:.1f} % in int8), "
+        f">= {100 * LEAST_SHARE:.0f} %: {verdict}"
+    )
+
+
+def _engine_line(engine: EngineThroughput) -> str:
+    return (
+        f"{engine.model} on {engine.device} in {engine.dtype}, engine without HTTP: {engine.answers_per_s:.2f} "
+        f"answers/s, {engine.tokens_per_s:.1f} tokens/s ({engine.requests} requests, {engine.in_flight} in flight, "
+        f"{engine.slots} slots, at most {engine.max_tokens} tokens)"
+    )
+
+
+def print_findings(findings: Findings) -> None:
+    """A table for each model and number format, and lines for what is no table."""
+    from model.bench import table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    report = findings.report
+    console.print(table.machine(report.machine), markup=False, soft_wrap=True)
+    for title, lines in groupby(table.rows(report.results, report.verdicts), lambda cells: " ".join(cells[:2])):
+        shown = Table(*table.HEAD[2:], title=title, title_justify="left")
+        for cells in lines:
+            shown.add_row(*cells[2:])
+        console.print(shown)
+    notes = [*table.notes(report), *map(line, findings.others)]
+    for note in [table.NOTE] * bool(report.results) + notes:
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def write_findings(findings: Findings, folder: Path) -> None:
+    """Write everything but the plot; what an unfinished run had written before is replaced.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from model.bench.table import markdown
+
+    engines = [
+        asdict(each) | {"answers_per_s": each.answers_per_s, "tokens_per_s": each.tokens_per_s}
+        for each in findings.others
+        if isinstance(each, EngineThroughput)
+    ]
+    agreements = [each.as_json() for each in findings.others if isinstance(each, Agreement)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JSON_FILE).write_text(
+        json.dumps(findings.report.as_json({"engines": engines, "agreements": agreements}), indent=2) + "\n",
+        encoding="utf-8",
+    )
+    text = markdown(findings.report, [line(each) for each in findings.others])
+    (folder / MARKDOWN_FILE).write_text(text, encoding="utf-8")
+
+
+def draw_findings(findings: Findings, folder: Path) -> None:
+    """Draw the plot, if there is something to draw and something to draw with.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if findings.report.results and can_draw():
+        from model.bench.plots import plot_report
+
+        plot_report(findings.report, folder / PLOT_FILE)
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there; a machine that measures may do without."""
+    from importlib.util import find_spec
+
+    return find_spec("matplotlib") is not None

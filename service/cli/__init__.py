@@ -1,0 +1,1 @@
+"""The `pheye` command: words in, values out; the work is done elsewhere."""

@@ -1,0 +1,138 @@
+"""What `pheye caption` and `pheye ask` have in common: their options, and who answers, an engine here or a service.
+
+Turns words into a `Job` for `service.batch.offline` or `service.batch.remote`, and imports only the one that is wanted:
+who asks a service need not wait for torch. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from service.cli.answerer_options import (
+    IMAGE_SETTINGS,
+    MODEL_SETTINGS,
+    Command,
+    Flags,
+    Where,
+    engine_settings,
+    options,
+    server,
+    take,
+)
+from service.cli.flags import fail
+
+if TYPE_CHECKING:
+    from service.batch.local import Question
+    from service.batch.run import Job
+    from service.schemas.requests import SamplingFields
+
+_MAX_TOKENS = "default_max_tokens"  # the one setting of an engine that a service can be asked for too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of both commands; the field order is the order of their help."""
+
+    temperature: Annotated[float, typer.Option(help="Randomness, 0 (greedy) to 2.")] = 0.0
+    top_p: Annotated[float, typer.Option(help="Probability mass to draw tokens from, above 0 up to 1.")] = 1.0
+    seed: Annotated[int, typer.Option(help="Makes sampling repeatable.")] = 0
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="End an answer before this text; up to 4 times.")
+    ] = None
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT", help="Write one JSON object a line instead of text; run again to continue where it ended."
+        ),
+    ] = None
+
+
+def answering(command: Command) -> Command:
+    """Replace a command's `**words` by `Options`, `Where` and a flag for each setting of the engine."""
+    return options(Options, Where, settings=(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS))(command)
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """A whole command line, held to the bounds of a request."""
+
+    paths: Sequence[Path]
+    questions: Sequence[Question]
+    sampling: SamplingFields
+    options: Options
+    where: Where
+    flags: Flags
+
+    def job(self, default_max_tokens: int) -> Job:
+        """What is to be answered."""
+        from model.request import Sampling
+        from service.batch.run import Job, find_images
+
+        chosen = Sampling(
+            max_tokens=self.sampling.max_tokens or default_max_tokens,
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            seed=self.sampling.seed or 0,
+            stop=tuple(self.sampling.stop or ()),
+        )
+        may_shorten = self.flags[_MAX_TOKENS] is None
+        return Job(find_images(self.paths), tuple(self.questions), chosen, self.options.jsonl, may_shorten)
+
+
+def answer(
+    paths: Sequence[Path], questions: Sequence[Question], kind: Any, asked: Mapping[str, Any], words: Mapping[str, Any]
+) -> NoReturn:
+    """Answer, and end the command with its exit code.
+
+    Args:
+        paths: files and folders.
+        questions: asked of every image.
+        kind: the request that this would be over HTTP.
+        asked: that request's own fields.
+        words: `Options`, `Where` and settings, as `answering` declares them.
+    """
+    own, rest = take(Options, words)
+    where, flags = take(Where, rest)
+    sampling = {name: getattr(own, name) for name in ("temperature", "top_p", "seed", "stop")}
+    if where.server is not None:
+        sampling["max_tokens"] = flags[_MAX_TOKENS]
+    typed = _Typed(paths, questions, _checked(kind, {**asked, "settings": sampling}).sampling, own, where, flags)
+    try:
+        code = _here(typed) if where.server is None else _there(typed)
+    except BrokenPipeError:
+        raise  # typer ends quietly when `head` has seen enough
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+def _checked(kind: Any, asked: dict[str, Any]) -> Any:
+    """The request these options stand for, held to the same bounds as one over HTTP."""
+    from service.errors import ServiceError
+    from service.schemas.requests import check
+
+    try:
+        return check(kind, asked, strict=False)
+    except ServiceError as error:
+        fail(error.detail.replace("settings.", ""))
+
+
+def _here(typed: _Typed) -> int:
+    """By an engine in this process."""
+    settings = engine_settings(typed.where, typed.flags)
+    from service.batch.offline import answer as run
+
+    return run(settings, typed.job(settings.default_max_tokens))
+
+
+def _there(typed: _Typed) -> int:
+    """By a service."""
+    asked = server(typed.where, {name: value for name, value in typed.flags.items() if name != _MAX_TOKENS})
+    from service.batch.remote import answer as run
+
+    return run(asked, typed.job(default_max_tokens=1))  # not sent unless it was typed

@@ -1,0 +1,108 @@
+"""`pheye ablate`: what can be typed to compare architectures, and the table that comes of it.
+
+Owns the words and the display; the comparison is `model.ablation`, imported only when the command runs. Main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.cli.flags import fail
+from service.cli.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
+
+if TYPE_CHECKING:
+    from model.ablation.study import Result, Terms
+    from model.ablation.variants import Variant
+
+_COLUMNS = {  # what a column is called -> the kind of answer in it
+    "signs": "sign", "small": "sign small", "medium": "sign medium", "large": "sign large",
+    "counts": "count", "captions": "caption",
+}  # fmt: skip
+
+
+def ablate(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the study; run again to go on after a kill.")],
+    variants: Annotated[str, typer.Option(help="Names separated by commas; by default all.")] = "",
+    model: Annotated[str, typer.Option(help="Whose frozen parts they share.")] = "pheye-tiny",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of each variant's training, instead of the recipe's.")
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="On how many fresh scenes each is judged.")] = 1000,
+    compiled: Annotated[bool, typer.Option("--compile", help="A minute to start each, then faster.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare images ahead.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0,
+) -> None:
+    """Compare architectures as appendix B of the paper does: connectors, resamplers, levels; on the synthetic world."""
+    wait_passively()
+    try:
+        from model.ablation.study import Terms
+        from model.ablation.variants import named_variants
+        from model.checkpoint.checkpoint import open_checkpoint
+        from model.training.recipe import changed, named_recipe
+        from model.training.run import Means
+
+        means = Means(compiled=compiled, workers=workers, threads=threads)
+        recipe = changed(named_recipe("ablation"), {}, {"steps": steps})
+        terms = Terms(open_checkpoint(model), recipe, scenes, means)
+        results = [_result(variant, terms, output / variant.name) for variant in named_variants(variants)]
+        _publish(results, output)
+    except ModuleNotFoundError as error:
+        fail(f"{error}; {EXTRA}")
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    except ArithmeticError as error:
+        typer.echo(f"pheye: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        typer.echo("pheye: interrupted; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _result(variant: Variant, terms: Terms, folder: Path) -> Result:
+    """A variant's result, from its folder or by training it."""
+    from model.ablation.study import Entry, read_result
+    from service.cli.training_bar import TrainingBar
+
+    known = read_result(folder)
+    if known is not None:
+        return known
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"pheye: {variant.name} ({variant.after})")
+    entry = Entry(variant, terms, folder)
+    with TrainingBar(console, done=entry.done, total=entry.total) as bar:
+        return entry.finish(bar.show)
+
+
+def cells(result: Result) -> list[str]:
+    """A result's line in the table."""
+    shares = [result.share(kind) for kind in _COLUMNS.values()]
+    return [
+        result.variant,
+        f"{result.trained_parameters / 1e6:.2f} M",
+        f"{result.image_tokens:,}",
+        f"{result.loss:.3f}",
+        *("" if share is None else f"{100 * share:.1f}" for share in shares),
+    ]
+
+
+def _publish(results: Sequence[Result], output: Path) -> None:
+    from model.ablation.plot import plot_results
+    from model.ablation.study import write_results
+
+    plot_results(results, output / "ablation.png")
+    write_results(results, output / "ablation.json")
+    table = Table(
+        "variant", box=None, pad_edge=False, collapse_padding=True, title="right on fresh scenes, %"
+    )  # a box would not fit on a narrow terminal
+    for name in ("trained", "tokens", "loss", *_COLUMNS):
+        table.add_column(name, justify="right")
+    for result in results:
+        table.add_row(*cells(result))
+    Console().print(table)
+    typer.echo(f"pheye: written {output / 'ablation.json'} and {output / 'ablation.png'}", err=True)

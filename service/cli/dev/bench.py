@@ -1,0 +1,205 @@
+"""`pheye bench`: what can be typed to measure the fast path, and how a run of it is followed.
+
+Owns the words; `model/bench/` measures, `service/bench/engine.py` the engine, `service/bench/agreement.py` what int8
+does to answers, `service/bench/report.py` tells. All of them are imported only when the command runs. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from service.cli.flags import fail, read_settings
+
+if TYPE_CHECKING:
+    from model.bench.plan import Section, Wish
+    from model.bench.run import Desk, Finding
+    from model.evaluation.case import Case
+    from service.bench.agreement import Agreement
+    from service.bench.engine import EngineThroughput
+    from service.bench.report import Findings
+
+    Other = Callable[[], EngineThroughput | Agreement]  # measures something that is no section of a plan
+
+ENGINE, AGREEMENT = "engine", "agreement"
+EMBEDDED_MODEL = "pheye-tiny"  # whose answers should survive int8; random weights have none worth keeping
+EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
+
+
+def bench(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="random:NAME, a folder or a hub id, several times; default: the targets'."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="LIST", help="float32, bfloat16, int8, with commas between.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Rows of a batch in prefill and decode, like 1,4,8.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Images of a batch in encode and caption, like 1,32.")
+    ] = None,
+    shared_image: Annotated[bool, typer.Option("--shared-image", help="Rows of a batch look at one image.")] = False,
+    prompt_tokens: Annotated[int | None, typer.Option(min=8, help="Of the longest prompt; default 65.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 5, on GPUs 3.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="encode, prefill, decode, caption, second, questions, memory, engine, agreement; default all.",
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write bench.json, bench.md and bench.png there.")
+    ] = None,
+) -> None:
+    """Time the fast path beside the naive model and the machine's own limits."""
+    from model.bench.plan import DTYPES, WORKLOADS, Wish, plan
+
+    names = _names("--only", only, (*WORKLOADS, ENGINE, AGREEMENT))
+    wish = Wish(
+        dtypes=_names("--dtype", dtype, DTYPES),
+        rows=_numbers("--rows", rows),
+        images=_numbers("--images", images),
+        only=names,
+        repeats=repeats,
+        prompt_tokens=prompt_tokens,
+        shared_image=shared_image,
+    )
+    sections = [wish.granted(section) for section in plan(device, model or (), quick=quick)]
+    try:
+        if report is not None:
+            _prepare(report)
+        others = list(_others(wish, model or (), device, threads, quick=quick))
+        code = _carry_out([section for section in sections if section.work], others, device, threads, report)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+def _names(flag: str, typed: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in typed.split(",")) if typed is not None else ()
+    for name in names:
+        if name not in known:
+            fail(f"{flag}: {name!r} is not one of {', '.join(known)}")
+    return names
+
+
+def _numbers(flag: str, typed: str | None) -> tuple[int, ...]:
+    parts = typed.split(",") if typed is not None else []
+    for part in parts:
+        if not part.strip().isdecimal() or not 1 <= int(part) <= 512:
+            fail(f"{flag}: {part!r} is not a whole number from 1 to 512")
+    return tuple(int(part) for part in parts)
+
+
+def _prepare(folder: Path) -> None:
+    """See that the report can be written, before an hour of work."""
+    from service.bench.report import can_draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not can_draw():
+        _tell("the report will have no plot: plots need matplotlib: pip install 'pheye-service[train]'")
+
+
+def _others(wish: Wish, models: Sequence[str], device: str, threads: int, *, quick: bool) -> Iterator[Other]:
+    """What comes after the sections: what is named, or in a run of everything whatever the device can do."""
+    everything = not (wish.only or models)
+    if everything or ENGINE in wish.only:
+        served: Sequence[str | None] = models or [None]
+        yield from (partial(_engine, model, device, threads) for model in served)
+    named = AGREEMENT in wish.only
+    if named and device != "cpu":
+        fail(f"--only {AGREEMENT}: int8 is for CPUs")
+    if named or (everything and device == "cpu" and (not wish.dtypes or "int8" in wish.dtypes)):
+        yield from _agreements(models or [EMBEDDED_MODEL], threads, quick=quick, named=named)
+
+
+def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool) -> Iterator[Other]:
+    """The questions are drawn now: who has not got them should not learn it after an hour.
+
+    Raises:
+        DataError: the data set is not installed, and nothing can be done without where this was asked for by name.
+    """
+    from model.evaluation.formats.fields import DataError
+    from service.bench import agreement
+
+    try:
+        cases = agreement.draw_questions(agreement.QUICK_QUESTIONS if quick else agreement.QUESTIONS)
+    except DataError as error:
+        if named:
+            raise
+        _tell(f"what int8 does to answers will not be measured: {error}")
+        return
+    for model in models:
+        yield partial(_agreement, model, threads, cases)
+
+
+def _carry_out(
+    sections: Sequence[Section], others: Sequence[Other], device: str, threads: int, folder: Path | None
+) -> int:
+    """Measure, print and write; the exit code. A run that is interrupted tells what it has found."""
+    from model.bench.run import check, open_desk, report
+    from service.bench.report import Findings, draw_findings, print_findings, write_findings
+
+    desk = open_desk(device, threads, _tell)
+    check(sections, desk.device)
+    findings, code = Findings(report(sections, [], desk.device), []), EXIT_INTERRUPTED
+    try:
+        for findings in _measure(sections, others, desk):
+            if folder is not None:
+                write_findings(findings, folder)  # at once: an hour's run may be killed
+        code = EXIT_WRONG if findings.wrong else 0
+    except KeyboardInterrupt:
+        _tell("interrupted; this is what there is so far")
+    print_findings(findings)
+    if folder is not None:
+        draw_findings(findings, folder)
+        _tell(f"written to {folder}")
+    for line in findings.wrong:
+        _tell(f"{line}: the two sides have not made the same")
+    return code
+
+
+def _measure(sections: Sequence[Section], others: Sequence[Other], desk: Desk) -> Iterator[Findings]:
+    """All that there is so far, whenever there is more."""
+    from model.bench.run import report, run
+    from service.bench.report import Findings
+
+    found: list[Finding] = []
+    for finding in run(sections, desk):
+        found.append(finding)
+        yield Findings(report(sections, found, desk.device), [])
+    whole = report(sections, found, desk.device)  # now: an engine will choose threads of its own for this process
+    made: list[EngineThroughput | Agreement] = []
+    for measure in others:
+        made.append(measure())
+        yield Findings(whole, made)
+
+
+def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
+    """The throughput of the engine as `pheye serve` would run it, with this model or the one it would serve."""
+    from service.bench.engine import engine_throughput
+
+    _tell(f"{model or 'the served model'}: engine without HTTP")
+    return engine_throughput(read_settings({"model": model, "devices": device, "threads": str(threads)}))
+
+
+def _agreement(model: str, threads: int, cases: Sequence[Case]) -> Agreement:
+    """How often the engine answers in int8 as in float32."""
+    from service.bench.agreement import measure_agreement
+
+    _tell(f"{model}: {len(cases):,} questions in float32 and in int8")
+    return measure_agreement(read_settings({"model": model, "devices": "cpu", "threads": str(threads)}), cases)
+
+
+def _tell(line: str) -> None:
+    typer.echo(f"pheye: {line}", err=True)

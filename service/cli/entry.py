@@ -1,0 +1,29 @@
+"""The `pheye` process's first moment: it can be ended before it has imported anything.
+
+Knows no commands (`service.cli.main` does, and takes its time to import). Main thread only, first thing in the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _end)
+    from service.cli.main import main as run
+
+    run()
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End as SIGTERM ends a process that has no handler; the server puts its own, which drains, in this one's place.
+
+    The kernel spares process 1 of a container, and whoever was started with the signal ignored, unless there is a
+    handler.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)  # process 1 is still here; nothing has been started that would need an orderly end

@@ -1,0 +1,161 @@
+"""What the commands of `pheye evaluate` share: their options, and the way from cases to a table and an exit code.
+
+Knows no data set. Engine and HTTP client are imported when one is wanted. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from service.cli.answerer_options import (
+    IMAGE_SETTINGS,
+    MODEL_SETTINGS,
+    Command,
+    Where,
+    engine_settings,
+    options,
+    server,
+    take,
+)
+from service.cli.flags import fail
+
+if TYPE_CHECKING:
+    from model.evaluation.case import Case
+    from model.evaluation.submission import Form
+    from service.batch.run import Answerer
+    from service.evaluation.run import Evaluation
+
+MAX_PIXELS = 50_000_000  # of an image that is shrunk here for a service elsewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of every data set."""
+
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="File of all answers; run again to continue where it ended. Default DATASET.answers.jsonl; the "
+            "scores go into OUT with .scores.json instead of .jsonl.",
+        ),
+    ] = None
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only so many cases, drawn at random.")] = (
+        None
+    )
+    seed: Annotated[int, typer.Option(help="With --limit: which cases.")] = 0
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=2048, help="Most tokens of an answer; the default suits the data set.")
+    ] = None
+    shrink_px: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=4096, help="Shrink images to N x N pixels first; 0 leaves them as is."),
+    ] = 0
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also record the share of attention on the global view, by layer.")
+    ] = False
+    submission: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the answers as the data set's evaluation server takes them."),
+    ] = None
+
+
+def evaluating(command: Command) -> Command:
+    """Replace a command's `**words` by `Options`, `Where` and a flag for each setting of the engine."""
+    return options(Options, Where, settings=(*MODEL_SETTINGS, *IMAGE_SETTINGS))(command)
+
+
+def evaluate_cases(
+    dataset: str,
+    read: Callable[[], Sequence[Case]],
+    words: Mapping[str, Any],
+    *,
+    max_tokens: int,
+    form: Form | None = None,
+) -> NoReturn:
+    """Ask, judge, write, print, and end the command with its exit code.
+
+    Args:
+        dataset: its name, part of file names and of every line written.
+        read: gives the cases.
+        words: `Options`, `Where` and settings, as `evaluating` declares them.
+        max_tokens: most tokens of an answer, unless the user says.
+        form: what its evaluation server takes; None if there is none.
+    """
+    own, rest = take(Options, words)
+    where, flags = take(Where, rest)
+    if own.submission is not None and form is None:
+        fail(f"--submission: {dataset} has no evaluation server")
+    try:
+        run = _evaluation(dataset, read(), own, max_tokens)
+        code = _carry_out(run, where, flags)
+        _tell(run, own, form, code)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+def _evaluation(dataset: str, cases: Sequence[Case], own: Options, max_tokens: int) -> Evaluation:
+    from model.evaluation.case import subset
+    from service.evaluation.run import Evaluation
+
+    chosen = subset(cases, own.limit, own.seed)
+    if not chosen:
+        fail(f"{dataset}: there is no case in it")
+    if not chosen[0].image_path.exists():
+        fail(f"{chosen[0].image_path}: there is no such image; is this the folder of the data set's images?")
+    results = own.jsonl or Path(f"{dataset}.answers.jsonl")
+    return Evaluation(
+        dataset, chosen, results, own.max_tokens or max_tokens, shrink_px=own.shrink_px, attention=own.attention
+    )
+
+
+def _carry_out(run: Evaluation, where: Where, flags: Mapping[str, str | None]) -> int:
+    from service.batch.run import carry_out
+
+    return carry_out(run, _starter(run, where, flags))
+
+
+def _starter(run: Evaluation, where: Where, flags: Mapping[str, str | None]) -> Callable[[Any], Answerer]:
+    """By an engine in this process, or by a service."""
+    from service.evaluation.shrinking import shrunk
+
+    if where.server is None:
+        settings = engine_settings(where, flags)
+        if run.shrink_px:
+            run.prepare = partial(shrunk, side_px=run.shrink_px, max_pixels=settings.max_pixels)
+        from service.batch.offline import engine
+
+        return engine(settings, run.manner)
+    asked = server(where, flags)
+    if run.shrink_px:
+        run.prepare = partial(shrunk, side_px=run.shrink_px, max_pixels=MAX_PIXELS)
+    from service.batch.remote import service
+
+    return service(asked, run.manner)
+
+
+def _tell(run: Evaluation, own: Options, form: Form | None, code: int) -> None:
+    from rich.console import Console
+
+    from service.batch.run import EXIT_INTERRUPTED
+    from service.evaluation import run as report
+
+    if code == EXIT_INTERRUPTED or not run.answers:
+        return
+    scores = report.write_report(run.answers, len(run.cases), run.results)
+    if scores:
+        report.print_scores(scores, Console())
+    else:
+        typer.echo("pheye: these cases have no references; only their evaluation server can judge them", err=True)
+    if len(run.answers) < len(run.cases):
+        typer.echo(f"pheye: {len(run.cases) - len(run.answers)} of {len(run.cases)} cases are not counted", err=True)
+    if own.submission is not None and form is not None:
+        report.write_submission(run.answers, form, own.submission)
+    typer.echo(f"pheye: written {run.results} and {report.beside(run.results, '.scores.json')}", err=True)

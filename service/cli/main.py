@@ -1,0 +1,202 @@
+"""The `pheye` command: what can be typed, and nothing of what it does.
+
+Each command turns its words into plain values, calls the module that does the work (imported only then: `pheye --help`
+must not wait for torch), and turns what goes wrong into one line and exit code 2. Main thread only.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
+from service.cli.ask_options import answer, answering
+from service.cli.dev.ablate import ablate
+from service.cli.dev.bench import bench
+from service.cli.evaluate.commands import evaluate
+from service.cli.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
+from service.cli.train import training
+
+app = typer.Typer(
+    name="pheye",
+    help="Captions and visual question answering with Pheye, a small high-resolution vision-language model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+@settings_flags()
+def serve(**flags: str | None) -> None:
+    """Serve captions and answers over HTTP until a signal ends it."""
+    settings = read_settings(flags)
+    from service.api.server import serve as run_server
+
+    raise typer.Exit(run_server(settings))
+
+
+@app.command()
+@settings_flags("model", "revision", "devices", "dtype", "threads", "host", "port", renamed=OFFLINE_NAMES)
+def baseline(**flags: str | None) -> None:
+    """Serve the naive model behind a lock, to measure `serve` against; never deploy it."""
+    settings = read_settings(flags, OFFLINE_NAMES)
+    from service.bench.baseline import serve as run_baseline
+
+    try:
+        run_baseline(settings)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+
+
+@app.command()
+@answering
+def caption(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER", help="Files, and folders to walk.")],
+    length: Annotated[CaptionLength, typer.Option(help="How much to say.")] = "normal",
+    style: Annotated[
+        CaptionStyle, typer.Option(help="scene_text tells the text in the image, in a sentence.")
+    ] = "plain",
+    **words: Any,
+) -> None:
+    """Describe images, without a server or by one."""
+    from service.batch.local import Question
+    from service.schemas.requests import CaptionRequest
+
+    asked = {"length": length, "style": style}
+    answer(images, [Question(asked, caption_instruction(length, style), "caption")], CaptionRequest, asked, words)
+
+
+@app.command()
+@answering
+def ask(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A file, or a folder to walk.")],
+    questions: Annotated[
+        list[str] | None, typer.Argument(metavar="QUESTION", help="All are asked of every image.")
+    ] = None,
+    questions_file: Annotated[
+        str | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="A text file with more of them, one a line; - is standard input; lines that start with # are skipped.",
+        ),
+    ] = None,
+    answer_style: Annotated[
+        AnswerStyle, typer.Option(help="Sentences, a word or phrase, or a choice's letter.")
+    ] = "sentence",
+    choice: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="With --answer-style choice: an option, 2 to 26 times.")
+    ] = None,
+    **words: Any,
+) -> None:
+    """Ask questions about images, without a server or of one."""
+    from service.batch.local import Question
+    from service.schemas.requests import VqaRequest
+
+    texts = _questions(questions or [], questions_file)
+    style = {"answer_style": answer_style} | ({"choices": choice} if choice else {})
+    rows = [
+        Question({"question": text, **style}, question_instruction(text, answer_style, choice or ()), "answer")
+        for text in texts
+    ]
+    answer([image], rows, VqaRequest, {"questions": texts, **style}, words)
+
+
+def _questions(typed: list[str], file: str | None) -> list[str]:
+    """Those typed, and after them those in the file."""
+    from service.batch.questions import read_questions
+
+    try:
+        texts = typed + (read_questions(file) if file is not None else [])
+    except ValueError as error:
+        fail(str(error))
+    return texts or fail("QUESTION: there is none; type one, or name a file of them with --questions")
+
+
+app.add_typer(evaluate)
+app.add_typer(training)
+app.command()(bench)
+app.command()(ablate)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A published checkpoint: a folder or a hub id.")],
+    target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None,
+) -> None:
+    """Write a checkpoint as a safetensors folder that needs nothing else."""
+    from model.checkpoint.checkpoint import convert as write
+
+    try:
+        write(source, target, revision)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    for path in sorted(path for path in target.rglob("*") if path.is_file()):
+        typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
+
+
+@app.command()
+@settings_flags("revision", "context_tokens")
+def info(
+    model: Annotated[
+        str | None, typer.Argument(help="A geometry's name, a folder or a hub id; default PHEYE_MODEL.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Exact numbers for programs.")] = False,
+    **flags: str | None,
+) -> None:
+    """Show a model's geometry, size and cost without loading it."""
+    settings = read_settings(flags)
+    from rich.console import Console
+
+    from service.cli import info as report
+
+    source = model or settings.model
+    try:
+        config = report.find_config(source, settings.revision)
+        ranks = report.find_ranks(source, config)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    figures = report.figures(config, settings.context_tokens, ranks)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(figures), indent=2))
+    else:
+        report.print_tables(figures, Console())
+
+
+@app.command()
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 with a diff if it is stale.")] = False,
+    file: Annotated[Path, typer.Option(help="The README.")] = Path("README.md"),
+) -> None:
+    """Write the generated parts of the README."""
+    from service.cli.dev.readme import MarkerError, command_rows, difference, render
+
+    try:
+        old = file.read_text(encoding="utf-8")
+        new = render(old, command_rows(app))
+    except (MarkerError, OSError) as error:
+        fail(f"{file}: {error}")
+    if not check:
+        file.write_text(new, encoding="utf-8")
+    elif old != new:
+        typer.echo(difference(old, new))
+        typer.echo(f"pheye: {file} is stale; run: pheye docs", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(installed_version("pheye-service"))
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,222 @@
+"""A device's lane: its worker process, the requests that are with it, and what happens when the worker dies.
+
+Owns restarts and their pauses. Knows no admission and no clients. Event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+
+from model.tiles import TiledImage
+from model.tokenizer import TextTokenizer
+from service.dispatch.costs import Costs
+from service.dispatch.reservation import Request
+from service.messages import (
+    Cancel,
+    Forget,
+    FromWorker,
+    LoadFailed,
+    ModelCard,
+    Prefetch,
+    Ready,
+    Started,
+    StepDone,
+    StepReport,
+    Submit,
+)
+from service.settings import Settings
+from service.worker.main import WorkerProcess
+
+LONGEST_PAUSE_S = 8.0  # between two starts of a worker that dies before it is ready; accepted requests may be waiting
+LOAD_PATIENCE = 5.0  # times as long as the load before: a successor that takes longer is stuck
+
+logger = logging.getLogger("pheye.lane")
+
+
+class Lane:
+    """One device.
+
+    Args:
+        settings: given to the worker.
+        device: what it computes on.
+        on_step: told of every step's events and numbers.
+        on_change: told when the lane became ready or lost its worker; the second argument is what the dead worker had.
+        on_failure: told why the model cannot be loaded at all.
+
+    Attributes:
+        card: the loaded model; None while there is no ready worker.
+        tokenizer: the model's, once a worker has been ready.
+        requests: what the worker has been given and has not finished.
+        report: the latest step's numbers.
+        resident: images, by the hash of their pixels, whose features are in the worker's cache.
+        costs: what its work has cost lately.
+        deaths: how many workers died.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        device: str,
+        on_step: Callable[[Lane, StepDone], None],
+        on_change: Callable[[Lane, list[Request]], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self.device = device
+        self.card: ModelCard | None = None
+        self.tokenizer: TextTokenizer | None = None
+        self.requests: dict[str, Request] = {}
+        self.report = StepReport()
+        self.resident: set[str] = set()
+        self.costs = Costs()
+        self.deaths = 0
+        self._settings = settings
+        self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
+        self._progress_s = time.monotonic()
+        self._load_s = math.inf  # what loading took last; before that it may be a long download
+        self._failed_starts = 0  # in a row
+        self._tried: Request | None = None  # the latest it was given on trial
+        self._touched: list[Request] = []  # announced, by steps whose end is not known
+        self._stopping = False
+        self._restart: asyncio.TimerHandle | None = None
+        self._worker: WorkerProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker."""
+        return self._worker.pid if self._worker else None
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the worker last gave a sign of progress."""
+        return time.monotonic() - self._progress_s
+
+    def start(self) -> None:
+        """Start a worker."""
+        self._progress_s = time.monotonic()
+        try:
+            self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
+        except (OSError, RuntimeError) as error:  # no memory, descriptor, process or thread left: there may be later
+            logger.error("no worker can be started on %s: %s", self.device, error)
+            self._exited(None)
+
+    async def stop(self) -> None:
+        """End the worker for good."""
+        self._stopping = True
+        if self._restart is not None:
+            self._restart.cancel()
+        if self._worker is not None:
+            if self.card is None:
+                self._worker.kill()  # while it loads it does not listen
+            await self._worker.stop()
+
+    @property
+    def holds_trial(self) -> bool:
+        """Whether it must be given nothing, because it works on what two workers before it may have died of."""
+        return self._tried is not None and self._tried.on_trial and self._tried.row.id in self.requests
+
+    def cost(self, image: TiledImage) -> int:
+        """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
+        here = image.pixels_sha256 in self.resident or any(
+            request.image.pixels_sha256 == image.pixels_sha256 for request in self.requests.values()
+        )
+        return len(self.requests) - (self.card.slots if self.card is not None and here else 0)
+
+    def give(self, requests: Iterable[Request]) -> None:
+        """Hand requests of one place to the worker."""
+        batch = list(requests)
+        if self._worker is None:
+            raise RuntimeError(f"lane {self.device} has no worker")
+        if batch[0].on_trial:
+            self._tried = batch[0]
+        self.requests |= {request.row.id: request for request in batch}
+        self._worker.send(Submit(batch[0].image, tuple(request.replay() for request in batch), batch[0].on_trial))
+
+    def prefetch(self, image: TiledImage) -> None:
+        """Have the worker encode an image when it has time."""
+        if self._worker is not None:
+            self._worker.send(Prefetch(image))
+
+    def forget(self, image: str) -> None:
+        """Have the worker drop an image's features."""
+        if self._worker is not None:
+            self._worker.send(Forget(image))
+
+    def take_back(self, ids: list[str]) -> None:
+        """Cancel requests; the worker frees their slots with its next step."""
+        for row_id in ids:
+            self.requests.pop(row_id, None)
+        if self._worker is not None and ids:
+            self._worker.send(Cancel(tuple(ids)))
+
+    def kill_if_stuck(self, after_s: float) -> None:
+        """End a worker that has been silent for too long; it is then replaced like one that died by itself.
+
+        A loading worker says nothing. How long a first load takes is unknown; later ones are measured by it.
+        """
+        if self.card is None:
+            after_s = max(after_s, LOAD_PATIENCE * self._load_s)
+        if self._worker is not None and self.quiet_s > after_s:
+            logger.error("worker %s on %s made no progress for %.0f s: killed", self.pid, self.device, self.quiet_s)
+            self._worker.kill()
+
+    def _message(self, message: FromWorker) -> None:
+        self._progress_s = time.monotonic()
+        match message:
+            case StepDone():
+                self._learn(message)
+                self._on_step(self, message)
+                self._acquit(message.report)
+            case Started(ids):
+                self._touched += filter(None, map(self.requests.get, ids))
+                for request in self._touched:
+                    request.started = True
+            case Ready(card, tokenizer, load_s):
+                logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
+                self.card, self.tokenizer = card, tokenizer
+                self._load_s, self._failed_starts = load_s, 0
+                self._on_change(self, [])
+            case LoadFailed(reason) if self.tokenizer is not None:  # what could be loaded once is not wrong, but away
+                logger.error("the model cannot be loaded again on %s: %s", self.device, reason)
+            case LoadFailed(reason):
+                self._stopping = True
+                self._on_failure(reason)
+
+    def _acquit(self, step: StepReport) -> None:
+        """Those a step touched and did not admit wait again: what the worker dies of from now on is not them.
+
+        Encoding may still be under way on the device when its step ends. A step with tokens has waited for it.
+        """
+        if step.prefill_rows or step.decode_rows:
+            for request in self._touched:
+                request.started = request.admitted
+            self._touched.clear()
+
+    def _learn(self, step: StepDone) -> None:
+        self.report = step.report
+        self.costs = self.costs.after(step.report)
+        self.resident |= set(step.cache.added)
+        self.resident -= set(step.cache.dropped)
+
+    def _exited(self, code: int | None) -> None:
+        was_ready = self.card is not None
+        self.card, self._worker, self.report = None, None, StepReport()
+        self.resident.clear()
+        self._touched.clear()
+        lost, self.requests = list(self.requests.values()), {}
+        if self._stopping:
+            return
+        self.deaths += 1
+        self._failed_starts += not was_ready
+        # A worker that became ready is replaced at once, however many did before it: requests wait, and what it died of
+        # is found only by going on. Pauses are for what only time can mend.
+        pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(self._failed_starts, 16) - 1.0)
+        logger.error(
+            "worker on %s ended with code %s while it had %d requests; next start in %.0f s",
+            self.device, code, len(lost), pause_s,
+        )  # fmt: skip
+        self._restart = asyncio.get_running_loop().call_later(pause_s, self.start)
+        self._on_change(self, lost)

@@ -1,0 +1,1 @@
+"""A data set answered, judged and written down: what `pheye evaluate` runs."""

@@ -1,0 +1,115 @@
+"""The result file of an evaluation: one JSON line for each case's answer, complete at every moment, to be continued.
+
+Owns which cases are still to be asked. The line's form is `model/evaluation/record.py`'s. Knows no engine. One thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from model.evaluation.case import Case
+from model.evaluation.formats.fields import Record
+from model.evaluation.record import CaseAnswer, Terms, parse
+from service.batch.local import Answer, Outcome, Question, Task
+from service.batch.result_file import ResultsError, read_records
+
+
+class CaseFile:
+    """Answers found in the file are not asked for again; failures are. A line that was cut short is taken out.
+
+    Args:
+        path: created if it is not there.
+        cases: what is asked in this run; answers to other cases stay in the file and are not looked at.
+        terms: under which the answers are given.
+
+    Raises:
+        ValueError: a line is no answer, or was given under other terms or to another question.
+        OSError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, cases: Sequence[Case], terms: Terms) -> None:
+        self._cases, self._terms = cases, terms
+        self._answers: dict[str, CaseAnswer] = {}
+        self._cases_of: defaultdict[Path, list[Case]] = defaultdict(list)
+        for case in cases:
+            self._cases_of[case.image_path].append(case)
+        known = {case.id: case for case in cases}
+        if len(known) < len(cases):
+            raise ResultsError(f"{terms.dataset}: two cases have the same id")
+        for number, values in enumerate(read_records(path), start=1):
+            if "error" not in values:
+                self._remember(parse(Record(f"{path}: line {number}", values)), known, f"{path}: line {number}")
+        self._file = path.open("ab")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def _remember(self, answer: CaseAnswer, known: Mapping[str, Case], where: str) -> None:
+        theirs, ours = asdict(answer.terms), asdict(self._terms)
+        for name, value in theirs.items():
+            unknown = name == "weights" and not (value and ours[name])  # a service does not tell
+            if value != ours[name] and not unknown:
+                raise ResultsError(
+                    f"{where}: {name} is {value!r} there and {ours[name]!r} now; choose another file with --jsonl"
+                )
+        case = known.get(answer.case.id)
+        if case is None:
+            return
+        if _asked(case) != _asked(answer.case):
+            raise ResultsError(
+                f"{where}: case {case.id} was about {answer.case.image_path} or asked otherwise; "
+                "choose another file with --jsonl"
+            )
+        self._answers[case.id] = replace(answer, case=case)
+
+    def tasks(self) -> list[Task]:
+        """The unanswered cases by image; what several cases ask in the same words of an image is asked once."""
+        asked: defaultdict[Path, dict[str, Question]] = defaultdict(dict)
+        for case in self._cases:
+            if case.id not in self._answers:
+                asked[case.image_path].setdefault(case.instruction, _question(case.instruction))
+        return [Task(image, tuple(questions.values())) for image, questions in asked.items()]
+
+    def answers(self) -> list[CaseAnswer]:
+        """The answers there are, in the order of the cases."""
+        return [self._answers[case.id] for case in self._cases if case.id in self._answers]
+
+    def add(self, outcome: Outcome) -> None:
+        """Write the lines of one image, and hand them to the operating system."""
+        lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
+        self._file.write("".join(lines).encode())
+        self._file.flush()
+
+    def _records(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
+        said = {answer.question.instruction: answer for answer in outcome.answers}
+        for case in self._cases_of[outcome.task.image]:
+            if case.instruction in said and case.id not in self._answers:
+                self._answers[case.id] = _answered(case, said[case.instruction], self._terms)
+                yield self._answers[case.id].line()
+        for error in outcome.errors:
+            yield {"image": str(outcome.task.image), "error": error}
+
+
+def _asked(case: Case) -> tuple[str, str, str]:
+    return str(case.image_path), case.instruction, case.kind
+
+
+def _question(instruction: str) -> Question:
+    """Verbatim, which a service understands too, whatever the instruction asks for."""
+    return Question({"question": instruction, "answer_style": "sentence"}, instruction, "answer")
+
+
+def _answered(case: Case, answer: Answer, terms: Terms) -> CaseAnswer:
+    shares = {each.layer: each.global_share for each in answer.shares}
+    return CaseAnswer(case, answer.text, answer.finish_reason, terms, shares)

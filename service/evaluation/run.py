@@ -1,0 +1,128 @@
+"""An evaluation from its cases to its table: what is asked, what came of it, and where that is written.
+
+Answers come through `service.batch.run`, from an engine here or from a service; they are judged by `model.evaluation`.
+Knows no command line. Main thread only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from model.evaluation.case import Case
+from model.evaluation.record import CaseAnswer, Terms
+from model.evaluation.scoring import Score, table
+from model.evaluation.submission import Form, submission
+from model.request import Sampling
+from service.batch.local import Manner
+from service.batch.run import Answerer, Plan
+from service.evaluation.case_results import CaseFile
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """One run over the cases of a data set, greedy; `service.batch.run.carry_out` carries it out.
+
+    Attributes:
+        dataset: its name.
+        cases: what is asked.
+        results: the JSON Lines file.
+        max_tokens: most tokens of an answer.
+        shrink_px: side of the square that images are shrunk to first; 0 for as they are.
+        attention: whether to record where the model looked.
+        prepare: from an image's file to the file that the model gets; shrinks it.
+    """
+
+    dataset: str
+    cases: Sequence[Case]
+    results: Path
+    max_tokens: int
+    shrink_px: int = 0
+    attention: bool = False
+    prepare: Callable[[bytes], bytes] = bytes
+    _answers: list[CaseAnswer] = field(default_factory=list, init=False)
+
+    @property
+    def manner(self) -> Manner:
+        """How its answers are made."""
+        return Manner(Sampling(max_tokens=self.max_tokens), explain=self.attention, prepare=self.prepare)
+
+    @property
+    def answers(self) -> list[CaseAnswer]:
+        """The answers there are, in the order of the cases; empty before it was carried out."""
+        return self._answers
+
+    @contextmanager
+    def open(self, answerer: Answerer) -> Iterator[Plan]:
+        """The cases without an answer, by image.
+
+        Raises:
+            ValueError, OSError: the file of results cannot be used.
+        """
+        terms = Terms(self.dataset, answerer.model, answerer.weights, self.max_tokens, self.shrink_px, self.attention)
+        with CaseFile(self.results, self.cases, terms) as file:
+            tasks = file.tasks()
+            images = {case.image_path for case in self.cases}
+            try:
+                yield Plan(tasks, file, done=len(images) - len(tasks))
+            finally:
+                self._answers = file.answers()
+
+
+def beside(results: Path, ending: str) -> Path:
+    """A file's name beside the result file's.
+
+    >>> beside(Path("runs/vqav2.jsonl"), ".scores.json").as_posix()
+    'runs/vqav2.scores.json'
+    """
+    return results.with_name(results.name.removesuffix(".jsonl") + ending)
+
+
+def report(answers: Sequence[CaseAnswer], asked: int) -> dict[str, Any]:
+    """What came out, for programs.
+
+    Args:
+        answers: at least one, all under the same terms.
+        asked: how many cases there were.
+
+    Returns:
+        The terms, how many cases were asked, answered and cut short, and `scores`; those are empty for cases without
+        references.
+    """
+    judged = [each for each in answers if each.case.references or each.case.kind == "colour_shape"]
+    return {
+        **asdict(answers[0].terms),
+        "asked": asked,
+        "answered": len(answers),
+        "cut_short": sum(each.finish_reason == "length" for each in answers),
+        "scores": [asdict(score) for score in table(judged)],
+    }
+
+
+def write_report(answers: Sequence[CaseAnswer], asked: int, results: Path) -> list[Score]:
+    """Write the report beside the result file; the lines of the table."""
+    made = report(answers, asked)
+    beside(results, ".scores.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    return [Score(**each) for each in made["scores"]]
+
+
+def write_submission(answers: Sequence[CaseAnswer], form: Form, file: Path) -> None:
+    """Write the answers as the data set's evaluation server takes them."""
+    file.write_text(json.dumps(submission(answers, form), ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def print_scores(scores: Sequence[Score], console: Console) -> None:
+    """Draw the table."""
+    drawn = Table("metric", "group")
+    drawn.add_column("cases", justify="right")
+    drawn.add_column("score", justify="right")
+    for each in scores:
+        drawn.add_row(each.metric, each.group, f"{each.cases:,}", f"{each.score:.2f}")
+    console.print(drawn)

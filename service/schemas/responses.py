@@ -1,0 +1,195 @@
+"""What a client gets back: answers, failures, and what the service says of itself, field by field.
+
+Owns the units and words that the documentation shows. Knows no HTTP. Pure; safe from any thread.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from model.request import FinishReason
+from service.schemas.explanation import ExplanationFields
+
+
+class UsageFields(BaseModel):
+    """What the answer cost."""
+
+    prompt_tokens: int = Field(description="Tokens of the prompts, image not included.")
+    completion_tokens: int = Field(description="Tokens generated.")
+    image_tokens: int = Field(description="Vision tokens of the image, counted once.")
+    image_tiles: int = Field(description="Tiles the image was cut into, counted once.")
+    image_features_cached: bool = Field(description="The vision encoder did not have to run.")
+
+
+class TimingFields(BaseModel):
+    """Where the time went; for several questions the longest of each."""
+
+    queue: float = Field(description="Seconds waited for a slot.")
+    preprocess: float = Field(description="Seconds of decoding and tiling the image.")
+    encode: float = Field(description="Seconds in the vision encoder.")
+    prefill: float = Field(description="Seconds of reading the prompt.")
+    decode: float = Field(description="Seconds of generating.")
+    total: float = Field(description="Seconds from the request's arrival to its last token.")
+
+
+class _Answered(BaseModel):
+    id: str = Field(description="The request id, also in the X-Request-Id header.")
+    model: str = Field(description="Name of the model that answered.")
+    finish_reason: FinishReason = Field(description="`length` if max_tokens cut an answer short, else `stop`.")
+    usage: UsageFields = Field(description="What the answer cost.")
+    timings: TimingFields = Field(description="Where the time went.")
+
+
+class CaptionAnswer(_Answered):
+    """A caption."""
+
+    caption: str = Field(description="The text.")
+    explanation: ExplanationFields | None = Field(default=None, description="With `explain`.")
+
+
+class VqaAnswer(_Answered):
+    """An answer, or answers in the order of the questions."""
+
+    answer: str | None = Field(default=None, description="With `question`.")
+    answers: list[str] | None = Field(default=None, description="With `questions`.")
+    finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
+    explanation: ExplanationFields | None = Field(default=None, description="With `question` and `explain`.")
+    explanations: list[ExplanationFields] | None = Field(
+        default=None, description="With `questions` and `explain`, one for each."
+    )
+
+
+class StreamChunk(BaseModel):
+    """A new piece of text; the data of one server-sent event."""
+
+    chunk: str = Field(description="Text that follows what came before.")
+    index: int | None = Field(default=None, description="With `questions`: which of the answers it belongs to, from 0.")
+
+
+class StreamEnd(_Answered):
+    """The data of the last server-sent event of a stream."""
+
+    completed: Literal[True] = Field(description="Nothing follows.")
+    finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
+    explanation: ExplanationFields | None = Field(default=None, description="With one answer and `explain`.")
+    explanations: list[ExplanationFields] | None = Field(
+        default=None, description="With `questions` and `explain`, one for each."
+    )
+
+
+class ImageCard(BaseModel):
+    """An image that requests may name by its id."""
+
+    id: str = Field(description="`img_` and a SHA-256 of the decoded pixels: the same image has the same id.")
+    width_px: int = Field(description="Width as decoded, in pixels.")
+    height_px: int = Field(description="Height as decoded, in pixels.")
+    image_tiles: int = Field(description="Tiles the image was cut into.")
+    image_tokens: int = Field(description="Vision tokens of the image.")
+    held_bytes: int = Field(description="Bytes it counts for in the store.")
+    expires_in_s: float = Field(description="Seconds until it is dropped; uploading it again begins anew.")
+    features_resident: bool = Field(description="A question now would not have to wait for the vision encoder.")
+
+
+class ImageList(BaseModel):
+    """The images of one key."""
+
+    images: list[ImageCard] = Field(description="Most recently used last.")
+
+
+class EstimatedFlops(BaseModel):
+    """Floating-point operations of the model's matrix products, two for each multiply-add."""
+
+    encode: int = Field(description="Encoding the image; 0 if its features are resident.")
+    prefill: int = Field(description="Reading the prompts, the image's keys and values included.")
+    decode: int = Field(description="Generating as many tokens as allowed.")
+    total: int = Field(description="Their sum.")
+
+
+class EstimatedBytes(BaseModel):
+    """Memory on the device; slots and cache are bounded and allocated whatever is asked."""
+
+    slot: int = Field(description="One answer and its image while it runs: keys and values.")
+    features: int = Field(description="The image in the feature cache.")
+
+
+class EstimatedSeconds(BaseModel):
+    """On this server, at its own recent speed; decoding and tiling the image not included. null: not measured yet."""
+
+    queue: float | None = Field(description="Waiting for a slot, as it looks now.")
+    encode: float | None = Field(description="In the vision encoder; 0 if the features are resident.")
+    prefill: float | None = Field(description="Reading the prompts.")
+    decode: float | None = Field(description="Generating as many tokens as allowed.")
+    total: float | None = Field(description="Their sum, at most: an answer may end before its last allowed token.")
+    unknown: str | None = Field(description="Why some are null.")
+
+
+class CacheSaving(BaseModel):
+    """What resident features save, whether they are resident now or not."""
+
+    flops: int = Field(description="Floating-point operations of the vision encoder.")
+    seconds: float | None = Field(description="null: no tile was encoded yet.")
+
+
+class Estimate(BaseModel):
+    """What a request would cost, had it been sent now."""
+
+    model: str = Field(description="Name of the model that would answer.")
+    image_tiles: int = Field(description="Tiles the image is cut into.")
+    image_tokens: int = Field(description="Vision tokens of the image.")
+    prompt_tokens: int = Field(description="Tokens of the prompts, exactly, image not included.")
+    max_completion_tokens: int = Field(description="Most tokens generated, all answers together.")
+    features_resident: bool | None = Field(description="Whether the image's features are here; null without an image.")
+    flops: EstimatedFlops
+    bytes: EstimatedBytes
+    seconds: EstimatedSeconds
+    cache_saves: CacheSaving
+
+
+class Problem(BaseModel):
+    """A failure (RFC 9457)."""
+
+    type: str = Field(description="A stable relative URI, /errors/...; about:blank when the status says it all.")
+    title: str = Field(description="The same words for every failure of this type.")
+    status: int = Field(description="HTTP status.")
+    detail: str = Field(description="What happened this time and what to do; starts with the field if one is at fault.")
+    instance: str = Field(description="/requests/ and the request id.")
+
+
+class LimitFields(BaseModel):
+    """How much one request may ask for."""
+
+    questions: int = Field(description="Questions about one image.")
+    body_bytes: int = Field(description="Bytes of the whole body.")
+    deadline_s: float = Field(description="Seconds after which it gets 504.")
+
+
+class ServiceCard(BaseModel):
+    """What this service is."""
+
+    name: Literal["pheye"] = Field(description="Which software this is.")
+    version: str = Field(description="Version of the service.")
+    model: str | None = Field(description="Name of the served model; null while it loads.")
+    limits: LimitFields = Field(description="How much one request may ask for.")
+    links: dict[str, str] = Field(description="Paths of the main routes, by name.")
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = Field(description="Always `alive`.")
+
+
+class ReadyCard(BaseModel):
+    """New requests are accepted, and by what."""
+
+    status: Literal["ready"] = Field(description="Always `ready`; anything else is a 503.")
+    model: str = Field(description="Name of the served model.")
+    device: str = Field(description="Where it runs: `cpu`, `cuda:0`, ...")
+    dtype: str = Field(description="Number format it computes in.")
+    parameters: int = Field(description="Parameters of the model.")
+    slots: int = Field(description="Answers one worker generates at the same time.")
+    context_tokens: int = Field(description="Tokens of prompt and answer together.")
+    image_tiles: int = Field(description="Tiles an image is cut into, global view included.")
+    image_tokens: int = Field(description="Vision tokens of an image.")

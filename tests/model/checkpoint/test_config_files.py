@@ -1,0 +1,66 @@
+"""Config files: strict keys, and the hub configs that are served."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
+from model.config import ConfigError
+from tests.conftest import OWN_GOLDEN
+
+KEYS = json.loads((OWN_GOLDEN / "x2-l2" / "config.json").read_text())
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({key: value for key, value in (KEYS | changes).items() if value is not None}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": 1}, "unknown key 'colour'"),
+        ({"level": None}, "'level' is missing"),
+        ({"level": "2"}, "level: '2' is not of type int"),
+        ({"first_level": 1}, "first_level: 1 is not of type bool"),
+        ({"encoder_dtype": "torch.int4"}, r"encoder_dtype: 'torch.int4' is not one of"),
+        ({"decoder_dtype": "__import__('os').abort()"}, "decoder_dtype: .* is not one of"),
+    ],
+    ids=["unknown key", "missing key", "wrong type", "number for a flag", "unknown dtype", "code for a dtype"],
+)
+def test_a_wrong_key_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_checkpoint_keys(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("content", ["{", "[]"], ids=["not JSON", "not an object"])
+def test_a_config_that_is_not_a_json_object_is_refused_with_its_path(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        read_checkpoint_keys(tmp_path / "config.json")
+
+
+def test_missing_values_of_hub_configs_are_the_libraries_defaults() -> None:
+    assert vision_geometry({"model_type": "clip_vision_model"}, "here").activation == "quick_gelu"
+    phi = decoder_geometry({"model_type": "phi"}, "here")
+    assert (phi.rotary_width, phi.rope_theta, phi.heads) == (32, 10000.0, 32)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"model_type": "llama"}, "here: model_type 'llama'"),
+        ({"model_type": "phi", "qk_layernorm": True}, "qk_layernorm"),
+        ({"model_type": "phi", "num_key_value_heads": 4}, "key/value heads"),
+        ({"model_type": "phi", "rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type"),
+    ],
+    ids=["another model", "query norms", "grouped heads", "scaled positions"],
+)
+def test_decoders_that_are_not_supported_are_refused_by_key(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        decoder_geometry(raw, "here")

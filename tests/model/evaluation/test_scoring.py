@@ -1,0 +1,64 @@
+"""Scores: each kind by its own metric, means over all and by group, on the scale of papers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from model.evaluation.case import Kind
+from model.evaluation.scoring import METRICS, Score, scores, table
+from tests.support.datasets import answered, case
+
+TEN = ("2",) * 3 + ("3",) * 7
+
+
+def test_every_kind_is_judged_by_its_own_metric() -> None:
+    asked = [
+        answered(replace(case("a", "vqa10"), references=TEN), "two"),
+        answered(replace(case("b", "textvqa10"), references=TEN), "2?"),
+        answered(replace(case("c", "cider"), references=("a red bus",)), "A red bus."),
+        answered(replace(case("d", "exact"), references=("yes",)), "no"),
+        answered(replace(case("e", "colour_shape"), references=("red star", "blue star")), "A red star."),
+        answered(replace(case("f", "sign"), references=("EXIT",)), 'It says "EXIT".'),
+        answered(replace(case("g", "count"), references=("3",)), "Three."),
+        answered(replace(case("h", "cider"), references=("two cats",)), "One dog."),
+    ]
+    assert {each.case.kind for each in asked} == set(get_args(Kind))
+    found = scores(asked)
+    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0])
+    assert len(table(asked)) == len(METRICS)
+
+
+def test_groups_follow_the_whole_in_alphabetical_order() -> None:
+    asked = [
+        answered(case("a", group="shape"), "yes"),
+        answered(case("b", group="colour"), "no"),
+        answered(case("c", group="shape"), "no"),
+        answered(case("d"), "yes"),
+    ]
+    assert table(asked) == [
+        Score("exact match", "all", 4, 50.0),
+        Score("exact match", "colour", 1, 0.0),
+        Score("exact match", "shape", 2, 50.0),
+    ]
+
+
+def test_captions_of_a_group_are_scored_among_themselves() -> None:
+    asked = [
+        answered(case("a", "cider", group="in", says="a red bus stops"), "a red bus stops"),
+        answered(case("b", "cider", group="out", says="a blue owl sleeps"), "a blue owl sleeps"),
+        answered(case("c", "cider", group="out", says="two cars drive by"), "a cat"),
+    ]
+    everything, inside, outside = table(asked)
+    assert everything.score == pytest.approx(2000 / 3)
+    assert inside == Score("CIDEr-D", "in", 1, 0.0), "of one image every phrase is everywhere"
+    assert outside.score == pytest.approx(500.0)
+
+
+def test_a_scene_without_shapes_can_be_judged_and_a_question_without_answers_cannot() -> None:
+    nothing = replace(case("a", "colour_shape"), references=())
+    assert scores([answered(nothing, "An empty street.")]) == [100.0]
+    with pytest.raises(ValueError, match="case b has no references"):
+        scores([answered(replace(case("b"), references=()))])

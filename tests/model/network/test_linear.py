@@ -1,0 +1,68 @@
+"""The forms of a linear layer: all compute the same product, int8 within its rounding; rows do not see each other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.network.linear import Int8Linear, Linear, PackedLinear, PlainLinear, linear, packs
+
+CPU = torch.device("cpu")
+FORMS = {"plain": PlainLinear, "packed": PackedLinear, "int8": Int8Linear}
+
+
+def layer(
+    form: str, bias: bool = True, dtype: torch.dtype = torch.float32
+) -> tuple[Linear, torch.Tensor, torch.Tensor]:
+    chance = torch.Generator().manual_seed(1)
+    weight = torch.randn(24, 40, generator=chance).to(dtype)
+    offset = torch.randn(24, generator=chance).to(dtype)
+    return FORMS[form](weight, offset if bias else None), weight, offset if bias else torch.zeros(24, dtype=dtype)
+
+
+@pytest.mark.parametrize("shape", [(40,), (1, 40), (7, 40), (2, 3, 40)], ids=str)
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(("form", "error"), [("plain", 0.0), ("packed", 1e-5), ("int8", 0.02)])
+def test_every_form_computes_the_product(form: str, error: float, bias: bool, shape: tuple[int, ...]) -> None:
+    ours, weight, offset = layer(form, bias)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    wanted = F.linear(x, weight, offset)
+    got = ours(x)
+    assert got.shape == wanted.shape
+    assert (got - wanted).abs().max() <= error * wanted.abs().max()
+
+
+def test_bfloat16_stays_bfloat16_in_every_form() -> None:
+    for form in FORMS:
+        ours, weight, offset = layer(form, dtype=torch.bfloat16)
+        x = torch.randn(3, 40).to(torch.bfloat16)
+        assert ours(x).dtype is torch.bfloat16
+        torch.testing.assert_close(ours(x), F.linear(x, weight, offset), rtol=0.05, atol=0.3)
+
+
+def test_an_int8_row_says_the_same_alone_and_beside_a_row_a_thousand_times_larger() -> None:
+    ours, _, _ = layer("int8")
+    x = torch.randn(2, 40) * torch.tensor([[1.0], [1000.0]])
+    assert torch.equal(ours(x)[0], ours(x[:1])[0])
+
+
+def test_a_row_of_zeros_gives_the_bias_in_int8() -> None:
+    ours, _, offset = layer("int8")
+    torch.testing.assert_close(ours(torch.zeros(1, 40))[0], offset)
+
+
+def test_what_is_no_number_stays_none_in_int8() -> None:
+    """A row that went wrong must be seen to have gone wrong."""
+    ours, _, _ = layer("int8")
+    x = torch.ones(2, 40)
+    x[0, 3] = float("nan")
+    assert not ours(x)[0].isfinite().any()
+    assert ours(x)[1].isfinite().all()
+
+
+def test_a_cpu_packs_float32_and_never_float16() -> None:
+    assert isinstance(linear(torch.ones(4, 4), None), PackedLinear)
+    assert isinstance(linear(torch.ones(4, 4, dtype=torch.float16), None), PlainLinear)
+    assert isinstance(linear(torch.ones(4, 4), None, int8=True), Int8Linear)
+    assert not packs(torch.device("cuda"), torch.bfloat16)

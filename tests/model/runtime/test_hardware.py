@@ -1,0 +1,87 @@
+"""Devices, number formats and cores: what is chosen, and the reason given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.config import GEOMETRIES
+from model.runtime import hardware
+from model.runtime.hardware import choose_precision, compute_threads, multiplies_bf16, resolve_device, usable_cores
+
+CPU = torch.device("cpu")
+PUBLISHED = GEOMETRIES["Pheye-x4-448"]
+FP32 = replace(PUBLISHED, encoder_dtype="float32", decoder_dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "config", "fast", "dtype", "reason"),
+    [
+        ("auto", PUBLISHED, True, torch.bfloat16, "multiplies bfloat16 in hardware"),
+        ("auto", PUBLISHED, False, torch.float32, "no bfloat16 multiplication"),
+        ("auto", FP32, True, torch.float32, "stored in float32"),
+        ("bfloat16", FP32, False, torch.bfloat16, "asked for"),
+        ("float32", PUBLISHED, True, torch.float32, "asked for"),
+    ],
+    ids=["fast bf16", "no bf16", "float32 checkpoint", "asked for bf16", "asked for float32"],
+)
+def test_the_number_format_follows_the_hardware_and_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, asked, config, fast, dtype, reason
+) -> None:
+    monkeypatch.setattr(hardware, "multiplies_bf16", lambda _: fast)
+    precision = choose_precision(asked, CPU, config)
+    assert precision.dtype is dtype
+    assert reason in precision.reason
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "fast"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16 sse\n", True),
+        ("processor\t: 0\nflags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16 sve\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("nothing of the kind", False),
+    ],
+    ids=["avx512", "amx", "arm", "avx512 without bf16", "unknown"],
+)
+def test_bfloat16_instructions_are_read_from_the_processors_flags(
+    monkeypatch: pytest.MonkeyPatch, cpuinfo: str, fast: bool
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: cpuinfo)
+    assert multiplies_bf16(CPU) is fast
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("150000 100000", 1), ("400000 100000", 4), ("50000 100000", 1), ("max 100000", 8)]
+)
+def test_a_containers_cpu_quota_bounds_the_cores(monkeypatch: pytest.MonkeyPatch, quota: str, cores: int) -> None:
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    assert usable_cores() == cores
+
+
+def test_auto_is_a_device_of_this_machine() -> None:
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [("cuda:97", "cuda:97 is not there"), ("toaster", "'toaster' is not a device")]
+)
+def test_a_device_that_is_not_here_is_refused_by_name(asked: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve_device(asked)
+
+
+def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.runtime.hardware.usable_cores", lambda: 8)
+    threads = {
+        (name, workers): compute_threads(GEOMETRIES[name], workers)
+        for name in ("pheye-tiny", "Pheye-x4-448")
+        for workers in (1, 3, 16)
+    }
+    assert [threads["pheye-tiny", workers] for workers in (1, 3, 16)] == [1, 1, 1]
+    assert [threads["Pheye-x4-448", workers] for workers in (1, 3, 16)] == [8, 2, 1]

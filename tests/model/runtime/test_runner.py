@@ -1,0 +1,189 @@
+"""The runner: what it is told and in which order; bfloat16; pickling of what travels."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.request import NewRow, Sampling, TileSpan
+from model.runtime.hardware import Precision
+from model.runtime.load import load_runner
+from model.runtime.runner import ModelRunner
+from model.tiles import TiledImage
+from model.tokenizer import END_OF_TEXT
+from tests.conftest import OWN_GOLDEN, fp32_runner, noise_image
+
+
+def greedy(runner: ModelRunner, checkpoint: Checkpoint, tokens: int) -> list[int | None]:
+    image = noise_image(checkpoint)
+    runner.open_image(image)
+    runner.encode([TileSpan(image.pixels_sha256, 0, runner.config.tiles)])
+    out = runner.prefill([NewRow(0, image.pixels_sha256, runner.prompt("What?"), (), Sampling())])
+    runner.close_image(image.pixels_sha256)
+    while len(out) < tokens:
+        out += runner.decode([0])
+    runner.release(0)
+    return out
+
+
+def test_bfloat16_stays_close_to_float32(tiny: Checkpoint) -> None:
+    exact, fast = (
+        ModelRunner(tiny, torch.device("cpu"), Precision(dtype, "tested"), slots=2, context_tokens=512)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    tiles = noise_image(tiny).tiles
+    with torch.inference_mode():
+        one = exact._model.encode_tiles(tiles, range(5)).flatten()
+        two = fast._model.encode_tiles(tiles, range(5)).float().flatten()
+    assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.999
+    assert fast._slots.keys.dtype is torch.bfloat16
+    assert all(token is not None for token in greedy(fast, tiny, 16))
+
+
+def asked(runner: ModelRunner, image: TiledImage, *questions: str, explain: bool = False) -> list[list[int | None]]:
+    """Eight tokens of each answer; the questions come together."""
+    for _ in questions:
+        runner.open_image(image)
+    key, slots = image.pixels_sha256, range(len(questions))
+    if runner.encoded_tiles(key) < runner.config.tiles:
+        runner.encode([TileSpan(key, 0, runner.config.tiles)])
+    rows = [
+        NewRow(slot, key, runner.prompt(question), (), Sampling(), explain=explain)
+        for slot, question in zip(slots, questions, strict=True)
+    ]
+    answers = [[token] for token in runner.prefill(rows)]
+    for _ in range(7):
+        for answer, token in zip(answers, runner.decode(slots), strict=True):
+            answer.append(token)
+    return answers
+
+
+def done(runner: ModelRunner, image: TiledImage, rows: int) -> None:
+    for slot in range(rows):
+        runner.release(slot)
+        runner.close_image(image.pixels_sha256)
+
+
+def test_what_prompts_share_is_read_once_for_an_image_and_answers_stay_the_same(tiny: Checkpoint) -> None:
+    questions, image, read = ["What?", "Which colour is it?", "How many are there in all?"], noise_image(tiny), []
+    runner, fresh = fp32_runner(tiny), fp32_runner(tiny)
+    prefill = runner._model.prefill
+
+    def counted(slots: Any, rows: Any, prompts: Any, starts: Any, watch: Any) -> Any:
+        read.extend(len(prompt) - start for prompt, start in zip(prompts, starts, strict=True))
+        return prefill(slots, rows, prompts, starts, watch)
+
+    runner._model.prefill = counted
+    wanted = []
+    for question in questions:
+        wanted += asked(fresh, image, question)
+        done(fresh, image, 1)
+        fresh.forget(image.pixels_sha256)
+    assert asked(runner, image, *questions) == wanted
+    done(runner, image, 3)
+    assert asked(runner, image, questions[2]) == wanted[2:]
+    lengths, shared = [len(runner.prompt(question)) for question in questions], len(runner._slots.prefix)
+    assert shared > 30
+    assert read == [lengths[0], lengths[1] - shared, lengths[2] - shared, lengths[2] - shared]
+
+
+def test_an_explanation_is_the_same_when_the_beginning_was_known(tiny: Checkpoint) -> None:
+    runner, image = fp32_runner(tiny), noise_image(tiny)
+    asked(runner, image, "What?", explain=True)
+    first = runner.explain(0, ["word"] * 8)
+    done(runner, image, 1)
+    asked(runner, image, "What?", explain=True)
+    assert len(runner._running[0].attention or []) == 8
+    again = runner.explain(0, ["word"] * 8)
+    np.testing.assert_allclose(again.heat_map.values, first.heat_map.values, atol=1e-5)
+
+
+def test_forgetting_an_image_forgets_its_beginning(tiny: Checkpoint) -> None:
+    runner, image = fp32_runner(tiny), noise_image(tiny)
+    asked(runner, image, "What?")
+    done(runner, image, 1)
+    assert runner._slots.has_image(image.pixels_sha256)
+    runner.forget(image.pixels_sha256)
+    assert not runner._slots.has_image(image.pixels_sha256)
+
+
+def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(tiny: Checkpoint) -> None:
+    one, other = (
+        ModelRunner(tiny, torch.device("cpu"), Precision(torch.float32, "tested", int8=True), slots=4) for _ in range(2)
+    )
+    image, questions = noise_image(tiny), ["What?", "Which colour is it?"]
+    together = asked(one, image, *questions)
+    assert all(token is not None for answer in together for token in answer)
+    for question, answer in zip(questions, together, strict=True):
+        assert asked(other, image, question) == [answer]
+        done(other, image, 1)
+    assert one.cache_bytes == 2 * tiny.config.image_tokens * tiny.config.vision.width
+
+
+def test_tiles_encoded_one_by_one_are_the_tiles_encoded_together(tiny: Checkpoint) -> None:
+    runner, image = fp32_runner(tiny), noise_image(tiny)
+    with torch.inference_mode():
+        together = runner._model.encode_tiles(image.tiles, range(5))
+    assert runner.open_image(image) is False
+    for index in range(5):
+        assert runner.encoded_tiles(image.pixels_sha256) == index
+        runner.encode([TileSpan(image.pixels_sha256, index, index + 1)])
+    pieces = runner._images[image.pixels_sha256].features
+    torch.testing.assert_close(pieces, together, atol=1e-5, rtol=0)
+
+
+def test_features_come_go_and_are_told(tiny: Checkpoint) -> None:
+    one_image_bytes = 4 * tiny.config.image_tokens * tiny.config.vision.width
+    runner = fp32_runner(tiny, feature_cache_bytes=one_image_bytes)
+    names = []
+    for seed in (1, 2):
+        image = noise_image(tiny, seed)
+        names.append(image.pixels_sha256)
+        runner.open_image(image)
+        runner.encode([TileSpan(image.pixels_sha256, 0, 5)])
+        runner.close_image(image.pixels_sha256)
+    changes = runner.take_cache_changes()
+    assert (changes.added, changes.dropped) == ((names[1],), (names[0],))
+    runner.forget(names[1])
+    assert runner.take_cache_changes().dropped == (names[1],)
+    assert runner.cache_bytes == 0
+
+
+def test_an_image_forgotten_while_it_is_encoded_does_not_come_back(tiny: Checkpoint) -> None:
+    runner, image = fp32_runner(tiny), noise_image(tiny)
+    runner.open_image(image)
+    runner.encode([TileSpan(image.pixels_sha256, 0, 3)])
+    runner.forget(image.pixels_sha256)
+    runner.encode([TileSpan(image.pixels_sha256, 3, 5)])
+    assert runner.cache_bytes == 0
+
+
+def test_a_tokenizer_sent_to_another_process_still_reads_special_tokens_as_text() -> None:
+    tokenizer = open_checkpoint(str(OWN_GOLDEN / "x2-l2")).tokenizer
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert again.encode(f"a{END_OF_TEXT}") == tokenizer.encode(f"a{END_OF_TEXT}")
+    assert tokenizer.eos_id not in again.encode(END_OF_TEXT)
+
+
+def test_a_loaded_runner_has_the_name_it_was_given_and_no_more_context_than_the_model() -> None:
+    runner = load_runner("random:pheye-micro", name="mine", slots=1, context_tokens=5000, threads=1)
+    assert runner.config.name == "mine"
+    assert runner.context_tokens == 1024
+    assert runner.slots == 1
+
+
+@pytest.mark.parametrize("slot", [0, 3])
+def test_an_answer_is_the_same_in_any_slot(tiny: Checkpoint, slot: int) -> None:
+    runner, image = fp32_runner(tiny), noise_image(tiny)
+    expected = greedy(fp32_runner(tiny), tiny, 8)
+    runner.open_image(image)
+    runner.encode([TileSpan(image.pixels_sha256, 0, 5)])
+    out = runner.prefill([NewRow(slot, image.pixels_sha256, runner.prompt("What?"), (), Sampling())])
+    while len(out) < 8:
+        out += runner.decode([slot])
+    assert out == expected

@@ -1,0 +1,199 @@
+"""The playground in a real Chromium, against a real service: choosing an image, asking, reading, repeating."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.support.browser import chromium, visit
+from tests.support.serving import image_file, running_server, wait_until
+
+JPEG = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": image_file()}
+TIMES = "\N{MULTIPLICATION SIGN}"
+TRANSFER = """async (url) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([await (await fetch(url)).blob()], "given.jpg", {type: "image/jpeg"}));
+    return transfer;
+}"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(browser, server):
+    with visit(browser, server.url) as visitor:
+        yield visitor
+
+
+def test_a_picked_file_is_shown_with_its_tiles_and_captioned(visitor):
+    page = visitor.page
+    with page.expect_file_chooser() as chooser:
+        page.click("label[for=file]")
+    chooser.value.set_files(files=[JPEG])
+    page.wait_for_selector(f"#stage-caption:has-text('photo.jpg · 96 {TIMES} 64 px · 1 global view + 2 {TIMES} 2')")
+    assert page.locator("#stage-grid line.over").count() == 2
+    page.uncheck("#show-grid")
+    assert not page.locator("#stage-grid").is_visible()
+    visitor.until(visitor.ask(), "done")
+
+
+def test_an_answer_tells_what_it_cost_and_the_second_one_is_cached(visitor, server):
+    visitor.sample("scene.png")
+    first = visitor.ask(max_tokens=9)
+    visitor.until(first, "done")
+    assert first.locator("h3").inner_text() == "Caption"
+    assert first.locator(".reason").inner_text() == "cut at the token limit"
+    assert first.locator(".badges li").all_inner_texts()[:2] == ["5 tiles encoded", "9 tokens"]
+    assert first.locator(".timings dt").all_inner_texts() == ["Queue", "Preprocess", "Encode", "Prefill", "Decode"]
+    assert all(re.fullmatch(r"[\d.]+ m?s", text) for text in first.locator(".timings dd").all_inner_texts())
+    first.locator("text=Ask again").click()
+    visitor.page.wait_for_selector("text=features cached: 0 tiles encoded")
+
+
+@pytest.mark.parametrize("event", ["paste", "drop"])
+def test_an_image_can_be_pasted_and_dropped(visitor, event):
+    page = visitor.page
+    transfer = page.evaluate_handle(TRANSFER, f"{visitor.url}/playground/samples/cafe.jpg")
+    kind, field = ("ClipboardEvent", "clipboardData") if event == "paste" else ("DragEvent", "dataTransfer")
+    page.evaluate(
+        "([transfer, event, kind, field]) => document.body.dispatchEvent("
+        "new window[kind](event, {[field]: transfer, bubbles: true, cancelable: true}))",
+        [transfer, event, kind, field],
+    )
+    page.wait_for_selector("#stage-caption:has-text('given.jpg')")
+
+
+def test_several_questions_get_the_answers_the_service_gives(visitor, server):
+    visitor.sample()
+    questions = ["What is left?", "Which one?", "What is right?"]
+    visitor.page.check("[name=task][value=vqa]")
+    visitor.page.check("[name=answer_style][value=choice]")
+    visitor.page.fill("[name=choices]", "cat\ndog\n\n")
+    card = visitor.ask(*questions, max_tokens=20, seed=7)
+    visitor.until(card, "done")
+    assert card.locator("h3").all_inner_texts() == questions
+    settings = {"max_tokens": 20, "temperature": 1, "seed": 7}
+    fields = {"questions": questions, "answer_style": "choice", "choices": ["cat", "dog"]}
+    image = httpx.get(f"{server.url}/playground/samples/cafe.jpg").content
+    asked = httpx.post(
+        f"{server.url}/v1/vqa", data=fields | {"settings": json.dumps(settings)}, files={"image": image}, timeout=60
+    )
+    assert [each.text_content() for each in card.locator(".text").all()] == asked.json()["answers"]
+
+
+WATCH_GROWTH = """() => {
+  window.grown = [];
+  const note = () => {
+    const text = document.querySelector("#answers .text");
+    if (text) window.grown.push([text.textContent.length, text.getAttribute("aria-busy")]);
+  };
+  new MutationObserver(note).observe(document.querySelector("#answers"),
+    {childList: true, subtree: true, characterData: true, attributes: true});
+}"""
+
+
+def test_an_answer_grows_while_it_is_written(visitor):
+    visitor.sample()
+    visitor.page.evaluate(WATCH_GROWTH)
+    card = visitor.ask("What?", "Why?", "Who?", max_tokens=500)
+    visitor.until(card, "done")
+    grown = visitor.page.evaluate("() => window.grown")
+    lengths = [length for length, busy in grown if busy == "true"]
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 3
+    assert grown[-1] == [len(card.locator(".text").first.text_content()), "false"]
+
+
+@pytest.mark.parametrize("way", ["escape", "button"])
+def test_cancelling_frees_the_slots_and_keeps_the_text(visitor, server, way):
+    visitor.sample()
+    card = visitor.ask("What?", "Why?", "Who?", "When?", max_tokens=700)
+    visitor.until(card, "writing")
+    if way == "escape":
+        visitor.page.keyboard.press("Escape")
+    else:
+        card.locator("text=Cancel").click()
+    assert visitor.until(card, "cancelled", "done") == "cancelled"
+    wait_until(lambda: server.metric("pheye_slots_used") == 0.0 == server.metric("pheye_requests_running"), 5)
+    assert card.locator(".text").first.inner_text()
+    assert card.locator(".state").inner_text() == "Cancelled"
+
+
+def test_pointing_at_a_word_shows_where_the_model_looked(visitor):
+    page = visitor.page
+    visitor.sample()
+    page.check("[name=explain]")
+    card = visitor.ask("What is left?", "What is right?")
+    visitor.until(card, "done")
+    page.uncheck("[name=explain]")
+    text = card.locator(".text").first
+    words = text.locator(".word")
+    assert [each.text_content() for each in words.all()] == text.text_content().split()
+    assert card.locator(".looked").count() == 2
+    assert card.locator(".layers [role=img]").first.get_attribute("aria-label").startswith("Share of the global view:")
+    assert "it is not a proof" in card.inner_text()
+    assert not page.locator("#stage-heat").is_visible()
+    words.first.hover()
+    assert page.locator("#stage-heat").is_visible()
+    seen = "() => document.getElementById('stage-heat').toDataURL()"
+    first = page.evaluate(seen)
+    words.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("() => document.activeElement.textContent") == words.nth(1).text_content()
+    assert page.evaluate(seen) != first
+    assert card.locator(".shown").first.inner_text() == f"“{words.nth(1).text_content()}”"
+    visitor.sample("scene.png")  # another image on the stage: the map no longer belongs there
+    words.first.hover()
+    assert not page.locator("#stage-heat").is_visible()
+
+
+def test_the_code_repeats_exactly_this_request(visitor, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(image_file())
+    visitor.page.set_input_files("#file", files=[JPEG])
+    visitor.page.wait_for_selector("#stage-caption:has-text('photo.jpg')")
+    visitor.set(stop="\\n\n$'\"x")
+    card = visitor.ask("What's \"this\"?\tIt costs $5 `now`; 'yes'", max_tokens=10)
+    visitor.until(card, "done")
+    commands = [["bash", "-c"], [sys.executable, "-c"]]
+    for language, command in zip(("curl", "Python (httpx)"), commands, strict=True):
+        code = visitor.code(card, language)
+        done = subprocess.run([*command, code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        chunks = re.findall(r'"chunk":\s*("(?:[^"\\]|\\.)*")', done.stdout)
+        text = "".join(json.loads(chunk) for chunk in chunks) if chunks else done.stdout.split("{'completed'")[0]
+        assert text == card.locator(".text").text_content()
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    card.locator("text=Copy").click()
+    visitor.page.wait_for_selector("text=Copied")
+    assert visitor.page.evaluate("() => navigator.clipboard.readText()") == code
+
+
+def test_the_code_for_a_sample_needs_no_file(visitor, tmp_path):
+    visitor.sample()
+    card = visitor.ask(max_tokens=6)
+    visitor.until(card, "done")
+    for language in ("curl", "Python (httpx)", "OpenAI client"):
+        command = ["bash", "-c"] if language == "curl" else [sys.executable, "-c"]
+        code = visitor.code(card, language)
+        done = subprocess.run(
+            [*command, code], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=os.environ
+        )
+        assert done.returncode == 0, done.stderr
+        if language != "curl":
+            assert card.locator(".text").text_content() in done.stdout

@@ -1,0 +1,156 @@
+"""The playground in trouble, in a real Chromium: keys, a busy server, refusals, broken streams, no server at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.browser import FOCUSED, answered, chromium, give_key, problem, visit
+from tests.support.serving import running_server, wait_until
+
+STATUSES = {
+    400: ("could not be read", 0), 413: ("smaller image", 0), 422: ("names it", 0), 500: ("The log", 1),
+    502: ("The server answered 502", 1), 503: ("is starting", 1), 504: ("fewer tokens", 1),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One slot, one place to wait, and a key."""
+    with running_server(slots=1, max_waiting=1, api_keys="right") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def stranger(browser, server):
+    """Somebody who has not given a key yet."""
+    with visit(browser, server.url) as visitor:
+        visitor.expected.append("401")
+        yield visitor
+
+
+@pytest.fixture
+def visitor(stranger):
+    """Somebody who has."""
+    give_key(stranger.page, "right")
+    return stranger
+
+
+def test_a_wrong_key_is_asked_for_again_and_the_right_one_is_used(stranger):
+    page = stranger.page
+    page.wait_for_selector("#load-note:has-text('Needs the API key')")
+    stranger.sample()
+    card = stranger.ask()
+    page.wait_for_selector("#key-dialog[open]")
+    assert "API key missing or wrong" in card.inner_text()
+    give_key(page, "wrong")
+    page.wait_for_selector("#key-dialog[open]")
+    give_key(page, "right")
+    stranger.until(card, "done")
+    page.wait_for_selector("#load-note:empty", state="attached")
+    assert '-H "Authorization: Bearer $API_KEY"' in stranger.code(card, "curl")
+    assert page.evaluate("() => [sessionStorage['pheye-key'], JSON.stringify(localStorage)]") == ["right", "{}"]
+    assert "right" not in page.url
+
+
+def test_closing_the_key_dialog_asks_nothing(stranger):
+    stranger.sample()
+    card = stranger.ask()
+    stranger.page.wait_for_selector("#key-dialog[open]")
+    stranger.page.keyboard.press("Escape")
+    stranger.page.wait_for_selector("#key-dialog", state="hidden")
+    assert card.get_attribute("data-state") == "failed"
+    card.locator("text=Enter a key").click()
+    assert stranger.page.locator("#key-dialog[open]").count() == 1
+
+
+def test_a_busy_server_says_when_to_try_again(visitor, server):
+    page = visitor.page
+    visitor.expected.append("429")
+    visitor.sample()
+    running = visitor.ask("Who?", max_tokens=700)
+    visitor.until(running, "writing")
+    visitor.ask("What?", max_tokens=700)
+    wait_until(lambda: server.metric("pheye_requests_waiting", authorization="Bearer right") == 1.0)
+    refused = visitor.ask("When?")
+    visitor.until(refused, "failed")
+    assert "Too many requests are waiting" in refused.inner_text()
+    retry = refused.locator(".retry")
+    assert retry.is_disabled()
+    assert "Retry in" in retry.inner_text()
+    page.keyboard.press("Escape")
+    retry.locator(":scope:enabled").wait_for()
+    retry.click()
+    visitor.until(refused, "done")
+
+
+def test_a_file_that_is_no_image_is_refused_in_words(visitor):
+    visitor.expected.append("415")
+    visitor.page.set_input_files("#file", files=[{"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"}])
+    visitor.page.wait_for_selector("#stage-caption:has-text('no preview')")
+    card = visitor.ask()
+    visitor.until(card, "failed")
+    assert card.locator(".status").inner_text() == "415"
+    assert "send JPEG, PNG" in card.inner_text()
+
+
+def test_what_is_missing_is_said_before_anything_is_sent(visitor):
+    page = visitor.page
+    page.click("#submit")
+    assert "Choose an image first" in page.locator("#ask-wrong").inner_text()
+    assert page.evaluate(FOCUSED)[0] == "file"
+    visitor.sample()
+    page.check("[name=task][value=vqa]")
+    page.click("#submit")
+    assert page.locator("#ask-wrong").inner_text() == "Write a question."
+    visitor.set(temperature=9)
+    page.fill("#questions textarea", "x")
+    page.click("#submit")
+    assert "Temperature: " in page.locator("#ask-wrong").inner_text()
+    assert page.locator("#answers > li").count() == 0
+
+
+def test_every_status_has_its_words(visitor):
+    visitor.sample()
+    for status, (words, retries) in STATUSES.items():
+        visitor.expected.append(str(status))
+        said = "<h1>Bad gateway</h1>" if status == 502 else problem("A title", status)
+        visitor.page.route("**/v1/caption", answered(status, said))
+        card = visitor.ask()
+        visitor.until(card, "failed")
+        assert words in card.inner_text()
+        assert ("because" in card.inner_text()) == (status != 502)
+        assert card.locator(".retry").count() == retries
+
+
+@pytest.mark.parametrize(
+    ("end", "words"), [(f'data: {{"error": {problem("Poisoned")}, "completed": true}}\n\n', "Poisoned"), ("", "broke")]
+)
+def test_a_failure_in_the_middle_keeps_what_came(visitor, end, words):
+    body = ': keep-alive\n\ndata: {"chunk": "so far"}\n\n' + end
+    visitor.page.route("**/v1/caption", answered(200, body, "text/event-stream"))
+    visitor.sample()
+    card = visitor.ask()
+    visitor.until(card, "failed")
+    assert card.locator(".text").inner_text() == "so far"
+    assert words in card.locator(".problem").inner_text()
+
+
+def test_a_server_that_is_away_is_noticed_and_found_again(visitor):
+    page = visitor.page
+    visitor.expected.append("ERR_INTERNET_DISCONNECTED")
+    visitor.sample()
+    page.context.set_offline(True)
+    card = visitor.ask()
+    visitor.until(card, "failed")
+    assert "The server cannot be reached" in card.inner_text()
+    page.wait_for_selector("#model[data-state=away]")
+    page.wait_for_selector("#load-note:has-text('Unreachable')")
+    page.context.set_offline(False)
+    page.wait_for_selector("#model[data-state=ready]")
+    page.wait_for_selector("#load-note:empty", state="attached")

@@ -1,0 +1,128 @@
+"""The public `moondream` client, as it is, against a running service."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+from urllib.error import HTTPError
+
+import moondream
+import pytest
+from PIL import Image
+
+from tests.support.serving import TALKATIVE, data_uri, image_file, running_server
+
+SETTINGS = {"max_tokens": 10} | TALKATIVE
+STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server(api_keys="secret", name="eye") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def model(server):
+    return moondream.vl(endpoint=f"{server.url}/v1", api_key="secret")
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return Image.open(BytesIO(image_file()))
+
+
+def refusal(call: Any, *args: Any, **kwargs: Any) -> tuple[int, str]:
+    """The status and the words with which a call fails; generators fail when they are read."""
+    with pytest.raises(HTTPError) as caught:
+        list(call(*args, **kwargs).values())
+    with caught.value as response:
+        return response.code, json.load(response)["detail"]
+
+
+@STREAMED
+@pytest.mark.parametrize("length", ["short", "normal", "long"])
+def test_a_caption_of_every_length_comes_whole_and_streamed(server, model, picture, length, stream):
+    caption = "".join(model.caption(picture, length=length, stream=stream, settings=SETTINGS)["caption"])
+    sent = {"image_url": model.encode_image(picture).image_url, "length": length, "settings": SETTINGS}
+    with server.client(headers={"x-moondream-auth": "secret"}) as client:
+        assert caption == client.post("/v1/caption", json=sent).json()["caption"]
+    assert caption
+
+
+@STREAMED
+def test_a_question_is_answered_whole_and_streamed(server, model, picture, stream):
+    answer = "".join(model.query(picture, "What?", stream=stream, settings=SETTINGS)["answer"])
+    sent = {"image_url": model.encode_image(picture).image_url, "question": "What?", "settings": SETTINGS}
+    with server.client(headers={"x-moondream-auth": "secret"}) as client:
+        assert answer == client.post("/v1/query", json=sent).json()["answer"]
+    assert answer
+
+
+def test_an_image_encoded_once_is_asked_about_often(model, picture):
+    encoded = model.encode_image(picture)
+    assert model.caption(encoded, settings=SETTINGS)["caption"]
+    assert model.query(encoded, "What?", settings=SETTINGS)["answer"]
+
+
+def test_settings_change_the_answer(model, picture):
+    long, short = ({"temperature": 1.0, "top_p": 0.9, "seed": 1, "max_tokens": tokens} for tokens in (20, 2))
+    whole = model.query(picture, "What?", settings=long)["answer"]
+    start = model.query(picture, "What?", settings=short)["answer"]
+    assert whole.startswith(start)
+    assert len(whole) > len(start)
+
+
+@STREAMED
+def test_a_chat_about_an_image_is_answered_if_the_model_is_named(server, picture, stream):
+    model = moondream.vl(endpoint=f"{server.url}/v1", api_key="secret", model="eye")
+    parts = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": data_uri(image_file())}}]
+    settings = {"max_tokens": 10, "temperature": 1.0}
+    message = model.chat([{"role": "user", "content": parts}], stream=stream, settings=settings)["message"]
+    assert "".join(message) if stream else message["content"]
+
+
+@pytest.mark.parametrize("task", ["detect", "point", "segment"])
+@pytest.mark.parametrize("size", [(96, 64), (1500, 1500)], ids=["small", "large"])
+def test_boxes_points_and_masks_are_refused_with_what_is_offered(model, task, size):
+    picture = Image.effect_noise(size, 80)
+    status, words = refusal(getattr(model, task), picture, "cat")
+    assert status == 404
+    assert words.startswith(f"{task}: not offered")
+    assert "/v1/caption" in words
+
+
+def test_a_streamed_mask_is_refused_too(model, picture):
+    with pytest.raises(HTTPError, match="404") as caught:
+        list(model.segment(picture, "cat", stream=True))
+    caught.value.close()
+
+
+@STREAMED
+def test_what_a_query_can_ask_and_pheye_cannot_do_names_the_field(model, picture, stream):
+    if stream:
+        with pytest.raises(HTTPError, match="422") as caught:
+            list(model.query(picture, "What?", reasoning=True, stream=True)["answer"])
+        caught.value.close()
+    else:
+        assert refusal(model.query, picture, "What?", reasoning=True)[1].startswith("reasoning: unknown field")
+        assert refusal(model.query, picture, "?", spatial_refs=[[0.5, 0.5]])[1].startswith("spatial_refs: unknown")
+    assert refusal(model.query, None, "What?") == (
+        422,
+        "image_url: no image; send image_url in JSON, a file field image in a form, or the image itself",
+    )
+
+
+def test_another_models_name_is_refused(server, picture):
+    model = moondream.vl(endpoint=f"{server.url}/v1", api_key="secret", model="moondream3-preview")
+    assert refusal(model.caption, picture) == (422, "model: the model served here is 'eye'")
+
+
+@pytest.mark.parametrize("key", [None, "wrong"], ids=["none", "wrong"])
+@pytest.mark.parametrize("size", [(96, 64), (2000, 2000)], ids=["small", "still-sending"])
+def test_the_client_must_have_the_key(server, key, size):
+    model = moondream.vl(endpoint=f"{server.url}/v1", api_key=key)
+    status, words = refusal(model.caption, Image.effect_noise(size, 80))
+    assert status == 401
+    assert "X-Moondream-Auth" in words

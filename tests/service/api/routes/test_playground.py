@@ -1,0 +1,107 @@
+"""The playground's files: what is served, with which headers, to whom, and what they may not contain."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from model.prompt import CAPTIONS, CHOICE_ANSWER, SCENE_TEXT_CAPTION, SHORT_ANSWER
+from service.api.routes.playground import FILES, FOLDER
+from service.metrics import metric_rows
+from tests.support.serving import assert_problem, running_server
+
+ROOT = Path(__file__).parents[4]
+TEXTS = {
+    name: file.content.decode() for name, file in FILES.items() if file.media_type not in ("image/jpeg", "image/png")
+}
+SCRIPTS = {name: text for name, text in TEXTS.items() if name.endswith(".js")}
+POLICY = {
+    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'",
+    "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    """With keys, because the page must come without one; nothing here needs the model."""
+    with running_server(ready=False, api_keys="secret") as running:
+        yield running
+
+
+@pytest.mark.parametrize("path", ["/", "/favicon.ico", *(f"/playground/{name}" for name in FILES)])
+def test_every_file_of_the_page_comes_without_a_key_and_shut_in(server, path):
+    response = httpx.get(server.url + path)
+    assert response.status_code == 200
+    assert set(response.headers["content-security-policy"].split("; ")) == POLICY
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cache-control"] == "no-cache"
+    assert not response.headers["content-type"].startswith(("application/octet-stream", "text/plain"))
+    again = httpx.get(server.url + path, headers={"if-none-match": f'"other", W/{response.headers["etag"]}'})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["content-security-policy"] == response.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/playground", 401), ("/v1", 401), ("/metrics", 401), ("/playground/../v1", 401), ("/playground/nosuch.js", 404),
+     ("/playground/%2e%2e/settings.py", 404), ("/playground//etc/passwd", 404), ("/playground/", 404)],
+)  # fmt: skip
+def test_the_page_opens_no_door_to_anything_else(server, path, status):
+    assert_problem(httpx.get(server.url + path), status, "")
+
+
+def test_every_file_in_the_folder_is_served_and_named_where_it_is_needed():
+    on_disk = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
+    assert on_disk == set(FILES)
+    for name in on_disk - {"index.html"}:
+        users = [text for user, text in TEXTS.items() if user != name]
+        assert any(name.rpartition("/")[2] in text for text in users), name
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_nothing_is_loaded_from_elsewhere_and_nothing_runs_inline(name):
+    text = TEXTS[name].replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?://|//cdn|@import|eval\(|innerHTML|insertAdjacentHTML|document\.write", text)
+    assert not (name.endswith(".css") and "url(" in text)
+    if name.endswith(".html"):
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! [^>]*src=)|javascript:", text)
+        assert not re.search(r'(?:src|href)="/', text), "addresses are relative: the page may live below a prefix"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_file_of_the_page_is_small(name):
+    assert len(TEXTS[name].splitlines()) < 250
+    assert sum(len(file.content) for file in FILES.values()) < 250_000
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_import_and_every_element_a_script_names_exists(name):
+    for imported in re.findall(r'from "\./([^"]+)"', SCRIPTS[name]):
+        assert imported in SCRIPTS
+    for id in re.findall(r'\bfind\("([^"]+)"\)', SCRIPTS[name]):
+        assert f'id="{id}"' in TEXTS["index.html"]
+
+
+def test_the_page_asks_for_metrics_that_exist():
+    exported = {row.name for row in metric_rows()}
+    named = set(re.findall(r"\bpheye_[a-z_]+\b", SCRIPTS["load.js"]))
+    assert named
+    assert named <= exported
+
+
+def test_the_prompts_of_the_page_are_the_models():
+    captions, answers = re.findall(r"= (\{.*?\});", SCRIPTS["prompts.js"], re.DOTALL)
+    assert json.loads(captions) == CAPTIONS | {"scene_text": SCENE_TEXT_CAPTION}
+    assert json.loads(answers) == {"short": SHORT_ANSWER, "choice": CHOICE_ANSWER}
+
+
+def test_the_files_are_part_of_the_package():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert build == {"targets": {"wheel": {"packages": ["model", "service"]}}}  # whole folders, nothing left out
+    assert FOLDER.is_relative_to(ROOT / "service")

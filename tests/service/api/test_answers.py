@@ -1,0 +1,43 @@
+"""Answers: the stream and the whole say the same, however the text was cut; several rows are summed up rightly."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.api.answers import Answer
+from service.messages import Delta, Finished, RowTimings, Usage
+
+
+def finished(text="", reason="stop", cached=True, seconds=1.0):
+    usage = Usage(prompt_tokens=10, completion_tokens=3, image_tokens=325, image_tiles=5, image_features_cached=cached)
+    return Finished("row", text, reason, usage, RowTimings(seconds, seconds, seconds, seconds))
+
+
+@given(st.lists(st.text(" \n\tab", max_size=4), max_size=8), st.text(" a", max_size=3))
+def test_the_chunks_of_a_stream_are_the_whole_answer_without_leading_space(texts, last):
+    answer = Answer("id", "model", "caption", 1)
+    chunks = [answer.take(0, event) for event in [*(Delta("row", (1,), text) for text in texts), finished(last)]]
+    whole = answer.whole(preprocess_s=0.0, total_s=0.0)["caption"]
+    assert "".join(chunk["chunk"] for chunk in chunks if chunk is not None) == whole
+    assert whole == ("".join(texts) + last).lstrip()
+
+
+def test_usage_is_summed_over_the_rows_but_the_image_counts_once():
+    answer = Answer("id", "model", "answers", 2)
+    answer.take(0, finished("one", seconds=1.0))
+    answer.take(1, finished("two", reason="length", cached=False, seconds=2.0))
+    whole = answer.whole(preprocess_s=0.5, total_s=9.0)
+    assert whole["answers"] == ["one", "two"]
+    assert whole["finish_reason"] == "length"
+    assert whole["finish_reasons"] == ["stop", "length"]
+    assert whole["usage"] == {
+        "prompt_tokens": 20,
+        "completion_tokens": 6,
+        "image_tokens": 325,
+        "image_tiles": 5,
+        "image_features_cached": False,
+    }
+    assert whole["timings"] == {
+        "queue": 2.0, "preprocess": 0.5, "encode": 2.0, "prefill": 2.0, "decode": 2.0, "total": 9.0,
+    }  # fmt: skip

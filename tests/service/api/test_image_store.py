@@ -1,0 +1,192 @@
+"""The store of uploaded images: bounds in bytes and age, owners, ids."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from model.tiles import TiledImage
+from service.api.image_store import OFF, PREFIX, UNKNOWN, ImageStore
+from service.errors import NotFound
+
+TTL_S = 60.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def picture(name: str, side_px: int = 4) -> TiledImage:
+    tiles = np.zeros((5, side_px, side_px, 3), dtype=np.uint8)
+    return TiledImage(hashlib.sha256(name.encode()).hexdigest(), 8, 6, tiles)
+
+
+BYTES = picture("any").tiles.nbytes
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def store_of(images: int, clock: Clock) -> ImageStore:
+    return ImageStore(images * BYTES, TTL_S, clock)
+
+
+def test_an_image_has_the_same_id_at_every_upload_and_its_age_begins_anew(clock: Clock) -> None:
+    store = store_of(2, clock)
+    first = store.put("me", picture("cat"))
+    clock.now_s += TTL_S - 1
+    again = store.put("me", picture("cat"))
+    assert first.id == again.id == PREFIX + picture("cat").pixels_sha256
+    assert (len(store), store.size_bytes) == (1, BYTES)
+    assert store.expires_in_s(again) == TTL_S
+
+
+def test_an_image_is_gone_at_its_age_and_its_bytes_with_the_next_sweep(clock: Clock) -> None:
+    store = store_of(2, clock)
+    stored = store.put("me", picture("cat"))
+    clock.now_s += TTL_S
+    with pytest.raises(NotFound, match="upload it again"):
+        store.use("me", stored.id)
+    assert store.owned("me") == ()
+    assert not store.holds(picture("cat").pixels_sha256)
+    store.drop_expired()
+    assert (len(store), store.size_bytes) == (0, 0)
+
+
+def test_the_least_recently_used_image_makes_room_and_looking_is_not_using(clock: Clock) -> None:
+    store = store_of(2, clock)
+    cat, dog = store.put("me", picture("cat")), store.put("me", picture("dog"))
+    store.use("me", cat.id)
+    store.find("me", dog.id)
+    store.put("me", picture("cow"))
+    assert store.use("me", cat.id) is cat.image
+    with pytest.raises(NotFound):
+        store.find("me", dog.id)
+
+
+def test_an_expired_image_makes_room_before_a_living_one(clock: Clock) -> None:
+    store = store_of(2, clock)
+    old = store.put("me", picture("old"))
+    clock.now_s += TTL_S / 2
+    young = store.put("me", picture("young"))
+    store.use("me", old.id)
+    clock.now_s += TTL_S / 2
+    store.put("me", picture("new"))
+    assert store.find("me", young.id) is young
+
+
+@pytest.mark.parametrize("image_id", ["", "img_", "img_zz", PREFIX + "0" * 64, "cat"])
+def test_every_id_that_is_not_ones_own_gets_the_same_words(clock: Clock, image_id: str) -> None:
+    store = store_of(3, clock)
+    others = store.put("you", picture("cat"))
+    for asked in (image_id, others.id):
+        for act in (store.find, store.use, store.remove):
+            with pytest.raises(NotFound) as caught:
+                act("me", asked)
+            assert caught.value.detail == UNKNOWN
+    assert store.find("you", others.id) is others
+
+
+def test_the_same_pixels_of_two_owners_are_two_images(clock: Clock) -> None:
+    store = store_of(2, clock)
+    mine, yours = store.put("me", picture("cat")), store.put("you", picture("cat"))
+    assert mine.id == yours.id
+    assert store.size_bytes == 2 * BYTES
+    store.remove("me", mine.id)
+    assert store.holds(picture("cat").pixels_sha256)
+    store.remove("you", yours.id)
+    assert not store.holds(picture("cat").pixels_sha256)
+
+
+@pytest.mark.parametrize("limit", [0, BYTES - 1], ids=["off", "too-small-for-one"])
+def test_a_store_without_room_for_one_image_says_so(clock: Clock, limit: int) -> None:
+    store = ImageStore(limit, TTL_S, clock)
+    with pytest.raises(NotFound) as caught:
+        store.put("me", picture("cat"))
+    assert caught.value.detail == OFF
+    assert len(store) == 0
+
+
+def test_a_store_that_is_off_refuses_ids_with_that_reason(clock: Clock) -> None:
+    with pytest.raises(NotFound) as caught:
+        ImageStore(0, TTL_S, clock).use("me", PREFIX + "0" * 64)
+    assert caught.value.detail == OFF
+
+
+OWNERS = st.sampled_from(["me", "you", ""])
+NAMES = st.sampled_from("abcdef")
+
+
+class StoreModel(RuleBasedStateMachine):
+    """The store against a list that is searched: most recently used last, and never more than the limit."""
+
+    LIMIT = 4 * BYTES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.store = ImageStore(self.LIMIT, TTL_S, self.clock)
+        self.known: list[tuple[str, str, int, float]] = []  # owner, id, bytes, expiry
+
+    def _living(self) -> list[tuple[str, str, int, float]]:
+        return [entry for entry in self.known if entry[3] > self.clock.now_s]
+
+    def _is_known(self, owner: str, image_id: str) -> bool:
+        return any(entry[:2] == (owner, image_id) for entry in self._living())
+
+    @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]))
+    def put(self, owner: str, name: str, side_px: int) -> None:
+        image = picture(f"{name}{side_px}", side_px)
+        stored = self.store.put(owner, image)
+        rest = [entry for entry in self._living() if entry[:2] != (owner, stored.id)]
+        while sum(entry[2] for entry in rest) + image.tiles.nbytes > self.LIMIT:
+            rest.pop(0)
+        self.known = [*rest, (owner, stored.id, image.tiles.nbytes, self.clock.now_s + TTL_S)]
+
+    @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]), act=st.sampled_from(["find", "use", "remove"]))
+    def ask(self, owner: str, name: str, side_px: int, act: str) -> None:
+        image_id = PREFIX + picture(f"{name}{side_px}").pixels_sha256
+        if not self._is_known(owner, image_id):
+            with pytest.raises(NotFound):
+                getattr(self.store, act)(owner, image_id)
+            return
+        getattr(self.store, act)(owner, image_id)
+        entry = next(entry for entry in self._living() if entry[:2] == (owner, image_id))
+        if act != "find":
+            self.known.remove(entry)
+        if act == "use":
+            self.known.append(entry)
+
+    @rule(seconds=st.floats(0.0, TTL_S))
+    def wait(self, seconds: float) -> None:
+        self.clock.now_s += seconds
+
+    @rule()
+    def sweep(self) -> None:
+        self.store.drop_expired()
+        assert self.store.size_bytes == sum(entry[2] for entry in self._living())
+
+    @invariant()
+    def every_owner_sees_exactly_its_own_and_the_bound_holds(self) -> None:
+        for owner in ("me", "you", ""):
+            seen = [stored.id for stored in self.store.owned(owner)]
+            assert seen == [entry[1] for entry in self._living() if entry[0] == owner]
+        assert self.store.size_bytes <= self.LIMIT
+        for name in "abcdef":
+            pixels = picture(f"{name}4").pixels_sha256
+            assert self.store.holds(pixels) == any(entry[1] == PREFIX + pixels for entry in self._living())
+
+
+TestStoreModel = StoreModel.TestCase
+TestStoreModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

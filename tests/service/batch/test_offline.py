@@ -1,0 +1,375 @@
+"""Without a server: the golden answers, batched or alone, interrupted, killed and continued, past unreadable images."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from model.request import Sampling
+from model.tiles import TiledImage
+from service.batch.local import Batch, CannotAsk, Manner, Outcome, Question, Task
+from service.batch.offline import answer
+from service.batch.result_file import Printer, ResultFile, ResultsError
+from service.batch.run import Job, NothingToDo, find_images
+from service.errors import InvalidField
+from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
+from service.settings import Settings, load_settings
+from tests.conftest import OWN_GOLDEN
+
+GOLDEN = OWN_GOLDEN / "x2-l2"
+CASES = json.loads((GOLDEN / "cases.json").read_text())["cases"]
+CAPTION = Question({"length": "normal", "style": "plain"}, "Describe the provided image", "caption")
+PHEYE = str(Path(sys.executable).parent / "pheye")
+
+
+def question(text: str) -> Question:
+    return Question({"question": text, "answer_style": "sentence"}, text, "answer")
+
+
+def golden_settings(**flags: Any) -> Settings:
+    return load_settings(**({"model": str(GOLDEN), "devices": "cpu", "threads": 1, "context_tokens": 512} | flags))
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def answers_by_question(out: Path) -> dict[tuple[str, str], str]:
+    return {(Path(each["image"]).name, each["question"]): each["answer"] for each in records(out)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(GOLDEN / "images", tmp_path / "images")
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("slots", [1, 8], ids=["one at a time", "eight at a time"])
+def test_answers_are_the_originals_batched_or_alone(slots: int, tmp_path: Path) -> None:
+    asked: dict[str, list[str]] = defaultdict(list)
+    for case in CASES:
+        asked[case["image"]].append(case["question"])
+    out = tmp_path / "out.jsonl"
+    for image, texts in asked.items():
+        job = Job((GOLDEN / image,), tuple(map(question, texts)), Sampling(max_tokens=24), out)
+        assert answer(golden_settings(slots=slots), job) == 0
+    found = answers_by_question(out)
+    assert found == {(Path(case["image"]).name, case["question"]): case["answer"] for case in CASES}
+
+
+def test_a_folder_is_answered_together_as_each_image_alone(folder: Path, tmp_path: Path) -> None:
+    together, alone = tmp_path / "together.jsonl", tmp_path / "alone.jsonl"
+    images, asked, sampling = find_images([folder]), (CAPTION, question("Why?")), Sampling(max_tokens=16)
+    answer(golden_settings(slots=3), Job(images, asked, sampling, together))
+    for image in images:
+        answer(golden_settings(slots=1), Job((image,), asked, sampling, alone))
+    in_any_order = (sorted(json.dumps(record) for record in records(out)) for out in (together, alone))
+    assert next(in_any_order) == next(in_any_order)
+    assert len(records(together)) == 2 * len(images)
+
+
+def test_sampled_answers_repeat_with_their_seed_whatever_the_batch(folder: Path, tmp_path: Path) -> None:
+    runs = []
+    for slots in (1, 4):
+        out = tmp_path / f"{slots}.jsonl"
+        sampling = Sampling(max_tokens=16, temperature=1.0, seed=7)
+        answer(golden_settings(slots=slots), Job(find_images([folder]), (CAPTION,), sampling, out))
+        runs.append({record["image"]: record["caption"] for record in records(out)})
+    assert runs[0] == runs[1]
+
+
+def test_unreadable_images_are_reported_and_the_rest_is_answered(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.png").write_bytes((folder / "img3_640x480.png").read_bytes()[:200])
+    (folder / "text.jpg").write_text("not an image")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    out = tmp_path / "out.jsonl"
+    code = answer(golden_settings(), Job(find_images([folder]), (CAPTION,), Sampling(max_tokens=4), out))
+    failed = {Path(record["image"]).name: record["error"] for record in records(out) if "error" in record}
+    assert code == 1
+    assert failed.keys() == {"broken.png", "text.jpg", "gone.png"}
+    assert failed["gone.png"] == "image: No such file or directory"
+    assert sum("caption" in record for record in records(out)) == 6
+    said = capfd.readouterr().err
+    assert "broken.png: image: broken or cut short" in said
+    assert "3 of 9 images failed" in said
+
+
+def test_answered_images_are_skipped_and_failed_ones_tried_again(folder: Path, tmp_path: Path) -> None:
+    out, sampling = tmp_path / "out.jsonl", Sampling(max_tokens=4)
+    good = (folder / "img3_640x480.png").read_bytes()
+    (folder / "img3_640x480.png").write_bytes(good[:200])
+    assert answer(golden_settings(), Job(find_images([folder]), (CAPTION,), sampling, out)) == 1
+    (folder / "img3_640x480.png").write_bytes(good)
+    first = out.read_bytes()
+    assert answer(golden_settings(), Job(find_images([folder]), (CAPTION,), sampling, out)) == 0
+    assert out.read_bytes().startswith(first)
+    added = records(out)[len(first.splitlines()) :]
+    assert [Path(record["image"]).name for record in added] == ["img3_640x480.png"]
+
+
+@pytest.mark.parametrize(
+    ("other", "flags"),
+    [
+        (Question({"length": "short", "style": "plain"}, "Briefly", "caption"), {}),
+        (question("Why?"), {}),
+        (CAPTION, {"name": "another-model"}),
+    ],
+    ids=["another length", "a question", "another model"],
+)
+def test_another_question_or_model_is_not_taken_for_answered(
+    other: Question, flags: dict[str, str], tmp_path: Path
+) -> None:
+    out, image = tmp_path / "out.jsonl", GOLDEN / "images" / "img2_28x28.png"
+    answer(golden_settings(), Job((image,), (CAPTION,), Sampling(max_tokens=2), out))
+    answer(golden_settings(**flags), Job((image,), (other,), Sampling(max_tokens=2), out))
+    assert len(records(out)) == 2
+
+
+def many_images(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for index in range(count):
+        Image.new("RGB", (20 + index, 30), (index, 2 * index, 255 - index)).save(folder / f"{index:03}.png")
+    return folder
+
+
+def start(folder: Path, out: Path) -> subprocess.Popen[str]:
+    command = [PHEYE, "caption", str(folder), "--jsonl", str(out), "--max-tokens", "200", "--slots", "2"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PHEYE_")}
+    return subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for_lines(process: subprocess.Popen[str], out: Path, count: int) -> None:
+    until = time.monotonic() + 60
+    while not out.exists() or out.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_a_run_that_is_stopped_continues_to_the_same_answers(by: signal.Signals, tmp_path: Path) -> None:
+    images, out, whole = many_images(tmp_path / "images", 16), tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    process = start(images, out)
+    wait_for_lines(process, out, 3)
+    process.send_signal(by)
+    _, said = process.communicate(timeout=60)
+    stopped = records(out)
+    assert 3 <= len(stopped) < 16, "it must be stopped in the middle"
+    if by is signal.SIGINT:
+        assert process.returncode == 130
+        assert "the same command goes on from here" in said
+        assert "Traceback" not in said
+    with out.open("ab") as file:
+        file.write(b'{"image": "/cut/sho')  # as a power cut in the middle of a line would leave it
+    tiny = load_settings(devices="cpu", threads=1, slots=2)
+    for results in (out, whole):
+        assert answer(tiny, Job(find_images([images]), (CAPTION,), Sampling(max_tokens=200), results)) == 0
+    assert records(out)[: len(stopped)] == stopped
+    assert len(records(out)) == 16
+    captions = ({record["image"]: record["caption"] for record in records(file_of)} for file_of in (out, whole))
+    assert next(captions) == next(captions)
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 7))
+def test_a_torn_last_line_is_taken_out_wherever_it_was_cut(cut: int, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    line = json.dumps({"image": "é.png", **CAPTION.fields, "caption": "a\nb", "finish_reason": "stop", "model": "m"})
+    out.write_text(f"{line}\n{line.replace('é', 'è')[:cut]}")
+    with ResultFile(out, "m") as results:
+        assert results.has(Path("é.png"), CAPTION)
+        assert not results.has(Path("è.png"), CAPTION)
+    assert out.read_text() == line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\xff\xd8\xff\xe0 a photograph", "not a file of results"),
+        (b"a,b\n1,2\n", "line 1 is not a result"),
+        (b'{"image": "a", "error": "b"}\n\n', "line 2 is not a result"),
+    ],
+    ids=["a photograph", "a table", "an empty line"],
+)
+def test_a_file_of_something_else_is_left_alone(content: bytes, complaint: str, tmp_path: Path) -> None:
+    out = tmp_path / "precious"
+    out.write_bytes(content)
+    with pytest.raises(ResultsError, match=complaint):
+        ResultFile(out, "m")
+    assert out.read_bytes() == content
+
+
+def test_a_prompt_that_cannot_fit_ends_the_run_at_once(folder: Path, tmp_path: Path) -> None:
+    job = Job(find_images([folder]), (CAPTION,), Sampling(max_tokens=511), tmp_path / "out.jsonl")
+    with pytest.raises(CannotAsk, match="max_tokens: 511 and a prompt of 86 tokens exceed"):
+        answer(golden_settings(), job)
+
+
+def test_folders_are_walked_in_order_and_nothing_is_taken_twice(tmp_path: Path) -> None:
+    for name in ("b/2.PNG", "b/1.jpeg", "a/3.webp", "a/notes.txt", "0.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_images([tmp_path / "b" / "2.PNG", tmp_path, tmp_path / "a" / "notes.txt"])
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "b/2.PNG",
+        "0.tif",
+        "a/3.webp",
+        "b/1.jpeg",
+        "a/notes.txt",
+    ]
+
+
+@pytest.mark.parametrize("name", ["missing.png", "empty"])
+def test_a_path_with_nothing_to_do_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToDo, match=name):
+        find_images([tmp_path / name])
+
+
+def outcome(place: int, name: str, *texts: str) -> Outcome:
+    from service.batch.local import Answer
+
+    asked = [question(f"Q{index}?") for index in range(len(texts))]
+    answers = tuple(Answer(each, text, "stop") for each, text in zip(asked, texts, strict=True))
+    return Outcome(place, Task(Path(name), tuple(asked)), answers)
+
+
+@pytest.mark.parametrize(
+    ("images", "questions", "printed"),
+    [
+        (False, False, "two\nlines\n"),
+        (True, False, "a.png: two lines\n"),
+        (False, True, "Q0?: two lines\n"),
+        (True, True, "a.png: Q0?: two lines\n"),
+    ],
+    ids=["one text alone", "images are named", "questions are named", "both are named"],
+)
+def test_lines_name_what_varies(
+    images: bool, questions: bool, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Printer(images=images, questions=questions).add(outcome(0, "a.png", "two\nlines"))
+    assert capsys.readouterr().out == printed
+
+
+def test_lines_come_in_the_order_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = Printer(images=True, questions=False)
+    for place, name in ((1, "b"), (0, "a"), (3, "d"), (2, "c")):
+        printer.add(
+            outcome(place, name, name.upper()) if name != "c" else Outcome(2, Task(Path("c"), ()), (), ("bad",))
+        )
+    assert capsys.readouterr().out == "a: A\nb: B\nd: D\n"
+
+
+def test_a_name_that_is_not_text_does_not_stop_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    Printer(images=True, questions=False).add(outcome(0, name, "seen"))
+    assert capsys.readouterr().out == "\ufffd\ufffd.png: seen\n"
+    with ResultFile(tmp_path / "out.jsonl", "m") as results:
+        results.add(outcome(0, name, "seen"))
+    with ResultFile(tmp_path / "out.jsonl", "m") as again:
+        assert again.has(Path(name), question("Q0?"))
+
+
+class SlowEngine:
+    """An engine that finishes one row in a step, and breaks those whose instruction says so."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str]] = []
+        self.images = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.rows)
+
+    def submit(self, message: Submit) -> None:
+        self.rows.extend((row.id, row.instruction) for row in message.rows)
+
+    def step(self) -> StepDone:
+        row_id, instruction = self.rows.pop(0)
+        if instruction == "break":
+            return StepDone((Broken(row_id, "not finite"),))
+        return StepDone((Finished(row_id, f" {row_id}", "stop", Usage(1, 1, 1, 1, False), RowTimings(0, 0, 0, 0)),))
+
+
+def test_no_more_images_are_in_memory_than_allowed() -> None:
+    made = ended = most = 0
+    lock = threading.Lock()
+
+    def read(path: Path) -> TiledImage:
+        nonlocal made, most
+        with lock:
+            made += 1
+            most = max(most, made - ended)
+        return TiledImage("", 1, 1, None)  # type: ignore[arg-type]
+
+    def endless() -> Iterator[Task]:
+        yield from (Task(Path(str(index)), (CAPTION,)) for index in range(10**9))
+
+    outcomes = Batch(SlowEngine(), read, Manner(Sampling()), in_flight=6, threads=3).run(endless())
+    for _ in range(50):
+        next(outcomes)
+        ended += 1
+    outcomes.close()
+    assert 1 < most <= 6 + 1  # one outcome is told before it is counted here
+
+
+def run_batch(tasks: Iterable[Task], read: Any) -> list[Outcome]:
+    return list(Batch(SlowEngine(), read, Manner(Sampling()), in_flight=4, threads=2).run(tasks))
+
+
+def test_one_broken_answer_leaves_the_others_of_its_image() -> None:
+    asked = (question("a"), question("break"), question("c"))
+    (only,) = run_batch([Task(Path("x"), asked)], lambda _: TiledImage("", 1, 1, None))
+    assert [answer.text for answer in only.answers] == ["0.0", "0.2"]
+    assert only.errors == ("not finite",)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (InvalidField("image: broken"), "image: broken"),
+        (PermissionError(13, "Permission denied"), "image: Permission denied"),
+        (MemoryError(), "image: there is not enough memory to decode it"),
+    ],
+    ids=["broken", "not allowed", "too large for the memory"],
+)
+def test_what_goes_wrong_with_a_file_is_its_outcome(error: Exception, words: str) -> None:
+    def read(_: Path) -> TiledImage:
+        raise error
+
+    (only,) = run_batch([Task(Path("x"), (CAPTION,))], read)
+    assert only.errors == (words,)
+
+
+def test_a_terminal_sees_a_bar_with_the_rate_and_a_file_sees_none(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    images, out, (ours, theirs) = many_images(tmp_path / "images", 6), tmp_path / "out.jsonl", pty.openpty()
+    command = [PHEYE, "caption", str(images), "--jsonl", str(out), "--max-tokens", "4", "--slots", "2"]
+    process = subprocess.Popen(command, stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "120"})
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # how Linux tells that the other side is closed
+        while piece := os.read(ours, 65536):
+            seen += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert b"6/6" in seen
+    assert b" images/s, 0:00:00 left" in seen
+    silent = subprocess.run([*command[:3], "--max-tokens", "4"], capture_output=True, text=True, check=True)
+    assert "images/s" not in silent.stderr
+    assert len(silent.stdout.splitlines()) == 6

@@ -1,0 +1,235 @@
+"""The command: a flag for every setting, mistakes named in one line, no torch before it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from model.checkpoint.checkpoint import open_checkpoint
+from model.layout import RANK_PROBE
+from service.api import server
+from service.cli.main import app
+from service.settings import Settings
+from tests.conftest import OWN_GOLDEN
+from tests.support.serving import RANDOM
+
+GOLDEN = OWN_GOLDEN / "x2-l2"
+IMAGE = str(GOLDEN / "images" / "img3_640x480.png")
+ANSWERING = ["--model", str(GOLDEN), "--device", "cpu", "--threads", "1", "--context-tokens", "512"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("PHEYE_")]:
+        monkeypatch.delenv(name)
+
+
+def pheye(*words: str) -> Any:
+    return CliRunner().invoke(app, words)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings that `pheye serve` would have served with."""
+    seen: list[Settings] = []
+
+    def serve(settings: Settings) -> int:
+        seen.append(settings)
+        return 0
+
+    monkeypatch.setattr(server, "serve", serve)
+    return seen
+
+
+def test_serve_has_a_flag_for_every_setting_and_no_other() -> None:
+    command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    flags = {option for parameter in command.params for option in parameter.opts}
+    assert flags == {"--" + name.replace("_", "-") for name in Settings.model_fields}
+
+
+def test_flags_override_the_environment_which_overrides_defaults(
+    served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHEYE_PORT", "9000")
+    monkeypatch.setenv("PHEYE_SLOTS", "3")
+    assert pheye("serve", "--port", "9001", "--stall-s", "0.5", "--api-keys", "a,b").exit_code == 0
+    (settings,) = served
+    assert (settings.port, settings.slots, settings.stall_s, settings.host) == (9001, 3, 0.5, "127.0.0.1")
+    assert [key.get_secret_value() for key in settings.api_keys] == ["a", "b"]
+
+
+def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "serve", lambda _: 1)
+    assert pheye("serve").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "said"),
+    [
+        (["serve", "--port", "99999"], {}, ["--port (or PHEYE_PORT)", "0 to 65535"]),
+        (["serve"], {"PHEYE_SLOTS": "many"}, ["PHEYE_SLOTS", "1 to 512"]),
+        (["serve"], {"PHEYE_SLOT": "4"}, ["PHEYE_SLOT: there is no such setting", "PHEYE_SLOTS"]),
+        (["serve", "--dtype", "int3"], {}, ["--dtype (or PHEYE_DTYPE)", "bfloat16"]),
+        (["serve", "--prot", "1"], {}, ["--prot", "--port"]),
+        (["serve", "--port", "0", "--slots", "0"], {}, ["--slots (or PHEYE_SLOTS)"]),
+        (["caption", IMAGE, "--device", "abacus"], {}, ["--device (or PHEYE_DEVICES)", "cuda:0"]),
+        (["caption", IMAGE, "--device", "cpu,cpu"], {}, ["one device", "--device"]),
+        (["caption", IMAGE, "--max-tokens", "0"], {}, ["--max-tokens (or PHEYE_DEFAULT_MAX_TOKENS)", "1 to 2048"]),
+        (["caption", IMAGE, "--length", "endless"], {}, ["--length", "short", "normal", "long"]),
+        (["caption", IMAGE, "--length", "long", "--style", "scene_text"], {}, ["scene_text is one sentence"]),
+        (["caption", IMAGE, "--temperature", "3"], {}, ["temperature: ", "less than or equal to 2"]),
+        (["caption", "nowhere.png"], {}, ["nowhere.png: there is no such file or folder"]),
+        (["caption", IMAGE, "--model", "random:pheye-huge"], {}, ["no geometry 'pheye-huge'", "pheye-micro"]),
+        (["caption", IMAGE, "--jsonl", "/nowhere/out.jsonl"], {}, ["/nowhere/out.jsonl"]),
+        (["caption"], {}, ["IMAGE|FOLDER"]),
+        (["ask", IMAGE], {}, ["QUESTION"]),
+        (["ask", IMAGE, "Which?", "--answer-style", "choice"], {}, ["choices: ", "2 to 26"]),
+        (["ask", IMAGE, "Which?", "--choice", "a"], {}, ["choices: "]),
+        (["ask", IMAGE, "long " * 600, *ANSWERING], {}, ["question: its prompt of"]),
+        (["caption", IMAGE, *ANSWERING, "--max-tokens", "500"], {}, ["max_tokens: 500 and a prompt of"]),
+        (["info", "Pheye-x9"], {}, ["Pheye-x9", "Pheye-x4-448", "owner/name"]),
+        (["info", "random:Pheye-x9"], {}, ["no geometry 'Pheye-x9'"]),
+        (["convert", str(GOLDEN), str(GOLDEN)], {}, ["exists already"]),
+        (["convert", str(GOLDEN / "images"), "/nowhere/else"], {}, ["config.json"]),
+        (["docs", "--file", "nowhere.md"], {}, ["nowhere.md"]),
+    ],
+    ids=lambda value: " ".join(value)[-60:].replace("/", "_") if isinstance(value, list) else "",
+)
+def test_mistakes_are_named_with_what_would_be_accepted(
+    words: list[str], environment: dict[str, str], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = pheye(*words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    for part in said:
+        assert part in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_key_is_not_repeated() -> None:
+    result = pheye("serve", "--api-keys", "secret-1,,", "--port", "x")
+    assert result.exit_code == 2
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--help"], ["serve", "--help"], ["version"], ["info"], ["docs", "--check"]),
+        ["caption", IMAGE, "--server", "http://127.0.0.1:9"],
+    ],
+    ids=lambda words: " ".join(words).replace(IMAGE, "IMAGE"),
+)
+def test_torch_is_not_loaded_for_what_needs_no_model(words: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['pheye', *{words!r}]; from service.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert pheye("version").stdout == version("pheye-service") + "\n"
+
+
+def test_a_caption_of_one_image_is_printed_alone() -> None:
+    result = pheye("caption", IMAGE, *ANSWERING, "--max-tokens", "8")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.strip()
+    assert "img3" not in result.stdout
+
+
+def test_several_questions_are_answered_in_their_order_under_their_names() -> None:
+    result = pheye("ask", IMAGE, "How many dogs   are there?", "Why?", *ANSWERING, "--max-tokens", "8")
+    assert [line.partition(": ")[0] for line in result.stdout.splitlines()] == ["How many dogs   are there?", "Why?"]
+
+
+def test_choices_are_part_of_what_was_asked(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    words = ["ask", IMAGE, "Which?", "--answer-style", "choice", *ANSWERING, "--max-tokens", "2", "--jsonl", str(out)]
+    for choices in (["cat", "dog"], ["cat", "fox"], ["cat", "dog"]):
+        assert pheye(*words, "--choice", choices[0], "--choice", choices[1]).exit_code == 0
+    asked = [json.loads(line)["choices"] for line in out.read_text().splitlines()]
+    assert asked == [["cat", "dog"], ["cat", "fox"]]
+
+
+def test_an_answer_nobody_bounded_is_shortened_to_the_room_there_is(tmp_path: Path) -> None:
+    words = ["caption", IMAGE, "--model", str(GOLDEN), "--device", "cpu", "--jsonl", str(tmp_path / "out.jsonl")]
+    assert pheye(*words, "--context-tokens", "300").exit_code == 0
+
+
+def test_random_weights_are_said_to_be_random() -> None:
+    small = ("--device", "cpu", "--max-tokens", "2", "--context-tokens", "512")
+    result = pheye("caption", IMAGE, "--model", RANDOM, *small)
+    assert result.exit_code == 0
+    assert "random weights" in result.stderr
+
+
+def test_a_converted_checkpoint_answers_as_its_source(tmp_path: Path) -> None:
+    result = pheye("convert", str(GOLDEN), str(tmp_path / "new"))
+    assert result.exit_code == 0
+    listed = {line.split()[-1]: int(line.split()[0].replace(",", "")) for line in result.stdout.splitlines()}
+    assert listed["model.safetensors"] == (tmp_path / "new" / "model.safetensors").stat().st_size
+    assert {"config.json", "tokenizer/tokenizer.json", "encoder/config.json"} <= listed.keys()
+    assert open_checkpoint(str(tmp_path / "new")).fingerprint == open_checkpoint(str(GOLDEN)).fingerprint
+    moved = shutil.move(tmp_path / "new", tmp_path / "moved")
+    ask = ["ask", IMAGE, "Why?", *ANSWERING, "--max-tokens", "8"]
+    assert pheye(*ask, "--model", str(moved)).stdout == pheye(*ask).stdout
+
+
+@pytest.mark.parametrize("name", ["Pheye-x4-448", "random:Pheye-x4-448", str(GOLDEN)], ids=["name", "random", "folder"])
+def test_info_tells_exact_numbers_as_json(name: str) -> None:
+    report = json.loads(pheye("info", name, "--json").stdout)
+    assert report.keys() == {"geometry", "parameters", "bytes_bfloat16", "bytes_float32", "flops", "ratios"}
+    if name.endswith("Pheye-x4-448"):
+        assert report["parameters"]["trained"] == 295_136_192
+        assert report["bytes_bfloat16"]["features_bytes"] == 2 * 1280 * 1285
+        assert report["ratios"]["paper_language_x4"] == pytest.approx(18.5, abs=0.05)
+    parts = report["parameters"]
+    total = parts.pop("total")
+    assert total == sum(parts.values()) - parts["trained"]
+
+
+def test_info_asks_the_weights_for_the_adapters_ranks_and_does_without(tmp_path: Path) -> None:
+    def report() -> Any:
+        return json.loads(pheye("info", str(tmp_path / "model"), "--json").stdout)
+
+    shutil.copytree(GOLDEN, tmp_path / "model", ignore=shutil.ignore_patterns("images"))
+    stored = report()
+    assert stored["parameters"]["total"] == sum(each.numel() for each in open_checkpoint(str(GOLDEN)).tensors.values())
+    (tmp_path / "model" / "checkpoint.pt").unlink()
+    assumed = report()
+    assert assumed["geometry"].pop("adapter_ranks") == "first 8, second 16 (assumed: no weights here)"
+    assert stored["geometry"].pop("adapter_ranks") == "first 8, second 16"
+    assert assumed == stored
+    ranks = {RANK_PROBE.format(adapter): torch.zeros(rank, 32) for adapter, rank in (("first", 4), ("second", 2))}
+    save_file(ranks, tmp_path / "model" / "model.safetensors")
+    smaller = report()
+    assert smaller["geometry"]["adapter_ranks"] == "first 4, second 2"
+    assert smaller["parameters"]["adapter_global"] * 2 == stored["parameters"]["adapter_global"]
+    assert smaller["parameters"]["adapter_local"] * 8 == stored["parameters"]["adapter_local"]
+
+
+def test_info_draws_tables_of_the_default_model() -> None:
+    result = pheye("info")
+    assert result.exit_code == 0
+    for words in ("pheye-tiny", "cross-attention blocks", "one more token", "recomputed over kept", "12.07"):
+        assert words in result.stdout

@@ -1,0 +1,277 @@
+"""Workers that die, with the requests they have: by real signals, while they work, wait and load; and poison."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from model.request import Sampling
+from service.dispatch.queue import RequestQueue
+from service.dispatch.reservation import Place, Request, RowSpec
+from service.errors import Poisoned
+from service.messages import Broken, Delta, StepDone
+from service.metrics import Metrics
+from service.settings import Settings
+from tests.support import deadly
+from tests.support.queueing import (
+    CASES,
+    FOLDER,
+    IMAGES,
+    LONG,
+    RAMBLING,
+    answer,
+    go,
+    kill,
+    pid,
+    requests,
+    running_queue,
+    spec,
+    until,
+    value,
+)
+
+
+def test_answers_survive_every_death_behind_which_they_went_on() -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING) as queue:
+            seeds = (2, 4, 6, 7)  # of answers that go on far beyond the last death
+            crowd = [(CASES[seed], spec(CASES[seed], **LONG, temperature=1.0, seed=seed)) for seed in seeds]
+            undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
+            tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
+            for tokens in (20, 60, 100):
+                await until(lambda: sum(len(request.tokens) > tokens for request in requests(queue)) == 4)  # noqa: B023
+                kill(queue)
+                await until(lambda: queue.not_ready() is not None)
+            assert await asyncio.gather(*tasks) == undisturbed
+            assert value(queue, "worker_restarts") == 3
+            assert value(queue, "request_replays") == 12
+            assert value(queue, "requests_dropped", reason="poison") == 0
+
+    go(scenario)
+
+
+def test_after_a_death_all_that_were_being_answered_go_on_together() -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING) as queue:
+            tasks = [asyncio.create_task(answer(queue, CASES[1], spec(CASES[1], **LONG))) for _ in range(8)]
+            await until(lambda: len(requests(queue)) == 8 and all(request.tokens for request in requests(queue)))
+            kill(queue)
+            await until(lambda: queue.not_ready() is not None)
+            await until(lambda: sum(request.admitted for request in requests(queue)) == 8)
+            assert not any(task.done() for task in tasks)
+            assert len(set(await asyncio.gather(*tasks))) == 1
+
+    go(scenario)
+
+
+def test_who_was_being_answered_does_not_queue_again_behind_those_who_came_later() -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING, slots=2) as queue:
+            ended: list[str] = []
+
+            async def ask(name: str, tokens: int) -> None:
+                await answer(queue, CASES[1], spec(CASES[1], max_tokens=tokens, temperature=1.0, seed=1))
+                ended.append(name)
+
+            tasks = [asyncio.create_task(ask("old", 200)) for _ in range(2)]
+            await until(lambda: sum(bool(request.tokens) for request in requests(queue)) == 2)
+            tasks += [asyncio.create_task(ask("new", 50)) for _ in range(20)]
+            await until(lambda: len(requests(queue)) == 22)
+            kill(queue)
+            await asyncio.gather(*tasks)
+            assert "old" not in ended[-10:]
+
+    go(scenario)
+
+
+def test_who_only_waited_when_the_worker_died_is_not_suspected_though_its_image_was_encoded() -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING, slots=2) as queue:
+            crowd = {case["image"]: case for case in CASES}.values()  # no two about the same image
+            tasks = [asyncio.create_task(answer(queue, case, spec(case, **LONG))) for case in crowd]
+            await until(lambda: sum(len(request.tokens) > 20 for request in requests(queue)) == 2)
+            kill(queue)
+            await until(lambda: queue.not_ready() is not None)
+            assert sum(request.suspicion.deaths for request in queue._pending) == 2
+            await asyncio.gather(*tasks)
+
+    go(scenario)
+
+
+def test_after_a_death_the_oldest_come_first_whether_they_were_with_the_worker_or_waited() -> None:
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(), Metrics())
+        old, young = Place(queue, 1, 60.0), Place(queue, 1, 60.0)
+        row = spec(CASES[0]).row("row")
+        waited, lost = (Request(row, IMAGES[CASES[0]["image"], 28], place, 0) for place in (old, young))
+        queue._pending = [waited]
+        queue._lane_changed(queue._fleet.lanes[0], [lost])
+        assert queue._pending == [waited, lost]
+
+    go(scenario)
+
+
+def test_beside_a_request_on_trial_nobody_is_given_to_its_worker() -> None:
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(), Metrics())
+        lane = queue._fleet.lanes[0]
+        lane.card, lane._worker = Mock(slots=8), Mock()
+        picture = IMAGES[CASES[0]["image"], 28]
+        crowd = [Request(spec(CASES[0]).row(name), picture, Place(queue, 1, 60.0), 0) for name in ("a", "b", "fresh")]
+        for request in crowd[:2]:
+            request.suspicion.worker_died(0)
+            request.suspicion.worker_died(0)
+        queue._pending = crowd
+        queue._dispatch()
+        assert list(lane.requests) == ["a"]
+        assert lane._worker.send.call_args.args[0].ahead
+        queue._step_done(lane, StepDone((Delta("a", (1,), ""),)))
+        assert list(lane.requests) == ["a"], "one token more is the replay's"
+        queue._step_done(lane, StepDone((Delta("a", (2,), ""),)))
+        assert list(lane.requests) == ["a", "b"], "now it is past the place"
+        queue._step_done(lane, StepDone((Broken("b", "not finite"),)))
+        assert list(lane.requests) == ["a", "fresh"]
+        assert not lane._worker.send.call_args.args[0].ahead
+
+    go(scenario)
+
+
+@pytest.mark.parametrize("words", [deadly.PREFILL, deadly.DECODE], ids=["in prefill", "in decoding"])
+def test_a_request_that_kills_its_workers_is_answered_with_an_error_and_its_neighbours_live(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING) as queue:
+            crowd = [(case, spec(case, **LONG, temperature=1.0, seed=number)) for number, case in enumerate(CASES[:6])]
+            undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
+            tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
+            await until(lambda: len(requests(queue)) == 6 and all(request.tokens for request in requests(queue)))
+            with pytest.raises(Poisoned, match="3 workers died"):
+                await answer(queue, CASES[0], RowSpec(words, Sampling(**LONG, temperature=1.0, seed=1)))
+            assert value(queue, "worker_restarts") == 3
+            assert await asyncio.gather(*tasks) == undisturbed
+            assert value(queue, "requests_dropped", reason="poison") == 1
+
+    monkeypatch.setattr("service.worker.main.run", deadly.run)
+    go(scenario)
+
+
+def test_a_worker_that_was_ready_is_replaced_without_a_pause_however_often(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with running_queue() as queue:
+            for _ in range(4):
+                kill(queue)
+                await until(lambda: queue.not_ready() is not None)
+                await until(lambda: queue.not_ready() is None)
+
+    go(scenario)
+    ends = [record.message for record in caplog.records if "ended with code" in record.message]
+    assert ends[:4] == ["worker on auto ended with code -9 while it had 0 requests; next start in 0 s"] * 4
+
+
+def test_a_worker_killed_while_it_loads_is_followed_by_another_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING) as queue:
+            begun: list[int] = []
+            expected = await answer(queue, CASES[1], spec(CASES[1], **LONG))
+            running = asyncio.create_task(answer(queue, CASES[1], spec(CASES[1], **LONG), begun))
+            await until(lambda: bool(begun))
+            victims = set()
+            for _ in range(3):
+                await until(lambda: queue._fleet.lanes[0].pid not in {None, *victims})
+                victims.add(pid(queue))
+                kill(queue)
+            assert await running == expected
+            assert len(victims) == value(queue, "worker_restarts") == 3
+            assert value(queue, "request_replays") == 1
+
+    monkeypatch.setattr("service.dispatch.lane.LONGEST_PAUSE_S", 0.0)
+    go(scenario)
+
+
+def test_a_model_that_is_away_when_a_worker_must_be_replaced_is_awaited(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        model, away = tmp_path / "model", tmp_path / "away"
+        shutil.copytree(FOLDER, model)
+        async with running_queue(model=str(model)) as queue:
+            model.rename(away)
+            kill(queue)
+            await until(lambda: value(queue, "worker_restarts") == 2)
+            away.rename(model)
+            await until(lambda: queue.not_ready() is None)
+            assert (await answer(queue, CASES[0], spec(CASES[0]))).lstrip() == CASES[0]["answer"]
+            assert not queue.failed.is_set()
+
+    go(scenario)
+
+
+def test_workers_that_never_get_ready_are_not_started_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(model=RAMBLING), Metrics())
+        await queue.start()
+        async with asyncio.timeout(60):
+            await queue.failed.wait()
+        assert queue.failure.startswith("5 workers died while they loaded it")
+        assert value(queue, "worker_restarts") == 5
+        await queue.stop()
+
+    monkeypatch.setattr("service.worker.main.run", deadly.never_ready)
+    monkeypatch.setattr("service.dispatch.lane.LONGEST_PAUSE_S", 0.0)
+    go(scenario)
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        pytest.param("multiprocessing.process.BaseProcess.start", OSError("no memory"), id="process"),
+        pytest.param("threading.Thread.start", RuntimeError("can't start new thread"), id="thread"),
+    ],
+)
+def test_a_machine_without_room_for_a_worker_is_asked_again(
+    what: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running_queue() as queue:
+            with monkeypatch.context() as machine:
+                machine.setattr(what, Mock(side_effect=error))
+                kill(queue)
+                await until(lambda: value(queue, "worker_restarts") == 2)
+                assert queue._fleet.lanes[0].pid is None
+            await until(lambda: queue.not_ready() is None)
+            assert (await answer(queue, CASES[0], spec(CASES[0]))).lstrip() == CASES[0]["answer"]
+
+    go(scenario)
+
+
+def test_a_worker_that_hangs_while_it_replaces_another_is_replaced_too() -> None:
+    async def scenario() -> None:
+        async with running_queue(step_timeout_s=2.0) as queue:
+            kill(queue)
+            await until(lambda: value(queue, "worker_restarts") == 1 and queue._fleet.lanes[0].pid is not None)
+            os.kill(pid(queue), signal.SIGSTOP)
+            assert queue.not_ready() is not None
+            await until(lambda: queue.not_ready() is None)
+            assert value(queue, "worker_restarts") == 2
+
+    go(scenario)
+
+
+def test_stopping_does_not_wait_for_a_worker_that_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        queue = RequestQueue(Settings(model=RAMBLING), Metrics())
+        await queue.start()
+        child = pid(queue)
+        os.kill(child, signal.SIGSTOP)  # or it might be ready before it is asked to stop
+        async with asyncio.timeout(60):
+            await queue.stop()
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+    monkeypatch.setattr("service.worker.main.STOP_S", 90.0)
+    go(scenario)
