@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from service.api.image_store import ImageStore
 from service.api.middleware import Edge
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
+from service.api.parts import ServiceParts
 from service.api.problems import answer_with_problems
-from service.api.reply import ServiceParts
 from service.api.routes import caption_vqa, docs, estimate, health, images, not_offered, openai, playground
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics

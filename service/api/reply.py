@@ -11,9 +11,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,15 +22,13 @@ from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
 from service.api.disconnect import send_promptly, unless_hung_up
-from service.api.image_store import ImageStore
+from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
-from service.dispatch.queue import Place, RequestQueue, RowSpec
+from service.dispatch.reservation import Place, RowSpec
 from service.errors import ServiceError, Unavailable
 from service.images import ImageSource, tile
 from service.messages import Delta, Finished
-from service.metrics import Metrics
 from service.schemas.responses import Problem
-from service.settings import Settings
 
 KEEP_ALIVE = format_sse_event(comment="keep-alive")
 STREAM_HEADERS = [
@@ -68,18 +64,6 @@ class Answering(Protocol):
 
     def whole(self, *, preprocess_s: float, total_s: float) -> Mapping[str, Any]:
         """The body of an answer that is not streamed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceParts:
-    """The running service, as far as the routes need it."""
-
-    settings: Settings
-    queue: RequestQueue
-    metrics: Metrics
-    executor: Executor
-    images: ImageStore
-    started_unix_s: float = field(default_factory=time.time)
 
 
 async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledImage:

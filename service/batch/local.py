@@ -7,81 +7,16 @@ One thread drives the engine; a few decode images.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from model.explain import LayerShare
-from model.request import FinishReason, Sampling
 from model.tiles import TiledImage
+from service.batch.task import Answer, CannotAsk, Manner, Outcome, Question, Task
 from service.errors import ServiceError
 from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
-
-
-class CannotAsk(ValueError):
-    """The model can run none of it as asked; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One thing asked of an image.
-
-    Attributes:
-        fields: what was asked, as it is written beside the answer: `length` and `style`, or `question` and its style.
-        instruction: the words given to the model.
-        key: what the answer is called, `caption` or `answer`.
-    """
-
-    fields: Mapping[str, Any]
-    instruction: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One image and what to ask of it."""
-
-    image: Path
-    questions: tuple[Question, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How every answer of a run is made.
-
-    Attributes:
-        sampling: the same for every answer.
-        may_shorten: whether an answer for which the context has too little room is shortened, not refused.
-        explain: whether each answer comes with where the model looked.
-        prepare: from an image's file to the file that the model gets.
-    """
-
-    sampling: Sampling
-    may_shorten: bool = False
-    explain: bool = False
-    prepare: Callable[[bytes], bytes] = bytes  # the file itself
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A question's answer; `shares` says where each layer looked, if that was asked for."""
-
-    question: Question
-    text: str
-    finish_reason: FinishReason
-    shares: tuple[LayerShare, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Everything that came of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
-
-    place: int
-    task: Task
-    answers: tuple[Answer, ...] = ()
-    errors: tuple[str, ...] = ()
 
 
 class StepEngine(Protocol):
@@ -219,11 +154,3 @@ def _take(opened: _Open, event: RowEvent, question: Question) -> None:
             raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")
         case Broken(detail=detail):
             opened.errors.append(detail)
-
-
-def tasks_of(
-    images: Sequence[Path], questions: Sequence[Question], done: Callable[[Path, Question], bool]
-) -> list[Task]:
-    """A task for each image that has unanswered questions."""
-    open_questions = ((image, tuple(q for q in questions if not done(image, q))) for image in images)
-    return [Task(image, left) for image, left in open_questions if left]

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from model.tiles import TiledImage
-from service.batch.local import Batch, Manner
+from service.batch.local import Batch
 from service.batch.run import Answerer, Job, carry_out
+from service.batch.task import Manner
 from service.images import ImageSource, tile
 from service.settings import Settings
 from service.worker.engine import Engine
-from service.worker.main import load_runner
+from service.worker.load import load_runner
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner

@@ -20,10 +20,10 @@ import httpx
 from rich.console import Console
 
 from model.explain import LayerShare
-from service.batch.local import Answer, CannotAsk, Manner, Outcome, Question, Task
 from service.batch.retry import PASSING, Patience, retry_after_s
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.server import Server, ServerError, contact, silence
+from service.batch.task import Answer, CannotAsk, Manner, Outcome, Question, Task
 from service.errors import ServiceError, TooLarge
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer

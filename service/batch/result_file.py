@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from service.batch.local import Outcome, Question
+from service.batch.task import Outcome, Question
 
 _START = b'{"image":'  # of every line of a file of results
 

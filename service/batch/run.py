@@ -1,4 +1,4 @@
-"""What a command answers, and how that is followed to its end: the images found, a bar, what failed, the exit code.
+"""What a command answers, and how that is followed to its end: a bar, what failed, the exit code.
 
 Whatever answers - the engine in this process (`service.batch.offline`) or a running service (`service.batch.remote`) -
 gives outcomes, and here they are written down. Knows neither models nor HTTP. Main thread only.
@@ -6,7 +6,6 @@ gives outcomes, and here they are written down. Knows neither models nor HTTP. M
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -20,15 +19,10 @@ from rich.progress import Task as BarTask
 from rich.text import Text
 
 from model.request import Sampling
-from service.batch.local import Manner, Outcome, Question, Task, tasks_of
 from service.batch.result_file import Printer, ResultFile, Sink, shown
+from service.batch.task import Manner, Outcome, Question, Task, tasks_of
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
-
-
-class NothingToDo(ValueError):
-    """A path is not there, or no image is; the message names the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,35 +96,6 @@ class Job:
             tasks = tasks_of(self.images, self.questions, results.has if results else lambda *_: False)
             sink = results or Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
             yield Plan(tasks, sink, done=len(self.images) - len(tasks))
-
-
-def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The files named, and the images in the folders named, each once.
-
-    A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
-    are not followed.
-
-    Raises:
-        NothingToDo: a path is not there, or a folder has no image in it.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir():
-            inside = list(_walk(path))
-            if not inside:
-                raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
-            found |= dict.fromkeys(inside)
-        elif path.exists():
-            found[path] = None
-        else:
-            raise NothingToDo(f"{shown(path)}: there is no such file or folder")
-    return tuple(found)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
 
 
 def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:

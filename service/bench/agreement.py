@@ -21,8 +21,8 @@ from model.evaluation.formats.easy_vqa import read_easy_vqa
 from model.evaluation.record import CaseAnswer
 from model.evaluation.scoring import scores
 from service.batch.offline import engine
-from service.cli.evaluate.commands import WORD_TOKENS
 from service.evaluation.run import Evaluation
+from service.evaluation.token_limits import WORD_TOKENS
 from service.settings import Settings
 
 QUESTIONS, QUICK_QUESTIONS, SEED = 1_000, 300, 0

@@ -21,7 +21,7 @@ from model.tiles import TiledImage, prepare
 from service.messages import Broken, Finished, Refused, Row, StepReport, Submit
 from service.settings import Settings
 from service.worker.engine import Engine
-from service.worker.main import load_runner
+from service.worker.load import load_runner
 
 REQUESTS, IN_FLIGHT, MAX_TOKENS = 256, 32, 32
 SIZE_PX, DETAIL_PX = (640, 480), 8

@@ -27,8 +27,8 @@ from service.cli.answerer_options import (
 from service.cli.flags import fail
 
 if TYPE_CHECKING:
-    from service.batch.local import Question
     from service.batch.run import Job
+    from service.batch.task import Question
     from service.schemas.requests import SamplingFields
 
 _MAX_TOKENS = "default_max_tokens"  # the one setting of an engine that a service can be asked for too
@@ -71,7 +71,8 @@ class _Typed:
     def job(self, default_max_tokens: int) -> Job:
         """What is to be answered."""
         from model.request import Sampling
-        from service.batch.run import Job, find_images
+        from service.batch.find_images import find_images
+        from service.batch.run import Job
 
         chosen = Sampling(
             max_tokens=self.sampling.max_tokens or default_max_tokens,

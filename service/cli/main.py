@@ -65,7 +65,7 @@ def caption(
     **words: Any,
 ) -> None:
     """Describe images, without a server or by one."""
-    from service.batch.local import Question
+    from service.batch.task import Question
     from service.schemas.requests import CaptionRequest
 
     asked = {"length": length, "style": style}
@@ -96,7 +96,7 @@ def ask(
     **words: Any,
 ) -> None:
     """Ask questions about images, without a server or of one."""
-    from service.batch.local import Question
+    from service.batch.task import Question
     from service.schemas.requests import VqaRequest
 
     texts = _questions(questions or [], questions_file)

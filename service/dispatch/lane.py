@@ -15,6 +15,7 @@ from model.tiles import TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.reservation import Request
+from service.dispatch.worker_handle import WorkerProcess
 from service.messages import (
     Cancel,
     Forget,
@@ -29,7 +30,6 @@ from service.messages import (
     Submit,
 )
 from service.settings import Settings
-from service.worker.main import WorkerProcess
 
 LONGEST_PAUSE_S = 8.0  # between two starts of a worker that dies before it is ready; accepted requests may be waiting
 LOAD_PATIENCE = 5.0  # times as long as the load before: a successor that takes longer is stuck

@@ -31,8 +31,6 @@ WATCH_S = 1.0
 
 logger = logging.getLogger("pheye.queue")
 
-__all__ = ["Place", "RequestQueue", "RowSpec"]
-
 
 class RequestQueue:
     """Accepted requests on their way to the workers and back.

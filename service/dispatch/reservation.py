@@ -11,16 +11,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 from model.request import Sampling
 from model.tiles import TiledImage
 from service.dispatch.poison import Suspicion
 from service.errors import DeadlineExceeded, ServiceError
 from service.messages import Delta, Finished, Row
-
-if TYPE_CHECKING:
-    from service.dispatch.queue import RequestQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +72,23 @@ class Request:
         self.tokens.extend(event.tokens)
 
 
+class WaitingRoom(Protocol):
+    """The queue, as far as a place in it needs to know it."""
+
+    def accept(self, place: Place, image: TiledImage, rows: Sequence[RowSpec]) -> None:
+        """Take a place's rows."""
+
+    def leave(self, place: Place) -> None:
+        """Forget a place, and cancel what is unfinished of it."""
+
+    def count_drop(self, reason: str) -> None:
+        """Count a request that will not get its answer."""
+
+
 class Place:
     """Room for some rows, held from before their image is decoded until they are answered."""
 
-    def __init__(self, queue: RequestQueue, rows: int, deadline_s: float) -> None:
+    def __init__(self, queue: WaitingRoom, rows: int, deadline_s: float) -> None:
         self._queue = queue
         self._events: asyncio.Queue[tuple[int, Delta | Finished | ServiceError]] = asyncio.Queue()
         self._deadline_s = deadline_s

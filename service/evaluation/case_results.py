@@ -16,8 +16,8 @@ from typing import Any, Self
 from model.evaluation.case import Case
 from model.evaluation.formats.fields import Record
 from model.evaluation.record import CaseAnswer, Terms, parse
-from service.batch.local import Answer, Outcome, Question, Task
 from service.batch.result_file import ResultsError, read_records
+from service.batch.task import Answer, Outcome, Question, Task
 
 
 class CaseFile:

@@ -21,8 +21,8 @@ from model.evaluation.record import CaseAnswer, Terms
 from model.evaluation.scoring import Score, table
 from model.evaluation.submission import Form, submission
 from model.request import Sampling
-from service.batch.local import Manner
 from service.batch.run import Answerer, Plan
+from service.batch.task import Manner
 from service.evaluation.case_results import CaseFile
 
 

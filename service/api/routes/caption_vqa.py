@@ -14,10 +14,11 @@ from model.prompt import caption_instruction, question_instruction
 from model.request import Sampling
 from service.api.answers import Answer, AnswerKey
 from service.api.openapi.native import ask_docs
+from service.api.parts import Parts, ServiceParts
 from service.api.problems import request_id
-from service.api.reply import Reply, ServiceParts
+from service.api.reply import Reply
 from service.api.request_body import Ask, read_ask
-from service.dispatch.queue import RowSpec
+from service.dispatch.reservation import RowSpec
 from service.errors import InvalidField
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
 from service.schemas.responses import CaptionAnswer, VqaAnswer
@@ -25,26 +26,20 @@ from service.schemas.responses import CaptionAnswer, VqaAnswer
 router = APIRouter(prefix="/v1", tags=["images"])
 
 
-def parts_of(request: Request) -> ServiceParts:
-    """The running service, which `create_app` put beside its routes."""
-    parts: ServiceParts = request.app.state.parts
-    return parts
-
-
 @router.post("/caption", response_model=CaptionAnswer, **ask_docs(CaptionRequest, CaptionAnswer))
-async def caption(request: Request) -> Reply:
+async def caption(request: Request, parts: Parts) -> Reply:
     """Describe an image."""
     ask = await read_ask(request, CaptionRequest)
-    return _reply(request, ask, "caption", [caption_instruction(ask.fields.length, ask.fields.style)])
+    return _reply(request, parts, ask, "caption", [caption_instruction(ask.fields.length, ask.fields.style)])
 
 
 @router.post("/query", name="query", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
 @router.post("/vqa", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
-async def vqa(request: Request) -> Reply:
+async def vqa(request: Request, parts: Parts) -> Reply:
     """Answer one question, or several in one pass, about an image. `/v1/query` is the same."""
     ask = await read_ask(request, VqaRequest)
-    asked = question_instructions(parts_of(request), ask.fields)
-    return _reply(request, ask, "answers" if ask.fields.questions is not None else "answer", asked)
+    asked = question_instructions(parts, ask.fields)
+    return _reply(request, parts, ask, "answers" if ask.fields.questions is not None else "answer", asked)
 
 
 def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
@@ -60,9 +55,12 @@ def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
 
 
 def _reply(
-    request: Request, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, instructions: list[str]
+    request: Request,
+    parts: ServiceParts,
+    ask: Ask[CaptionRequest] | Ask[VqaRequest],
+    key: AnswerKey,
+    instructions: list[str],
 ) -> Reply:
-    parts = parts_of(request)
     rows = row_specs(parts, ask.fields, instructions)
     name = parts.queue.card.name if parts.queue.card is not None else ""
     answer = Answer(request_id(request.scope), name, key, len(rows))

@@ -16,10 +16,12 @@ from model.tiles import TiledImage
 from service.api.disconnect import unless_hung_up
 from service.api.estimate import AskedRow, Present, estimate
 from service.api.openapi.native import body_docs, problem_docs
+from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import read_maybe_ask
-from service.api.routes.caption_vqa import parts_of, question_instructions, row_specs
-from service.dispatch.queue import RequestQueue, RowSpec
+from service.api.routes.caption_vqa import question_instructions, row_specs
+from service.dispatch.queue import RequestQueue
+from service.dispatch.reservation import RowSpec
 from service.errors import InvalidField, Unavailable
 from service.images import ImageSource
 from service.messages import ModelCard
@@ -31,11 +33,11 @@ router = APIRouter(prefix="/v1", tags=["images"])
 
 
 @router.post("/estimate", responses=problem_docs(), openapi_extra=body_docs(EstimateRequest, image_needed=False))
-async def estimate_request(request: Request) -> Estimate:
+async def estimate_request(request: Request, parts: Parts) -> Estimate:
     """What the same body would cost as a caption, or as an answer if it has a question. Nothing is run for it."""
     ask = await read_maybe_ask(request, EstimateRequest)
-    parts, fields = parts_of(request), ask.fields
-    card, queue = parts.queue.card, parts.queue
+    fields, queue = ask.fields, parts.queue
+    card = queue.card
     if card is None:
         raise Unavailable("the model is loading")
     asked = (
@@ -45,7 +47,7 @@ async def estimate_request(request: Request) -> Estimate:
     )
     count = partial(_rows, queue, card, row_specs(parts, fields, asked))
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    resident = None if ask.image is None else queue.resident(await _pixels(request, ask.image))
+    resident = None if ask.image is None else queue.resident(await _pixels(request, parts, ask.image))
     return estimate(card, rows, Present(queue.costs(), queue.wait_s(), resident))
 
 
@@ -61,9 +63,8 @@ def _row(prompt_tokens: int, spec: RowSpec, context_tokens: int) -> AskedRow:
     return AskedRow(prompt_tokens, most)
 
 
-async def _pixels(request: Request, image: ImageSource | TiledImage) -> str:
+async def _pixels(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> str:
     """What names an image's features. One that has to be decoded first is refused when too many wait already."""
-    parts = parts_of(request)
     if isinstance(image, TiledImage):
         return image.pixels_sha256
     with parts.queue.reserve(1):

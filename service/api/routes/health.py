@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.api.openapi.native import problem_docs
-from service.api.routes.caption_vqa import parts_of
+from service.api.parts import Parts
 from service.errors import Unavailable
 from service.schemas.responses import Alive, LimitFields, ReadyCard, ServiceCard
 
@@ -28,9 +28,9 @@ async def livez() -> Alive:
 
 
 @router.get("/readyz", responses=problem_docs(503))
-async def readyz(request: Request) -> ReadyCard:
+async def readyz(parts: Parts) -> ReadyCard:
     """Whether new requests are accepted: weights loaded, warmed up, engine in motion, not draining. Needs no key."""
-    queue = parts_of(request).queue
+    queue = parts.queue
     reason, card = queue.not_ready(), queue.card
     if reason is not None or card is None:
         raise Unavailable(reason or "the model is loading", retry_after_s=RETRY_S)
@@ -52,18 +52,17 @@ async def readyz(request: Request) -> ReadyCard:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
 )
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request, parts: Parts) -> Response:
     """Prometheus metrics."""
-    parts = parts_of(request)
     parts.metrics.describe_build(request.app.version, parts.queue.card)
     parts.metrics.ready.set(parts.queue.not_ready() is None)
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @router.get("/v1", responses=problem_docs(401))
-async def index(request: Request) -> ServiceCard:
+async def index(request: Request, parts: Parts) -> ServiceCard:
     """What this is and where to go."""
-    card, settings = parts_of(request).queue.card, parts_of(request).settings
+    card, settings = parts.queue.card, parts.settings
     limits = LimitFields(
         questions=min(settings.max_questions, settings.max_waiting),  # all of them wait at first
         body_bytes=settings.max_body_bytes,

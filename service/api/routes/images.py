@@ -11,9 +11,9 @@ from model.complexity import feature_bytes
 from service.api.disconnect import unless_hung_up
 from service.api.image_store import StoredImage
 from service.api.openapi.native import body_docs, problem_docs
-from service.api.reply import ServiceParts, tiled
+from service.api.parts import Parts, ServiceParts
+from service.api.reply import tiled
 from service.api.request_body import owner_of, read_ask
-from service.api.routes.caption_vqa import parts_of
 from service.errors import Unavailable
 from service.schemas.requests import ImageUpload
 from service.schemas.responses import ImageCard, ImageList
@@ -22,9 +22,9 @@ router = APIRouter(prefix="/v1", tags=["images"])
 
 
 @router.post("/images", status_code=201, responses=problem_docs(), openapi_extra=body_docs(ImageUpload))
-async def upload_image(request: Request, response: Response) -> ImageCard:
+async def upload_image(request: Request, response: Response, parts: Parts) -> ImageCard:
     """Keep an image and begin to encode it; the same pixels get the same id, and their time begins anew."""
-    parts, card = parts_of(request), parts_of(request).queue.card
+    card = parts.queue.card
     ask = await read_ask(request, ImageUpload)
     if card is None:
         raise Unavailable("the model is loading")
@@ -39,26 +39,23 @@ async def upload_image(request: Request, response: Response) -> ImageCard:
 
 
 @router.get("/images", responses=problem_docs(401))
-async def images(request: Request) -> ImageList:
+async def images(request: Request, parts: Parts) -> ImageList:
     """Your images: those uploaded with the same key."""
-    parts = parts_of(request)
     return ImageList(images=[_card(parts, stored) for stored in parts.images.owned(owner_of(request))])
 
 
 @router.get("/images/{image_id}", responses=problem_docs(401, 404))
-async def image(request: Request, image_id: str) -> ImageCard:
+async def image(request: Request, parts: Parts, image_id: str) -> ImageCard:
     """One of your images; does not count as use."""
-    parts = parts_of(request)
     return _card(parts, parts.images.find(owner_of(request), image_id))
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=problem_docs(401, 404))
-async def delete_image(request: Request, image_id: str) -> None:
+async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     """Drop an image, and its features everywhere unless somebody else has uploaded it too.
 
     Requests that were accepted before are answered all the same.
     """
-    parts = parts_of(request)
     gone = parts.images.remove(owner_of(request), image_id)
     if not parts.images.holds(gone.pixels_sha256):
         parts.queue.forget(gone.pixels_sha256)

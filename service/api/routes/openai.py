@@ -17,11 +17,12 @@ from service.api.openai.conversation import fold
 from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
 from service.api.openapi.openai import chat_docs, openai_error_docs
+from service.api.parts import Parts, ServiceParts
 from service.api.problems import request_id
 from service.api.reply import Reply
 from service.api.request_body import find_image, read_json
-from service.api.routes.caption_vqa import parts_of, sampling_of
-from service.dispatch.queue import RowSpec
+from service.api.routes.caption_vqa import sampling_of
+from service.dispatch.reservation import RowSpec
 from service.errors import ModelNotFound, Unavailable
 from service.messages import ModelCard
 
@@ -31,22 +32,22 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 
 
 @router.get("/models", responses=openai_error_docs(401, 503))
-async def models(request: Request) -> ModelList:
+async def models(parts: Parts) -> ModelList:
     """The one model that is served."""
-    return ModelList(object="list", data=[_entry(request)])
+    return ModelList(object="list", data=[_entry(parts)])
 
 
 @router.get("/models/{model:path}", responses=openai_error_docs(401, 404, 503))
-async def model(request: Request, model: str) -> ModelEntry:
+async def model(parts: Parts, model: str) -> ModelEntry:
     """The served model, by its name."""
-    entry = _entry(request)
+    entry = _entry(parts)
     if model != entry.id:
         raise ModelNotFound(f"model: no such model; the one served here is {entry.id!r}")
     return entry
 
 
 @router.post("/chat/completions", response_model=ChatCompletion, **chat_docs())
-async def chat_completions(request: Request) -> Reply:
+async def chat_completions(request: Request, parts: Parts) -> Reply:
     """Answer a conversation about one image, which any of the user's messages holds.
 
     Pheye was trained on single instructions: the text of a single message goes in verbatim, and several turns are
@@ -55,7 +56,7 @@ async def chat_completions(request: Request) -> Reply:
     asked = check_chat(await read_json(request))
     conversation = fold(asked.messages)
     image = find_image(request, conversation.image_url)
-    parts, card = parts_of(request), _card(request)
+    card = _card(parts)
     if asked.model not in (None, card.name):
         raise ModelNotFound(f"model: no such model; the one served here is {card.name!r}")
     sampling = sampling_of(parts, asked.sampling)
@@ -69,8 +70,8 @@ async def chat_completions(request: Request) -> Reply:
     return Reply(parts, answer, image, [row], stream=bool(asked.stream))
 
 
-def _card(request: Request) -> ModelCard:
-    queue = parts_of(request).queue
+def _card(parts: ServiceParts) -> ModelCard:
+    queue = parts.queue
     if queue.card is None:
         raise Unavailable(queue.not_ready() or "the model is loading", retry_after_s=2)
     return queue.card
@@ -80,6 +81,5 @@ def _fingerprint(card: ModelCard) -> str:
     return "fp_" + hashlib.sha256(card.weights_fingerprint.encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
-def _entry(request: Request) -> ModelEntry:
-    started = int(parts_of(request).started_unix_s)
-    return ModelEntry(id=_card(request).name, object="model", created=started, owned_by="pheye")
+def _entry(parts: ServiceParts) -> ModelEntry:
+    return ModelEntry(id=_card(parts).name, object="model", created=int(parts.started_unix_s), owned_by="pheye")

@@ -21,7 +21,7 @@ from service.cli.evaluate.options import evaluate_cases, evaluating
 if TYPE_CHECKING:
     from model.evaluation.case import Case
 
-WORD_TOKENS, SENTENCE_TOKENS, SCENE_TOKENS, TEXT_TOKENS = 20, 64, 120, 400  # room for an answer of each kind
+from service.evaluation.token_limits import SCENE_TOKENS, SENTENCE_TOKENS, TEXT_TOKENS, WORD_TOKENS
 
 evaluate = typer.Typer(
     name="evaluate",

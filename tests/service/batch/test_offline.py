@@ -21,10 +21,12 @@ from PIL import Image
 
 from model.request import Sampling
 from model.tiles import TiledImage
-from service.batch.local import Batch, CannotAsk, Manner, Outcome, Question, Task
+from service.batch.find_images import NothingToDo, find_images
+from service.batch.local import Batch
 from service.batch.offline import answer
 from service.batch.result_file import Printer, ResultFile, ResultsError
-from service.batch.run import Job, NothingToDo, find_images
+from service.batch.run import Job
+from service.batch.task import CannotAsk, Manner, Outcome, Question, Task
 from service.errors import InvalidField
 from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
 from service.settings import Settings, load_settings
@@ -242,7 +244,7 @@ def test_a_path_with_nothing_to_do_is_named(name: str, tmp_path: Path) -> None:
 
 
 def outcome(place: int, name: str, *texts: str) -> Outcome:
-    from service.batch.local import Answer
+    from service.batch.task import Answer
 
     asked = [question(f"Q{index}?") for index in range(len(texts))]
     answers = tuple(Answer(each, text, "stop") for each, text in zip(asked, texts, strict=True))

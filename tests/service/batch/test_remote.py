@@ -23,11 +23,12 @@ from typer.testing import CliRunner
 
 from model.request import Sampling
 from service.batch import offline, remote
-from service.batch.local import CannotAsk, Question
+from service.batch.find_images import find_images
 from service.batch.remote import requests_of
 from service.batch.retry import LONGEST_PAUSE_S, Patience, retry_after_s
-from service.batch.run import Job, find_images
+from service.batch.run import Job
 from service.batch.server import Server, ServerError, check_url, contact
+from service.batch.task import CannotAsk, Question
 from service.cli.main import app
 from tests.service.batch.test_offline import (
     CAPTION,

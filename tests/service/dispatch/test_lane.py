@@ -158,7 +158,7 @@ def test_a_request_that_kills_its_workers_is_answered_with_an_error_and_its_neig
             assert await asyncio.gather(*tasks) == undisturbed
             assert value(queue, "requests_dropped", reason="poison") == 1
 
-    monkeypatch.setattr("service.worker.main.run", deadly.run)
+    monkeypatch.setattr("service.dispatch.worker_handle.run", deadly.run)
     go(scenario)
 
 
@@ -221,7 +221,7 @@ def test_workers_that_never_get_ready_are_not_started_for_ever(monkeypatch: pyte
         assert value(queue, "worker_restarts") == 5
         await queue.stop()
 
-    monkeypatch.setattr("service.worker.main.run", deadly.never_ready)
+    monkeypatch.setattr("service.dispatch.worker_handle.run", deadly.never_ready)
     monkeypatch.setattr("service.dispatch.lane.LONGEST_PAUSE_S", 0.0)
     go(scenario)
 
@@ -273,5 +273,5 @@ def test_stopping_does_not_wait_for_a_worker_that_loads(monkeypatch: pytest.Monk
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
 
-    monkeypatch.setattr("service.worker.main.STOP_S", 90.0)
+    monkeypatch.setattr("service.dispatch.worker_handle.STOP_S", 90.0)
     go(scenario)

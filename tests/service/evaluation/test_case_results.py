@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from model.explain import LayerShare
-from service.batch.local import Answer, Outcome
+from service.batch.task import Answer, Outcome
 from service.evaluation.case_results import CaseFile
 from tests.support.datasets import TERMS, case
 

@@ -1,0 +1,47 @@
+"""The images that a command is about: files as they are named, and folders walked.
+
+Knows endings of names, not contents. Any thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from service.batch.result_file import shown
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+class NothingToDo(ValueError):
+    """A path is not there, or no image is; the message names the path."""
+
+
+def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The files named, and the images in the folders named, each once.
+
+    A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
+    are not followed.
+
+    Raises:
+        NothingToDo: a path is not there, or a folder has no image in it.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = list(_walk(path))
+            if not inside:
+                raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
+            found |= dict.fromkeys(inside)
+        elif path.exists():
+            found[path] = None
+        else:
+            raise NothingToDo(f"{shown(path)}: there is no such file or folder")
+    return tuple(found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)

@@ -1,0 +1,86 @@
+"""The words of a batch run: what is asked of an image, how it is to be answered, what came of it.
+
+Plain data, whoever answers: an engine in this process or a service. Pure; safe from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.explain import LayerShare
+from model.request import FinishReason, Sampling
+
+
+class CannotAsk(ValueError):
+    """The model can run none of it as asked; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing asked of an image.
+
+    Attributes:
+        fields: what was asked, as it is written beside the answer: `length` and `style`, or `question` and its style.
+        instruction: the words given to the model.
+        key: what the answer is called, `caption` or `answer`.
+    """
+
+    fields: Mapping[str, Any]
+    instruction: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image and what to ask of it."""
+
+    image: Path
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How every answer of a run is made.
+
+    Attributes:
+        sampling: the same for every answer.
+        may_shorten: whether an answer for which the context has too little room is shortened, not refused.
+        explain: whether each answer comes with where the model looked.
+        prepare: from an image's file to the file that the model gets.
+    """
+
+    sampling: Sampling
+    may_shorten: bool = False
+    explain: bool = False
+    prepare: Callable[[bytes], bytes] = bytes  # the file itself
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question's answer; `shares` says where each layer looked, if that was asked for."""
+
+    question: Question
+    text: str
+    finish_reason: FinishReason
+    shares: tuple[LayerShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that came of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
+
+    place: int
+    task: Task
+    answers: tuple[Answer, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+def tasks_of(
+    images: Sequence[Path], questions: Sequence[Question], done: Callable[[Path, Question], bool]
+) -> list[Task]:
+    """A task for each image that has unanswered questions."""
+    open_questions = ((image, tuple(q for q in questions if not done(image, q))) for image in images)
+    return [Task(image, left) for image, left in open_questions if left]

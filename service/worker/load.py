@@ -1,0 +1,36 @@
+"""From the settings to a model that is loaded and warmed up.
+
+Knows nothing of processes or pipes. Called once in the worker process, and by the commands that have an engine in their
+own process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from model.runtime.runner import ModelRunner
+
+
+def load_runner(settings: Settings, device: str) -> ModelRunner:
+    """Load and warm up the model that the settings name.
+
+    Raises:
+        ValueError: it cannot be served; the message says what to change.
+    """
+    from model.runtime.load import load_runner as load
+
+    return load(
+        settings.model,
+        revision=settings.revision,
+        name=settings.name,
+        device=device,
+        dtype=settings.dtype,
+        threads=settings.threads,
+        workers=len(settings.devices.split(",")),
+        slots=settings.slots,
+        context_tokens=settings.context_tokens,
+        feature_cache_bytes=settings.feature_cache_bytes,
+    )
