@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from model.evaluation.case import Case, Kind
-from model.evaluation.formats.fields import DataError, Record, read_lines
+from model.evaluation.fields import DataError, Record, read_lines
 
 
 @dataclass(frozen=True, slots=True)

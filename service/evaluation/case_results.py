@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from model.evaluation.case import Case
-from model.evaluation.formats.fields import Record
+from model.evaluation.fields import Record
 from model.evaluation.record import CaseAnswer, Terms, parse
 from service.batch.result_file import ResultsError, read_records
 from service.batch.task import Answer, Outcome, Question, Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.evaluation.case import Case
-from model.evaluation.formats.fields import DataError, read_lines
+from model.evaluation.fields import DataError, read_lines
 from model.prompt import caption_instruction
 
 

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from model.evaluation.case import Case
-from model.evaluation.formats.fields import DataError
+from model.evaluation.fields import DataError
 from model.prompt import question_instruction
 
 _SHAPES = frozenset({"circle", "rectangle", "triangle"})

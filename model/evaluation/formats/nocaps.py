@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from model.evaluation.case import Case
-from model.evaluation.formats.fields import DataError, read_object
+from model.evaluation.fields import DataError, read_object
 from model.prompt import caption_instruction
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")

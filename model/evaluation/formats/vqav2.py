@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model.evaluation.areas import Regions, covered_area
 from model.evaluation.case import Case
-from model.evaluation.formats.fields import DataError, Record, read_object
+from model.evaluation.fields import DataError, Record, read_object
 from model.prompt import question_instruction
 
 PEOPLE = 10

@@ -129,7 +129,7 @@ def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool
     Raises:
         DataError: the data set is not installed, and nothing can be done without where this was asked for by name.
     """
-    from model.evaluation.formats.fields import DataError
+    from model.evaluation.fields import DataError
     from service.bench import agreement
 
     try:
