@@ -11,7 +11,6 @@ import codecs
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -48,24 +47,6 @@ class TextTokenizer:
         self.eos_id = eos_id
         added = tokenizer.get_added_tokens_decoder()
         self._special = frozenset(token for token, content in added.items() if content.special)
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> TextTokenizer:
-        """From `tokenizer.json`, or the older files that transformers can convert; its `eos_token` ends answers."""
-        path = folder / "tokenizer.json"
-        if path.exists():
-            tokenizer = Tokenizer.from_file(str(path))
-        else:
-            from transformers import AutoTokenizer
-
-            tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
-        settings: dict[str, Any] = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        eos = settings.get("eos_token")
-        eos = eos["content"] if isinstance(eos, dict) else eos
-        eos_id: int | None = None if eos is None else tokenizer.token_to_id(eos)
-        if eos_id is None:
-            raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {eos!r} is not in the vocabulary")
-        return cls(tokenizer, eos_id)
 
     @classmethod
     def for_random_weights(cls, vocab_size: int) -> TextTokenizer:

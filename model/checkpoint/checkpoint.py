@@ -32,6 +32,7 @@ from model.checkpoint.sources import (
     local_folder,
     named_folder,
 )
+from model.checkpoint.tokenizer_files import read_tokenizer
 from model.config import DTYPES, ConfigError, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
 from model.tokenizer import TextTokenizer, TokenizerError
@@ -67,7 +68,7 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
     tensors = read_tensors(folder)
     ranks = _ranks(tensors, config)
     _check(tensors, tensor_shapes(config, ranks))
-    tokenizer = TextTokenizer.from_folder(named_folder(folder, "tokenizer", TOKENIZER_FILES))
+    tokenizer = read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
     return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors))
 
 

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
+from model.checkpoint.tokenizer_files import read_tokenizer
 from model.tokenizer import END_OF_TEXT, TextTokenizer, TokenizerError
 from tests.conftest import OWN_GOLDEN
 
-GOLDEN = TextTokenizer.from_folder(OWN_GOLDEN / "x2-l2" / "tokenizer")
+GOLDEN = read_tokenizer(OWN_GOLDEN / "x2-l2" / "tokenizer")
 LIBRARY = Tokenizer.from_file(str(OWN_GOLDEN / "x2-l2" / "tokenizer" / "tokenizer.json"))
 TOKENS = st.lists(st.integers(0, 383), max_size=40)  # the model's vocabulary is larger than the tokenizer's
 
@@ -61,7 +62,7 @@ def test_a_literal_end_of_text_in_user_text_is_plain_text() -> None:
 def test_saved_tokenizers_load_again(tmp_path: pytest.TempPathFactory) -> None:
     made = TextTokenizer.for_random_weights(300)
     made.save(tmp_path)
-    again = TextTokenizer.from_folder(tmp_path)
+    again = read_tokenizer(tmp_path)
     assert again.eos_id == made.eos_id
     assert again.encode("héllo 🦊") == made.encode("héllo 🦊")
 
@@ -70,7 +71,7 @@ def test_an_end_token_outside_the_vocabulary_is_refused_by_name(tmp_path) -> Non
     TextTokenizer.for_random_weights(300).save(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
     with pytest.raises(TokenizerError, match="'</s>'"):
-        TextTokenizer.from_folder(tmp_path)
+        read_tokenizer(tmp_path)
 
 
 def test_a_tokenizer_that_is_not_byte_level_is_refused() -> None:
