@@ -35,7 +35,7 @@ from model.complexity import (
 )
 from model.config import GEOMETRIES, PheyeConfig
 from model.network.pheye import Pheye
-from tests.conftest import fp32_runner, naive_twin
+from tests.support.golden import fp32_runner, naive_twin
 
 TINY = GEOMETRIES["pheye-micro"]
 VARIANTS = [

@@ -17,8 +17,8 @@ from model.request import Sampling
 from service.messages import Row
 from service.schemas.explanation import explanation_fields
 from service.worker.engine import Engine
-from tests.conftest import Golden, naive_twin
 from tests.service.worker.test_engine import alone, run, submit
+from tests.support.golden import Golden, naive_twin
 
 TINY = GEOMETRIES["pheye-micro"]
 

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models
 
 from model.checkpoint.tokenizer_files import read_tokenizer
 from model.tokenizer import END_OF_TEXT, TextTokenizer, TokenizerError
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 
 GOLDEN = read_tokenizer(OWN_GOLDEN / "x2-l2" / "tokenizer")
 LIBRARY = Tokenizer.from_file(str(OWN_GOLDEN / "x2-l2" / "tokenizer" / "tokenizer.json"))

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from loadtest.storm import storm
-from tests.conftest import golden_folders
+from tests.support.golden import golden_folders
 from tests.support.serving import Server, data_uri, events_of, running_server, wait_until
 
 GREEDY = {"max_tokens": 24, "temperature": 0}

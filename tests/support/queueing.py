@@ -19,7 +19,7 @@ from service.dispatch.reservation import Request, RowSpec
 from service.messages import Delta
 from service.metrics import Metrics
 from service.settings import Settings
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 
 FOLDER = OWN_GOLDEN / "x2-l2"
 CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]

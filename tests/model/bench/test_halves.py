@@ -13,7 +13,7 @@ from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.config import GEOMETRIES
 from model.layout import tensor_shapes
 from model.runtime.hardware import Precision
-from tests.conftest import naive_twin, noise_image
+from tests.support.golden import naive_twin, noise_image
 
 CPU = torch.device("cpu")
 EXACT = Precision(torch.float32, "tested")

@@ -15,7 +15,7 @@ import torch
 
 from model.checkpoint.checkpoint import CheckpointError, convert, open_checkpoint, read_config, read_tensors
 from model.layout import tensor_shapes
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 
 PUBLISHED = OWN_GOLDEN / "x2-l2"
 NORM = "vision_encoder.norm_lvl_1.weight"

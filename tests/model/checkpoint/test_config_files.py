@@ -10,7 +10,7 @@ import pytest
 
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
 from model.config import ConfigError
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 
 KEYS = json.loads((OWN_GOLDEN / "x2-l2" / "config.json").read_text())
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model.network.pheye import Pheye
-from tests.conftest import Golden
+from tests.support.golden import Golden
 
 CPU, FP32 = torch.device("cpu"), torch.float32
 

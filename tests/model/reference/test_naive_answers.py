@@ -10,7 +10,7 @@ from model.prompt import caption_instruction, question_instruction
 from model.reference.naive_answers import NaiveAnswers, load_naive
 from model.request import NewRow, Sampling, TileSpan
 from model.tiles import TiledImage
-from tests.conftest import Golden, fp32_runner, noise_image
+from tests.support.golden import Golden, fp32_runner, noise_image
 from tests.support.serving import RANDOM
 
 INSTRUCTIONS = [caption_instruction(), question_instruction("What colour is it?", "short"), ""]

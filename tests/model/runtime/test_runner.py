@@ -16,7 +16,7 @@ from model.runtime.load import load_runner
 from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage
 from model.tokenizer import END_OF_TEXT
-from tests.conftest import OWN_GOLDEN, fp32_runner, noise_image
+from tests.support.golden import OWN_GOLDEN, fp32_runner, noise_image
 
 
 def greedy(runner: ModelRunner, checkpoint: Checkpoint, tokens: int) -> list[int | None]:

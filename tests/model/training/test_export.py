@@ -13,7 +13,7 @@ from safetensors import safe_open
 from model.checkpoint.checkpoint import Checkpoint, CheckpointError, open_checkpoint
 from model.layout import is_trained
 from model.training.export import Trained, export, export_published
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 from tests.support.small_model import small_checkpoint
 
 LAYOUTS = pytest.mark.parametrize("write", [export, export_published], ids=["ours", "published"])

@@ -30,7 +30,8 @@ from service.batch.task import CannotAsk, Manner, Outcome, Question, Task
 from service.errors import InvalidField
 from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
 from service.settings import Settings, load_settings
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
+from tests.support.signals import take_interrupts
 
 GOLDEN = OWN_GOLDEN / "x2-l2"
 CASES = json.loads((GOLDEN / "cases.json").read_text())["cases"]
@@ -153,7 +154,9 @@ def many_images(folder: Path, count: int) -> Path:
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     command = [PHEYE, "caption", str(folder), "--jsonl", str(out), "--max-tokens", "200", "--slots", "2"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PHEYE_")}
-    return subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        [*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=take_interrupts
+    )
 
 
 def wait_for_lines(process: subprocess.Popen[str], out: Path, count: int) -> None:

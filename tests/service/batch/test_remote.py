@@ -42,6 +42,7 @@ from tests.service.batch.test_offline import (
 )
 from tests.support import serving
 from tests.support.serving import running_server, wait_until
+from tests.support.signals import take_interrupts
 
 KEY = "a-key-nobody-may-see"
 ASKED = (CAPTION, *(question(text) for text in ("How many dogs are there?", "Why?", "Où ?", "A\nB")))
@@ -200,7 +201,7 @@ def test_a_client_that_is_stopped_leaves_the_service_and_continues(
     settings = ["--max-tokens", "200", "--temperature", "1", "--in-flight", "2"]
     there = ["--server", golden_service.url, "--api-key-file", str(key_file)]
     command = [PHEYE, "caption", str(images), "--jsonl", str(out), *there, *settings]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts)
     wait_for_lines(process, out, 2)
     process.send_signal(by)
     _, said = process.communicate(timeout=10)

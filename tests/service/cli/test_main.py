@@ -22,7 +22,7 @@ from model.layout import RANK_PROBE
 from service.api import server
 from service.cli.main import app
 from service.settings import Settings
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 from tests.support.serving import RANDOM
 
 GOLDEN = OWN_GOLDEN / "x2-l2"

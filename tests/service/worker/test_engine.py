@@ -16,7 +16,7 @@ from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage
 from service.messages import Admitted, Broken, Delta, Finished, Refused, Row, StepDone, Submit
 from service.worker.engine import MAX_PREFETCH, Engine
-from tests.conftest import Golden, fp32_runner, noise_image
+from tests.support.golden import Golden, fp32_runner, noise_image
 
 TOKENS = 24
 

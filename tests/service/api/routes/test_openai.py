@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from tests.conftest import OWN_GOLDEN
+from tests.support.golden import OWN_GOLDEN
 from tests.support.serving import ENDLESS, TALKATIVE, data_uri, image_file, running_server, wait_until
 
 KEY = {"authorization": "Bearer secret"}
