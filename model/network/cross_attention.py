@@ -151,7 +151,7 @@ class CrossAttentionBlock:
         Returns:
             Hidden states [B, D].
         """
-        q = self._to_q(self._norm(x)).unflatten(-1, (self._heads, -1))  # [B, H, d]
+        q = self._to_q(self._norm(x)).view(len(x), self._heads, -1)  # [B, H, d]
         if self._absorbed is not None:
             seen = self._absorbed.attend(q, images.features, groups)
         else:
@@ -169,7 +169,7 @@ class _Absorbed:
     """
 
     def __init__(self, projection: Tensor, bias: Tensor, heads: int) -> None:
-        to_k, to_v = projection.unflatten(0, (2, heads, -1)).unbind(0)  # [H, d, D_vit]
+        to_k, to_v = projection.view(2, heads, -1, projection.shape[-1]).unbind(0)  # [H, d, D_vit]
         self._to_k, self._to_v = to_k, to_v.transpose(1, 2)
         self._bias = bias.chunk(2)[1]  # [H * d]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,7 +115,7 @@ class DecodeSteps:
         self._state = _RowState(len(slots), model.device)
         sizes = [size for size in BUCKETS if size < len(slots)]
         self._buckets = [_Bucket(size, model.device) for size in (*sizes, len(slots))]
-        self._pool: object = None  # of memory, which graphs share since only one runs at a time
+        self._pool: Any = None  # of memory, which graphs share since only one runs at a time
 
     def enter(self, rows: Sequence[StepRow]) -> None:
         """Take over rows that were prefilled, or given a token by another kind of step."""
@@ -153,7 +154,7 @@ class DecodeSteps:
         """Record a step; the runs before it are of padding rows alone, and so change nothing."""
         filled = bucket.seen
         bucket.fill((), ())
-        stream = torch.cuda.Stream(self._model.device)
+        stream = torch.cuda.Stream(self._model.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._model.device))
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP_RUNS):

@@ -11,7 +11,7 @@ import torch
 from model.checkpoint.checkpoint import Checkpoint
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.runner import ModelRunner
-from tests.conftest import Golden, fp32_runner, noise_image
+from tests.support.golden import Golden, fp32_runner, noise_image
 
 FORMS = {"kept-keys-and-values": False, "absorbed": True}
 
@@ -31,7 +31,7 @@ def encode(runner: ModelRunner, checkpoint: Checkpoint, seed: int) -> str:
 def crowd(runner: ModelRunner, checkpoint: Checkpoint, rows: list[tuple[int, str, Sampling]]) -> list[list[int | None]]:
     """Rows of (image, question, settings) that come one a step and leave after as many tokens as they ask for."""
     answers: list[list[int | None]] = [[] for _ in rows]
-    slots = [slot for slot in reversed(range(runner.slots))]
+    slots = list(reversed(range(runner.slots)))
     running: dict[int, int] = {}
     for arriving in [*range(len(rows)), *[None] * 30]:
         if arriving is not None:
