@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from model.checkpoint.checkpoint import CheckpointError
+from model.checkpoint.sources import CheckpointError
 from model.config import named_geometry
 from model.layout import ADAPTER_RANKS, tensor_shapes
 from model.provenance import provenance

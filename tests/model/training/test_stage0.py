@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.checkpoint.checkpoint import CheckpointError, open_checkpoint
+from model.checkpoint.checkpoint import open_checkpoint
+from model.checkpoint.sources import CheckpointError
 from model.config import named_geometry
 from model.layout import is_trained
 from model.training import pretrain
