@@ -35,7 +35,7 @@ from model.checkpoint.sources import (
 from model.checkpoint.tokenizer_files import read_tokenizer
 from model.config import DTYPES, ConfigError, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
-from model.tokenizer import TextTokenizer, TokenizerError
+from model.tokenizer import TextTokenizer
 
 RANDOM = "random:"
 _ALIASES = {  # the published files hold these tensors twice, sharing storage
@@ -247,15 +247,3 @@ def _config(folder: Path, source: str) -> PheyeConfig:
         decoder=decoder_geometry(geometry["decoder"], f"{source}: decoder"),
         **plain,
     )
-
-
-__all__ = [
-    "Checkpoint",
-    "CheckpointError",
-    "ConfigError",
-    "TokenizerError",
-    "convert",
-    "open_checkpoint",
-    "read_config",
-    "stored_ranks",
-]

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint.checkpoint import CheckpointError
+from model.checkpoint.sources import CheckpointError
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import clip_config, phi_config

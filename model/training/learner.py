@@ -18,9 +18,9 @@ from model.config import PheyeConfig
 from model.layout import is_trained
 from model.reference.naive import NaivePheye
 from model.training.batches import Batch
+from model.training.passes.text import TextPass, text_layer
+from model.training.passes.vision import VisionPass, under, vision_layer
 from model.training.rows import NOTHING, SHARED
-from model.training.text_pass import TextPass, text_layer
-from model.training.vision_pass import VisionPass, under, vision_layer
 
 _UNUSED = ("vision_encoder.norm_lvl_3.",)  # stored in every checkpoint, used by none: no gradient reaches it
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from model.checkpoint.checkpoint import RANDOM, Checkpoint, CheckpointError, open_checkpoint
-from model.checkpoint.sources import folder_of
+from model.checkpoint.checkpoint import RANDOM, Checkpoint, open_checkpoint
+from model.checkpoint.sources import CheckpointError, folder_of
 from model.data.manifest import read_manifest
 from model.data.mixture import STREAMS
 from model.data.samples import Source

@@ -115,7 +115,7 @@ def pretrain(
 ) -> None:
     """Teach pheye-tiny's frozen parts on the synthetic world; run again to go on after a kill."""
     try:
-        from model.training.stage0 import make_parts
+        from model.training.stage0.parts import make_parts
 
         typer.echo(f"{make_parts(output)}")
     except ModuleNotFoundError as error:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint.checkpoint import CheckpointError, convert, open_checkpoint, read_config, read_tensors
+from model.checkpoint.checkpoint import convert, open_checkpoint, read_config, read_tensors
+from model.checkpoint.sources import CheckpointError
 from model.layout import tensor_shapes
 from tests.support.golden import OWN_GOLDEN
 

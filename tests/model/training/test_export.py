@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from model.checkpoint.checkpoint import Checkpoint, CheckpointError, open_checkpoint
+from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.checkpoint.sources import CheckpointError
 from model.layout import is_trained
 from model.training.export import Trained, export, export_published
 from tests.support.golden import OWN_GOLDEN

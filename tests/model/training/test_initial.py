@@ -7,7 +7,7 @@ import torch
 from model.layout import is_trained, tensor_shapes
 from model.training.initial import initial_tensors
 from model.training.learner import Learner
-from model.training.vision_pass import under
+from model.training.passes.vision import under
 from tests.model.training.test_learner import batch
 from tests.support.small_model import RANKS, SMALL, small_checkpoint
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint.checkpoint import CheckpointError, open_checkpoint
+from model.checkpoint.checkpoint import open_checkpoint
+from model.checkpoint.sources import CheckpointError
 from model.layout import is_trained
 from model.training import run as run_module
 from model.training.recipe import RECIPES, changed

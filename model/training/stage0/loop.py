@@ -1,7 +1,7 @@
 """The loop of stage 0: parameters, a loss to lower, a log to read, and a file from which a killed run goes on.
 
-Stage 0 makes the parts that Pheye keeps frozen (`pretrain_vision.py`, `pretrain_text.py`); Pheye's own stages have
-their own loop, over several processes, in `trainer.py`. Knows neither of the two parts. One process, main thread.
+Stage 0 makes the parts that Pheye keeps frozen (`vision.py`, `text.py`); Pheye's own stages have their own loop, over
+several processes, in `model/training/trainer.py`. Knows neither of the two parts. One process, main thread.
 """
 
 from __future__ import annotations

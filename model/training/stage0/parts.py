@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from model.checkpoint.checkpoint import CheckpointError
+from model.checkpoint.sources import CheckpointError
 from model.config import named_geometry
 from model.layout import ADAPTER_RANKS, tensor_shapes
 from model.provenance import provenance
 from model.training.export import Trained, export
 from model.training.initial import initial_tensors
-from model.training.pretrain import Plan
-from model.training.pretrain_text import train_tokenizer, train_voice
-from model.training.pretrain_vision import train_eye
+from model.training.stage0.loop import Plan
+from model.training.stage0.text import train_tokenizer, train_voice
+from model.training.stage0.vision import train_eye
 
 _EYE = Plan(steps=3000, rate=2e-3)
 _VOICE = Plan(steps=400, rate=2e-3)

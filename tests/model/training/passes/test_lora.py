@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from model.training.lora import adapted_linear
+from model.training.passes.lora import adapted_linear
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])

@@ -24,10 +24,10 @@ from model.layout import tensor_shapes
 from model.prompt import render
 from model.tokenizer import END_OF_TEXT, TextTokenizer
 from model.training.learner import attention_mask
-from model.training.pretrain import Ahead, Plan, fresh, learn, saved_step
+from model.training.passes.text import TextPass, text_layer
+from model.training.passes.vision import under
 from model.training.rows import NOTHING, PADDING, Row, row_of
-from model.training.text_pass import TextPass, text_layer
-from model.training.vision_pass import under
+from model.training.stage0.loop import Ahead, Plan, fresh, learn, saved_step
 
 LANGUAGE = "lang_encoder."
 _ROW_TOKENS = 448  # length of a row of several turns; a longer one is cut

@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.checkpoint.checkpoint import CheckpointError, open_checkpoint
+from model.checkpoint.checkpoint import open_checkpoint
+from model.checkpoint.sources import CheckpointError
 from model.config import named_geometry
 from model.layout import is_trained
-from model.training import pretrain
-from model.training.pretrain import Plan, learn, saved_step
-from model.training.pretrain_text import train_tokenizer
-from model.training.pretrain_vision import LabelledTiles, LabellingEye, accuracies, labelling_loss, train_eye
-from model.training.stage0 import Lessons, make_parts
+from model.training.stage0 import loop
+from model.training.stage0.loop import Plan, learn, saved_step
+from model.training.stage0.parts import Lessons, make_parts
+from model.training.stage0.text import train_tokenizer
+from model.training.stage0.vision import LabelledTiles, LabellingEye, accuracies, labelling_loss, train_eye
 
 TINY = named_geometry("pheye-micro")
 SHORT = Lessons(Plan(3, 1e-3, warm_up=1), Plan(2, 1e-3, warm_up=1), tokenizer_scenes=200, compiled=False)
@@ -51,14 +52,14 @@ def test_a_killed_lesson_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     plan = Plan(4, 1e-3, warm_up=1, keep_every=2)
     straight = train_eye(TINY, plan, tmp_path / "straight", scenes=2, workers=0, compiled=False)
 
-    save = pretrain._save
+    save = loop._save
 
     def save_and_die(*given):
         save(*given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrain, "_save", save_and_die)
+        patch.setattr(loop, "_save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             train_eye(TINY, plan, tmp_path / "killed", scenes=2, workers=0, compiled=False)
     assert saved_step(tmp_path / "killed") == 2

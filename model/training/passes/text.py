@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from model.config import CROSS_HEAD_WIDTH, DecoderGeometry, PheyeConfig
 from model.network.layers import ACTIVATIONS, join_heads, split_heads
-from model.training.attention import attend
-from model.training.vision_pass import layer_norm, linear, under
+from model.training.passes.attention import attend
+from model.training.passes.vision import layer_norm, linear, under
 
 Layer = Callable[..., Tensor]
 

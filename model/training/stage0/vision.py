@@ -31,8 +31,8 @@ from model.data.world.paint import paint
 from model.data.world.scene import COLOURS, draw_crowd, draw_scene
 from model.layout import VISION, tensor_shapes
 from model.tiles import cut
-from model.training.pretrain import Ahead, Plan, fresh, learn, saved_step
-from model.training.vision_pass import layer_norm, linear, patches, under, vision_layer
+from model.training.passes.vision import layer_norm, linear, patches, under, vision_layer
+from model.training.stage0.loop import Ahead, Plan, fresh, learn, saved_step
 
 Batch = dict[str, Tensor]
 _SIZES = {  # head -> outputs for one patch
