@@ -1,10 +1,11 @@
-"""The README's examples, run as they are printed: curl, Python, and the commands about images."""
+"""The examples of every page, run as they are printed: curl, Python, and the commands about images."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,37 +14,29 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.cli.dev.docs.markdown import code_blocks
 from service.settings import Settings
+from tests.support.pages import PAGES, ROOT, Example, blocks, shell_commands
 from tests.support.serving import Server, image_file, running_server
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-ADDRESS = "localhost:8000"
+ADDRESSES = re.compile(r"localhost:8000|127\.0\.0\.1:8000")
 DEFAULT_MODEL = Settings.model_fields["model"].default
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
 CURL = [
-    command
+    Example(block.page, command)
     for block in blocks("bash")
-    for command in (block.split("\n\n") if "<<" in block or "id=$(" in block else block.strip().splitlines())
+    for command in (
+        block.text.split("\n\n") if "<<" in block.text or "id=$(" in block.text else block.text.strip().splitlines()
+    )
 ]
-PROGRAMS = blocks("python")
-PHEYE = [
-    line
-    for block in blocks("sh")
-    for line in block.splitlines()
-    if re.match(r"\.venv/bin/pheye (caption|ask|info) ", line)
+PROGRAMS = list(blocks("python"))
+PHEYE = [each for each in shell_commands() if re.match(r"\.venv/bin/pheye (caption|ask|info) ", each.text)]
+LOADS = [each for each in shell_commands() if re.match(r"python -m loadtest(\.storm| run) ", each.text)]
+SHOWN = [
+    (Example(block.page, command), output)
+    for block in blocks("console")
+    for command, output in re.findall(r"^\$ (.+)\n((?:(?!\$ ).+\n)+)", block.text, re.MULTILINE)
 ]
-
-
-SHOWN = re.findall(r"^\$ (.+)\n((?:(?!\$ ).+\n)+)", "".join(blocks("console")), re.MULTILINE)
-
-
-def numbered(examples: list[str]) -> list[str]:
-    return [f"example {number}" for number in range(1, len(examples) + 1)]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +51,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("photo.jpg", "receipt.png", "holiday/beach.jpg", "holiday/hotel.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(image_file("PNG" if name.endswith("png") else "JPEG"))
+    (tmp_path / "docs/images").mkdir(parents=True)
+    shutil.copy(ROOT / "docs/images/scene.png", tmp_path / "docs/images")
     (tmp_path / "questions.txt").write_text("# of every photo\nWho is there?\n\nWhat is it?\n")
     return tmp_path
 
@@ -71,32 +66,39 @@ def run(folder: Path, *command: str, **variables: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("command", CURL, ids=numbered(CURL))
-def test_a_curl_example_of_the_readme_works_when_pasted(server: Server, folder: Path, command: str) -> None:
-    assert ADDRESS in command
-    pasted = command.replace(ADDRESS, server.url.removeprefix("http://")).replace("curl", "curl -sS --fail-with-body")
+def addressed(text: str, server: Server) -> str:
+    """An example with this server's address instead of the one that is printed."""
+    assert ADDRESSES.search(text)
+    return ADDRESSES.sub(server.url.removeprefix("http://"), text)
+
+
+@pytest.mark.parametrize("example", CURL, ids=str)
+def test_a_curl_example_works_when_pasted(server: Server, folder: Path, example: Example) -> None:
+    pasted = addressed(example.text, server).replace("curl", "curl -sS --fail-with-body")
     said = run(folder, "bash", "-c", f"set -e\n{pasted}")
-    if "stream=true" in command:
+    if "stream=true" in pasted:
         events = [json.loads(line.removeprefix("data: ")) for line in said.splitlines() if line.startswith("data")]
         assert events[-1]["completed"] is True
+        return
+    answer = json.loads(said)
+    if pasted.strip().endswith("/v1/images"):
+        assert answer["id"].startswith("img_")
     else:
-        answer = json.loads(said)
         assert answer["model"] == httpx.get(f"{server.url}/v1").json()["model"]
-        assert "/v1/estimate" in command or answer["finish_reason"] in ("stop", "length")
+        assert "/v1/estimate" in pasted or answer["finish_reason"] in ("stop", "length")
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=numbered(PROGRAMS))
-def test_a_python_example_of_the_readme_works_when_pasted(server: Server, folder: Path, program: str) -> None:
-    assert ADDRESS in program
-    pasted = program.replace(ADDRESS, server.url.removeprefix("http://"))
-    assert run(folder, sys.executable, "-c", pasted).strip()
+@pytest.mark.parametrize("example", PROGRAMS, ids=[each.page for each in PROGRAMS])
+def test_a_python_example_works_when_pasted(server: Server, folder: Path, example: Example) -> None:
+    assert run(folder, sys.executable, "-c", addressed(example.text, server)).strip()
 
 
-@pytest.mark.parametrize("command", PHEYE, ids=numbered(PHEYE))
-def test_a_command_of_the_readme_does_what_it_says(server: Server, folder: Path, command: str) -> None:
-    words = command.partition("  # ")[0].replace(ADDRESS, server.url.removeprefix("http://"))
+@pytest.mark.parametrize("example", PHEYE, ids=str)
+def test_a_command_about_images_does_what_it_says(server: Server, folder: Path, example: Example) -> None:
+    elsewhere = "--server" in example.text
+    words = addressed(example.text, server) if elsewhere else example.text
     pheye = Path(sys.executable).with_name("pheye")
-    here = {} if "--server" in words else {"PHEYE_THREADS": "1", "PHEYE_DEFAULT_MAX_TOKENS": "16"}
+    here = {} if elsewhere else {"PHEYE_THREADS": "1", "PHEYE_DEFAULT_MAX_TOKENS": "16"}
     said = run(folder, "bash", "-c", words.replace(".venv/bin/pheye", str(pheye)), **here)
     if "--jsonl" in words:
         lines = (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines()
@@ -105,39 +107,39 @@ def test_a_command_of_the_readme_does_what_it_says(server: Server, folder: Path,
         assert said.strip()
 
 
-@pytest.mark.parametrize(("command", "shown"), SHOWN, ids=[command for command, _ in SHOWN])
-def test_what_the_readme_shows_of_the_default_model_is_what_it_says(command: str, shown: str) -> None:
-    root = Path(__file__).parents[2]
-    pasted = command.replace(".venv/bin/pheye", str(Path(sys.executable).with_name("pheye")))
-    assert run(root, "bash", "-c", pasted, PHEYE_THREADS="1") == shown
+@pytest.mark.parametrize("example", LOADS, ids=str)
+def test_a_load_test_measures_what_it_says(server: Server, example: Example) -> None:
+    few = " --requests 4 --clients 2" if ".storm" in example.text else " --requests 4 --warm-up 0"
+    words = addressed(example.text, server).replace("python", sys.executable, 1) + few
+    assert run(ROOT, "bash", "-c", words).strip()
 
 
-def test_the_readme_has_examples_of_every_kind_of_request() -> None:
+@pytest.mark.parametrize(("example", "shown"), SHOWN, ids=[str(example) for example, _ in SHOWN])
+def test_what_a_page_shows_of_the_default_model_is_what_it_says(example: Example, shown: str) -> None:
+    pasted = example.text.replace(".venv/bin/pheye", str(Path(sys.executable).with_name("pheye")))
+    assert run(ROOT, "bash", "-c", pasted, PHEYE_THREADS="1") == shown
+
+
+def test_there_are_examples_of_every_kind_of_request() -> None:
     for part in (
         "/v1/caption", "/v1/vqa", "questions=", "--data-binary", "image_url", "stream=true", "explain=true", "img_",
         "/v1/images/$id", "/v1/estimate", "import moondream", "from openai", "pheye caption", "--questions",
     ):  # fmt: skip
-        assert any(part in example for example in CURL + PROGRAMS + PHEYE), part
-    assert {"--server" in command for command in PHEYE} == {True, False}
-    assert {command.split()[1] for command, _ in SHOWN} == {"caption", "ask"}
+        assert any(part in example.text for example in CURL + PROGRAMS + PHEYE), part
+    assert {"--server" in example.text for example in PHEYE} == {True, False}
+    assert {example.text.split()[1] for example, _ in SHOWN} == {"caption", "ask"}
 
 
-def test_the_answer_that_the_readme_shows_is_the_default_models(server: Server) -> None:
-    assert f'"model": "{httpx.get(f"{server.url}/v1").json()["model"]}"' in README
+@pytest.mark.parametrize("example", list(blocks("json")), ids=str)
+def test_an_example_in_json_is_json_and_names_the_default_model(server: Server, example: Example) -> None:
+    answer = json.loads(example.text)
+    if "model" in answer:
+        assert answer["model"] == httpx.get(f"{server.url}/v1").json()["model"]
 
 
-def headings(text: str) -> set[str]:
-    """Anchors of a Markdown file's headings."""
-    return {
-        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in text.splitlines()
-        if line.startswith("#")
-    }
-
-
-def test_every_file_and_heading_the_readme_points_at_is_there() -> None:
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        name, _, heading = target.partition("#")
-        file = Path(__file__).parents[2] / (name or "README.md")
-        assert file.is_file(), target
-        assert not heading or heading in headings(file.read_text(encoding="utf-8")), target
+def test_every_block_of_code_is_of_a_language_that_is_tried_or_generated() -> None:
+    tried = {"bash", "python", "console", "sh", "json"}
+    for page, text in PAGES.items():
+        by_hand = re.sub(r"<!-- generated: .*?<!-- end -->", "", text, flags=re.DOTALL)
+        assert {block.language for block in code_blocks(by_hand)} <= tried, page
+        assert by_hand.count("```") == 2 * len(list(code_blocks(by_hand))), f"{page}: a block that has no language"
