@@ -5,6 +5,7 @@ Owns the exit codes; the pages are `service.cli.dev.docs.pages`'. Main thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,16 +16,24 @@ from service.cli.flags import fail
 EXIT_STALE = 1
 
 
-def docs(
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit 1 if a page is stale or a link leads nowhere.")
-    ] = False,
-    root: Annotated[Path, typer.Option(metavar="FOLDER", help="The repository.")] = Path(),
-) -> None:
-    """Write the generated parts of README.md and docs/, and check their links."""
+def docs_command(app: typer.Typer) -> Callable[..., None]:
+    """Make the command that documents `app`, to be declared as one of its own or of a group's."""
+
+    def docs(
+        check: Annotated[
+            bool, typer.Option("--check", help="Change nothing; exit 1 if a page is stale or a link leads nowhere.")
+        ] = False,
+        root: Annotated[Path, typer.Option(metavar="FOLDER", help="The repository.")] = Path(),
+    ) -> None:
+        """Write the generated parts of README.md and docs/, and check their links."""
+        _document(app, root, check=check)
+
+    return docs
+
+
+def _document(app: typer.Typer, root: Path, *, check: bool) -> None:
     from service.cli.dev.docs.blocks import BlockError
     from service.cli.dev.docs.pages import faults, makers, read_pages, render_pages
-    from service.cli.main import app
 
     try:
         pages = render_pages(read_pages(root), makers(app, root))

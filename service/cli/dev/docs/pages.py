@@ -61,8 +61,10 @@ def read_pages(root: Path) -> dict[str, str]:
     """The text of every page by its path below `root`: those of the root, and all of `docs/`.
 
     Raises:
-        OSError: one cannot be read.
+        OSError: one cannot be read, or `root` is not the repository.
     """
+    if not (root / "README.md").is_file():
+        raise FileNotFoundError(f"{root / 'README.md'}: there is no such file; run it in the repository")
     files = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
     return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in files}
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from service.cli.dev.docs.command import docs as docs_command
+from service.cli.dev.docs.command import docs_command
 from service.cli.dev.docs.pages import makers
 from service.cli.main import app
 
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 def docs(root: Path, *words: str) -> tuple[int, str, str]:
     alone = typer.Typer()
-    alone.command()(docs_command)
+    alone.command()(docs_command(app))
     result = CliRunner().invoke(alone, ["--root", str(root), *words])
     return result.exit_code, result.stdout, result.stderr
 
