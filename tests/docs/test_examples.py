@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from service.cli.dev.docs.markdown import code_blocks
+from service.schemas.responses import CaptionAnswer
 from service.settings import Settings
 from tests.support.pages import PAGES, ROOT, Example, blocks, shell_commands
 from tests.support.serving import Server, image_file, running_server
@@ -135,6 +136,8 @@ def test_an_example_in_json_is_json_and_names_the_default_model(server: Server, 
     answer = json.loads(example.text)
     if "model" in answer:
         assert answer["model"] == httpx.get(f"{server.url}/v1").json()["model"]
+        assert answer.keys() <= CaptionAnswer.model_fields.keys()
+        assert CaptionAnswer.model_validate(answer).timings.total > 0
 
 
 def test_every_block_of_code_is_of_a_language_that_is_tried_or_generated() -> None:
