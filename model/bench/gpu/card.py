@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -17,8 +18,8 @@ from model.bench.ceilings import PROBES, ProbeSize, measure_ceilings
 from model.bench.gpu.item import Data, Given, Item
 from model.bench.machine import this_machine
 from model.bench.timing import Stopwatch
-from model.checkpoint import read_config
-from model.hardware import resolve_device
+from model.checkpoint.checkpoint import read_config
+from model.runtime.hardware import resolve_device
 
 _PACKAGES = ("torch", "triton", "transformers", "safetensors", "peft", "numpy", "fastapi", "pydantic", "uvicorn")
 _ASKED = "name,driver_version,memory.total,memory.used,clocks.max.sm,clocks.max.memory,power.limit,temperature.gpu"
@@ -27,9 +28,9 @@ _SMALL = ProbeSize(buffer_bytes=1 << 26, square=512)  # enough for a rehearsal
 
 def items(given: Given) -> Iterator[Item]:
     """The card, then its rates in both number formats."""
-    yield Item("card", lambda: card(given.device), 40.0)
+    yield Item("card", partial(card, given.device), 40.0)
     for dtype in ("bfloat16", "float32"):
-        yield Item(f"rates {dtype}", lambda dtype=dtype: rates(given, dtype), 60.0)
+        yield Item(f"rates {dtype}", partial(rates, given, dtype), 60.0)
 
 
 def card(name: str) -> Data:

@@ -7,6 +7,7 @@ One thread.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from model.bench.gpu.rows import Rows
 from model.bench.gpu.subjects import MICRO, SUBJECTS, TINY, subject
 from model.bench.gpu.variants import EAGER, VARIANTS, Variant, new_runner
 from model.bench.gpu.verdict import same, within
-from model.hardware import resolve_device
 from model.request import NewRow, Sampling
+from model.runtime.hardware import resolve_device
 from model.tiles import TiledImage
 
 CPU = torch.device("cpu")
@@ -35,18 +36,18 @@ def items(given: Given) -> Iterator[Item]:
     for name in names:
         for variant in VARIANTS:
             words = f"crowd = alone {name} {variant.name}"
-            yield Item(words, lambda n=name, v=variant: crowd_is_alone(n, device, v), 60.0)
+            yield Item(words, partial(crowd_is_alone, name, device, variant), 60.0)
     for name in names:
         for variant in VARIANTS:
             if variant != EAGER:
                 words = f"{variant.name} = {EAGER.name} {name}"
-                yield Item(words, lambda n=name, v=variant: ways_agree(n, device, fp32, v), 60.0)
+                yield Item(words, partial(ways_agree, name, device, fp32, variant), 60.0)
     for variant in VARIANTS:
-        yield Item(f"{WIDE} rows = alone {variant.name}", lambda v=variant: wide_is_alone(device, v), 60.0)
-        yield Item(f"sampled rows = CPU's {variant.name}", lambda v=variant: sampled_as_cpu(device, v), 60.0)
+        yield Item(f"{WIDE} rows = alone {variant.name}", partial(wide_is_alone, device, variant), 60.0)
+        yield Item(f"sampled rows = CPU's {variant.name}", partial(sampled_as_cpu, device, variant), 60.0)
     tiny = TINY if device.type == "cuda" else MICRO
-    yield Item("device = CPU", lambda: device_is_cpu(tiny, device), 90.0)
-    yield Item("explanations = CPU's", lambda: explained_as_cpu(tiny, device), 90.0)
+    yield Item("device = CPU", partial(device_is_cpu, tiny, device), 90.0)
+    yield Item("explanations = CPU's", partial(explained_as_cpu, tiny, device), 90.0)
 
 
 def crowd_is_alone(name: str, device: torch.device, variant: Variant) -> Data:

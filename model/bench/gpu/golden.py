@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from model.bench.gpu.item import Data, Given, Item
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import VARIANTS, Variant, new_runner
 from model.bench.gpu.verdict import same
-from model.checkpoint import open_checkpoint
-from model.hardware import resolve_device
+from model.checkpoint.checkpoint import open_checkpoint
+from model.runtime.hardware import resolve_device
 from model.tiles import prepare
 
 TOGETHER = 8  # cases that are answered in one batch
@@ -29,7 +30,7 @@ def items(given: Given) -> Iterator[Item]:
     device = resolve_device(given.device)
     for folder in map(Path, given.golden):
         for variant in VARIANTS:
-            yield Item(f"golden {folder.name} {variant.name}", lambda f=folder, v=variant: golden(f, device, v), 60.0)
+            yield Item(f"golden {folder.name} {variant.name}", partial(golden, folder, device, variant), 60.0)
 
 
 def golden(folder: Path, device: torch.device, variant: Variant) -> Data:

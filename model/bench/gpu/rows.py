@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from model.request import NewRow, Sampling, TileSpan
-from model.runner import ModelRunner
+from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage
 
 PROMPT_TOKENS = 65  # as in the paper's section 2.2

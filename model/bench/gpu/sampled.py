@@ -6,15 +6,16 @@ One thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 
 from model.bench.gpu.item import Data, Given, Item
 from model.bench.gpu.verdict import same
-from model.hardware import resolve_device
 from model.request import Sampling
-from model.sampling import choose
+from model.runtime.hardware import resolve_device
+from model.runtime.sampling import choose
 
 ROWS, VOCABULARY = 64, 51_200
 TEMPERATURES, SHARES = (0.0, 0.3, 0.7, 1.0, 1.5), (1.0, 0.95, 0.5)
@@ -24,7 +25,7 @@ def items(given: Given) -> Iterator[Item]:
     """Flat logits, in which many tokens are likely, and steep ones."""
     device = resolve_device(given.device)
     for spread in (0.5, 3.0):
-        yield Item(f"sampled = host's, logits of spread {spread:g}", lambda s=spread: sampled(device, s), 60.0)
+        yield Item(f"sampled = host's, logits of spread {spread:g}", partial(sampled, device, spread), 60.0)
 
 
 def sampled(device: torch.device, spread: float) -> Data:

@@ -10,6 +10,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,8 +25,8 @@ from model.bench.gpu.variants import EAGER, VARIANTS, Variant, new_runner
 from model.bench.halves import Twin, load_twin
 from model.bench.machine import peak_bytes, reset_peak
 from model.bench.sides import NaiveRow, encode_naively
-from model.checkpoint import open_checkpoint
-from model.hardware import choose_precision, resolve_device
+from model.checkpoint.checkpoint import open_checkpoint
+from model.runtime.hardware import choose_precision, resolve_device
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 EAGER_ROWS = (1, 8, 32, 64)
@@ -45,13 +46,13 @@ def items(given: Given) -> Iterator[Item]:
     yield from (bench.decode(fast, rows) for rows in bench.counts(ROWS))
     yield from (bench.decode(absorbed, rows) for rows in bench.counts(ROWS))
     yield from (bench.decode(eager, rows) for rows in bench.counts(EAGER_ROWS))
-    yield from (Item(f"encode {images}", lambda n=images: bench.encode(n)) for images in bench.counts(IMAGES))
+    yield from (Item(f"encode {images}", partial(bench.encode, images)) for images in bench.counts(IMAGES))
     for variant in (eager, absorbed):
         for rows in bench.counts(PREFILL_ROWS):
-            yield Item(f"prefill {variant.attention} {rows}", lambda v=variant, n=rows: bench.prefill(v, n))
+            yield Item(f"prefill {variant.attention} {rows}", partial(bench.prefill, variant, rows))
         name = f"first token of a cached image {variant.attention}"
-        yield Item(name, lambda v=variant: bench.first_token(v))
-    yield from (Item(f"naive decode {rows}", lambda n=rows: bench.naive_decode(n)) for rows in bench.counts(NAIVE_ROWS))
+        yield Item(name, partial(bench.first_token, variant))
+    yield from (Item(f"naive decode {rows}", partial(bench.naive_decode, rows)) for rows in bench.counts(NAIVE_ROWS))
     yield Item("naive encode 1", bench.naive_encode)
     yield from (bench.decode(eager_absorbed, rows) for rows in bench.counts(EAGER_ROWS))
 
@@ -120,7 +121,7 @@ class _Bench:
 
     def decode(self, variant: Variant, rows: int) -> Item:
         """One more token for each of so many rows, each about an image of its own."""
-        return Item(f"decode {variant.name} {rows}", lambda: self._decode(variant, rows), 90.0)
+        return Item(f"decode {variant.name} {rows}", partial(self._decode, variant, rows), 90.0)
 
     def _decode(self, variant: Variant, rows: int) -> Data:
         crowd = self._runner(variant)

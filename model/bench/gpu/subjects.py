@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 
-from model.checkpoint import Checkpoint, open_checkpoint, random_checkpoint
+from model.checkpoint.checkpoint import Checkpoint, open_checkpoint, random_checkpoint
 from model.config import PheyeConfig, named_geometry
 
 SHALLOW = "Pheye-x4-448 of 4 layers"

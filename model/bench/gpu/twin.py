@@ -8,6 +8,7 @@ difference does not make all that follow differ, since the twin reads what the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from model.bench.gpu.subjects import SUBJECTS, subject
 from model.bench.gpu.variants import VARIANTS, Variant, new_runner
 from model.bench.gpu.verdict import within
 from model.bench.halves import Twin, load_twin
-from model.hardware import resolve_device
+from model.runtime.hardware import resolve_device
 from model.tiles import TiledImage, Tiles
 
 TOKENS, QUESTIONS, IMAGES = 12, 3, 2
@@ -35,7 +36,7 @@ def items(given: Given) -> Iterator[Item]:
         for dtype in (torch.float32, torch.bfloat16):
             for variant in VARIANTS:
                 words = f"twin {name} {str(dtype).removeprefix('torch.')} {variant.name}"
-                yield Item(words, lambda n=name, d=dtype, v=variant: against_the_twin(n, device, d, v), 60.0)
+                yield Item(words, partial(against_the_twin, name, device, dtype, variant), 60.0)
 
 
 @torch.inference_mode()
@@ -90,7 +91,8 @@ def _costs(twin: Twin, prompt: tuple[int, ...], answer: list[int | None], featur
     ids = torch.tensor([[*prompt, *tokens[:-1]]], device=twin.device)
     logits = twin.model(ids, features)[0, len(prompt) - 1 :].float()  # [T, vocab]
     chosen = logits.gather(1, torch.tensor(tokens, device=twin.device).unsqueeze(1)).squeeze(1)
-    return ((logits.max(dim=-1).values - chosen) / logits.std(dim=-1)).cpu()
+    costs: Tensor = (logits.max(dim=-1).values - chosen) / logits.std(dim=-1)
+    return costs.cpu()
 
 
 def _angle(rows: Rows, image: TiledImage, expected: Tensor) -> float:

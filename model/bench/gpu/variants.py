@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 
 from model.bench.gpu.item import NotAvailable
-from model.checkpoint import Checkpoint
-from model.hardware import Precision
-from model.runner import ModelRunner
+from model.checkpoint.checkpoint import Checkpoint
+from model.runtime.hardware import Precision
+from model.runtime.runner import ModelRunner
 
 Attention = Literal["projected", "absorbed"]
 
