@@ -64,7 +64,7 @@ class _Bench:
         self._given = given
         self._device = resolve_device(given.device)
         self._source = given.models[0]
-        self._checkpoint = open_checkpoint(self._source)
+        self._checkpoint = open_checkpoint(self._source, device=self._device)
         self._config = self._checkpoint.config
         self._precision = choose_precision("auto", self._device, self._config)
         self._costs = Costs(self._config, self._precision.name)

@@ -33,6 +33,6 @@ def shallow() -> PheyeConfig:
 @lru_cache(maxsize=len(SUBJECTS))
 def subject(name: str, device: torch.device) -> Checkpoint:
     """A checkpoint by its name here, every tensor in memory on the device as it is stored."""
-    checkpoint = random_checkpoint(shallow()) if name == SHALLOW else open_checkpoint(name)
+    checkpoint = random_checkpoint(shallow(), device) if name == SHALLOW else open_checkpoint(name)
     tensors: Mapping[str, torch.Tensor] = {key: tensor.to(device) for key, tensor in checkpoint.tensors.items()}
     return replace(checkpoint, tensors=tensors)
