@@ -17,6 +17,7 @@ from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instr
 from service.cli.ask_options import answer, answering
 from service.cli.dev.ablate import ablate
 from service.cli.dev.bench import bench
+from service.cli.dev.gpu import gpu
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
 from service.cli.train import training
@@ -123,6 +124,7 @@ app.add_typer(evaluate)
 app.add_typer(training)
 app.command()(bench)
 app.command()(ablate)
+app.command(hidden=True)(gpu)
 
 
 @app.command()
