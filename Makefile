@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+REPORT ?= gpu-report
+MINUTES ?= 6
 
-.PHONY: install serve test check bench docs clean
+.PHONY: install serve test check bench gpu gpu-wheels docs clean
 
 install: $(STAMP)
 
@@ -29,6 +31,12 @@ check: install  ## the one definition of clean
 
 bench: install  ## time the fast path, most of an hour; ARGS="--quick" is five minutes, "--report FOLDER" keeps it
 	$(BIN)/pheye bench $(ARGS)
+
+gpu:  ## check and measure everything on a GPU with the Python that has torch for it; PYTHON=... REPORT=... MINUTES=...
+	$(PYTHON) -m service.cli.entry gpu --report $(REPORT) --minutes $(MINUTES) $(ARGS)
+
+gpu-wheels: install  ## gather in .whl/ what a CUDA image with torch and transformers lacks, for Python 3.12 on x86-64
+	$(BIN)/python docker/gpu_wheels.py .whl
 
 docs: install  ## write the generated parts of README.md and docs/
 	$(BIN)/pheye docs

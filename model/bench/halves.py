@@ -6,22 +6,20 @@ path share every tensor that the fast path uses as it is stored. One thread at a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from accelerate import init_empty_weights  # comes with peft
 from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint, RandomTensors
 from model.config import PheyeConfig, named_geometry
 from model.layout import tensor_shapes
 from model.network.pheye import Pheye
+from model.reference.load import naive_twin, ready_tensors
 from model.reference.naive import NaivePheye
-from model.runtime.hardware import Precision, usable_cores
+from model.runtime.hardware import Precision
 
 Half = Literal["vision", "decoder"]
 _PREFIXES: Mapping[Half, str] = {"vision": "vision_encoder.", "decoder": "lang_encoder."}
@@ -67,17 +65,8 @@ class Twin:
 
 def load_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Twin:
     """Every tensor once, where and as it is computed with, and the naive twin around them."""
-
-    def ready(name: str) -> Tensor:
-        return checkpoint.tensors[name].to(device=device, dtype=dtype)
-
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        tensors = dict(zip(checkpoint.tensors, pool.map(ready, checkpoint.tensors), strict=True))
-    with init_empty_weights(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
-        model = NaivePheye(checkpoint.config, checkpoint.ranks).eval()
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return Twin(model.to(device), replace(checkpoint, tensors=tensors), device, dtype)
+    held = replace(checkpoint, tensors=ready_tensors(checkpoint, device, dtype))
+    return Twin(naive_twin(held, device, dtype), held, device, dtype)
 
 
 def load_fast(twin: Twin, precision: Precision) -> Pheye:

@@ -38,6 +38,7 @@ from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_sha
 from model.tokenizer import TextTokenizer
 
 RANDOM = "random:"
+CPU = torch.device("cpu")
 _ALIASES = {  # the published files hold these tensors twice, sharing storage
     "lang_encoder.old_decoder_blocks.": ("lang_encoder.model.layers.", "decoder_layer."),
     "lang_encoder.cross_attn_layers.": ("lang_encoder.model.layers.", "cross_attn_layer."),
@@ -55,14 +56,16 @@ class Checkpoint:
     fingerprint: str
 
 
-def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(source: str, revision: str | None = None, device: torch.device = CPU) -> Checkpoint:
     """Open what `source` names: `random:<geometry>`, a folder, or a hub repository id (pinned by `revision`).
+
+    Random weights are made on `device`; whatever is stored is mapped from disk all the same.
 
     Raises:
         ConfigError, CheckpointError, TokenizerError: it cannot be served; the message says what to change.
     """
     if source.startswith(RANDOM):
-        return random_checkpoint(random_config(source.removeprefix(RANDOM)))
+        return random_checkpoint(random_config(source.removeprefix(RANDOM)), device)
     folder = folder_of(source, revision)
     config = _config(folder, source)
     tensors = read_tensors(folder)
@@ -99,23 +102,31 @@ def random_config(geometry: str) -> PheyeConfig:
     return replace(named_geometry(geometry), name=f"{geometry}-random-weights")
 
 
-def random_checkpoint(config: PheyeConfig) -> Checkpoint:
-    """A checkpoint whose every tensor is drawn from its own name: the same on every machine, and stored nowhere."""
+def random_checkpoint(config: PheyeConfig, device: torch.device = CPU) -> Checkpoint:
+    """A checkpoint whose every tensor is drawn from its own name, and stored nowhere.
+
+    Made on a CPU it is the same on every machine; made on another device, where a full-size model takes seconds and not
+    a minute, it is the same on every device of that kind, and has a fingerprint of its own.
+    """
     ranks = {adapter: ADAPTER_RANKS[adapter] for adapter in adapters(config)}
     tokenizer = TextTokenizer.for_random_weights(config.decoder.vocab_size)
-    return Checkpoint(config, ranks, RandomTensors(tensor_shapes(config, ranks)), tokenizer, config.name)
+    tensors = RandomTensors(tensor_shapes(config, ranks), device)
+    fingerprint = config.name if device.type == "cpu" else f"{config.name} by {device.type}"
+    return Checkpoint(config, ranks, tensors, tokenizer, fingerprint)
 
 
 class RandomTensors(Mapping[str, Tensor]):
-    """Tensors made when they are read, scaled so that activations neither die nor explode."""
+    """Tensors made on a device when they are read, scaled so that activations neither die nor explode."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, device: torch.device = CPU) -> None:
         self._shapes = shapes
+        self._device = device
 
     def __getitem__(self, name: str) -> Tensor:
         shape = self._shapes[name]
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator(self._device).manual_seed(seed)
+        noise = torch.randn(shape, generator=generator, device=self._device)
         if "norm" in name:
             return noise.mul_(0.02).add_(1.0 if name.endswith(".weight") else 0.0)
         return noise.mul_(noise[0].numel() ** -0.5 if noise.ndim > 1 else 0.02)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.prompt import render
-from model.reference.naive import NaivePheye
+from model.reference.load import naive_twin
 from model.request import FinishReason
 from model.runtime.hardware import choose_precision, resolve_device
 from model.tiles import Tiles
@@ -44,9 +44,7 @@ class NaiveAnswers:
         self.device = device
         self._dtype = dtype
         self._tokenizer = checkpoint.tokenizer
-        self._twin = NaivePheye(checkpoint.config, checkpoint.ranks).eval()
-        self._twin.load_state_dict(dict(checkpoint.tensors), strict=True)
-        self._twin.to(device, dtype)
+        self._twin = naive_twin(checkpoint, device, dtype)
 
     @property
     def dtype_name(self) -> str:
@@ -76,7 +74,7 @@ def load_naive(source: str, revision: str | None, device: str, dtype: str, threa
     if dtype == "int8":
         raise ValueError("dtype: the naive twin knows no int8; choose float32 or bfloat16")
     where = resolve_device(device)
-    checkpoint = open_checkpoint(source, revision)
+    checkpoint = open_checkpoint(source, revision, where)
     if threads:  # else torch's own choice, as most people leave it
         torch.set_num_threads(threads)
     return NaiveAnswers(checkpoint, where, choose_precision(dtype, where, checkpoint.config).dtype)

@@ -45,7 +45,7 @@ def load_runner(
         ValueError: the model cannot be served like this; the message says what to change.
     """
     where = resolve_device(device)
-    checkpoint = open_checkpoint(source, revision)
+    checkpoint = open_checkpoint(source, revision, where)
     torch.set_num_threads(threads or compute_threads(checkpoint.config, workers))
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))

@@ -18,6 +18,7 @@ from service.cli.ask_options import answer, answering
 from service.cli.dev.ablate import ablate
 from service.cli.dev.bench import bench
 from service.cli.dev.docs.command import docs_command
+from service.cli.dev.gpu import gpu
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
 from service.cli.train import training
@@ -125,6 +126,7 @@ app.add_typer(training)
 app.command()(bench)
 app.command()(ablate)
 app.command()(docs_command(app))
+app.command(hidden=True)(gpu)
 
 
 @app.command()

@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 import torch
 
-from model.bench.ceilings import ProbeSize, measure_ceilings, vit_products
-from model.bench.timing import Stopwatch
+from model.bench.ceilings import ProbeSize, measure_ceilings, quickest, vit_products
+from model.bench.timing import Lap, Stopwatch
 from model.config import GEOMETRIES
 
 CPU = torch.device("cpu")
@@ -38,3 +38,20 @@ def test_the_vision_transformers_own_products_are_probed() -> None:
     config = GEOMETRIES["Pheye-x4-448"]
     flops = sum(product.flops for product in vit_products(config).values())
     assert flops == 2 * 5 * 257 * (3 * 1280**2 + 2 * 1280 * 5120)
+
+
+def test_short_products_of_a_gpu_are_launched_many_at_a_time_so_that_launching_does_not_count() -> None:
+    seconds = 0.0
+
+    def settle() -> None:
+        nonlocal seconds
+        seconds += 0.001  # to wait takes a while, whatever there is to wait for
+
+    def product(_: Lap) -> torch.Tensor:
+        nonlocal seconds
+        seconds += 1e-5
+        return torch.ones(1)
+
+    watch = Stopwatch(clock=lambda: seconds, settle=settle)
+    assert quickest(product, CPU, watch) == pytest.approx(1e-3 + 1e-5)
+    assert quickest(product, torch.device("cuda"), watch) < 3e-4

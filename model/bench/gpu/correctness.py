@@ -1,0 +1,18 @@
+"""Every check of correctness in the order of what it would be worst to be wrong in. One thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model.bench.gpu import equal, golden, sampled, twin
+from model.bench.gpu.card import exact_float32
+from model.bench.gpu.item import Given, Item
+
+
+def items(given: Given) -> Iterator[Item]:
+    """In exact float32."""
+    exact_float32()
+    yield from golden.items(given)
+    yield from twin.items(given)
+    yield from equal.items(given)
+    yield from sampled.items(given)

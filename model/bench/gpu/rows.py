@@ -1,0 +1,117 @@
+"""Rows of a runner that are filled, stepped and freed together, about images that are made up.
+
+The runner is used as the engine uses it: images are opened, encoded, read about, and decoded row by row of the batch.
+Greedy unless told otherwise. One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from model.request import NewRow, Sampling, TileSpan
+from model.runtime.runner import ModelRunner
+from model.tiles import TiledImage
+
+PROMPT_TOKENS = 65  # as in the paper's section 2.2
+COMMON_TOKENS = 45  # of these, those every prompt begins with
+GREEDY = Sampling()
+Tokens = list[int | None]
+
+
+class Rows:
+    """A runner's rows.
+
+    Args:
+        runner: loaded and warmed up, with no row in it.
+        prompt_tokens: of each prompt.
+    """
+
+    def __init__(self, runner: ModelRunner, prompt_tokens: int = PROMPT_TOKENS) -> None:
+        self.runner = runner
+        self._prompt_tokens = prompt_tokens
+        self._made = 0
+        self._held: list[int] = []
+
+    def image(self, number: int | None = None) -> TiledImage:
+        """Noise as an image; without a number one that this runner has not seen."""
+        if number is None:
+            self._made += 1
+            number = -self._made
+        config = self.runner.config
+        side = config.vision.tile_px
+        noise = np.random.default_rng([abs(number), int(number < 0)]).integers(
+            256, size=(config.tiles, side, side, 3), dtype=np.uint8
+        )
+        return TiledImage(f"noise {number}", side, side, noise)
+
+    def prompt(self, number: int) -> tuple[int, ...]:
+        """A prompt of its own that begins as all do."""
+        vocab = self.runner.config.decoder.vocab_size
+        ids = np.random.default_rng(number).integers(vocab, size=self._prompt_tokens).tolist()
+        common = self.runner.prompt("")[:COMMON_TOKENS]
+        return (*common, *ids[len(common) :]) if len(common) < self._prompt_tokens else tuple(ids)
+
+    def distinct(self, images: Sequence[TiledImage]) -> list[TiledImage]:
+        """Every image once."""
+        return list({image.pixels_sha256: image for image in images}.values())
+
+    def open(self, images: Sequence[TiledImage]) -> list[TileSpan]:
+        """Open images; what of them is to be encoded."""
+        tiles = self.runner.config.tiles
+        known = [self.runner.open_image(image) for image in images]
+        return [TileSpan(image.pixels_sha256, 0, tiles) for image, here in zip(images, known, strict=True) if not here]
+
+    def encode(self, images: Sequence[TiledImage]) -> None:
+        """Encode images that are not known into the cache, and keep them open."""
+        if spans := self.open(images):
+            self.runner.encode(spans)
+
+    def close(self, images: Sequence[TiledImage]) -> None:
+        """Close images, one user each."""
+        for image in images:
+            self.runner.close_image(image.pixels_sha256)
+
+    def features(self, image: TiledImage) -> Tensor:
+        """What an open image was encoded to [N, tokens per tile, D_vit]."""
+        return self.runner._images[image.pixels_sha256].features
+
+    def new(self, slot: int, image: TiledImage, prompt: Sequence[int], sampling: Sampling = GREEDY) -> NewRow:
+        """A row to be read."""
+        return NewRow(slot, image.pixels_sha256, tuple(prompt), (), sampling)
+
+    def fill(self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]]) -> Tokens:
+        """Read prompts, each about its image, in the first slots; the first token of each."""
+        self.encode(images)
+        first = self.read(images, prompts)
+        self.close(images)
+        return first
+
+    def read(self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]]) -> Tokens:
+        """As `fill`, of images that are open and encoded."""
+        pairs = enumerate(zip(images, prompts, strict=True))
+        first = self.runner.prefill([self.new(slot, image, prompt) for slot, (image, prompt) in pairs])
+        self._held = list(range(len(prompts)))
+        return first
+
+    def step(self) -> Tokens:
+        """One more token of every row."""
+        return self.runner.decode(self._held)
+
+    def free(self) -> None:
+        """Let go of every row."""
+        for slot in self._held:
+            self.runner.release(slot)
+        self._held = []
+
+    def answers(
+        self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]], tokens: int
+    ) -> list[list[int | None]]:
+        """So many tokens of each row, all rows together; None where the logits were not finite."""
+        steps = [self.fill(images, prompts)]
+        while len(steps) < tokens:
+            steps.append(self.step())
+        self.free()
+        return [list(row) for row in zip(*steps, strict=True)]

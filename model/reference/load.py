@@ -1,0 +1,37 @@
+"""A checkpoint's tensors where and as they are computed with, and the naive twin around them.
+
+Nothing is initialised only to be overwritten, so that a full-size model is there as soon as its tensors are. One thread
+at a time; tensors are made in several.
+"""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from accelerate import init_empty_weights  # comes with peft
+from torch import Tensor
+
+from model.checkpoint.checkpoint import Checkpoint
+from model.reference.naive import NaivePheye
+from model.runtime.hardware import usable_cores
+
+
+def ready_tensors(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Every tensor by its name, moved and cast."""
+
+    def ready(name: str) -> Tensor:
+        return checkpoint.tensors[name].to(device=device, dtype=dtype)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return dict(zip(checkpoint.tensors, pool.map(ready, checkpoint.tensors), strict=True))
+
+
+def naive_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> NaivePheye:
+    """The naive twin, ready to answer; it shares the checkpoint's tensors where these need not be moved or cast."""
+    with init_empty_weights(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+        model = NaivePheye(checkpoint.config, checkpoint.ranks).eval()
+    model.load_state_dict(ready_tensors(checkpoint, device, dtype), strict=True, assign=True)
+    return model.to(device)

@@ -1,0 +1,48 @@
+"""What `pheye dev gpu` runs: an order becomes a report, which is told at the end. Main thread only."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from model.provenance import commit
+from service.bench.gpu.report import MARKDOWN_FILE, Report
+from service.bench.gpu.run import Order, run
+
+EXIT_WRONG = 1
+SHOWN_CHARS = 11_000  # of the report's end; what follows a run is often cut
+
+
+def carry_out(order: Order) -> int:
+    """Run, tell, and the exit code: 0, or 1 if a check failed or something was lost.
+
+    Raises:
+        OSError: the report cannot be written.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    report = run(order, _tell)
+    text = report.text
+    typer.echo(text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + f"\n... the rest is in {MARKDOWN_FILE}")
+    typer.echo(_verdict(order.folder, report))
+    return EXIT_WRONG if report.wrong else 0
+
+
+def source_commit() -> str:
+    """The commit that is checked out."""
+    return commit(Path(__file__).parent)
+
+
+def _verdict(folder: Path, report: Report) -> str:
+    done = sum(each.state == "done" for each in report.outcomes)
+    return f"pheye: {done} of {len(report.outcomes)} items done, {len(report.wrong)} wrong or lost; {folder}"
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    typer.echo(f"pheye: {line}", err=True)

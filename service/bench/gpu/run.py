@@ -1,0 +1,140 @@
+"""The whole run: which parts in which order, how the time is shared among them, and the report after each.
+
+What matters most comes first; what a part leaves of its time goes to those after it. While one part runs the next
+already imports. Main thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from model.bench.gpu.item import Given
+from service.bench.gpu.journal import Outcome
+from service.bench.gpu.part import LEAST_S, Part, PartRun
+from service.bench.gpu.report import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, Report
+from service.bench.gpu.server import LoadedServer, ServerLost
+
+_MODEL, _SERVICE = "model.bench.gpu", "service.bench.gpu"
+END_S = 6.0  # kept for the last report
+SERVER_START_S = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done.
+
+    Attributes:
+        folder: of the report.
+        device: `cpu` or `cuda`.
+        models: whose speed is measured; the first is served.
+        golden: folders with golden cases.
+        seconds: for everything.
+        only: names of the parts to run; empty for all of them.
+        commit: of the source, for the report.
+    """
+
+    folder: Path
+    device: str
+    models: tuple[str, ...]
+    golden: tuple[str, ...]
+    seconds: float
+    only: tuple[str, ...] = ()
+    commit: str = "unknown"
+
+
+def parts(models: Sequence[str]) -> list[Part]:
+    """All of them, the most important first."""
+    speed = [Part(f"speed {name(model)}", f"{_MODEL}.speed", 24.0, model=n) for n, model in enumerate(models)]
+    return [
+        Part("machine", f"{_MODEL}.card", 12.0),
+        Part("correctness", f"{_MODEL}.correctness", 70.0),
+        *speed,
+        Part("profile", f"{_MODEL}.kernels", 14.0, model=0),
+        Part("engine", f"{_SERVICE}.engine", 20.0, model=0),
+        Part("load", f"{_SERVICE}.load", 60.0, "service", model=0),
+        Part("kill", f"{_SERVICE}.kill", 20.0, "service", model=0),
+        Part("soak", f"{_SERVICE}.soak", 66.0, "service", model=0),
+        Part("baseline", f"{_SERVICE}.naive_load", 30.0, "baseline", model=0),
+    ]
+
+
+def name(model: str) -> str:
+    """What a model is called in the report.
+
+    >>> name("random:Pheye-x4-448")
+    'x4-448'
+    """
+    return model.rpartition(":")[2].rstrip("/").rpartition("/")[2].removeprefix("Pheye-").removeprefix("pheye-")
+
+
+def run(order: Order, tell: Callable[[str], None]) -> Report:
+    """Run every part that there is time for; the report is on disk whenever one has ended.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    end_s = time.monotonic() + order.seconds - END_S
+    order.folder.mkdir(parents=True, exist_ok=True)
+    (order.folder / JOURNAL_FILE).unlink(missing_ok=True)
+    report = Report(order.folder, _head(order))
+    wanted = [part for part in parts(order.models) if not order.only or part.name.split()[0] in order.only]
+    with ExitStack() as stack:
+        log = stack.enter_context((order.folder / LOG_FILE).open("wb", buffering=0))
+        server = LoadedServer(log, order.folder / SERVER_LOG_FILE)
+        stack.callback(server.stop)
+        runs = [PartRun(part, order.folder / JOURNAL_FILE, log) for part in wanted]
+        for each in runs:
+            stack.callback(each.abandon)
+        try:
+            for number, each in enumerate(runs):
+                if number + 1 < len(runs):
+                    runs[number + 1].prepare()
+                seconds = _seconds(wanted[number:], end_s - time.monotonic())
+                tell(f"{each.part.name}: {seconds:.0f} s of {max(0.0, end_s - time.monotonic()):.0f} s")
+                for outcome in _part(order, each, seconds, report, server):
+                    report.add(outcome)
+                    if outcome in report.wrong:
+                        tell(f"  {outcome.item}: {outcome.state} {outcome.why or dict(outcome.data)}")
+                report.write()
+        except KeyboardInterrupt:
+            tell("interrupted")
+    report.finish()
+    return report
+
+
+def _seconds(left: Sequence[Part], seconds: float) -> float:
+    """What the first of the parts that are left may take."""
+    return max(0.0, seconds * left[0].share / sum(part.share for part in left))
+
+
+def _part(order: Order, each: PartRun, seconds: float, report: Report, server: LoadedServer) -> Iterator[Outcome]:
+    """A part with what it needs."""
+    started_s, part = time.monotonic(), each.part
+    models = order.models if part.model is None else order.models[part.model : part.model + 1]
+    given = Given(order.device, models, order.golden, report.rates)
+    if part.serves and seconds > LEAST_S:
+        try:
+            server.ensure(part.serves, models[0], order.device, min(SERVER_START_S, seconds + 30.0))
+        except ServerLost as lost:
+            yield Outcome(part.name, "server", "failed", {}, str(lost))
+            return
+        yield Outcome(part.name, "server", "done", {"start_s": server.start_s})
+        given = replace(given, url=server.url, pid=server.pid)
+    elif not part.serves:
+        server.stop()
+    yield from each.outcomes(replace(given, seconds=max(seconds - (time.monotonic() - started_s), seconds / 2)))
+
+
+def _head(order: Order) -> dict[str, Any]:
+    return {
+        "device": order.device,
+        "models": list(order.models),
+        "golden": [Path(folder).name for folder in order.golden],
+        "seconds": order.seconds,
+        "commit": order.commit,
+    }
