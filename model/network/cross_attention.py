@@ -17,6 +17,7 @@ from model.config import CROSS_HEAD_WIDTH, PheyeConfig
 from model.network.decode_attention import absorbed_attention, decode_attention
 from model.network.decode_groups import DecodeGroups
 from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
+from model.network.step_linear import apply
 
 _CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
 SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
@@ -151,14 +152,14 @@ class CrossAttentionBlock:
         Returns:
             Hidden states [B, D].
         """
-        q = self._to_q(self._norm(x)).view(len(x), self._heads, -1)  # [B, H, d]
+        q = apply(self._to_q, self._norm(x)).view(len(x), self._heads, -1)  # [B, H, d]
         if self._absorbed is not None:
             seen = self._absorbed.attend(q, images.features, groups)
         else:
             keys, values = images.keys[place], images.values[place]
             seen = decode_attention(q, keys, values, groups, keys.shape[-2], SCALE).flatten(1)
-        x = x + self._to_out(seen)
-        return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
+        x = apply(self._to_out, seen, residual=x)
+        return apply(self._fc2, apply(self._fc1, self._ff_norm(x), activation="gelu"), residual=x)
 
 
 class _Absorbed:

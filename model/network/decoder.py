@@ -18,6 +18,7 @@ from model.network.decode_attention import decode_attention, rotate_and_append
 from model.network.decode_groups import DecodeGroups
 from model.network.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
 from model.network.slots import Slots, rows_of
+from model.network.step_linear import apply
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ class DecoderLayer:
     def __init__(self, weights: Weights, geometry: DecoderGeometry, rotary: Rotary) -> None:
         self._heads = geometry.heads
         self._width = geometry.width
+        self._activation_name = geometry.activation
         self._activation = ACTIVATIONS[geometry.activation]
         self._rotary = rotary
         self._norm = LayerNorm.load(weights.at("input_layernorm"), geometry.eps)
@@ -111,10 +113,14 @@ class DecoderLayer:
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, batch: StepBatch) -> Tensor:
         """As a call for one new token of each row [B, D] -> [B, D]; see `Decoder.step`."""
-        qkv, inner = self._halves(self._norm(x))
+        width = self._width
+        together = apply(self._in, self._norm(x), activation=self._activation_name, start=3 * width)  # [B, 3 D + mlp]
+        qkv, values_of = together[:, : 3 * width], together[:, 2 * width : 3 * width]
         q = rotate_and_append(qkv, self._rotary.cos, self._rotary.sin, batch.rows, batch.positions, keys, values)
-        seen = decode_attention(q, keys, values, batch.own, batch.lengths, q.shape[-1] ** -0.5)  # [B, H, d]
-        return x + self._out(seen.flatten(1), self._activation(inner))
+        # What is seen takes the place of the values, which are cached by now, and so lies beside the inner half.
+        seen = values_of.view(q.shape)
+        decode_attention(q, keys, values, batch.own, batch.lengths, q.shape[-1] ** -0.5, out=seen)
+        return apply(self._out.joined, together[:, 2 * width :], residual=x)
 
     def _halves(self, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Queries, keys and values [..., 3 D], and the feed-forward's inner half before its activation [..., mlp]."""
@@ -200,5 +206,4 @@ class Decoder:
             if index in self._cross:
                 x = self._cross[index].step(x, slots.images, self.cross_layers.index(index), batch.images)
             x = layer.step(x, slots.keys[index], slots.values[index], batch)
-        logits: Tensor = self._head(self._norm(x))
-        return logits
+        return apply(self._head, self._norm(x))
