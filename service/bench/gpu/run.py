@@ -56,7 +56,7 @@ def parts(models: Sequence[str]) -> list[Part]:
         *speed,
         Part("profile", f"{_MODEL}.kernels", 14.0, model=0),
         Part("engine", f"{_SERVICE}.engine", 20.0, model=0),
-        Part("load", f"{_SERVICE}.load", 60.0, "service", model=0),
+        Part("load", f"{_SERVICE}.load", 75.0, "service", model=0),
         Part("kill", f"{_SERVICE}.kill", 20.0, "service", model=0),
         Part("soak", f"{_SERVICE}.soak", 66.0, "service", model=0),
         Part("baseline", f"{_SERVICE}.naive_load", 30.0, "baseline", model=0),
@@ -119,11 +119,11 @@ def _part(order: Order, each: PartRun, seconds: float, report: Report, server: L
     given = Given(order.device, models, order.golden, report.rates)
     if part.serves and seconds > LEAST_S:
         try:
-            server.ensure(part.serves, models[0], order.device, min(SERVER_START_S, seconds + 30.0))
+            if server.ensure(part.serves, models[0], order.device, min(SERVER_START_S, seconds + 30.0)):
+                yield Outcome(part.name, "server", "done", {"start_s": server.start_s})
         except ServerLost as lost:
             yield Outcome(part.name, "server", "failed", {}, str(lost))
             return
-        yield Outcome(part.name, "server", "done", {"start_s": server.start_s})
         given = replace(given, url=server.url, pid=server.pid)
     elif not part.serves:
         server.stop()

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.bench.gpu.goals import Goal, goals
 from service.bench.gpu.journal import Outcome
+from service.bench.gpu.markdown import table
 from service.bench.gpu.serving_tables import serving
 
 Data = Mapping[str, Any]
@@ -26,20 +27,6 @@ def markdown(head: Data, outcomes: Sequence[Outcome]) -> str:
         *_lost(outcomes),
     ]
     return "\n".join(told) + "\n"
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table whose columns line up in a terminal, too; nothing if it has no rows.
-
-    >>> table("T", ["a", "b"], [["1", "22"]])[2]
-    '| a | b  |'
-    """
-    if not rows:
-        return []
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in
-             (columns, *rows)]  # fmt: skip
-    return [f"\n## {title}", "", lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
 def _machine(head: Data, outcomes: Sequence[Outcome]) -> list[str]:
