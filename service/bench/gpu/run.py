@@ -16,10 +16,10 @@ from typing import Any
 from model.bench.gpu.item import Given
 from service.bench.gpu.journal import Outcome
 from service.bench.gpu.part import LEAST_S, Part, PartRun
-from service.bench.gpu.report import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, Report
+from service.bench.gpu.report.files import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, Report
 from service.bench.gpu.server import LoadedServer, ServerLost
 
-_MODEL, _SERVICE = "model.bench.gpu", "service.bench.gpu"
+_MODEL, _SERVICE = "model.bench.gpu", "service.bench.gpu.items"
 END_S = 6.0  # kept for the last report
 SERVER_START_S = 75.0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from model.bench.gpu.item import Data, Given, Item, NotAvailable
-from service.bench.gpu.clients import captions, upload
+from service.bench.gpu.items.clients import captions, upload
 from service.bench.gpu.server import MAX_TOKENS
 
 IMAGES, WAIT_S, POLL_S = 16, 90.0, 0.05

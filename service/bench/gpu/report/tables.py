@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.bench.gpu.goals import Goal, goals
 from service.bench.gpu.journal import Outcome
-from service.bench.gpu.markdown import table
-from service.bench.gpu.serving_tables import serving
+from service.bench.gpu.report.goals import Goal, goals
+from service.bench.gpu.report.markdown import table
+from service.bench.gpu.report.serving import serving
 
 Data = Mapping[str, Any]
 COLUMNS = ((True, "projected"), (True, "absorbed"), (False, "projected"), (False, "absorbed"))
@@ -22,9 +22,9 @@ def markdown(head: Data, outcomes: Sequence[Outcome]) -> str:
         *_goals(list(goals(outcomes))),
         *_correctness([each for each in outcomes if each.part == "correctness"]),
         *_speeds(outcomes),
-        *_kernels([each for each in outcomes if each.part == "profile" and each.state == "done"]),
         *serving(outcomes),
         *_lost(outcomes),
+        *_kernels([each for each in outcomes if each.part == "profile" and each.state == "done"]),
     ]
     return "\n".join(told) + "\n"
 
@@ -116,7 +116,7 @@ def _others(model: str, done: Mapping[str, Data]) -> list[str]:
 
 def _kernels(done: Sequence[Outcome]) -> Iterator[str]:
     for each in done:
-        rows = [[row["name"][:70], str(row["calls"]), f"{row['device_ms']:.3f}"] for row in each.data["kernels"][:6]]
+        rows = [[row["name"][:60], str(row["calls"]), f"{row['device_ms']:.3f}"] for row in each.data["kernels"][:6]]
         title = (
             f"{each.item}: {each.data['wall_ms']:.2f} ms, {each.data['launches']} kernels of "
             f"{each.data['device_ms']:.2f} ms"

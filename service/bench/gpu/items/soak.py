@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from model.bench.gpu.item import Data, Given, Item
-from service.bench.gpu.kill import worker_of
-from service.bench.gpu.load import loadtest
+from service.bench.gpu.items.kill import worker_of
+from service.bench.gpu.items.load import loadtest
 
 RATE_PER_S, LONGEST_S, SHORTEST_S, RESERVE_S = 12.0, 60.0, 6.0, 6.0
 SAMPLE_S = 1.0

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from model.bench.gpu.item import Data, Given, Item
-from service.bench.gpu.clients import captions, upload
+from service.bench.gpu.items.clients import captions, upload
 from service.bench.gpu.part import ROOT, child_environment
 from service.bench.gpu.server import MAX_TOKENS
 

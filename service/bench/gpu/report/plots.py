@@ -1,7 +1,7 @@
 """Plots of a run: decode steps beside their floor, the service under load, memory over a minute.
 
-`python -m service.bench.gpu.plots FOLDER` reads `gpu.json` and draws `gpu.png`, a process of its own so that drawing
-holds up nothing that is timed. Without matplotlib it draws nothing.
+`python -m service.bench.gpu.report.plots FOLDER` reads `gpu.json` and draws `gpu.png`, in a process of its own so that
+drawing holds up nothing that is timed. Without matplotlib it draws nothing.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model.bench.gpu.item import Given, Item
-from service.bench.gpu.load import loadtest
+from service.bench.gpu.items.load import loadtest
 
 CLIENTS, REQUESTS = 32, 32
 

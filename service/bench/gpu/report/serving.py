@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.bench.gpu.journal import Outcome
-from service.bench.gpu.markdown import table
+from service.bench.gpu.report.markdown import table
 
 Data = Mapping[str, Any]
 
@@ -67,9 +67,9 @@ def _server(each: Outcome) -> str:
 
 def _killed(data: Data) -> str:
     return (
-        f"worker killed with {data['requests']} requests under way: {data['answered']} answered, {data['same_text']} as "
-        f"in peace ({data['same_text_in_peace']} of {data['requests'] // 2} pairs agree in peace); ready again after "
-        f"{data['ready_again_s']:.1f} s, last answer after {data['last_answer_s']:.1f} s"
+        f"worker killed with {data['requests']} requests under way: {data['answered']} answered, {data['same_text']} "
+        f"as in peace ({data['same_text_in_peace']} of {data['requests'] // 2} pairs agree in peace); ready again "
+        f"after {data['ready_again_s']:.1f} s, last answer after {data['last_answer_s']:.1f} s"
     )
 
 
