@@ -38,5 +38,5 @@ gpu:  ## check and measure everything on a GPU with the Python that has torch fo
 gpu-wheels: install  ## gather in .whl/ what a CUDA image with torch and transformers lacks, for Python 3.12 on x86-64
 	$(BIN)/python docker/gpu_wheels.py .whl
 
-docs: install  ## write the generated parts of README.md
+docs: install  ## write the generated parts of README.md and docs/
 	$(BIN)/pheye docs

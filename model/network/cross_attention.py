@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
+from model.network.decode_attention import absorbed_attention, decode_attention
+from model.network.decode_groups import DecodeGroups
 from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
 
 _CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
@@ -73,15 +75,31 @@ class Watch:
         self.layers.append(torch.stack(seen))
 
 
+@dataclass(frozen=True, slots=True)
+class ImageMemory:
+    """What image slots keep for cross-attention: projected keys and values, or the features themselves.
+
+    Attributes:
+        keys, values: [cross layers, slots, H, V, d]; without slots in the absorbed form.
+        features: [slots, V, D_vit]; without slots where keys and values are kept.
+    """
+
+    keys: Tensor
+    values: Tensor
+    features: Tensor
+
+
 class CrossAttentionBlock:
     """x + to_out(attention(norm(x), image)), then x + ff(norm(x)). No gate, no mask, no norm on the features."""
 
-    def __init__(self, weights: Weights, config: PheyeConfig) -> None:
+    def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
         attention, feed_forward = weights.at("attn"), weights.at("ff")
         self._heads = config.cross_heads
         self._norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
         self._to_q = attention.linear("to_q")
-        self._to_kv = attention.linear("to_kv")
+        projection, bias = (attention.tensor(f"to_kv.{part}") for part in ("weight", "bias"))
+        self._to_kv = attention.fastest(projection, bias)
+        self._absorbed = _Absorbed(projection, bias, config.cross_heads) if absorbed else None
         self._to_out = attention.linear("to_out")
         self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
         self._fc1 = feed_forward.linear("fc1")
@@ -94,6 +112,11 @@ class CrossAttentionBlock:
             part = slice(start, start + together)
             projected = self._to_kv(features[part].unsqueeze(0)).chunk(2, dim=-1)
             keys[:, part], values[:, part] = (split_heads(half, self._heads)[0] for half in projected)
+
+    def projected(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [images, H, V, d] of features [images, V, D_vit]."""
+        keys, values = (split_heads(half, self._heads) for half in self._to_kv(features).chunk(2, dim=-1))
+        return keys, values
 
     def __call__(
         self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup], watch: Watch | None = None
@@ -115,6 +138,46 @@ class CrossAttentionBlock:
             watch.record(q, keys, groups)
         x = x + self._to_out(join_heads(_attend(q, keys, values, groups)))
         return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
+
+    def step(self, x: Tensor, images: ImageMemory, place: int, groups: DecodeGroups) -> Tensor:
+        """One pass of the block for one new token of each row, with shapes that depend on the batch size alone.
+
+        Args:
+            x: hidden states [B, D].
+            images: what the image slots keep.
+            place: which cross-attention block of the decoder this is.
+            groups: which image slot each row looks at.
+
+        Returns:
+            Hidden states [B, D].
+        """
+        q = self._to_q(self._norm(x)).view(len(x), self._heads, -1)  # [B, H, d]
+        if self._absorbed is not None:
+            seen = self._absorbed.attend(q, images.features, groups)
+        else:
+            keys, values = images.keys[place], images.values[place]
+            seen = decode_attention(q, keys, values, groups, keys.shape[-2], SCALE).flatten(1)
+        x = x + self._to_out(seen)
+        return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
+
+
+class _Absorbed:
+    """Cross-attention that reads features instead of keys and values, for one query of each row.
+
+    A score q . (W_k f) is (W_k^T q) . f, and a weighted sum of values is W_v applied to the same sum of features: only
+    features are read, one tensor for all blocks. The keys' bias moves all scores of a query alike, so it cancels.
+    """
+
+    def __init__(self, projection: Tensor, bias: Tensor, heads: int) -> None:
+        to_k, to_v = projection.view(2, heads, -1, projection.shape[-1]).unbind(0)  # [H, d, D_vit]
+        self._to_k, self._to_v = to_k, to_v.transpose(1, 2)
+        self._bias = bias.chunk(2)[1]  # [H * d]
+
+    def attend(self, q: Tensor, features: Tensor, groups: DecodeGroups) -> Tensor:
+        """Queries [B, H, d] over features [slots, V, D_vit] -> what each row has seen [B, H * d]."""
+        qk = torch.bmm(q.transpose(0, 1), self._to_k).transpose(0, 1)  # [B, H, D_vit]
+        context = absorbed_attention(qk, features, groups, SCALE)
+        return torch.bmm(context.transpose(0, 1), self._to_v).transpose(0, 1).flatten(1) + self._bias
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
 from model.network.cross_attention import CrossAttentionBlock, ImageGroup, Watch
+from model.network.decode_attention import decode_attention, rotate_and_append
+from model.network.decode_groups import DecodeGroups
 from model.network.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
 from model.network.slots import Slots, rows_of
 
@@ -43,6 +45,25 @@ class Batch:
     watch: Watch | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StepBatch:
+    """Rows that get one token each: tensors of a fixed size on the device, so that a CUDA graph may read them.
+
+    Attributes:
+        rows: row slot of each batch row, -1 for a padding row; int32 [B].
+        positions: position of the new token in its row; int32 [B].
+        lengths: tokens of each row slot, the new ones included; int32 [slots or more].
+        own: each row and its row slot.
+        images: rows and the image slots they look at.
+    """
+
+    rows: Tensor
+    positions: Tensor
+    lengths: Tensor
+    own: DecodeGroups
+    images: DecodeGroups
+
+
 class Rotary:
     """Rotary position embedding of the first `width` channels of a head, in half-split form."""
 
@@ -51,12 +72,12 @@ class Rotary:
         exponents = torch.arange(0, self._width, 2, dtype=torch.float32) / self._width
         angles = torch.outer(torch.arange(geometry.max_positions).float(), geometry.rope_theta**-exponents)
         angles = torch.cat([angles, angles], dim=-1)  # [max_positions, width]
-        self._cos = angles.cos().to(device=device, dtype=dtype)
-        self._sin = angles.sin().to(device=device, dtype=dtype)
+        self.cos = angles.cos().to(device=device, dtype=dtype)
+        self.sin = angles.sin().to(device=device, dtype=dtype)
 
     def __call__(self, x: Tensor, positions: Tensor) -> Tensor:
         """Rotate [B, H, T, d] by positions [B, T]."""
-        cos, sin = self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)  # [B, 1, T, width]
+        cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)  # [B, 1, T, width]
         turned, passed = x[..., : self._width], x[..., self._width :]
         first, second = turned.chunk(2, dim=-1)
         return torch.cat([turned * cos + torch.cat([-second, first], dim=-1) * sin, passed], dim=-1)
@@ -66,20 +87,18 @@ class DecoderLayer:
     """A Phi layer: attention and feed-forward side by side on one normalised input."""
 
     def __init__(self, weights: Weights, geometry: DecoderGeometry, rotary: Rotary) -> None:
-        attention, mlp = weights.at("self_attn"), weights.at("mlp")
         self._heads = geometry.heads
+        self._width = geometry.width
         self._activation = ACTIVATIONS[geometry.activation]
         self._rotary = rotary
         self._norm = LayerNorm.load(weights.at("input_layernorm"), geometry.eps)
-        self._qkv = attention.linear("q_proj", "k_proj", "v_proj")
-        self._dense = attention.linear("dense")
-        self._fc1 = mlp.linear("fc1")
-        self._fc2 = mlp.linear("fc2")
+        self._in = weights.linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.fc1")
+        self._out = weights.summed("self_attn.dense", "mlp.fc2")
 
     def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: Batch, mask: Tensor) -> Tensor:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
-        normed = self._norm(x)
-        q, k, v = (split_heads(part, self._heads) for part in self._qkv(normed).chunk(3, dim=-1))
+        qkv, inner = self._halves(self._norm(x))
+        q, k, v = (split_heads(part, self._heads) for part in qkv.chunk(3, dim=-1))
         keys[batch.row_index, :, batch.positions] = self._rotary(k, batch.positions).transpose(1, 2)
         values[batch.row_index, :, batch.positions] = v.transpose(1, 2)
         seen = F.scaled_dot_product_attention(
@@ -88,13 +107,25 @@ class DecoderLayer:
             rows_of(values, batch.rows, batch.reach),
             attn_mask=mask,
         )
-        return x + self._dense(join_heads(seen)) + self._fc2(self._activation(self._fc1(normed)))
+        return x + self._out(join_heads(seen), self._activation(inner))
+
+    def step(self, x: Tensor, keys: Tensor, values: Tensor, batch: StepBatch) -> Tensor:
+        """As a call for one new token of each row [B, D] -> [B, D]; see `Decoder.step`."""
+        qkv, inner = self._halves(self._norm(x))
+        q = rotate_and_append(qkv, self._rotary.cos, self._rotary.sin, batch.rows, batch.positions, keys, values)
+        seen = decode_attention(q, keys, values, batch.own, batch.lengths, q.shape[-1] ** -0.5)  # [B, H, d]
+        return x + self._out(seen.flatten(1), self._activation(inner))
+
+    def _halves(self, normed: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries, keys and values [..., 3 D], and the feed-forward's inner half before its activation [..., mlp]."""
+        together = self._in(normed)
+        return together[..., : 3 * self._width], together[..., 3 * self._width :]
 
 
 class Decoder:
     """Embeddings, layers with cross-attention blocks in front of some of them, and the output head."""
 
-    def __init__(self, weights: Weights, config: PheyeConfig) -> None:
+    def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
         geometry, model = config.decoder, weights.at("model")
         rotary = Rotary(geometry, weights.device, weights.dtype)
         self.cross_layers = config.cross_layers
@@ -104,17 +135,20 @@ class Decoder:
             for index in range(geometry.layers)
         ]
         self._cross = {
-            index: CrossAttentionBlock(model.at("layers", index, "cross_attn_layer"), config)
+            index: CrossAttentionBlock(model.at("layers", index, "cross_attn_layer"), config, absorbed=absorbed)
             for index in config.cross_layers
         }
         self._norm = LayerNorm.load(model.at("final_layernorm"), geometry.eps)
         self._head = weights.linear("lm_head")
 
-    def project(self, features: Tensor, slots: Slots, image_slot: int) -> None:
-        """Fill an image slot with the keys and values of every cross-attention block; features [V, D_vit]."""
+    def admit(self, features: Tensor, slots: Slots, image_slot: int) -> None:
+        """Fill an image slot with what cross-attention needs of an image; features [V, D_vit]."""
+        if slots.absorbed:
+            slots.images.features[image_slot] = features
+            return
         for place, index in enumerate(self.cross_layers):
             self._cross[index].project(
-                features, slots.cross_keys[place, image_slot], slots.cross_values[place, image_slot]
+                features, slots.images.keys[place, image_slot], slots.images.values[place, image_slot]
             )
 
     def __call__(self, batch: Batch, slots: Slots) -> Tensor:
@@ -124,11 +158,47 @@ class Decoder:
         # left behind, lie beyond its positions.
         mask = torch.arange(batch.reach, device=x.device) <= batch.positions.unsqueeze(-1)  # [B, T, reach]
         mask = mask.unsqueeze(1)
-        place = 0
         for index, layer in enumerate(self._layers):
             if index in self._cross:
-                x = self._cross[index](x, slots.cross_keys[place], slots.cross_values[place], batch.groups, batch.watch)
-                place += 1
+                keys, values, groups = self._cross_memory(index, slots, batch.groups)
+                x = self._cross[index](x, keys, values, groups, batch.watch)
             x = layer(x, slots.keys[index], slots.values[index], batch, mask)
         ends = x[torch.arange(len(batch.rows), device=x.device), batch.last]  # [B, D]
         return self._head(self._norm(ends))
+
+    def _cross_memory(
+        self, index: int, slots: Slots, groups: list[ImageGroup]
+    ) -> tuple[Tensor, Tensor, list[ImageGroup]]:
+        """Keys and values [images, H, V, d] that one block attends to, and where in them each group's images are.
+
+        In the absorbed form they are projected for this pass alone: with many queries to an image, that costs what
+        attending to the features would.
+        """
+        if not slots.absorbed:
+            place = self.cross_layers.index(index)
+            return slots.images.keys[place], slots.images.values[place], groups
+        features = torch.cat([slots.images.features[group.slots] for group in groups])  # [images, V, D_vit]
+        keys, values = self._cross[index].projected(features)
+        moved, first = [], 0
+        for group in groups:
+            moved.append(ImageGroup(first, group.rows))
+            first += len(group.rows)
+        return keys, values, moved
+
+    def step(self, ids: Tensor, batch: StepBatch, slots: Slots) -> Tensor:
+        """Append one token to each row; logits [B, vocab].
+
+        Shapes depend on the batch size alone and nothing is asked of the device, so that a CUDA graph can record it.
+
+        Args:
+            ids: the tokens [B].
+            batch: where their rows stand.
+            slots: what the rows keep.
+        """
+        x = F.embedding(ids, self._embedding)  # [B, D]
+        for index, layer in enumerate(self._layers):
+            if index in self._cross:
+                x = self._cross[index].step(x, slots.images, self.cross_layers.index(index), batch.images)
+            x = layer.step(x, slots.keys[index], slots.values[index], batch)
+        logits: Tensor = self._head(self._norm(x))
+        return logits

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network.linear import Linear, linear
+from model.network.linear import Linear, LinearSum, linear
 
 LORA_SCALE = 2.0  # alpha / r of both adapters, whatever their ranks (16 / 8 and 32 / 16)
 
@@ -69,6 +69,12 @@ class Weights:
         layers = [self.at(name) for name in names]
         weight, bias = (torch.cat([layer.tensor(part) for layer in layers]) for part in ("weight", "bias"))
         return self.fastest(weight, bias)
+
+    def summed(self, *names: str) -> LinearSum:
+        """The layers of these names, each on an input of its own, as one whose outputs are added up."""
+        layers = [self.at(name) for name in names]
+        bias = torch.stack([layer.tensor("bias").float() for layer in layers]).sum(0).to(self.dtype)
+        return LinearSum([layer.tensor("weight") for layer in layers], bias, int8=self._int8)
 
     def fastest(self, weight: Tensor, bias: Tensor | None) -> Linear:
         """A linear layer in the form that suits the device and the precision."""

@@ -6,6 +6,7 @@ dtype of their input. Inference only. One thread at a time (the engine's).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,6 +82,36 @@ class Int8Linear:
         if self._bias is not None:
             out.add_(self._bias)
         return out.view(*x.shape[:-1], -1).to(x.dtype)
+
+
+class LinearSum:
+    """The sum of several linear layers, each on an input of its own: y = x1 W1^T + x2 W2^T + ... + b.
+
+    One product over the inputs side by side, which needs no addition afterwards. Not in int8: one scale for inputs of
+    different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, int8: bool = False) -> None:
+        together = not int8
+        self._layers = (
+            [linear(torch.cat(list(weights), dim=1), bias)]
+            if together
+            else [linear(weight, None if place else bias, int8=True) for place, weight in enumerate(weights)]
+        )
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """One [..., in] for each layer -> [..., out]."""
+        if len(self._layers) == 1:
+            return self._layers[0](torch.cat(inputs, dim=-1))
+        first, *others = (layer(x) for layer, x in zip(self._layers, inputs, strict=True))
+        for other in others:
+            first.add_(other)
+        return first
+
+    def joined(self, inputs: Tensor) -> Tensor:
+        """The same for inputs that lie side by side already [..., in1 + in2 + ...]; not in int8."""
+        (layer,) = self._layers
+        return layer(inputs)
 
 
 def linear(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import PheyeConfig
 from model.network.cross_attention import Watch
-from model.network.decoder import Batch, Decoder
+from model.network.decoder import Batch, Decoder, StepBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
 from model.network.vision import VisionEncoder
@@ -30,6 +31,7 @@ class Pheye:
         device: where it computes.
         dtype: what it computes in.
         int8: whether its linear layers multiply in int8.
+        absorbed: whether slots keep images' features, and not the keys and values projected from them.
     """
 
     def __init__(
@@ -40,17 +42,19 @@ class Pheye:
         dtype: torch.dtype,
         *,
         int8: bool = False,
+        absorbed: bool = False,
     ) -> None:
         self.config = config
         self.device = device
         self.dtype = dtype
         weights = Weights(tensors, device, dtype, int8=int8)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
-        self._decoder = Decoder(weights.at("lang_encoder"), config)
+        self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
+        self._absorbed = absorbed
 
     def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
         """Empty slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
-        return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix)
+        return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix, absorbed=self._absorbed)
 
     def encode_tiles(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
         """Features of tiles of any images, in one pass per adapter.
@@ -62,22 +66,29 @@ class Pheye:
         Returns:
             Features [n, tokens per tile, D_vit].
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
-        index = torch.tensor(indices, device=self.device)
-        is_global = index == 0
-        if bool(is_global.all()):
-            return self._vision.encode_global(pixels)
-        if not bool(is_global.any()):
-            return self._vision.encode_local(pixels, index)
-        local = self._vision.encode_local(pixels[~is_global], index[~is_global])
-        features = local.new_empty(len(indices), *local.shape[1:])
-        features[~is_global] = local
-        features[is_global] = self._vision.encode_global(pixels[is_global])
+        places = np.asarray(indices)
+        if places.all() or not places.any():
+            return self._encode_alike(tiles, places)
+        # Split on the host: to ask the device which tiles are which would wait for all it is doing.
+        features: Tensor | None = None
+        for alike in (places > 0, places == 0):
+            part = self._encode_alike(tiles[alike], places[alike])
+            if features is None:
+                features = part.new_empty(len(places), *part.shape[1:])
+            features[torch.from_numpy(alike.nonzero()[0]).to(self.device)] = part
+        assert features is not None
         return features
+
+    def _encode_alike(self, tiles: Tiles, places: NDArray[np.int64]) -> Tensor:
+        """Features of global views alone or of local tiles alone."""
+        pixels = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
+        if not places.any():
+            return self._vision.encode_global(pixels)
+        return self._vision.encode_local(pixels, torch.from_numpy(places).to(self.device))
 
     def admit_image(self, slots: Slots, key: str, features: Tensor) -> None:
         """Give an image a slot and fill it with what cross-attention needs; features [V, D_vit]."""
-        self._decoder.project(features.to(self.device, self.dtype), slots, slots.claim_image(key))
+        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(key))
 
     def prefill(
         self,
@@ -112,6 +123,10 @@ class Pheye:
         for row in rows:
             slots.lengths[row] += 1
         return logits
+
+    def step(self, ids: Tensor, batch: StepBatch, slots: Slots) -> Tensor:
+        """As `decode`, for tokens and rows that are known to the device alone; see `Decoder.step`."""
+        return self._decoder.step(ids, batch, slots)
 
     def _append(
         self,

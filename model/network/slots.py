@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
-from model.network.cross_attention import ImageGroup
+from model.network.cross_attention import ImageGroup, ImageMemory
 from model.network.layers import index_of
 
 
@@ -32,7 +32,8 @@ class Slots:
 
     Attributes:
         keys, values: self-attention [layers, slots, H, context, d].
-        cross_keys, cross_values: [cross layers, slots, H_cross, V, d_cross].
+        images: what the image slots keep for cross-attention.
+        absorbed: whether that is features, and not keys and values.
         lengths: tokens each row slot holds; 0 where it is free.
         prefix: tokens that every prompt begins with; may be empty.
     """
@@ -45,19 +46,15 @@ class Slots:
         device: torch.device,
         dtype: torch.dtype,
         prefix: Sequence[int] = (),
+        *,
+        absorbed: bool = False,
     ) -> None:
         decoder = config.decoder
         own = (decoder.layers, count, decoder.heads, context_tokens, decoder.head_width)
-        image = (
-            len(config.cross_layers),
-            count,
-            config.cross_heads,
-            config.image_tokens,
-            config.inner_width // config.cross_heads,
-        )
         # Zeros, not `empty`: see `release` about what a stray NaN would do.
         self.keys, self.values = (torch.zeros(own, device=device, dtype=dtype) for _ in range(2))
-        self.cross_keys, self.cross_values = (torch.zeros(image, device=device, dtype=dtype) for _ in range(2))
+        self.absorbed = absorbed
+        self.images = _image_memory(config, count, device, dtype, absorbed=absorbed)
         self.lengths = [0] * count
         self.prefix = tuple(prefix)
         shared = (*own[:3], len(prefix), own[4])
@@ -139,11 +136,15 @@ class Slots:
         if self._images[key].forgotten and not self._images[key].rows:
             del self._images[key]
 
+    def image_slot(self, row: int) -> int:
+        """The image slot that a row looks at."""
+        return self._images[self._image_of[row]].slot
+
     def groups(self, rows: Sequence[int]) -> list[ImageGroup]:
         """The batch positions of `rows`, grouped as they can attend together."""
         positions: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
-            positions.setdefault(self._images[self._image_of[row]].slot, []).append(position)
+            positions.setdefault(self.image_slot(row), []).append(position)
         groups: list[ImageGroup] = []
         for slot, members in sorted(positions.items()):
             last = groups[-1] if groups else None
@@ -152,6 +153,17 @@ class Slots:
             else:
                 groups.append(ImageGroup(slot, (tuple(members),)))
         return groups
+
+
+def _image_memory(
+    config: PheyeConfig, count: int, device: torch.device, dtype: torch.dtype, *, absorbed: bool
+) -> ImageMemory:
+    """Empty memory of `count` image slots; what the other form would keep gets no slots."""
+    width = config.inner_width // config.cross_heads
+    projected = (len(config.cross_layers), 0 if absorbed else count, config.cross_heads, config.image_tokens, width)
+    features = (count if absorbed else 0, config.image_tokens, config.vision.width)
+    keys, values, seen = (torch.zeros(shape, device=device, dtype=dtype) for shape in (projected, projected, features))
+    return ImageMemory(keys, values, seen)
 
 
 def rows_of(slab: Tensor, rows: Sequence[int], length: int) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ from model.network.cross_attention import Watch
 from model.network.pheye import Pheye
 from model.prompt import render
 from model.request import CacheChanges, NewRow, Sampling, TileSpan
+from model.runtime.decode_steps import DecodeSteps, StepRow
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision
 from model.runtime.open_images import OpenImages
 from model.runtime.sampling import choose
 from model.tiles import TiledImage
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
+
+DecodeForm = Literal["recorded", "fixed", "eager"]
 
 _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
 
@@ -47,6 +51,9 @@ class ModelRunner:
         slots: how many rows can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
+        steps: how tokens are decoded: `recorded` as CUDA graphs, in `fixed` shapes as graphs need them but not
+            recorded, or in `eager` steps of as many rows as there are. By default recorded on a GPU, eager on a CPU.
+        absorbed: whether image slots keep features, and not the keys and values projected from them.
     """
 
     def __init__(
@@ -58,6 +65,8 @@ class ModelRunner:
         slots: int = 8,
         context_tokens: int = 1024,
         feature_cache_bytes: int = 1 << 30,
+        steps: DecodeForm | None = None,
+        absorbed: bool = False,
     ) -> None:
         self.config = checkpoint.config
         self.device = device
@@ -66,7 +75,9 @@ class ModelRunner:
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
-        self._model = Pheye(checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8)
+        self._model = Pheye(
+            checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8, absorbed=absorbed
+        )
         examples = [self.prompt(instruction) for instruction in _UNLIKE]
         beginning = examples[0][: shared_tokens(examples)]
         self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
@@ -74,6 +85,8 @@ class ModelRunner:
             self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
         )
         self._running: dict[int, _RunningRow] = {}
+        steps = steps or ("recorded" if device.type == "cuda" else "eager")
+        self._steps = None if steps == "eager" else DecodeSteps(self._model, self._slots, record=steps == "recorded")
 
     @property
     def slots(self) -> int:
@@ -185,6 +198,9 @@ class ModelRunner:
     def decode(self, slots: Sequence[int]) -> list[int | None]:
         """One more token for each of these rows, None for a failed row."""
         rows = [self._running[slot] for slot in slots]
+        if self._steps is not None and all(row.attention is None for row in rows):
+            sampled = any(row.sampling.temperature > 0 for row in rows)
+            return self._given(rows, self._steps.decode(slots, sampled=sampled))
         watch = Watch.over({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
         logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
         self._remember(slots, watch)
@@ -213,6 +229,8 @@ class ModelRunner:
         self._model.decode(self._slots, [0], [0])
         self._slots.release(0)
         self._slots.forget("warm-up")
+        if self._steps is not None:
+            self._steps.warm_up()
 
     def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
         if watch is None:
@@ -224,8 +242,19 @@ class ModelRunner:
                 attention.append(weights)
 
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
+        """The next token of each row, which may go on with steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
-        tokens = choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows])
+        tokens = self._given(rows, choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows]))
+        if self._steps is not None:
+            self._steps.enter(
+                [
+                    StepRow(slot, row.last_token, self._slots.lengths[slot], row.given_tokens, row.sampling)
+                    for slot, row in zip(slots, rows, strict=True)
+                ]
+            )
+        return tokens
+
+    def _given(self, rows: Sequence[_RunningRow], tokens: list[int | None]) -> list[int | None]:
         for row, token in zip(rows, tokens, strict=True):
             row.last_token = 0 if token is None else token
             row.given_tokens += 1

@@ -1,21 +1,15 @@
-"""The runner's switches, as checks and timings ask for them: the one place that knows their names.
-
-A runner that has no such switch runs eagerly over projected keys and values; asked for anything else, it is not
-available. One thread.
-"""
+"""The runner's switches, as checks and timings ask for them. One thread."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from inspect import signature
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from model.bench.gpu.item import NotAvailable
 from model.checkpoint.checkpoint import Checkpoint
 from model.runtime.hardware import Precision
-from model.runtime.runner import ModelRunner
+from model.runtime.runner import DecodeForm, ModelRunner
 
 Attention = Literal["projected", "absorbed"]
 
@@ -52,19 +46,26 @@ VARIANTS = (
 
 
 def new_runner(
-    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, variant: Variant, **sizes: int
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    variant: Variant,
+    *,
+    slots: int,
+    context_tokens: int,
+    feature_cache_bytes: int = 1 << 30,
 ) -> ModelRunner:
-    """A warmed-up runner of this variant; `sizes` are the runner's own.
-
-    Raises:
-        NotAvailable: the runner has no such switch.
-    """
-    known, switches = signature(ModelRunner.__init__).parameters, dict[str, Any]()
-    for name, wanted, usual in (("graphs", variant.graphs, False), ("attention", variant.attention, "projected")):
-        if name in known:
-            switches[name] = wanted
-        elif wanted != usual:
-            raise NotAvailable(f"the runner has no switch {name!r}")
-    runner = ModelRunner(checkpoint, device, Precision(dtype, "measured"), **sizes, **switches)
+    """A warmed-up runner of this variant; where nothing can be recorded, its steps have fixed shapes all the same."""
+    recorded: DecodeForm = "recorded" if device.type == "cuda" else "fixed"
+    runner = ModelRunner(
+        checkpoint,
+        device,
+        Precision(dtype, "measured"),
+        slots=slots,
+        context_tokens=context_tokens,
+        feature_cache_bytes=feature_cache_bytes,
+        steps=recorded if variant.graphs else "eager",
+        absorbed=variant.attention == "absorbed",
+    )
     runner.warm_up()
     return runner

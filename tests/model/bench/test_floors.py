@@ -34,7 +34,7 @@ def test_a_decode_step_reads_every_weight_but_embedding_and_projection(tiny: Che
 
 def test_a_decode_step_reads_each_rows_own_keys_and_each_image_once(tiny: Checkpoint) -> None:
     slots = Pheye(tiny.tensors, MICRO, torch.device("cpu"), torch.float32).new_slots(1, 64)
-    row, image = slots.keys.nbytes + slots.values.nbytes, slots.cross_keys.nbytes + slots.cross_values.nbytes
+    row, image = slots.keys.nbytes + slots.values.nbytes, slots.images.keys.nbytes + slots.images.values.nbytes
     weights = 4 * decoder_weights(MICRO, project=False)
     assert COSTS.decode([64, 32], images=1).bytes == weights + row + row // 2 + image
     assert COSTS.decode([64, 64], images=2).bytes == weights + 2 * (row + image)

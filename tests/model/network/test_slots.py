@@ -158,5 +158,5 @@ def test_the_memory_of_a_slot_is_the_closed_formula(tiny: Checkpoint) -> None:
     state, d = slots(), TINY.decoder
     own = 2 * d.layers * d.width * 16 * 4
     image = 2 * len(TINY.cross_layers) * TINY.inner_width * TINY.image_tokens * 4
-    held = sum(slab.nbytes for slab in (state.keys, state.values, state.cross_keys, state.cross_values))
+    held = sum(slab.nbytes for slab in (state.keys, state.values, state.images.keys, state.images.values))
     assert held == 4 * (own + image)

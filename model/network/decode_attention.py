@@ -1,0 +1,98 @@
+"""Attention and KV cache append for one new token per row: fast kernels on CUDA, their naive twins elsewhere.
+
+On CUDA everything can be captured in a CUDA graph: no call waits for the device, and what differs from step to step
+(slots, lengths, positions) is read from tensors of a fixed size. Knows no models. Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from model.network import decode_attention_reference as reference
+from model.network import decode_kernels as kernels
+from model.network.decode_groups import DecodeGroups
+
+
+def available(device: torch.device) -> bool:
+    """Whether the Triton kernels run here: on CUDA where Triton is installed, elsewhere if it was told to interpret."""
+    return kernels.INSTALLED and (device.type == "cuda" or kernels.INTERPRETED)
+
+
+def decode_attention(
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    groups: DecodeGroups,
+    lengths: Tensor | int,
+    scale: float,
+    out: Tensor | None = None,
+    splits: int | None = None,
+) -> Tensor:
+    """Attention of one query per row over the tokens of its slot; self-attention and cross-attention alike.
+
+    Keys and values are read where they are, once for each group, and only as far as they are filled.
+
+    Args:
+        q: queries [B, H, d].
+        keys: of every slot [slots, H, L, d]; any strides, but the last axis must be contiguous.
+        values: likewise.
+        groups: which rows attend to which slot.
+        lengths: tokens of each slot, int32 [slots]; or how many all slots have.
+        scale: of the scores, before softmax.
+        out: where to write; neither rows nor heads need be neighbours in memory.
+        splits: parts that each slot is split into; None chooses from sizes alone.
+
+    Returns:
+        What each row saw [B, H, d]; zeros for rows without a slot or with an empty one.
+    """
+    if not available(q.device):
+        seen = reference.decode_attention(q, keys, values, groups, lengths, scale)
+        return seen if out is None else out.copy_(seen)
+    out = torch.empty_like(q, memory_format=torch.contiguous_format) if out is None else out
+    if splits is None:
+        splits = kernels.splits_of(len(groups.slot), q.shape[1], keys.shape[2], _processors(q.device))
+    kernels.decode_attention(q.contiguous(), keys, values, groups, lengths, scale, out, splits)
+    return out
+
+
+def rotate_and_append(
+    qkv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    rows: Tensor,
+    positions: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> Tensor:
+    """Apply rotary embedding to each row's new query and key, and append key and value to the KV cache.
+
+    Args:
+        qkv: queries, keys and values of one new token per row, side by side [B, 3 * H * d].
+        cos: of the angles that the first channels of a head are rotated by [positions, rotary width], in qkv's dtype.
+        sin: likewise.
+        rows: slot of each row [B], any integer type; -1 for a padding row, which writes nothing.
+        positions: position of the new token in its slot [B]; any number for a padding row.
+        keys: of every slot [slots, H, L, d], changed in place; any strides, but the last axis must be contiguous.
+        values: likewise.
+
+    Returns:
+        Rotated queries [B, H, d].
+    """
+    if not available(qkv.device):
+        return reference.rotate_and_append(qkv, cos, sin, rows, positions, keys, values)
+    heads = keys.shape[1]
+    q = torch.empty((len(qkv), heads, qkv.shape[1] // (3 * heads)), dtype=qkv.dtype, device=qkv.device)
+    kernels.rotate_and_append(qkv, cos, sin, rows, positions, keys, values, q)
+    return q
+
+
+@functools.cache
+def _processors(device: torch.device) -> int:
+    """Streaming multiprocessors; 1 where the kernels are interpreted."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
+absorbed_attention = reference.absorbed_attention  # until the kernel is there
