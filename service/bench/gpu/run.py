@@ -96,7 +96,7 @@ def run(order: Order, tell: Callable[[str], None]) -> Report:
                     runs[number + 1].prepare()
                 seconds = _seconds(wanted[number:], end_s - time.monotonic())
                 tell(f"{each.part.name}: {seconds:.0f} s of {max(0.0, end_s - time.monotonic()):.0f} s")
-                for outcome in _part(order, each, seconds, report, server):
+                for outcome in _part(order, each, (seconds, end_s), report, server):
                     report.add(outcome)
                     if outcome in report.wrong:
                         tell(f"  {outcome.item}: {outcome.state} {outcome.why or dict(outcome.data)}")
@@ -112,9 +112,11 @@ def _seconds(left: Sequence[Part], seconds: float) -> float:
     return max(0.0, seconds * left[0].share / sum(part.share for part in left))
 
 
-def _part(order: Order, each: PartRun, seconds: float, report: Report, server: LoadedServer) -> Iterator[Outcome]:
-    """A part with what it needs."""
-    started_s, part = time.monotonic(), each.part
+def _part(
+    order: Order, each: PartRun, times_s: tuple[float, float], report: Report, server: LoadedServer
+) -> Iterator[Outcome]:
+    """A part with what it needs; `times_s` is how long it may take, and when the whole run ends."""
+    started_s, part, (seconds, end_s) = time.monotonic(), each.part, times_s
     models = order.models if part.model is None else order.models[part.model : part.model + 1]
     given = Given(order.device, models, order.golden, report.rates)
     if part.serves and seconds > LEAST_S:
@@ -127,7 +129,8 @@ def _part(order: Order, each: PartRun, seconds: float, report: Report, server: L
         given = replace(given, url=server.url, pid=server.pid)
     elif not part.serves:
         server.stop()
-    yield from each.outcomes(replace(given, seconds=max(seconds - (time.monotonic() - started_s), seconds / 2)))
+    left_s = max(seconds - (time.monotonic() - started_s), seconds / 2)
+    yield from each.outcomes(replace(given, seconds=min(left_s, end_s - time.monotonic())), end_s)
 
 
 def _head(order: Order) -> dict[str, Any]:
