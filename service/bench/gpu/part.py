@@ -6,6 +6,7 @@ Owns the part's process and its limits of time. Knows no item but by name. One t
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -118,14 +119,19 @@ class PartRun:
         self._planned: list[str] = []
         self._ended: list[str] = []
         self._under: _Under | None = None
+        self._latest_s = math.inf
 
     def prepare(self) -> None:
         """Let it import ahead of its turn."""
         self._process = Process(self.part, self._path, self._log)
 
-    def outcomes(self, given: Given) -> Iterator[Outcome]:
-        """Run it for as long as it is given; every item's outcome as it comes."""
+    def outcomes(self, given: Given, latest_s: float = math.inf) -> Iterator[Outcome]:
+        """Run it for as long as it is given; every item's outcome as it comes.
+
+        The item that is under way then has some seconds more, but none after `latest_s` on the monotonic clock.
+        """
         end_s, told = time.monotonic() + given.seconds, list[Outcome]()
+        self._latest_s = min(end_s + GRACE_S, latest_s)
         for _ in range(RESTARTS + 1):
             seconds = end_s - time.monotonic()
             if seconds < LEAST_S:
@@ -159,7 +165,7 @@ class PartRun:
             for line in journal.news():
                 yield from self._note(line)
             now_s = time.monotonic()
-            if code is not None or self._hangs(now_s, started_s) or now_s > started_s + given.seconds + GRACE_S:
+            if code is not None or self._hangs(now_s, started_s) or now_s > self._latest_s:
                 break
             time.sleep(POLL_S)
         self.abandon()
