@@ -1,8 +1,8 @@
-"""A linear layer over few rows (a decode step's), with bias, activation and residual in the same kernel.
+"""A linear layer over few rows (a decode step's), together with what follows it.
 
-Such a product is bound by reading the weights once. The library's kernels are made for many rows; this one streams
-weights through a program for each few outputs, and saves the launches of what would follow. Called by the engine's
-thread only.
+Such a product is bound by reading the weights once, and a step by the number of its kernels. `skinny` takes bias,
+activation and residual along. `skinny_parts` splits the inputs, so that few outputs fill a GPU too, and `finish` adds
+the parts up, with bias, residual and the layer norm that comes next. Called by the engine's thread only.
 """
 
 # ruff: noqa: ANN001, ANN202
@@ -20,7 +20,7 @@ from model.network.kernels.triton_import import DOT_TYPES, jit, tl, triton
 
 MOST_ROWS = 64
 ACTIVATIONS = {None: 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "gelu": 2, "quick_gelu": 3}
-_WIDE = 4096  # outputs from which one program for each `narrow` outputs would be too many
+_PROGRAMS = 264  # that a product over few outputs is split into: two for each processor of an H100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,16 @@ class Tile:
 
 
 def tile_of(rows: int, outputs: int) -> Tile:
-    """The tile for so many rows and outputs; measured on an H100 (docs/performance.md)."""
-    if rows <= 16:
-        return Tile(16, 512, 4, 4) if outputs < _WIDE else Tile(32, 256, 4, 4)
-    if rows <= 32:
-        return Tile(16, 256, 4, 4) if outputs < _WIDE else Tile(32, 256, 4, 3)
-    return Tile(16, 256, 4, 3) if outputs < _WIDE else Tile(64, 128, 4, 4)
+    """The tile for so many rows and outputs; measured on an H200 (docs/performance.md)."""
+    if outputs <= 2048:
+        return Tile(16, 256, 4, 5 if rows <= 16 else 3)
+    return Tile(64, 128, 4, 5 if rows <= 16 else 4)
+
+
+def splits_of(outputs: int, inputs: int, tile: Tile) -> int:
+    """How many parts the inputs are split into; each is whole tiles."""
+    wanted = -(-_PROGRAMS // -(-outputs // tile.outputs))
+    return max(1, min(wanted, inputs // (2 * tile.inputs), 16))
 
 
 def skinny(
@@ -60,20 +64,57 @@ def skinny(
     tile: Tile | None = None,
 ) -> Tensor:
     """Launch x W^T + b, activated from output `start` on, plus the residual; see `model.network.step_linear.apply`."""
+    out = torch.empty((len(x), len(weight)), dtype=x.dtype, device=x.device)
+    _launch(x, weight, bias, residual, out, 1, activation, start, tile or tile_of(len(x), len(weight)))
+    return out
+
+
+def skinny_parts(x: Tensor, weight: Tensor, tile: Tile | None = None) -> Tensor:
+    """Launch x W^T with the inputs split: parts whose sum it is, float32 [splits, rows, outputs]."""
+    tile = tile or Tile(64, 128, 4, 5 if len(x) <= 16 else 4)
+    splits = splits_of(len(weight), x.shape[1], tile)
+    parts = torch.empty((splits, len(x), len(weight)), dtype=torch.float32, device=x.device)
+    _launch(x, weight, None, None, parts, splits, None, 0, tile)
+    return parts
+
+
+def finish(
+    parts: Tensor, bias: Tensor, residual: Tensor, norm_weight: Tensor, norm_bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Launch the sum of parts, bias and residual, and its layer norm; see `model.network.step_linear.add_and_norm`."""
+    splits, rows, width = parts.shape
+    total = torch.empty((rows, width), dtype=residual.dtype, device=residual.device)
+    normed = torch.empty_like(total)
+    _finish[(rows,)](
+        parts, bias, residual, norm_weight, norm_bias, total, normed, rows * width, residual.stride(0), eps,
+        SPLITS=splits, WIDTH=width, PADDED=triton.next_power_of_2(width), num_warps=8,
+    )  # fmt: skip
+    return total, normed
+
+
+def _launch(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    out: Tensor,
+    splits: int,
+    activation: str | None,
+    start: int,
+    tile: Tile,
+) -> None:
     rows, inputs = x.shape
     outputs = len(weight)
-    out = torch.empty((rows, outputs), dtype=x.dtype, device=x.device)
-    tile = tile or tile_of(rows, outputs)
-    padded = max(16, triton.next_power_of_2(rows))
-    least = min(tile.inputs, max(16, triton.next_power_of_2(inputs)))
-    _skinny[(triton.cdiv(outputs, tile.outputs),)](
+    step = min(tile.inputs, max(16, triton.next_power_of_2(inputs)))
+    share = triton.cdiv(triton.cdiv(inputs, splits), step) * step
+    _skinny[(triton.cdiv(outputs, tile.outputs), splits)](
         x, weight, x if bias is None else bias, x if residual is None else residual, out,
-        rows, outputs, inputs, start, x.stride(0), weight.stride(0), 0 if residual is None else residual.stride(0),
-        ROWS=padded, OUTPUTS=tile.outputs, INPUTS=least, EVEN=inputs % least == 0, BIAS=bias is not None,
-        RESIDUAL=residual is not None, ACTIVATION=ACTIVATIONS[activation], DOT=DOT_TYPES[x.dtype],
-        num_warps=tile.warps, num_stages=tile.stages,
+        rows, outputs, inputs, share, start,
+        x.stride(0), weight.stride(0), 0 if residual is None else residual.stride(0),
+        ROWS=max(16, triton.next_power_of_2(rows)), OUTPUTS=tile.outputs, INPUTS=step, EVEN=inputs % share == 0,
+        BIAS=bias is not None, RESIDUAL=residual is not None, ACTIVATION=ACTIVATIONS[activation],
+        DOT=DOT_TYPES[x.dtype], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
-    return out
 
 
 @jit
@@ -95,11 +136,11 @@ def _activated(x, ACTIVATION: tl.constexpr):
 
 @jit
 def _skinny(
-    x, weight, bias, residual, out, rows, outputs, inputs, start, x_row, weight_row, residual_row,
+    x, weight, bias, residual, out, rows, outputs, inputs, share, start, x_row, weight_row, residual_row,
     ROWS: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, BIAS: tl.constexpr,
     RESIDUAL: tl.constexpr, ACTIVATION: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """All rows of a few outputs."""
+    """All rows of a few outputs, over one share of the inputs."""
     row = tl.arange(0, ROWS)
     output = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
     channel = tl.arange(0, INPUTS)
@@ -107,7 +148,8 @@ def _skinny(
     x_at = x + row.to(tl.int64)[:, None] * x_row + channel[None, :]
     weight_at = weight + output.to(tl.int64)[:, None] * weight_row + channel[None, :]
     total = tl.zeros((ROWS, OUTPUTS), tl.float32)
-    for first in range(0, inputs, INPUTS):
+    begin = tl.program_id(1) * share
+    for first in range(begin, tl.minimum(begin + share, inputs), INPUTS):
         if EVEN:
             part = tl.load(x_at + first, mask=real_row[:, None], other=0.0)
             weights = tl.load(weight_at + first, mask=real_output[:, None], other=0.0)
@@ -123,4 +165,28 @@ def _skinny(
     real = real_row[:, None] & real_output[None, :]
     if RESIDUAL:
         total += tl.load(residual + row[:, None] * residual_row + output[None, :], mask=real, other=0.0).to(tl.float32)
+    out += tl.program_id(1).to(tl.int64) * rows * outputs
     tl.store(out + row.to(tl.int64)[:, None] * outputs + output[None, :], total.to(out.dtype.element_ty), mask=real)
+
+
+@jit
+def _finish(
+    parts, bias, residual, norm_weight, norm_bias, total, normed, part_size, residual_row, eps,
+    SPLITS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr,
+):  # fmt: skip
+    """One row: the sum as it is stored, and its layer norm."""
+    row = tl.program_id(0).to(tl.int64)
+    channel = tl.arange(0, PADDED)
+    real = channel < WIDTH
+    x = tl.load(bias + channel, mask=real, other=0.0).to(tl.float32)
+    x += tl.load(residual + row * residual_row + channel, mask=real, other=0.0).to(tl.float32)
+    for split in tl.static_range(SPLITS):
+        x += tl.load(parts + split * part_size + row * WIDTH + channel, mask=real, other=0.0)
+    stored = x.to(total.dtype.element_ty)
+    tl.store(total + row * WIDTH + channel, stored, mask=real)
+    x = stored.to(tl.float32)
+    centred = tl.where(real, x - tl.sum(x, axis=0) / WIDTH, 0.0)
+    scaled = centred * tl.rsqrt(tl.sum(centred * centred, axis=0) / WIDTH + eps)
+    weight = tl.load(norm_weight + channel, mask=real, other=0.0).to(tl.float32)
+    shift = tl.load(norm_bias + channel, mask=real, other=0.0).to(tl.float32)
+    tl.store(normed + row * WIDTH + channel, (scaled * weight + shift).to(normed.dtype.element_ty), mask=real)
