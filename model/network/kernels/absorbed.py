@@ -17,6 +17,7 @@ from torch import Tensor
 
 from model.network.decode_groups import DecodeGroups
 from model.network.kernels.combine import LEAST_CHUNK, Scratch, chunk_of, combine, length_of
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import DOT_TYPES, LOG2_E, jit, tl, triton
 
 HEADS_TOGETHER = 16  # the least number of queries that a tensor core multiplies at once
@@ -72,6 +73,7 @@ def absorbed_attention(
         *qk.stride()[:2], *features.stride()[:2], *out.stride()[:2], WIDTH=width, SLICES=_SLICES, FIRST=first,
         SECOND=second, EVEN=width == (first + second) * _SLICES, LEAST=LEAST_CHUNK, HEADS=HEADS_TOGETHER,
         TOKENS=tile.tokens, SPLIT=splits > 1, DOT=DOT_TYPES[qk.dtype], num_warps=_SLICES, num_stages=tile.stages,
+        **launch_options(qk.device),
     )  # fmt: skip
     if splits > 1:
         combine(scratch, out, groups.row_slot, None, features.shape[1])
@@ -92,8 +94,10 @@ def _attend(
     q_row, q_head, f_slot, f_token, out_row, out_head,
     WIDTH: tl.constexpr, SLICES: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, EVEN: tl.constexpr,
     LEAST: tl.constexpr, HEADS: tl.constexpr, TOKENS: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """16 heads of a row against one split of its image; axes of tiles are slice, head or token, channel."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(2).to(tl.int64)
     slot = tl.load(row_slot + row)
     length = length_of(slot, row_slot, tokens, False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import jit, tl, triton
 
 _HEADS_TOGETHER = 4  # of one row that one program rotates
@@ -31,7 +32,8 @@ def rotate_and_append(
     _rotate_and_append[(batch, triton.cdiv(heads, _HEADS_TOGETHER))](
         qkv, cos, sin, rows, positions, keys, values, q, qkv.stride(0), cos.stride(0), sin.stride(0), keys.shape[2],
         *keys.stride()[:3], *values.stride()[:3], HEADS=heads, WIDTH=width, PADDED=triton.next_power_of_2(width),
-        TURNED=cos.shape[1], TOGETHER=_HEADS_TOGETHER, num_warps=1,
+        TURNED=cos.shape[1], TOGETHER=_HEADS_TOGETHER,
+        num_warps=1, **launch_options(q.device),
     )  # fmt: skip
 
 
@@ -55,8 +57,10 @@ def _rotate_and_append(
     qkv, cos, sin, rows, positions, keys, values, out, qkv_row, cos_row, sin_row, room,
     k_slot, k_head, k_token, v_slot, v_head, v_token,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr, TURNED: tl.constexpr, TOGETHER: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """A few heads of one row: queries rotated, keys rotated and put into the cache beside values."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64)
     heads = (tl.program_id(1) * TOGETHER + tl.arange(0, TOGETHER)).to(tl.int64)
     channels = tl.arange(0, PADDED)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import jit, tl, triton
 
 LEAST_CHUNK = 64  # tokens; a shorter part of a slot is not worth a program of its own
@@ -68,7 +69,7 @@ def combine(scratch: Scratch, out: Tensor, row_slot: Tensor, lengths: Tensor | N
         scratch.parts, scratch.sums, out, row_slot, row_slot if lengths is None else lengths, most,
         scratch.sums.shape[2], *out.stride()[:2], WIDTH=width, PADDED=padded, LEAST=LEAST_CHUNK,
         BY_SLOT=lengths is not None, SPLITS=MOST_SPLITS,
-        num_warps=4,
+        num_warps=4, **launch_options(out.device),
     )  # fmt: skip
 
 
@@ -91,8 +92,10 @@ def chunk_of(length, splits, LEAST: tl.constexpr):
 def _combine(
     parts, sums, out, row_slot, lengths, most, splits, out_row, out_head,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, LEAST: tl.constexpr, BY_SLOT: tl.constexpr, SPLITS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """Some channels of one head of one row."""
+    wait_for_inputs(EARLY)
     head = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1).to(tl.int64)
     length = length_of(tl.load(row_slot + row), lengths, most, BY_SLOT)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import DOT_TYPES, jit, tl, triton
 
 MOST_ROWS = 64
@@ -88,6 +89,7 @@ def finish(
     _finish[(rows,)](
         parts, bias, residual, norm_weight, norm_bias, total, normed, rows * width, residual.stride(0), eps,
         SPLITS=splits, WIDTH=width, PADDED=triton.next_power_of_2(width), num_warps=8,
+        **launch_options(parts.device),
     )  # fmt: skip
     return total, normed
 
@@ -114,6 +116,7 @@ def _launch(
         ROWS=max(16, triton.next_power_of_2(rows)), OUTPUTS=tile.outputs, INPUTS=step, EVEN=inputs % share == 0,
         BIAS=bias is not None, RESIDUAL=residual is not None, ACTIVATION=ACTIVATIONS[activation],
         DOT=DOT_TYPES[x.dtype], num_warps=tile.warps, num_stages=tile.stages,
+        **launch_options(x.device),
     )  # fmt: skip
 
 
@@ -138,7 +141,7 @@ def _activated(x, ACTIVATION: tl.constexpr):
 def _skinny(
     x, weight, bias, residual, out, rows, outputs, inputs, share, start, x_row, weight_row, residual_row,
     ROWS: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, BIAS: tl.constexpr,
-    RESIDUAL: tl.constexpr, ACTIVATION: tl.constexpr, DOT: tl.constexpr,
+    RESIDUAL: tl.constexpr, ACTIVATION: tl.constexpr, DOT: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """All rows of a few outputs, over one share of the inputs."""
     row = tl.arange(0, ROWS)
@@ -147,34 +150,43 @@ def _skinny(
     real_row, real_output = row < rows, output < outputs
     x_at = x + row.to(tl.int64)[:, None] * x_row + channel[None, :]
     weight_at = weight + output.to(tl.int64)[:, None] * weight_row + channel[None, :]
-    total = tl.zeros((ROWS, OUTPUTS), tl.float32)
-    begin = tl.program_id(1) * share
-    for first in range(begin, tl.minimum(begin + share, inputs), INPUTS):
+    first = tl.program_id(1) * share
+    end = tl.minimum(first + share, inputs)
+    # The first weights are on their way while the kernel before this one still runs.
+    real = real_output[:, None] & (first + channel < end)[None, :]
+    weights = tl.load(weight_at + first, mask=real, other=0.0)
+    wait_for_inputs(EARLY)
+    part = tl.load(x_at + first, mask=real_row[:, None] & (first + channel < end)[None, :], other=0.0)
+    total = tl.dot(part.to(DOT), tl.trans(weights.to(DOT)), input_precision="ieee")
+    for at in range(first + INPUTS, end, INPUTS):
         if EVEN:
-            part = tl.load(x_at + first, mask=real_row[:, None], other=0.0)
-            weights = tl.load(weight_at + first, mask=real_output[:, None], other=0.0)
+            part = tl.load(x_at + at, mask=real_row[:, None], other=0.0)
+            weights = tl.load(weight_at + at, mask=real_output[:, None], other=0.0)
         else:
-            real = first + channel < inputs
-            part = tl.load(x_at + first, mask=real_row[:, None] & real[None, :], other=0.0)
-            weights = tl.load(weight_at + first, mask=real_output[:, None] & real[None, :], other=0.0)
+            real = at + channel < inputs
+            part = tl.load(x_at + at, mask=real_row[:, None] & real[None, :], other=0.0)
+            weights = tl.load(weight_at + at, mask=real_output[:, None] & real[None, :], other=0.0)
         total = tl.dot(part.to(DOT), tl.trans(weights.to(DOT)), total, input_precision="ieee")
     if BIAS:
         total += tl.load(bias + output, mask=real_output, other=0.0).to(tl.float32)[None, :]
     if ACTIVATION != 0:
         total = tl.where(output[None, :] >= start, _activated(total, ACTIVATION), total)
-    real = real_row[:, None] & real_output[None, :]
+    stored = real_row[:, None] & real_output[None, :]
     if RESIDUAL:
-        total += tl.load(residual + row[:, None] * residual_row + output[None, :], mask=real, other=0.0).to(tl.float32)
+        total += tl.load(residual + row[:, None] * residual_row + output[None, :], mask=stored, other=0.0).to(
+            tl.float32
+        )
     out += tl.program_id(1).to(tl.int64) * rows * outputs
-    tl.store(out + row.to(tl.int64)[:, None] * outputs + output[None, :], total.to(out.dtype.element_ty), mask=real)
+    tl.store(out + row.to(tl.int64)[:, None] * outputs + output[None, :], total.to(out.dtype.element_ty), mask=stored)
 
 
 @jit
 def _finish(
     parts, bias, residual, norm_weight, norm_bias, total, normed, part_size, residual_row, eps,
-    SPLITS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr,
+    SPLITS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """One row: the sum as it is stored, and its layer norm."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, PADDED)
     real = channel < WIDTH
