@@ -5,15 +5,22 @@ Run by `test_kernels_interpreted.py` in a process of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from model.checkpoint.checkpoint import RandomTensors
 from model.config import named_geometry
+from model.layout import tensor_shapes
+from model.network import fused
 from model.network import patches as patches_module
 from model.network.fused import IN_PLACE, activate_, add_norm, available
 from model.network.layers import ACTIVATIONS
 from model.network.patches import Patches
+from model.network.pheye import Pheye
 
 CPU = torch.device("cpu")
 # The interpreter rounds to bfloat16 by cutting off, at each of at most three roundings: 2**-7 of the number each time.
@@ -85,3 +92,18 @@ def test_every_byte_of_every_colour_is_looked_up(monkeypatch):
     fast = Patches(4, CPU, torch.float32)
     monkeypatch.setattr(patches_module, "available", lambda _: False)
     assert torch.equal(fast(tiles), Patches(4, CPU, torch.float32)(tiles))
+
+
+def test_a_whole_encoder_of_kernels_gives_the_features_of_its_twin(monkeypatch):
+    micro = named_geometry("pheye-micro")
+    config = replace(micro, vision=replace(micro.vision, tile_px=28, patch_px=14))  # patches of 588 numbers, padded
+    tensors = RandomTensors(tensor_shapes(config, {"first": 4, "second": 4}))
+    tiles = np.random.default_rng(0).integers(256, size=(7, 28, 28, 3), dtype=np.uint8)
+    indices = [0, 1, 2, 3, 4, 0, 3]
+    fast = Pheye(tensors, config, CPU, torch.float32)
+    with torch.inference_mode():
+        found = fast.encode_tiles(tiles, indices)
+        for module in (fused, patches_module):
+            monkeypatch.setattr(module, "available", lambda _: False)
+        expected = Pheye(tensors, config, CPU, torch.float32).encode_tiles(tiles, indices)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
