@@ -25,7 +25,8 @@ from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision
 from model.runtime.open_images import OpenImages
 from model.runtime.sampling import choose
-from model.tiles import TiledImage
+from model.runtime.vision_steps import VisionSteps
+from model.tiles import TiledImage, Tiles
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
 DecodeForm = Literal["recorded", "fixed", "eager"]
@@ -51,8 +52,9 @@ class ModelRunner:
         slots: how many rows can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
-        steps: how tokens are decoded: `recorded` as CUDA graphs, in `fixed` shapes as graphs need them but not
-            recorded, or in `eager` steps of as many rows as there are. By default recorded on a GPU, eager on a CPU.
+        steps: how tiles are encoded and tokens decoded: `recorded` as CUDA graphs, in `fixed` shapes as graphs need
+            them but not recorded, or in `eager` steps of whatever there is. By default recorded on a GPU, eager on a
+            CPU.
         absorbed: whether image slots keep features, and not the keys and values projected from them.
     """
 
@@ -86,7 +88,11 @@ class ModelRunner:
         )
         self._running: dict[int, _RunningRow] = {}
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
-        self._steps = None if steps == "eager" else DecodeSteps(self._model, self._slots, record=steps == "recorded")
+        self._steps: DecodeSteps | None = None
+        self._vision: VisionSteps | None = None
+        if steps != "eager":
+            self._steps = DecodeSteps(self._model, self._slots, record=steps == "recorded")
+            self._vision = VisionSteps(self._model, record=steps == "recorded")
 
     @property
     def slots(self) -> int:
@@ -144,9 +150,8 @@ class ModelRunner:
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:
         """Encode tiles of several open images in one batch; a completed image goes into the cache."""
-        tiles = np.concatenate([self._images[span.image].tiles(span) for span in spans])
         indices = [index for span in spans for index in range(span.start, span.stop)]
-        features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
+        features = self._features([self._images[span.image].tiles(span) for span in spans], indices)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
         done = 0
@@ -154,6 +159,12 @@ class ModelRunner:
             count = span.stop - span.start
             self._images.add(span, features[done : done + count])
             done += count
+
+    def _features(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
+        """Features of tiles that come in several arrays [n, tokens, D_vit]."""
+        if self._vision is None:
+            return self._model.encode_tiles(np.concatenate(tiles), indices)
+        return self._vision.encode([tile for array in tiles for tile in array], indices)
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
@@ -221,7 +232,9 @@ class ModelRunner:
         """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
         side = self.config.vision.tile_px
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
-        features = self._model.encode_tiles(tiles, range(self.config.tiles)).flatten(0, 1)
+        if self._vision is not None:
+            self._vision.warm_up()
+        features = self._features([tiles], range(self.config.tiles)).flatten(0, 1)
         self._model.admit_image(self._slots, "warm-up", features)
         prompt = self.prompt("")[: self.context_tokens - 1]
         self._slots.occupy(0, "warm-up", len(prompt))
