@@ -9,7 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.request import Sampling
-from model.runtime.device_sampling import FAILED, choose_on_device, gumbel, multiply_wide, random_bits
+from model.runtime.device_sampling_reference import (
+    FAILED,
+    WideFactor,
+    choose_on_device,
+    gumbel,
+    multiply_wide,
+    random_bits,
+)
 from model.sampling import choose
 
 seeds = st.integers(0, 2**63 - 1)
@@ -21,14 +28,14 @@ def numpy_bits(seed: int, step: int, size: int) -> np.ndarray:
     return np.random.Philox(key=seed, counter=step << 64).random_raw(size)
 
 
-def on_device(logits: torch.Tensor, samplings: list[Sampling], steps: list[int], **options: bool) -> list[int | None]:
+def on_device(logits: torch.Tensor, samplings: list[Sampling], steps: list[int], nucleus: bool = True) -> list[int | None]:
     tokens = choose_on_device(
         logits,
         torch.tensor([sampling.temperature for sampling in samplings], dtype=torch.float64),
         torch.tensor([sampling.top_p for sampling in samplings], dtype=torch.float64),
         torch.tensor([sampling.seed for sampling in samplings]),
         torch.tensor(steps),
-        **options,
+        nucleus=nucleus,
     )
     return [None if token == FAILED else token for token in tokens.tolist()]
 
@@ -37,7 +44,7 @@ def on_device(logits: torch.Tensor, samplings: list[Sampling], steps: list[int],
 @example(-1, -1)
 @example(-(2**63), -1)
 def test_a_wide_product_is_that_of_unsigned_numbers(left: int, right: int) -> None:
-    high, low = multiply_wide(torch.tensor([left]), torch.tensor([right]))
+    high, low = multiply_wide(torch.tensor([left]), WideFactor.of(torch.tensor([right])))
     product = (left % 2**64) * (right % 2**64)
     assert (high.item() % 2**64, low.item() % 2**64) == (product >> 64, product % 2**64)
 
