@@ -48,8 +48,8 @@ _NO_TOKEN = constexpr(2**31 - 1)
 
 
 def available(device: torch.device) -> bool:
-    """Whether the kernels run here: on CUDA where Triton is installed, elsewhere if it was told to interpret."""
-    return triton is not None and (device.type == "cuda" or bool(triton.knobs.runtime.interpret))
+    """Whether the kernels serve this device: CUDA, where Triton is installed. Triton's interpreter is for tests."""
+    return triton is not None and device.type == "cuda"
 
 
 def choose_on_device(logits: Tensor, temperature: Tensor, top_p: Tensor, seed: Tensor, step: Tensor) -> Tensor:

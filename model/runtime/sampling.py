@@ -52,9 +52,9 @@ def _draw(logits: Tensor, sampling: Sampling, step: int) -> int:
 
 def _nucleus(scores: Tensor, top_p: float) -> Tensor:
     """Which tokens are among the fewest whose probability reaches `top_p` (Holtzman et al. 2020) [vocab]."""
-    ordered, tokens = scores.softmax(dim=-1).sort(descending=True, stable=True)
-    before = ordered.cumsum(dim=-1) - ordered
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(0, tokens, before < top_p)
+    weights, tokens = (scores - scores.max()).exp().sort(descending=True, stable=True)
+    mass = weights.cumsum(dim=-1)  # not divided by their sum, so that tokens of one probability add up exactly
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(0, tokens, mass - weights < top_p * mass[-1])
 
 
 def _gumbel(seed: int, step: int, size: int) -> NDArray[np.float64]:

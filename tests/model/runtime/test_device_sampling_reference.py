@@ -1,4 +1,4 @@
-"""Sampling on the device: numpy's random bits, and the host's choices token for token."""
+"""Sampling on the device in tensor operations: numpy's random bits, and the noise the host makes of them."""
 
 from __future__ import annotations
 
@@ -9,35 +9,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.request import Sampling
-from model.runtime.device_sampling_reference import (
-    FAILED,
-    WideFactor,
-    choose_on_device,
-    gumbel,
-    multiply_wide,
-    random_bits,
-)
-from model.sampling import choose
+from model.runtime.device_sampling_reference import WideFactor, choose_on_device, gumbel, multiply_wide, random_bits
+from model.runtime.sampling import choose
+from tests.support.device_sampling import chosen, random_logits, rows_of_a_batch, seeds, steps
 
-seeds = st.integers(0, 2**63 - 1)
-steps = st.integers(0, 2048)
 words = st.integers(-(2**63), 2**63 - 1)
 
 
 def numpy_bits(seed: int, step: int, size: int) -> np.ndarray:
     return np.random.Philox(key=seed, counter=step << 64).random_raw(size)
-
-
-def on_device(logits: torch.Tensor, samplings: list[Sampling], steps: list[int], nucleus: bool = True) -> list[int | None]:
-    tokens = choose_on_device(
-        logits,
-        torch.tensor([sampling.temperature for sampling in samplings], dtype=torch.float64),
-        torch.tensor([sampling.top_p for sampling in samplings], dtype=torch.float64),
-        torch.tensor([sampling.seed for sampling in samplings]),
-        torch.tensor(steps),
-        nucleus=nucleus,
-    )
-    return [None if token == FAILED else token for token in tokens.tolist()]
 
 
 @given(words, words)
@@ -71,46 +51,29 @@ def test_noise_is_the_host_s_but_for_the_last_bits_of_the_logarithms(seed: int, 
     torch.testing.assert_close(noise, torch.from_numpy(-np.log(-np.log(uniform))), rtol=1e-14, atol=1e-15)
 
 
-settings = st.builds(
-    Sampling,
-    temperature=st.one_of(st.just(0.0), st.floats(0.05, 2.0)),
-    top_p=st.one_of(st.just(1.0), st.floats(0.01, 1.0)),
-    seed=seeds,
-)
+@given(st.lists(st.tuples(seeds, steps, st.floats(0.0, 2.0)), min_size=1, max_size=6))
+def test_without_a_top_p_no_nucleus_is_needed(rows: list[tuple[int, int, float]]) -> None:
+    logits = random_logits(len(rows), 100, torch.float32, seed=1)
+    samplings = [Sampling(temperature=temperature, seed=seed) for seed, _, temperature in rows]
+    given_tokens = [step for _, step, _ in rows]
+    with_it = chosen(choose_on_device, logits, samplings, given_tokens, nucleus=True)
+    assert chosen(choose_on_device, logits, samplings, given_tokens, nucleus=False) == with_it
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-@given(st.lists(st.tuples(settings, steps), min_size=1, max_size=6), st.integers(2, 200), st.integers(0, 2**31))
+@given(rows_of_a_batch, st.integers(2, 200), st.integers(0, 2**31))
 def test_tokens_are_those_the_host_chooses(
     dtype: torch.dtype, rows: list[tuple[Sampling, int]], vocab: int, chance: int
 ) -> None:
-    logits = (4 * torch.randn(len(rows), vocab, generator=torch.Generator().manual_seed(chance))).to(dtype)
+    logits = random_logits(len(rows), vocab, dtype, chance)
     samplings, given_tokens = [sampling for sampling, _ in rows], [step for _, step in rows]
-    assert on_device(logits, samplings, given_tokens) == choose(logits, samplings, given_tokens)
+    tokens = chosen(choose_on_device, logits, samplings, given_tokens, nucleus=True)
+    assert tokens == choose(logits, samplings, given_tokens)
 
 
 def test_tokens_of_a_whole_vocabulary_are_those_the_host_chooses() -> None:
-    logits = 4 * torch.randn(8, 51_200, generator=torch.Generator().manual_seed(0))
+    logits = random_logits(8, 51_200, torch.float32, seed=0)
     samplings = [Sampling(temperature=0.25 * row, top_p=1.0 - 0.1 * row, seed=row) for row in range(8)]
     for step in range(3):
-        assert on_device(logits, samplings, [step] * 8) == choose(logits, samplings, [step] * 8)
-
-
-def test_a_greedy_row_takes_the_first_of_equal_logits_like_the_host() -> None:
-    logits = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
-    assert on_device(logits, [Sampling(), Sampling()], [0, 9]) == choose(logits, [Sampling(), Sampling()], [0, 9])
-
-
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf], ids=["not a number", "infinite"])
-def test_a_row_that_is_not_finite_fails_alone(bad: float) -> None:
-    logits = torch.tensor([[0.0, 1.0], [bad, 1.0], [bad, 1.0], [2.0, 1.0]])
-    settings = [Sampling(), Sampling(temperature=1.0), Sampling(temperature=1.0, top_p=0.5), Sampling()]
-    assert on_device(logits, settings, [0] * 4) == choose(logits, settings, [0] * 4) == [1, None, None, 0]
-
-
-@given(st.lists(st.tuples(seeds, steps, st.floats(0.0, 2.0)), min_size=1, max_size=6))
-def test_without_a_top_p_no_nucleus_is_needed(rows: list[tuple[int, int, float]]) -> None:
-    logits = torch.randn(len(rows), 100, generator=torch.Generator().manual_seed(1))
-    samplings = [Sampling(temperature=temperature, seed=seed) for seed, _, temperature in rows]
-    given_tokens = [step for _, step, _ in rows]
-    assert on_device(logits, samplings, given_tokens, nucleus=False) == on_device(logits, samplings, given_tokens)
+        tokens = chosen(choose_on_device, logits, samplings, [step] * 8, nucleus=True)
+        assert tokens == choose(logits, samplings, [step] * 8)
