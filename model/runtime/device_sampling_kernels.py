@@ -9,7 +9,7 @@ Imports without Triton, but can then not be called. Called by the engine's threa
 """
 
 # ruff: noqa: ANN001, ANN202  (what kernels get are addresses and numbers of the device)
-# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
