@@ -6,7 +6,7 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,10 +19,12 @@ from model.explain import Explanation, explain
 from model.network.cross_attention import Watch
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, NewRow, Sampling, TileSpan
+from model.request import CacheChanges, DeviceMemoryError, NewRow, Sampling, TileSpan
 from model.runtime.decode_steps import DecodeSteps, StepRow
+from model.runtime.device_memory import Result, with_room
 from model.runtime.feature_cache import FeatureCache
-from model.runtime.hardware import Precision
+from model.runtime.hardware import Precision, device_uuid
+from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
 from model.runtime.sampling import choose
 from model.runtime.vision_steps import VisionSteps
@@ -56,6 +58,7 @@ class ModelRunner:
             them but not recorded, or in `eager` steps of whatever there is. By default recorded on a GPU, eager on a
             CPU.
         absorbed: whether image slots keep features, and not the keys and values projected from them.
+        memory: what takes how much of the device, for people to read.
     """
 
     def __init__(
@@ -69,12 +72,15 @@ class ModelRunner:
         feature_cache_bytes: int = 1 << 30,
         steps: DecodeForm | None = None,
         absorbed: bool = False,
+        memory: Sequence[MemoryPart] = (),
     ) -> None:
         self.config = checkpoint.config
         self.device = device
         self.precision = precision
         self.fingerprint = checkpoint.fingerprint
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+        self.feature_cache_bytes = feature_cache_bytes
+        self.memory = tuple(memory)
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
@@ -98,6 +104,11 @@ class ModelRunner:
     def slots(self) -> int:
         """How many rows can run at once."""
         return len(self._slots)
+
+    @property
+    def gpu_uuid(self) -> str | None:
+        """What names the device outside of torch; None for a CPU."""
+        return device_uuid(self.device)
 
     @property
     def eos_id(self) -> int:
@@ -149,9 +160,14 @@ class ModelRunner:
 
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:
-        """Encode tiles of several open images in one batch; a completed image goes into the cache."""
+        """Encode tiles of several open images in one batch; a completed image goes into the cache.
+
+        Raises:
+            DeviceMemoryError: nothing was encoded.
+        """
+        tiles = [self._images[span.image].tiles(span) for span in spans]
         indices = [index for span in spans for index in range(span.start, span.stop)]
-        features = self._features([self._images[span.image].tiles(span) for span in spans], indices)
+        features = self._with_room(lambda: self._features(tiles, indices))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
         done = 0
@@ -171,18 +187,37 @@ class ModelRunner:
         """Put rows into slots and read their prompts; the first new token of each, None for a failed row.
 
         Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
+
+        Raises:
+            DeviceMemoryError: none of the rows holds its slot.
         """
         leaders: dict[str, NewRow] = {}
+        try:
+            return self._prefill(rows, leaders)
+        except DeviceMemoryError:
+            for row in rows:
+                if row.slot in self._running:
+                    self.release(row.slot)
+            for image in leaders:  # whose keys and values may be incomplete
+                self._slots.forget(image)
+            raise
+
+    def _prefill(self, rows: Sequence[NewRow], leaders: dict[str, NewRow]) -> list[int | None]:
+        """Do so, and tell `leaders` of those that bring a new image."""
         for row in rows:
             if not self._slots.has_image(row.image):
-                self._model.admit_image(self._slots, row.image, self._images[row.image].features.flatten(0, 1))
                 leaders[row.image] = row
+                self._admit_image(row.image)
             self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
             attention: list[Tensor] | None = [] if row.explain else None
             self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
         followers = [row for row in rows if leaders.get(row.image) is not row]
         first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
         return [first[row.slot] for row in rows]
+
+    def _admit_image(self, key: str) -> None:
+        features = self._images[key].features.flatten(0, 1)
+        self._with_room(lambda: self._model.admit_image(self._slots, key, features))
 
     def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
         """Read what is not yet known of some rows' prompts; each row's first new token."""
@@ -196,8 +231,12 @@ class ModelRunner:
             for place, (row, start) in enumerate(zip(rows, starts, strict=True))
             if row.explain
         }
-        watch = Watch.over(queries)
-        logits = self._model.prefill(self._slots, slots, prompts, starts, watch)
+
+        def read() -> tuple[Tensor, Watch | None]:
+            watch = Watch.over(queries)
+            return self._model.prefill(self._slots, slots, prompts, starts, watch), watch
+
+        logits, watch = self._with_room(read)
         self._remember(slots, watch)
         tokens = self._choose(slots, logits)
         for row, token in zip(rows, tokens, strict=True):
@@ -207,13 +246,22 @@ class ModelRunner:
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
-        """One more token for each of these rows, None for a failed row."""
+        """One more token for each of these rows, None for a failed row.
+
+        Raises:
+            DeviceMemoryError: the rows still hold their slots, but are of no more use.
+        """
         rows = [self._running[slot] for slot in slots]
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(row.sampling.temperature > 0 for row in rows)
             return self._given(rows, self._steps.decode(slots, sampled=sampled))
-        watch = Watch.over({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
-        logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
+        explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
+
+        def append() -> tuple[Tensor, Watch | None]:
+            watch = Watch.over(explained)
+            return self._model.decode(self._slots, slots, [row.last_token for row in rows], watch), watch
+
+        logits, watch = self._with_room(append)
         self._remember(slots, watch)
         return self._choose(slots, logits)
 
@@ -257,7 +305,8 @@ class ModelRunner:
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
         """The next token of each row, which may go on with steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
-        tokens = self._given(rows, choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows]))
+        samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
+        tokens = self._given(rows, self._with_room(lambda: choose(logits, samplings, given)))
         if self._steps is not None:
             self._steps.enter(
                 [
@@ -272,3 +321,12 @@ class ModelRunner:
             row.last_token = 0 if token is None else token
             row.given_tokens += 1
         return tokens
+
+    def _with_room(self, work: Callable[[], Result]) -> Result:
+        """Do work that may be repeated; at the expense of the feature cache if memory runs out."""
+        return with_room(work, self._make_room)
+
+    def _make_room(self) -> None:
+        self._images.clear_cache()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()

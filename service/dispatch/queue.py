@@ -17,6 +17,7 @@ from model.prompt import render
 from model.tiles import TiledImage
 from service.dispatch.costs import Costs
 from service.dispatch.fleet import Fleet
+from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.lane import Lane
 from service.dispatch.reservation import Place, Request, RowSpec
 from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
@@ -53,12 +54,13 @@ class RequestQueue:
         self._idle = asyncio.Event()
         self._idle.set()
         self._row_s = 0.0  # running average of the time a row takes from admission to end
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start the workers and return at once."""
         self._fleet.start()
-        self._watch = asyncio.create_task(self._watch_lanes())
+        watches = (self._watch_lanes(), watch_gpus(self._metrics, self._fleet.lanes))
+        self._watches = [asyncio.create_task(watch) for watch in watches]
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new work from now on; return when all accepted work is answered or after `grace_s`."""
@@ -73,8 +75,8 @@ class RequestQueue:
 
     async def stop(self) -> None:
         """End the workers."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self._fleet.stop()
 
     def not_ready(self) -> str | None:
