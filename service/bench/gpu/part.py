@@ -160,17 +160,24 @@ class PartRun:
         process = self._process = self._process or Process(self.part, self._path, self._log)
         journal, started_s = Journal(self._path, self.part.name), time.monotonic()
         process.go(given, self._ended)
+        hung = False
         while True:
             code = process.code  # before the journal, which then is whole
             for line in journal.news():
                 yield from self._note(line)
             now_s = time.monotonic()
-            if code is not None or self._hangs(now_s, started_s) or now_s > self._latest_s:
+            if code is not None or now_s > self._latest_s:
+                break
+            if hung := self._hangs(now_s, started_s):
                 break
             time.sleep(POLL_S)
         self.abandon()
-        if code != 0:
-            yield self._broken("crashed" if code is not None else "timed out", code)
+        if code:
+            yield self._lost("crashed", f"its process ended with {code}")
+        elif code is None and hung:
+            yield self._lost("timed out", "it hung")
+        elif code is None:
+            yield self._lost("not reached", "the time was over")
 
     def _hangs(self, now_s: float, started_s: float) -> bool:
         """Whether the item under way, or the way to the first one, takes too long."""
@@ -188,10 +195,9 @@ class PartRun:
             self._ended.append(line["ended"])
             yield Outcome(self.part.name, line["ended"], line["state"], line["data"], line["why"], line["took_s"])
 
-    def _broken(self, state: State, code: int | None) -> Outcome:
-        """What is said of the item that ended its process, or of the whole part if there was none."""
+    def _lost(self, state: State, why: str) -> Outcome:
+        """What is said of the item that was under way, or of the whole part if there was none."""
         under, self._under = self._under, None
         name = under.name if under else self.part.name
         self._ended.append(name)
-        why = f"its process ended with {code}" if code is not None else "ended after its time"
         return Outcome(self.part.name, name, state, {}, why, time.monotonic() - under.began_s if under else 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def misbehaved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
         pytest.param("wrong", "done", "", id="wrong"),
         pytest.param("raises", "failed", "KeyError: 'nothing'", id="raises"),
         pytest.param("dies", "crashed", "its process ended with -9", id="dies"),
-        pytest.param("hangs", "timed out", "ended after its time", id="hangs"),
+        pytest.param("hangs", "timed out", "it hung", id="hangs"),
         pytest.param("good after all", "done", "", id="after the others"),
     ],
 )
@@ -64,6 +65,13 @@ def test_a_part_that_cannot_be_imported_has_crashed_and_says_why_in_the_log(tmp_
 
 def test_a_part_without_time_is_not_reached(tmp_path: Path) -> None:
     assert [each.state for each in outcomes(tmp_path, "tests.support.gpu_items", 1.0)] == ["not reached"]
+
+
+def test_an_item_that_is_under_way_when_the_time_is_over_is_not_reached_rather_than_wrong(tmp_path: Path) -> None:
+    with (tmp_path / "log.txt").open("wb", buffering=0) as log:
+        part = PartRun(Part("p", "tests.support.gpu_slow", 1.0), tmp_path / "journal.jsonl", log)
+        found = list(part.outcomes(Given("cpu", seconds=20.0), time.monotonic() + 12.0))
+    assert [(each.item, each.state) for each in found] == [("slow", "not reached"), ("later", "not reached")]
 
 
 def test_a_line_that_is_half_written_is_news_when_it_is_whole(tmp_path: Path) -> None:
