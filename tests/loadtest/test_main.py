@@ -154,6 +154,17 @@ def test_an_interrupted_run_keeps_what_was_measured(
     assert "loadtest: interrupted" in capsys.readouterr().err
 
 
+def test_results_alone_are_written_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measured(*_: Any) -> AsyncIterator[Point]:
+        yield POINTS[0]
+
+    monkeypatch.setattr("loadtest.__main__.measure", measured)
+    with serving((200, JSON, None, b"{}")) as server:
+        assert main(["run", "--server", f"ours={server.url}", "--json", str(tmp_path / "found.json")]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
+    assert len(json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["points"]) == 1
+
+
 def test_a_server_that_is_not_there_is_named_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint.checkpoint import convert, open_checkpoint, read_config, read_tensors
+from model.checkpoint.checkpoint import convert, open_checkpoint, random_checkpoint, read_config, read_tensors
 from model.checkpoint.sources import CheckpointError
+from model.config import GEOMETRIES
 from model.layout import tensor_shapes
 from tests.support.golden import OWN_GOLDEN
 
@@ -188,6 +189,12 @@ def test_a_hub_id_that_is_not_in_the_cache_is_refused_by_name_when_offline(tmp_p
 def test_a_name_that_is_neither_folder_nor_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="neither a folder nor a hub repository id"):
         open_checkpoint("no/such/folder/at/all")
+
+
+def test_random_weights_that_are_not_a_cpus_are_not_taken_for_a_cpus() -> None:
+    micro = GEOMETRIES["pheye-micro"]
+    assert random_checkpoint(micro).fingerprint == "pheye-micro"
+    assert random_checkpoint(micro, torch.device("cuda")).fingerprint == "pheye-micro by cuda"  # nothing is made yet
 
 
 def test_random_weights_are_the_same_every_time_and_say_so() -> None:

@@ -47,6 +47,11 @@ def test_never_more_are_in_flight_and_each_has_an_image_of_its_own(monkeypatch: 
     assert len(finished) == 7
 
 
+def test_known_images_are_encoded_before_the_clock_starts() -> None:
+    found = engine_throughput(MICRO, requests=6, in_flight=3, max_tokens=3, images=2)
+    assert (found.requests, found.tokens, found.encode_s) == (6, 6 * 3, 0.0)
+
+
 def test_a_prompt_without_room_is_said() -> None:
     with pytest.raises(ValueError, match="engine: "):
         engine_throughput(MICRO, requests=1, in_flight=1, max_tokens=512)
