@@ -153,10 +153,10 @@ def _skinny(
     first = tl.program_id(1) * share
     end = tl.minimum(first + share, inputs)
     # The first weights are on their way while the kernel before this one still runs.
-    real = real_output[:, None] & (first + channel < end)[None, :]
-    weights = tl.load(weight_at + first, mask=real, other=0.0)
+    real = first + channel < end
+    weights = tl.load(weight_at + first, mask=real_output[:, None] & real[None, :], other=0.0)
     wait_for_inputs(EARLY)
-    part = tl.load(x_at + first, mask=real_row[:, None] & (first + channel < end)[None, :], other=0.0)
+    part = tl.load(x_at + first, mask=real_row[:, None] & real[None, :], other=0.0)
     total = tl.dot(part.to(DOT), tl.trans(weights.to(DOT)), input_precision="ieee")
     for at in range(first + INPUTS, end, INPUTS):
         if EVEN:
