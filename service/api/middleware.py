@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import time
-import uuid
-from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -19,6 +16,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import error_response, internal_problem, problem_response
+from service.api.request_context import RequestContext, context_of, open_context
 from service.api.uploads import Upload, Uploads
 from service.errors import ServiceError, Unauthorized
 from service.metrics import Metrics
@@ -31,19 +29,9 @@ PAGES = frozenset({"/", "/favicon.ico", "/docs", "/openapi.json"})
 PAGE_FILES = ("/playground/", "/docs/")
 QUIET_PATHS = PROBES | {"/metrics"}
 HUNG_UP = 499
-EVERYBODY = ""  # the owner of what is stored where no key is asked for
 
 logger = logging.getLogger("pheye.edge")
 access_logger = logging.getLogger("pheye.access")
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One request and what became of it."""
-
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    arrived_s: float = field(default_factory=time.monotonic)
-    status: int | None = None  # as sent; None until then
 
 
 class Edge:
@@ -62,24 +50,23 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange()
-        scope.setdefault("state", {}).update(request_id=exchange.id, arrived_s=exchange.arrived_s, owner=EVERYBODY)
+        context = open_context(scope)
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = exchange.id
+                context.sent_status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = context.id
             await send(message)
 
         try:
-            await self._guarded(scope, receive, send_named, exchange)
+            await self._guarded(scope, receive, send_named, context)
         except ClientDisconnect:
-            scope["state"]["outcome"] = HUNG_UP
+            context.outcome = HUNG_UP
             self._metrics.requests_dropped.labels("disconnect").inc()
         finally:
-            self._record(scope, exchange)
+            self._record(scope, context)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: _Exchange) -> None:
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         upload = Upload(receive, self._max_body_bytes, self._uploads)
 
         async def send_late(message: Message) -> None:
@@ -96,8 +83,8 @@ class Edge:
         except ClientDisconnect:
             raise
         except Exception:
-            logger.exception("request %s failed", exchange.id)
-            if exchange.status is None:
+            logger.exception("request %s failed", context.id)
+            if context.sent_status is None:
                 await problem_response(internal_problem(scope), scope)(scope, receive, send_late)
             else:
                 raise  # half an answer is out: the server breaks the connection, so nobody takes it for a whole one
@@ -112,11 +99,10 @@ class Edge:
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):
             raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
-        scope["state"]["owner"] = hashlib.sha256(given).hexdigest()
+        context_of(scope).owner = hashlib.sha256(given).hexdigest()
 
-    def _record(self, scope: Scope, exchange: _Exchange) -> None:
-        took_s = time.monotonic() - exchange.arrived_s
-        status = scope["state"].get("outcome") or exchange.status or 500
+    def _record(self, scope: Scope, context: RequestContext) -> None:
+        took_s, status = context.age_s, context.status
         route: BaseRoute | None = scope.get("route")
         endpoint = getattr(route, "path", "other")  # never the path itself: anybody may invent paths
         self._metrics.requests.labels(endpoint, str(status)).inc()
@@ -124,7 +110,7 @@ class Edge:
         quiet = scope["path"] in QUIET_PATHS and status in (200, 503)  # 503: a probe of a service that loads
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
-            "%s %s %.200r %s %.3fs", exchange.id, scope["method"], scope["path"], status, took_s,
+            "%s %s %.200r %s %.3fs", context.id, scope["method"], scope["path"], status, took_s,
         )  # fmt: skip
 
 

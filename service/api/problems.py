@@ -20,6 +20,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from service.api.openai.errors import openai_response, speaks_openai
+from service.api.request_context import context_of
 from service.errors import ServiceError, Unauthorized
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
@@ -30,11 +31,6 @@ METHODS = ("DELETE", "GET", "POST")  # those that any route takes
 logger = logging.getLogger("pheye.problems")
 
 
-def request_id(scope: Scope) -> str:
-    """The id that the outermost middleware gave the request."""
-    return cast("str", scope["state"]["request_id"])
-
-
 def problem_of(error: ServiceError, scope: Scope) -> Problem:
     """The client's view of a failure."""
     return Problem(
@@ -42,7 +38,7 @@ def problem_of(error: ServiceError, scope: Scope) -> Problem:
         title=error.title,
         status=error.status,
         detail=error.detail,
-        instance=f"/requests/{request_id(scope)}",
+        instance=f"/requests/{context_of(scope).id}",
     )
 
 
@@ -60,7 +56,7 @@ def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
     """A failure that its status describes: no such route, wrong method, a fault of ours."""
     title = HTTPStatus(status).phrase
     return Problem(
-        type="about:blank", title=title, status=status, detail=detail, instance=f"/requests/{request_id(scope)}"
+        type="about:blank", title=title, status=status, detail=detail, instance=f"/requests/{context_of(scope).id}"
     )
 
 

@@ -24,6 +24,7 @@ from model.tiles import TiledImage
 from service.api.disconnect import send_promptly, unless_hung_up
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
+from service.api.request_context import context_of
 from service.dispatch.reservation import Place, RowSpec
 from service.errors import ServiceError, Unavailable
 from service.images import ImageSource, tile
@@ -125,7 +126,7 @@ class Reply(Response):
             return
         async for index, event in place.events():
             self._answer.take(index, event)
-        body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
+        body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         await JSONResponse(body)(scope, receive, send)
 
     async def _submit(self, place: Place) -> None:
@@ -146,7 +147,7 @@ class Reply(Response):
                     await (
                         _send_body(send, KEEP_ALIVE) if item is None else _send_chunk(send, self._answer.take(*item))
                     )
-            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
+            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         except ClientDisconnect:
             raise
         except ServiceError as error:
@@ -157,7 +158,7 @@ class Reply(Response):
         await _send_body(send, b"".join(map(_event, end)), last=True)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
-        scope["state"]["outcome"] = problem.status  # the status line says 200 already; the metrics shall not
+        context_of(scope).outcome = problem.status  # the status line says 200 already; the metrics shall not
         return self._answer.failed(problem)
 
 
@@ -187,7 +188,3 @@ async def _send_chunk(send: Send, chunk: Mapping[str, Any] | None) -> None:
 
 async def _send_body(send: Send, body: bytes, *, last: bool = False) -> None:
     await send_promptly(send, {"type": "http.response.body", "body": body, "more_body": not last})
-
-
-def _since_arrival_s(scope: Scope) -> float:
-    return time.monotonic() - float(scope["state"]["arrived_s"])

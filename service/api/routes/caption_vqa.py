@@ -15,9 +15,9 @@ from model.request import Sampling
 from service.api.answers import Answer, AnswerKey
 from service.api.openapi.native import ask_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.problems import request_id
 from service.api.reply import Reply
 from service.api.request_body import Ask, read_ask
+from service.api.request_context import context_of
 from service.dispatch.reservation import RowSpec
 from service.errors import InvalidField
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
@@ -63,7 +63,7 @@ def _reply(
 ) -> Reply:
     rows = row_specs(parts, ask.fields, instructions)
     name = parts.queue.card.name if parts.queue.card is not None else ""
-    answer = Answer(request_id(request.scope), name, key, len(rows))
+    answer = Answer(context_of(request.scope).id, name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
 

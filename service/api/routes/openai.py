@@ -18,9 +18,9 @@ from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
 from service.api.openapi.openai import chat_docs, openai_error_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.problems import request_id
 from service.api.reply import Reply
 from service.api.request_body import find_image, read_json
+from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
 from service.dispatch.reservation import RowSpec
 from service.errors import ModelNotFound, Unavailable
@@ -62,7 +62,7 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     sampling = sampling_of(parts, asked.sampling)
     row = RowSpec(conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
     answer = ChatAnswer(
-        Answer(request_id(request.scope), card.name, "answer", 1),
+        Answer(context_of(request.scope).id, card.name, "answer", 1),
         created=int(time.time()),
         fingerprint=_fingerprint(card),
         include_usage=asked.include_usage,

@@ -6,6 +6,7 @@ import pytest
 
 from service.api.openai.errors import openai_error, openai_response, speaks_openai
 from service.api.problems import error_response, problem_of
+from service.api.request_context import open_context
 from service.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -18,7 +19,8 @@ from service.errors import (
     WaitingRoomFull,
 )
 
-SCOPE = {"type": "http", "path": "/v1/chat/completions", "state": {"request_id": "a" * 32}}
+SCOPE = {"type": "http", "path": "/v1/chat/completions"}
+open_context(SCOPE)
 
 
 @pytest.mark.parametrize(
