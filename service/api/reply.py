@@ -26,7 +26,7 @@ from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_context import context_of
 from service.dispatch.reservation import Place, RowSpec
-from service.errors import ServiceError, Unavailable
+from service.errors import ServiceError
 from service.images import ImageSource, tile
 from service.messages import Delta, Finished
 from service.schemas.responses import Problem
@@ -73,9 +73,7 @@ async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledIm
     Raises:
         ServiceError: the model is loading, or as `service.images.tile` says.
     """
-    card = parts.queue.card
-    if card is None:
-        raise Unavailable("the model is loading")
+    card = parts.queue.loaded()
     if isinstance(image, TiledImage):
         return image
     started_s = time.monotonic()

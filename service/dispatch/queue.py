@@ -26,7 +26,7 @@ from service.settings import Settings
 
 MOST_LOADS = 5  # workers that may die before any was ever ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
-RETRY_S = 5  # what a client is told to wait while the service loads or drains
+LOADING = "the model is loading"
 WATCH_S = 1.0
 
 logger = logging.getLogger("pheye.queue")
@@ -85,9 +85,19 @@ class RequestQueue:
         if self._draining:
             return "the service is shutting down"
         if not ready:
-            return "the model is loading" if self.card is None else "no worker is alive; one is being started"
+            return LOADING if self.card is None else "no worker is alive; one is being started"
         quiet_s = min(lane.quiet_s for lane in ready)
         return f"the engine has made no progress for {quiet_s:.0f} s" if quiet_s > STALE_S else None
+
+    def loaded(self) -> ModelCard:
+        """The model; requests that come before it are refused and counted.
+
+        Raises:
+            Unavailable: no worker has been ready yet.
+        """
+        if self.card is None:
+            raise self._unavailable(self.not_ready() or LOADING)
+        return self.card
 
     def reserve(self, rows: int) -> Place:
         """Room for a client's rows.
@@ -98,8 +108,7 @@ class RequestQueue:
         """
         reason = self.not_ready()
         if reason is not None:
-            self.count_drop("draining" if self._draining else "loading")
-            raise Unavailable(reason, retry_after_s=RETRY_S)
+            raise self._unavailable(reason)
         waiting = self._waiting()
         if waiting + rows > self._settings.max_waiting:
             self.count_drop("full")
@@ -160,12 +169,16 @@ class RequestQueue:
             Unavailable: no model has been loaded yet.
         """
         if self._fleet.tokenizer is None:
-            raise Unavailable("the model is loading", retry_after_s=RETRY_S)
+            raise Unavailable(LOADING)
         return len(self._fleet.tokenizer.encode(render(instruction)))
 
     def count_drop(self, reason: str) -> None:
         """Count a request that will not get its answer."""
         self._metrics.requests_dropped.labels(reason=reason).inc()
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        self.count_drop("draining" if self._draining else "loading")
+        return Unavailable(reason)
 
     def _dispatch(self) -> None:
         self._pending = self._fleet.hand_out(self._pending)

@@ -62,8 +62,7 @@ def _reply(
     instructions: list[str],
 ) -> Reply:
     rows = row_specs(parts, ask.fields, instructions)
-    name = parts.queue.card.name if parts.queue.card is not None else ""
-    answer = Answer(context_of(request.scope).id, name, key, len(rows))
+    answer = Answer(context_of(request.scope).id, parts.queue.loaded().name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
 
@@ -72,10 +71,11 @@ def row_specs(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruct
 
     Raises:
         InvalidField: another model is named, or `max_tokens` is more than fits.
+        Unavailable: the model is loading.
     """
-    card, shorten = parts.queue.card, fields.sampling.max_tokens is None
-    if card is not None and fields.model not in (None, card.name):
-        raise InvalidField(f"model: the model served here is {card.name!r}")
+    name, shorten = parts.queue.loaded().name, fields.sampling.max_tokens is None
+    if fields.model not in (None, name):
+        raise InvalidField(f"model: the model served here is {name!r}")
     return [
         RowSpec(instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
         for instruction in instructions
@@ -87,13 +87,13 @@ def sampling_of(parts: ServiceParts, asked: SamplingFields) -> Sampling:
 
     Raises:
         InvalidField: `max_tokens` is more than fits into the model.
+        Unavailable: the model is loading.
     """
-    settings = parts.settings
-    context = parts.queue.card.context_tokens if parts.queue.card is not None else settings.context_tokens
+    context = parts.queue.loaded().context_tokens
     if asked.max_tokens is not None and asked.max_tokens > context:
         raise InvalidField(f"settings.max_tokens: {asked.max_tokens} is more than the context of {context} tokens")
     return Sampling(
-        max_tokens=asked.max_tokens or settings.default_max_tokens,
+        max_tokens=asked.max_tokens or parts.settings.default_max_tokens,
         temperature=asked.temperature,
         top_p=asked.top_p,
         seed=secrets.randbits(63) if asked.seed is None else asked.seed,

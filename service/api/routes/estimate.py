@@ -22,7 +22,7 @@ from service.api.request_body import read_maybe_ask
 from service.api.routes.caption_vqa import question_instructions, row_specs
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import RowSpec
-from service.errors import InvalidField, Unavailable
+from service.errors import InvalidField
 from service.images import ImageSource
 from service.messages import ModelCard
 from service.schemas.requests import EstimateRequest
@@ -37,9 +37,7 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     """What the same body would cost as a caption, or as an answer if it has a question. Nothing is run for it."""
     ask = await read_maybe_ask(request, EstimateRequest)
     fields, queue = ask.fields, parts.queue
-    card = queue.card
-    if card is None:
-        raise Unavailable("the model is loading")
+    card = queue.loaded()
     asked = (
         [caption_instruction(fields.length, fields.style)]
         if fields.is_caption

@@ -16,8 +16,6 @@ from service.api.parts import Parts
 from service.errors import Unavailable
 from service.schemas.responses import Alive, LimitFields, ReadyCard, ServiceCard
 
-RETRY_S = 2
-
 router = APIRouter(tags=["service"])
 
 
@@ -31,9 +29,10 @@ async def livez() -> Alive:
 async def readyz(parts: Parts) -> ReadyCard:
     """Whether new requests are accepted: weights loaded, warmed up, engine in motion, not draining. Needs no key."""
     queue = parts.queue
-    reason, card = queue.not_ready(), queue.card
-    if reason is not None or card is None:
-        raise Unavailable(reason or "the model is loading", retry_after_s=RETRY_S)
+    reason = queue.not_ready()
+    if reason is not None:
+        raise Unavailable(reason)
+    card = queue.loaded()
     return ReadyCard(
         status="ready",
         model=card.name,

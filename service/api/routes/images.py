@@ -15,7 +15,6 @@ from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import read_ask
 from service.api.request_context import context_of
-from service.errors import Unavailable
 from service.schemas.requests import ImageUpload
 from service.schemas.responses import ImageCard, ImageList
 
@@ -25,10 +24,8 @@ router = APIRouter(prefix="/v1", tags=["images"])
 @router.post("/images", status_code=201, responses=problem_docs(), openapi_extra=body_docs(ImageUpload))
 async def upload_image(request: Request, response: Response, parts: Parts) -> ImageCard:
     """Keep an image and begin to encode it; the same pixels get the same id, and their time begins anew."""
-    card = parts.queue.card
     ask = await read_ask(request, ImageUpload)
-    if card is None:
-        raise Unavailable("the model is loading")
+    card = parts.queue.loaded()
     parts.images.check_room(card.image_tiles * card.tile_px**2 * 3)  # a byte for each of red, green and blue
     with parts.queue.reserve(1):  # uploads are refused like questions are when too many wait
         image = await unless_hung_up(request.receive, tiled(parts, ask.image))
@@ -63,9 +60,7 @@ async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
 
 
 def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
-    model = parts.queue.card
-    if model is None:
-        raise Unavailable("the model is loading")
+    model = parts.queue.loaded()
     return ImageCard(
         id=stored.id,
         width_px=stored.image.width_px,

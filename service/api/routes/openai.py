@@ -23,7 +23,7 @@ from service.api.request_body import find_image, read_json
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
 from service.dispatch.reservation import RowSpec
-from service.errors import ModelNotFound, Unavailable
+from service.errors import ModelNotFound
 from service.messages import ModelCard
 
 FINGERPRINT_CHARS = 16
@@ -56,7 +56,7 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     asked = check_chat(await read_json(request))
     conversation = fold(asked.messages)
     image = find_image(request, conversation.image_url)
-    card = _card(parts)
+    card = parts.queue.loaded()
     if asked.model not in (None, card.name):
         raise ModelNotFound(f"model: no such model; the one served here is {card.name!r}")
     sampling = sampling_of(parts, asked.sampling)
@@ -70,16 +70,9 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     return Reply(parts, answer, image, [row], stream=bool(asked.stream))
 
 
-def _card(parts: ServiceParts) -> ModelCard:
-    queue = parts.queue
-    if queue.card is None:
-        raise Unavailable(queue.not_ready() or "the model is loading", retry_after_s=2)
-    return queue.card
-
-
 def _fingerprint(card: ModelCard) -> str:
     return "fp_" + hashlib.sha256(card.weights_fingerprint.encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
 def _entry(parts: ServiceParts) -> ModelEntry:
-    return ModelEntry(id=_card(parts).name, object="model", created=int(parts.started_unix_s), owned_by="pheye")
+    return ModelEntry(id=parts.queue.loaded().name, object="model", created=int(parts.started_unix_s), owned_by="pheye")
