@@ -7,25 +7,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.api.keys import KEYLESS
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
+from service.api.request_context import context_of
 from service.errors import Unavailable
 from service.schemas.responses import Alive, LimitFields, ReadyCard, ServiceCard
 
 router = APIRouter(tags=["service"])
 
 
-@router.get("/livez")
+async def _quiet(request: Request) -> None:
+    """Keep a request that is made every few seconds out of the access log while all is well."""
+    context_of(request.scope).quiet = True
+
+
+QUIET = [Depends(_quiet)]
+
+
+@router.get("/livez", dependencies=QUIET, openapi_extra=KEYLESS)
 async def livez() -> Alive:
     """Whether this process answers at all: a probe that fails calls for a restart. Needs no key."""
     return Alive(status="alive")
 
 
-@router.get("/readyz", responses=problem_docs(503))
+@router.get("/readyz", dependencies=QUIET, openapi_extra=KEYLESS, responses=problem_docs(503))
 async def readyz(parts: Parts) -> ReadyCard:
     """Whether new requests are accepted: weights loaded, warmed up, engine in motion, not draining. Needs no key."""
     queue = parts.queue
@@ -48,6 +58,7 @@ async def readyz(parts: Parts) -> ReadyCard:
 
 @router.get(
     "/metrics",
+    dependencies=QUIET,
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
 )
