@@ -7,21 +7,22 @@ image is prepared in a thread.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from fastapi.sse import format_sse_event
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
 from service.api.disconnect import send_promptly, unless_hung_up
+from service.api.encoding import StreamItem, json_response, sse_event
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_context import context_of
@@ -41,7 +42,6 @@ STREAM_HEADERS = [
 logger = logging.getLogger("pheye.reply")
 
 Events = AsyncIterator[tuple[int, Delta | Finished]]
-StreamItem = Mapping[str, Any] | str  # the data of one server-sent event: JSON, or a word as it is
 
 
 class Answering(Protocol):
@@ -54,7 +54,7 @@ class Answering(Protocol):
     def opening(self) -> Sequence[StreamItem]:
         """What comes before the first chunk of a stream."""
 
-    def take(self, index: int, event: Delta | Finished) -> Mapping[str, Any] | None:
+    def take(self, index: int, event: Delta | Finished) -> BaseModel | None:
         """Add an event; the chunk to stream, if it shows anything new."""
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamItem]:
@@ -63,7 +63,7 @@ class Answering(Protocol):
     def failed(self, problem: Problem) -> Sequence[StreamItem]:
         """What comes instead, when it fails in the middle."""
 
-    def whole(self, *, preprocess_s: float, total_s: float) -> Mapping[str, Any]:
+    def whole(self, *, preprocess_s: float, total_s: float) -> BaseModel:
         """The body of an answer that is not streamed."""
 
 
@@ -122,10 +122,10 @@ class Reply(Response):
         if self._stream:
             await self._send_stream(place.events(), scope, send)
             return
-        async for index, event in place.events():
-            self._answer.take(index, event)
+        async for index, told in place.events():
+            self._answer.take(index, told)
         body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
-        await JSONResponse(body)(scope, receive, send)
+        await json_response(body)(scope, receive, send)
 
     async def _submit(self, place: Place) -> None:
         started_s = time.monotonic()
@@ -138,7 +138,7 @@ class Reply(Response):
         await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         try:
             for opening in self._answer.opening():
-                await _send_body(send, _event(opening))
+                await _send_body(send, sse_event(opening))
             await _send_chunk(send, self._answer.take(*first))
             async with aclosing(_with_pauses(events, self._parts.settings.keep_alive_s)) as items:
                 async for item in items:
@@ -153,7 +153,7 @@ class Reply(Response):
         except Exception:
             logger.exception("request %s failed in mid-stream", self._answer.id)
             end = self._failed(internal_problem(scope), scope)
-        await _send_body(send, b"".join(map(_event, end)), last=True)
+        await _send_body(send, b"".join(map(sse_event, end)), last=True)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
         context_of(scope).outcome = problem.status  # the status line says 200 already; the metrics shall not
@@ -175,13 +175,9 @@ async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tu
         yield item
 
 
-def _event(data: StreamItem) -> bytes:
-    return format_sse_event(data_str=data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
-
-
-async def _send_chunk(send: Send, chunk: Mapping[str, Any] | None) -> None:
+async def _send_chunk(send: Send, chunk: BaseModel | None) -> None:
     if chunk is not None:
-        await _send_body(send, _event(chunk))
+        await _send_body(send, sse_event(chunk))
 
 
 async def _send_body(send: Send, body: bytes, *, last: bool = False) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, OpenAIError
-from service.schemas.responses import CaptionAnswer, Problem, StreamChunk, StreamEnd, VqaAnswer
+from service.schemas.responses import CaptionAnswer, Problem, StreamChunk, StreamEnd, StreamFailure, VqaAnswer
 
 TITLE = "Pheye"
 SUMMARY = "Captions and visual question answering with a small high-resolution vision-language model."
@@ -45,7 +45,8 @@ KEYS = {
 }
 # Routes that send their responses themselves only refer to these.
 REFERRED: tuple[type[BaseModel], ...] = (
-    Problem, CaptionAnswer, VqaAnswer, StreamChunk, StreamEnd, OpenAIError, ChatCompletion, ChatCompletionChunk,
+    Problem, CaptionAnswer, VqaAnswer, StreamChunk, StreamEnd, StreamFailure, OpenAIError, ChatCompletion,
+    ChatCompletionChunk,
 )  # fmt: skip
 
 

@@ -60,3 +60,9 @@ def test_the_shape_follows_the_path():
     assert (chat.status_code, chat.media_type) == (400, "application/json")
     assert (native.status_code, native.media_type) == (422, "application/problem+json")
     assert not speaks_openai({"path": "/v1/caption"})
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/vqa"])
+def test_words_of_a_client_that_no_encoding_has_are_still_sent(path):
+    response = error_response(InvalidField("\ud800: unknown field"), SCOPE | {"path": path})
+    assert "?: unknown field" in bytes(response.body).decode()
