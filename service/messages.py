@@ -2,7 +2,7 @@
 
 Knows no transport. The API process sends `Submit`, `Prefetch`, `Forget`, `Cancel` and `Stop`; a worker answers with
 `Ready` or `LoadFailed` once, then `StepDone` for each step of its engine (and `Started` before one that takes up new
-rows), and `Alive` while it has nothing to do.
+rows), and `Heartbeat` while it has nothing to do.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """Sent about once a second by an engine that has nothing to do."""
 
 
@@ -233,4 +233,4 @@ class Started:
     ids: tuple[str, ...]
 
 
-FromWorker = Ready | LoadFailed | Alive | Started | StepDone
+FromWorker = Ready | LoadFailed | Heartbeat | Started | StepDone

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
-from model.network.cross_attention import CrossAttentionBlock, ImageGroup, Watch
+from model.network.cross_attention import AttentionRecorder, CrossAttentionBlock, ImageGroup
 from model.network.decode_attention import decode_attention, rotate_and_append
 from model.network.decode_groups import DecodeGroups
 from model.network.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
@@ -21,7 +21,7 @@ from model.network.slots import Slots, rows_of
 
 
 @dataclass(slots=True)
-class Batch:
+class TokenBatch:
     """New tokens for some rows, and everything derived from where they stand.
 
     Attributes:
@@ -32,7 +32,7 @@ class Batch:
         reach: tokens of the longest row, the new ones included.
         last: index in T of each row's last real token [B].
         groups: which rows look at which image.
-        watch: whose cross-attention to remember.
+        recorder: whose cross-attention to remember.
     """
 
     rows: list[int]
@@ -42,7 +42,7 @@ class Batch:
     reach: int
     last: Tensor
     groups: list[ImageGroup]
-    watch: Watch | None = None
+    recorder: AttentionRecorder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class DecoderLayer:
         self._in = weights.linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.fc1")
         self._out = weights.summed("self_attn.dense", "mlp.fc2")
 
-    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: Batch, mask: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: TokenBatch, mask: Tensor) -> Tensor:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
         qkv, inner = self._halves(self._norm(x))
         q, k, v = (split_heads(part, self._heads) for part in qkv.chunk(3, dim=-1))
@@ -151,7 +151,7 @@ class Decoder:
                 features, slots.images.keys[place, image_slot], slots.images.values[place, image_slot]
             )
 
-    def __call__(self, batch: Batch, slots: Slots) -> Tensor:
+    def __call__(self, batch: TokenBatch, slots: Slots) -> Tensor:
         """Append the batch's tokens to their rows; logits of each row's last token [B, vocab]."""
         x = F.embedding(batch.ids, self._embedding)  # [B, T, D]
         # A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot
@@ -161,7 +161,7 @@ class Decoder:
         for index, layer in enumerate(self._layers):
             if index in self._cross:
                 keys, values, groups = self._cross_memory(index, slots, batch.groups)
-                x = self._cross[index](x, keys, values, groups, batch.watch)
+                x = self._cross[index](x, keys, values, groups, batch.recorder)
             x = layer(x, slots.keys[index], slots.values[index], batch, mask)
         ends = x[torch.arange(len(batch.rows), device=x.device), batch.last]  # [B, D]
         return self._head(self._norm(ends))

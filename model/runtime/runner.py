@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.explain import Explanation, explain
-from model.network.cross_attention import Watch
+from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
 from model.request import CacheChanges, NewRow, Sampling, TileSpan
@@ -187,9 +187,9 @@ class ModelRunner:
             for place, (row, start) in enumerate(zip(rows, starts, strict=True))
             if row.explain
         }
-        watch = Watch.over(queries)
-        logits = self._model.prefill(self._slots, slots, prompts, starts, watch)
-        self._remember(slots, watch)
+        recorder = AttentionRecorder.over(queries)
+        logits = self._model.prefill(self._slots, slots, prompts, starts, recorder)
+        self._remember(slots, recorder)
         tokens = self._choose(slots, logits)
         for row, token in zip(rows, tokens, strict=True):
             if token is not None:
@@ -203,9 +203,11 @@ class ModelRunner:
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(row.sampling.temperature > 0 for row in rows)
             return self._given(rows, self._steps.decode(slots, sampled=sampled))
-        watch = Watch.over({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
-        logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
-        self._remember(slots, watch)
+        recorder = AttentionRecorder.over(
+            {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
+        )
+        logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], recorder)
+        self._remember(slots, recorder)
         return self._choose(slots, logits)
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
@@ -234,11 +236,11 @@ class ModelRunner:
         if self._steps is not None:
             self._steps.warm_up()
 
-    def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
-        if watch is None:
+    def _remember(self, slots: Sequence[int], recorder: AttentionRecorder | None) -> None:
+        if recorder is None:
             return
-        seen = torch.stack(watch.layers, dim=1).cpu()  # [Q, cross layers, V]
-        for place, weights in zip(watch.rows, seen, strict=True):
+        seen = torch.stack(recorder.layers, dim=1).cpu()  # [Q, cross layers, V]
+        for place, weights in zip(recorder.rows, seen, strict=True):
             attention = self._running[slots[place]].attention
             if attention is not None:
                 attention.append(weights)

@@ -29,7 +29,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StepPlan:
     """One step: which tiles to encode, then which rows to admit."""
 
     encode: tuple[TileSpan, ...] = ()
@@ -44,7 +44,7 @@ def plan(
     tile_budget: int,
     admit_budget: int,
     prefetch: Sequence[ImageKey] = (),
-) -> Plan:
+) -> StepPlan:
     """Plan one step: tiles for those who came first, slots for those who came first among the ready.
 
     A row is ready when its image is completely encoded, in this step at the latest. The oldest row without features
@@ -66,7 +66,7 @@ def plan(
     ready = (row for row in waiting if reached.get(row.image_key) == tiles_per_image)
     slots = list(free_slots)[: max(0, admit_budget)]
     admissions = tuple(Admission(row.id, slot) for row, slot in zip(ready, slots, strict=False))
-    return Plan(spans, admissions)
+    return StepPlan(spans, admissions)
 
 
 def _spans(

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.verdict import same
 from model.request import Sampling
 from model.runtime.hardware import resolve_device
@@ -21,7 +21,7 @@ ROWS, VOCABULARY = 64, 51_200
 TEMPERATURES, SHARES = (0.0, 0.3, 0.7, 1.0, 1.5), (1.0, 0.95, 0.5)
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Flat logits, in which many tokens are likely, and steep ones."""
     device = resolve_device(given.device)
     for spread in (0.5, 3.0):

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from model.prompt import caption_instruction
 from model.tiles import ImageKey, TiledImage
 from service.api.disconnect import unless_hung_up
-from service.api.estimate import AskedRow, Present, estimate
+from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
@@ -48,7 +48,7 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     count = partial(_rows, queue, card, row_specs(parts, fields, asked))
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
     resident = None if ask.image is None else queue.resident(await _image_key(request, parts, ask.image))
-    return estimate(card, rows, Present(queue.costs(), queue.wait_s(), resident))
+    return estimate(card, rows, CurrentLoad(queue.costs(), queue.wait_s(), resident))
 
 
 def _rows(queue: RequestQueue, card: ModelCard, specs: Sequence[RowSpec]) -> list[AskedRow]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.bench.gpu.journal import Outcome
+from service.bench.gpu.journal import ItemOutcome
 
 
-def serving(outcomes: Sequence[Outcome]) -> list[str]:
+def serving(outcomes: Sequence[ItemOutcome]) -> list[str]:
     """Load, baseline, kill and soak."""
     return []

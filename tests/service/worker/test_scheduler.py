@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model.request import TileSpan
 from model.tiles import ImageKey
-from service.worker.scheduler import Admission, Plan, WaitingRow, plan
+from service.worker.scheduler import Admission, StepPlan, WaitingRow, plan
 
 TILES = 5
 ROWS = st.lists(st.integers(0, 6), max_size=12).map(
@@ -81,7 +81,7 @@ def test_every_row_is_admitted_after_boundedly_many_steps(
 def test_a_cached_image_overtakes_one_that_must_be_encoded_but_takes_no_tiles_from_it() -> None:
     rows = [WaitingRow("slow", "new"), WaitingRow("quick", "cached")]
     made = plan(rows, {"new": 0, "cached": TILES}, TILES, [3], tile_budget=2, admit_budget=1)
-    assert made == Plan((TileSpan("new", 0, 2),), (Admission("quick", 3),))
+    assert made == StepPlan((TileSpan("new", 0, 2),), (Admission("quick", 3),))
 
 
 @given(situations(), st.lists(st.integers(10, 15).map(lambda number: f"image{number}"), unique=True, max_size=4))
