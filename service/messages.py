@@ -18,11 +18,15 @@ from model.tokenizer import TextTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One answer to be generated.
+    """One answer to be generated: what is asked, the same on both sides of the pipe.
 
-    `given` are the tokens its client already has from a worker that died: generation continues behind them.
-    `may_shorten`: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
-    `explain`: tell where the model looked.
+    Attributes:
+        id: unique; what is told of the row, and its cancellation, name it.
+        instruction: what the model is told to do.
+        sampling: how its tokens are chosen.
+        given: tokens its client already has from a worker that died: generation continues behind them.
+        may_shorten: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
+        explain: tell where the model looked.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""All lanes together: which worker gets which request, and what the workers know between them.
+"""The pool of workers, one for each device: which one gets which rows, and what they know between them.
 
 Owns dispatch. Knows no clients and no waiting room. Event loop's thread only.
 """
@@ -12,93 +12,97 @@ from itertools import groupby
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
-from service.dispatch.lane import Lane
-from service.dispatch.reservation import Request
-from service.messages import StepDone
+from service.dispatch.reservation import AcceptedRow
+from service.dispatch.supervisor import WorkerSupervisor
+from service.messages import Forget, Prefetch, StepDone
 from service.settings import Settings
 
 
-class Fleet:
-    """A lane for each device the settings name; the callbacks are `service.dispatch.lane.Lane`'s."""
+class WorkerPool:
+    """Supervisors of one worker for each device that the settings name.
+
+    The callbacks are those of `service.dispatch.supervisor.WorkerSupervisor`.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        on_step: Callable[[Lane, StepDone], None],
-        on_change: Callable[[Lane, list[Request]], None],
+        on_step: Callable[[WorkerSupervisor, StepDone], None],
+        on_change: Callable[[WorkerSupervisor, list[AcceptedRow]], None],
         on_failure: Callable[[str], None],
     ) -> None:
-        self.lanes = [
-            Lane(settings, device.strip(), on_step, on_change, on_failure) for device in settings.devices.split(",")
+        devices = settings.devices.split(",")
+        self.supervisors = [
+            WorkerSupervisor(settings, device.strip(), on_step, on_change, on_failure) for device in devices
         ]
 
     def start(self) -> None:
         """Start the workers."""
-        for lane in self.lanes:
-            lane.start()
+        for supervisor in self.supervisors:
+            supervisor.start()
 
     async def stop(self) -> None:
         """End them."""
-        await asyncio.gather(*(lane.stop() for lane in self.lanes))
+        await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))
 
     @property
-    def ready(self) -> list[Lane]:
-        """Lanes whose worker can take requests."""
-        return [lane for lane in self.lanes if lane.card is not None]
+    def ready(self) -> list[WorkerSupervisor]:
+        """Lanes whose worker can take rows."""
+        return [supervisor for supervisor in self.supervisors if supervisor.card is not None]
 
     @property
     def slots(self) -> int:
         """Answers that can be generated at the same time now."""
-        return sum(lane.card.slots for lane in self.ready if lane.card is not None)
+        return sum(supervisor.card.slots for supervisor in self.ready if supervisor.card is not None)
 
     @property
-    def requests(self) -> Iterable[Request]:
+    def rows(self) -> Iterable[AcceptedRow]:
         """Everything that is with a worker."""
-        return (request for lane in self.lanes for request in lane.requests.values())
+        return (row for supervisor in self.supervisors for row in supervisor.rows.values())
 
     @property
     def tokenizer(self) -> TextTokenizer | None:
         """The model's, once a worker has been ready."""
-        return next((lane.tokenizer for lane in self.lanes if lane.tokenizer is not None), None)
+        return next((supervisor.tokenizer for supervisor in self.supervisors if supervisor.tokenizer is not None), None)
 
-    def hand_out(self, pending: Sequence[Request]) -> list[Request]:
-        """Give requests to ready lanes: rows of one place together, the least loaded lane first.
+    def hand_out(self, pending: Sequence[AcceptedRow]) -> list[AcceptedRow]:
+        """Give rows to ready workers: those of one reservation together, to the least loaded worker.
 
-        A request on trial is given alone, and its lane takes nobody until the trial is over.
+        A row on trial is given alone, and its worker gets no other until the trial is over.
 
         Returns:
             Those that nobody can take now, in their order.
         """
-        kept: list[Request] = []
-        for _, group in groupby(pending, key=lambda request: (id(request.place), request.on_trial)):
-            requests = list(group)
-            for batch in [[request] for request in requests] if requests[0].on_trial else [requests]:
-                free = [lane for lane in self.ready if not lane.holds_trial]
+        kept: list[AcceptedRow] = []
+        for _, group in groupby(pending, key=lambda row: (id(row.reservation), row.on_trial)):
+            rows = list(group)
+            for batch in [[row] for row in rows] if rows[0].on_trial else [rows]:
+                free = [supervisor for supervisor in self.ready if not supervisor.holds_trial]
                 if free:
-                    min(free, key=lambda lane: lane.cost(batch[0].image)).give(batch)
+                    min(free, key=lambda supervisor: supervisor.cost(batch[0].image)).give(batch)
                 else:
                     kept += batch
         return kept
 
     def take_back(self, ids: set[str]) -> None:
-        """Cancel requests, wherever they are."""
-        for lane in self.lanes:
-            lane.take_back([row_id for row_id in ids if row_id in lane.requests])
+        """Cancel rows, wherever they are."""
+        for supervisor in self.supervisors:
+            supervisor.take_back([row_id for row_id in ids if row_id in supervisor.rows])
 
     def prefetch(self, image: TiledImage) -> None:
         """Have an image encoded in the background, unless its features are here already."""
         if self.ready and not self.resident(image.image_key):
-            min(self.ready, key=lambda lane: lane.cost(image)).prefetch(image)
+            min(self.ready, key=lambda supervisor: supervisor.cost(image)).tell(Prefetch(image))
 
     def forget(self, image_key: ImageKey) -> None:
         """Drop an image's features everywhere."""
-        for lane in self.lanes:
-            lane.forget(image_key)
+        for supervisor in self.supervisors:
+            supervisor.tell(Forget(image_key))
 
     def resident(self, image_key: ImageKey) -> bool:
         """Whether an image's features are in some worker's cache, as the workers tell."""
-        return any(image_key in lane.resident for lane in self.lanes)
+        return any(image_key in supervisor.resident for supervisor in self.supervisors)
 
     def costs(self) -> Costs:
         """What work has cost lately, on the least loaded device."""
-        return min(self.lanes, key=lambda lane: (lane.card is None, len(lane.requests))).costs
+        return min(self.supervisors, key=lambda supervisor: (supervisor.card is None, len(supervisor.rows))).costs
