@@ -25,7 +25,7 @@ COMMON_SHARE = PREFIX_TOKENS / PAPER_TEXT_TOKENS  # of a prompt's tokens that ev
 
 @dataclass(frozen=True, slots=True)
 class ModelUnderTest:
-    """Both sides, and how they are asked.
+    """Both sides of one model, and how they are asked.
 
     Attributes:
         twin: the naive one, and where it computes.

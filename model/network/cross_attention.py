@@ -42,7 +42,7 @@ class ImageGroup:
 
 @dataclass(slots=True)
 class AttentionRecorder:
-    """Queries whose attention is to be remembered, as a side effect that changes no result.
+    """Records the attention of chosen queries during a pass, as a side effect that changes no result.
 
     Attributes:
         rows: batch row of each query [Q].
@@ -57,7 +57,7 @@ class AttentionRecorder:
 
     @classmethod
     def over(cls, queries: Mapping[int, range]) -> AttentionRecorder | None:
-        """Columns of batch rows; None if nobody is to be watched."""
+        """A recorder for columns of batch rows; None if there are none."""
         pairs = [(row, column) for row, columns in queries.items() for column in columns]
         return cls([row for row, _ in pairs], [column for _, column in pairs]) if pairs else None
 

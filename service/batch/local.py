@@ -34,7 +34,7 @@ class StepEngine(Protocol):
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenTask:
     """A task that the engine works on."""
 
     place: int
@@ -74,7 +74,7 @@ class LocalRun:
         self._engine, self._read, self._answer_options = engine, read, answer_options
         self._in_flight, self._threads = in_flight, threads
         self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenTask] = {}
 
     def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
         """Outcomes in the order in which they are complete.
@@ -128,7 +128,7 @@ class LocalRun:
             )
             for index, question in enumerate(task.questions)
         )
-        self._open[place] = _Open(place, task, texts={row.id: "" for row in rows})
+        self._open[place] = _OpenTask(place, task, texts={row.id: "" for row in rows})
         self._engine.submit(Submit(image, rows))
 
     def _step(self) -> Iterator[TaskOutcome]:
@@ -142,7 +142,7 @@ class LocalRun:
                 yield outcome
 
 
-def _take(opened: _Open, event: RowEvent, question: Question) -> None:
+def _take(opened: _OpenTask, event: RowEvent, question: Question) -> None:
     match event:
         case Delta(id=row_id, text=text):
             opened.texts[row_id] += text

@@ -166,7 +166,7 @@ class RequestQueue:
                     f"{supervisor.deaths} workers died while they loaded it; the log has their exit codes"
                 )
         again = [row for row in lost if self._may_go_on(row)]
-        self._pending = sorted(again + self._pending, key=lambda row: (not row.on_trial, row.reservation.entered_s))
+        self._pending = sorted(again + self._pending, key=lambda row: (not row.quarantined, row.reservation.entered_s))
         self._dispatch()
 
     def _may_go_on(self, row: AcceptedRow) -> bool:
@@ -201,10 +201,10 @@ class RequestQueue:
             case Delta():
                 if row.first_token_s is None:
                     self._metrics.time_to_first_token_seconds.observe(time.monotonic() - reservation.entered_s)
-                was_on_trial = row.on_trial
+                was_quarantined = row.quarantined
                 row.record(event)
                 reservation.put(row.index, event)
-                if was_on_trial and not row.on_trial:
+                if was_quarantined and not row.quarantined:
                     self._dispatch()  # its worker takes others again
             case Finished():
                 self._finish(supervisor, row, event)
@@ -225,7 +225,7 @@ class RequestQueue:
     def _end(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: Finished | ServiceError) -> None:
         del supervisor.rows[row.id]
         row.reservation.put(row.index, event)
-        if row.on_trial:
+        if row.quarantined:
             self._dispatch()  # its worker takes others again
 
     def _fail(self, row: AcceptedRow, error: ServiceError) -> None:

@@ -40,9 +40,9 @@ class AcceptedRow:
         return self.row.id
 
     @property
-    def on_trial(self) -> bool:
+    def quarantined(self) -> bool:
         """Whether it must be worked on alone, until it is past the place where two workers died."""
-        return self.poison.on_trial(len(self.tokens))
+        return self.poison.quarantined(len(self.tokens))
 
     def lost_worker(self) -> None:
         """Its worker died; another may have it, unless it is proven to be what workers die of."""

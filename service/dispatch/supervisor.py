@@ -78,7 +78,7 @@ class WorkerSupervisor:
         self._progress_s = time.monotonic()
         self._load_s = math.inf  # what loading took last; before that it may be a long download
         self._failed_starts = 0  # in a row
-        self._tried: AcceptedRow | None = None  # the latest it was given on trial
+        self._quarantined: AcceptedRow | None = None  # the latest it was given in quarantine
         self._touched: list[AcceptedRow] = []  # announced, by steps whose end is not known
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
@@ -114,12 +114,12 @@ class WorkerSupervisor:
             await self._worker.stop()
 
     @property
-    def holds_trial(self) -> bool:
+    def holds_quarantined(self) -> bool:
         """Whether it must be given nothing, because it works on what two workers before it may have died of."""
-        return self._tried is not None and self._tried.on_trial and self._tried.id in self.rows
+        return self._quarantined is not None and self._quarantined.quarantined and self._quarantined.id in self.rows
 
     def cost(self, image: TiledImage) -> int:
-        """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
+        """How much a new row would wait for, in rows: features that are here, or will be, count as a batch."""
         here = image.image_key in self.resident or any(
             row.image.image_key == image.image_key for row in self.rows.values()
         )
@@ -130,10 +130,10 @@ class WorkerSupervisor:
         batch = list(rows)
         if self._worker is None:
             raise RuntimeError(f"{self.device} has no worker")
-        if batch[0].on_trial:
-            self._tried = batch[0]
+        if batch[0].quarantined:
+            self._quarantined = batch[0]
         self.rows |= {row.id: row for row in batch}
-        self._worker.send(Submit(batch[0].image, tuple(row.replay() for row in batch), batch[0].on_trial))
+        self._worker.send(Submit(batch[0].image, tuple(row.replay() for row in batch), batch[0].quarantined))
 
     def tell(self, message: Prefetch | Forget) -> None:
         """Send a message about an image, if there is a worker."""
@@ -141,7 +141,7 @@ class WorkerSupervisor:
             self._worker.send(message)
 
     def take_back(self, ids: list[str]) -> None:
-        """Cancel requests; the worker frees their slots with its next step."""
+        """Cancel rows; the worker frees their slots with its next step."""
         for row_id in ids:
             self.rows.pop(row_id, None)
         if self._worker is not None and ids:

@@ -42,12 +42,12 @@ class WorkerPool:
             supervisor.start()
 
     async def stop(self) -> None:
-        """End them."""
+        """End the workers."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))
 
     @property
     def ready(self) -> list[WorkerSupervisor]:
-        """Lanes whose worker can take rows."""
+        """Workers that can take rows."""
         return [supervisor for supervisor in self.supervisors if supervisor.card is not None]
 
     @property
@@ -68,16 +68,16 @@ class WorkerPool:
     def hand_out(self, pending: Sequence[AcceptedRow]) -> list[AcceptedRow]:
         """Give rows to ready workers: those of one reservation together, to the least loaded worker.
 
-        A row on trial is given alone, and its worker gets no other until the trial is over.
+        A row in quarantine is given alone, and its worker gets no other until that is past.
 
         Returns:
             Those that nobody can take now, in their order.
         """
         kept: list[AcceptedRow] = []
-        for _, group in groupby(pending, key=lambda row: (id(row.reservation), row.on_trial)):
+        for _, group in groupby(pending, key=lambda row: (id(row.reservation), row.quarantined)):
             rows = list(group)
-            for batch in [[row] for row in rows] if rows[0].on_trial else [rows]:
-                free = [supervisor for supervisor in self.ready if not supervisor.holds_trial]
+            for batch in [[row] for row in rows] if rows[0].quarantined else [rows]:
+                free = [supervisor for supervisor in self.ready if not supervisor.holds_quarantined]
                 if free:
                     min(free, key=lambda supervisor: supervisor.cost(batch[0].image)).give(batch)
                 else:

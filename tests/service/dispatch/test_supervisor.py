@@ -119,7 +119,7 @@ def test_after_a_death_the_oldest_come_first_whether_they_were_with_the_worker_o
     go(scenario)
 
 
-def test_beside_a_request_on_trial_nobody_is_given_to_its_worker() -> None:
+def test_beside_a_request_in_quarantine_nobody_is_given_to_its_worker() -> None:
     async def scenario() -> None:
         queue = RequestQueue(Settings(), Metrics())
         supervisor = queue.workers.supervisors[0]
