@@ -17,7 +17,7 @@ LONGEST_PAUSE_S = 8.0
 
 
 @dataclass(slots=True)
-class Patience:
+class RetryBudget:
     """One request's: it is tried again for `for_s` seconds from its first refusal on."""
 
     for_s: float

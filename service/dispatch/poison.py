@@ -15,7 +15,7 @@ PROOF = 3  # deaths in a row at one place, the last of them on trial: the others
 
 
 @dataclass(slots=True)
-class Suspicion:
+class PoisonTracker:
     """What is held against one request.
 
     Attributes:

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 
 from model.request import Sampling
 from model.tiles import TiledImage
-from service.dispatch.poison import Suspicion
+from service.dispatch.poison import PoisonTracker
 from service.errors import DeadlineExceeded, ServiceError
 from service.messages import Delta, Finished, Row
 
@@ -43,7 +43,7 @@ class Request:
     place: Place
     index: int
     tokens: list[int] = field(default_factory=list)
-    suspicion: Suspicion = field(default_factory=Suspicion)
+    suspicion: PoisonTracker = field(default_factory=PoisonTracker)
     started: bool = False  # its worker works on it: it may be what kills the worker
     admitted: bool = False
     first_token_s: float | None = None

@@ -10,13 +10,13 @@ import typer
 
 from model.provenance import commit
 from service.bench.gpu.report.files import MARKDOWN_FILE, Report
-from service.bench.gpu.run import Order, run
+from service.bench.gpu.run import GpuRunOptions, run
 
 EXIT_WRONG = 1
 SHOWN_CHARS = 11_000  # of the report's end; what follows a run is often cut
 
 
-def carry_out(order: Order) -> int:
+def carry_out(order: GpuRunOptions) -> int:
     """Run, tell, and the exit code: 0, or 1 if a check failed or something was lost.
 
     Raises:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from service.dispatch.poison import Suspicion
+from service.dispatch.poison import PoisonTracker
 
 
-def after(*deaths_at: int) -> Suspicion:
-    suspicion = Suspicion()
+def after(*deaths_at: int) -> PoisonTracker:
+    suspicion = PoisonTracker()
     for tokens in deaths_at:
         suspicion.worker_died(tokens)
     return suspicion
 
 
 def test_nothing_is_held_against_a_request_without_deaths() -> None:
-    assert not Suspicion().on_trial(0)
-    assert not Suspicion().proven
+    assert not PoisonTracker().on_trial(0)
+    assert not PoisonTracker().proven
 
 
 def test_one_death_is_no_reason_for_a_trial() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from model.explain import LayerShare
-from service.batch.task import Answer, Outcome
+from service.batch.task import AnsweredQuestion, TaskOutcome
 from service.evaluation.case_results import CaseFile
 from tests.support.datasets import TERMS, case
 
@@ -25,11 +25,13 @@ CASES = [
 def answer_all(file: CaseFile, *, failing: str = "") -> None:
     for place, task in enumerate(file.tasks()):
         if task.image.name == failing:
-            file.add(Outcome(place, task, errors=("image: broken",)))
+            file.add(TaskOutcome(place, task, errors=("image: broken",)))
         else:
             shares = (LayerShare(1, 0.25, 0.75),)
-            answers = tuple(Answer(each, f"{task.image} {each.instruction}", "stop", shares) for each in task.questions)
-            file.add(Outcome(place, task, answers))
+            answers = tuple(
+                AnsweredQuestion(each, f"{task.image} {each.instruction}", "stop", shares) for each in task.questions
+            )
+            file.add(TaskOutcome(place, task, answers))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
