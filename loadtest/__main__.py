@@ -80,14 +80,17 @@ class LoadTest:
             print_ratios(ratios(self.points), out)
             for name, rate in self.capacity.items():
                 out.print(f"{name}: {'no rate' if rate is None else f'{rate:.3g} requests/s'} within the target")
+            if self.options.json:
+                self._write(self.options.json)
             if self.options.out:
-                self._write(self.options.out)
+                self._write(self.options.out / "results.json")
+                plot(list(rows(self.points)), list(ratios(self.points)), self.options.out / "report.png")
         if self.broken:
             self.errors.print(f"loadtest: {self.broken}", markup=False)
         lost = not self.capacity and any(point.summary.lost for point in self.points)
         return EXIT_LOST if self.broken or lost or None in self.capacity.values() else 0
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, file: Path) -> None:
         head = {
             "command": self.options.command,
             "seed": self.options.seed,
@@ -97,8 +100,7 @@ class LoadTest:
             "broken": self.broken,
         }
         text = json.dumps(document(head, self.points), indent=2)
-        (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-        plot(list(rows(self.points)), list(ratios(self.points)), folder / "report.png")
+        file.write_text(text + "\n", encoding="utf-8")
 
 
 def main(words: Sequence[str] | None = None) -> int:

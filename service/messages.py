@@ -77,7 +77,11 @@ ToWorker = Submit | Prefetch | Forget | Cancel | Stop
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the API process must know of the loaded model, and what it tells people at start-up."""
+    """What the API process must know of the loaded model, and what it tells people at start-up.
+
+    `memory` is a table of what takes how much of a GPU, line by line; `gpu_uuid` names the GPU outside of torch. A CPU
+    has neither.
+    """
 
     name: str
     device: str
@@ -88,6 +92,9 @@ class ModelCard:
     context_tokens: int
     slots: int
     weights_fingerprint: str
+    feature_cache_bytes: int
+    memory: tuple[str, ...] = ()
+    gpu_uuid: str | None = None
 
     @property
     def tile_px(self) -> int:

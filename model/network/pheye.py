@@ -52,6 +52,11 @@ class Pheye:
         self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
         self._absorbed = absorbed
 
+    @property
+    def vision(self) -> VisionEncoder:
+        """The vision encoder, for callers that have tiles on the device already."""
+        return self._vision
+
     def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
         """Empty slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
         return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix, absorbed=self._absorbed)

@@ -30,7 +30,7 @@ class FeatureCache:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._entries: OrderedDict[FeatureKey, Tensor] = OrderedDict()
         self._changes: dict[FeatureKey, bool] = {}
         self.size_bytes = 0
@@ -48,12 +48,12 @@ class FeatureCache:
     def put(self, key: FeatureKey, features: Tensor) -> None:
         """Keep features, and drop the least recently used ones until the bound holds; too large ones are not kept."""
         self.drop(key)
-        if features.nbytes > self._limit_bytes:
+        if features.nbytes > self.limit_bytes:
             return
         self._entries[key] = features
         self.size_bytes += features.nbytes
         self._changes[key] = True
-        while self.size_bytes > self._limit_bytes:
+        while self.size_bytes > self.limit_bytes:
             self.drop(next(iter(self._entries)))
 
     def drop(self, key: FeatureKey) -> None:
@@ -62,6 +62,11 @@ class FeatureCache:
         if features is not None:
             self.size_bytes -= features.nbytes
             self._changes[key] = False
+
+    def clear(self) -> None:
+        """Forget the features of all images."""
+        for key in list(self._entries):
+            self.drop(key)
 
     def take_changes(self) -> dict[FeatureKey, bool]:
         """Which keys have come (True) or gone (False) since the last call."""

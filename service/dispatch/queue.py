@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from model.prompt import render
 from model.tiles import TiledImage
+from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.supervisor import WorkerSupervisor
 from service.dispatch.worker_pool import WorkerPool
@@ -54,12 +55,13 @@ class RequestQueue:
         self._idle = asyncio.Event()
         self._idle.set()
         self._row_s = 0.0  # running average of the time a row takes from admission to end
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start the workers and return at once."""
         self.workers.start()
-        self._watch = asyncio.create_task(self._watch_workers())
+        watches = (self._watch_workers(), watch_gpus(self._metrics, self.workers.supervisors))
+        self._watches = [asyncio.create_task(watch) for watch in watches]
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new work from now on; return when all accepted work is answered or after `grace_s`."""
@@ -74,8 +76,8 @@ class RequestQueue:
 
     async def stop(self) -> None:
         """End the workers."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self.workers.stop()
 
     def not_ready(self) -> str | None:

@@ -6,12 +6,14 @@ Drives a model runner and owns the state of every accepted row. Knows no HTTP, n
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.request import TileSpan
+from model.request import DeviceMemoryError, TileSpan
 from model.tiles import ImageKey, TiledImage
 from service.messages import (
     Admitted,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
 
 MAX_PREFETCH = 32  # each holds its tiles and its unfinished features
+
+logger = logging.getLogger("pheye.engine")
 
 
 class Engine:
@@ -125,13 +129,17 @@ class Engine:
         step = Step(events=self._early)
         self._early, self._changed = [], False
         self._open_images()
-        spans, admissions = self._plan(decoding=held_up)
+        spans, planned = self._plan(decoding=held_up)
         if spans:
-            self._encode(spans, step)
+            with self._out_of_memory_fails(self._rows_about({span.image_key for span in spans}), step):
+                self._encode(spans, step)
+        admissions = [each for each in planned if each.id in self._waiting]
         if admissions:
-            self._prefill(admissions, step)
+            with self._out_of_memory_fails([each.id for each in admissions], step):
+                self._prefill(admissions, step)
         if self._running:
-            self._decode(step)
+            with self._out_of_memory_fails([row.id for row in self._running.values()], step):
+                self._decode(step)
         report = self._completed(step, time.monotonic() - started, held_up=held_up)
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
 
@@ -148,6 +156,21 @@ class Engine:
             cache_bytes=self._runner.cache_bytes,
             slots_used=len(self._running),
         )
+
+    @contextmanager
+    def _out_of_memory_fails(self, ids: Sequence[str], step: Step) -> Iterator[None]:
+        """Fail these rows alone, and forget what is encoded for nobody yet, if the device has no memory for a phase."""
+        try:
+            yield
+        except DeviceMemoryError as error:
+            logger.warning("out of memory; %d requests fail: %s", len(ids), error)
+            step.events += [Broken(row_id, "the device ran out of memory") for row_id in ids]
+            self.cancel(ids)
+            for image_key in list(self._prefetch):
+                self._end_prefetch(image_key)
+
+    def _rows_about(self, image_keys: Container[ImageKey]) -> list[str]:
+        return [row_id for row_id, row in self._opened.items() if row.image_key in image_keys]
 
     def _open_images(self) -> None:
         """Look after the images of the first waiting rows, as many as there are slots: features wait for rows here."""

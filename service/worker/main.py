@@ -54,6 +54,9 @@ def _card(runner: ModelRunner) -> ModelCard:
         context_tokens=runner.context_tokens,
         slots=runner.slots,
         weights_fingerprint=runner.fingerprint,
+        feature_cache_bytes=runner.feature_cache_bytes,
+        memory=tuple(map(str, runner.memory)),
+        gpu_uuid=runner.gpu_uuid,
     )
 
 

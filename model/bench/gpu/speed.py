@@ -45,8 +45,8 @@ def items(given: PartInput) -> Iterator[Item]:
     fast, absorbed, eager, eager_absorbed = VARIANTS
     yield from (bench.decode(fast, rows) for rows in bench.counts(ROWS))
     yield from (bench.decode(absorbed, rows) for rows in bench.counts(ROWS))
+    yield from (Item(f"encode {images}", partial(bench.encode, absorbed, images)) for images in bench.counts(IMAGES))
     yield from (bench.decode(eager, rows) for rows in bench.counts(EAGER_ROWS))
-    yield from (Item(f"encode {images}", partial(bench.encode, images)) for images in bench.counts(IMAGES))
     for variant in (eager, absorbed):
         for rows in bench.counts(PREFILL_ROWS):
             yield Item(f"prefill {variant.attention} {rows}", partial(bench.prefill, variant, rows))
@@ -160,9 +160,9 @@ class _Bench:
         features = rows * blocks * complexity.feature_bytes(config, dtype)
         return Pass(whole.bytes - kept + features + self._costs.weight_bytes * projection, whole.flops)
 
-    def encode(self, images: int) -> Data:
+    def encode(self, variant: DecodeVariant, images: int) -> Data:
         """Features of so many new images in one call, from host memory to the cache."""
-        crowd = self._runner(EAGER)
+        crowd = self._runner(variant)
         ready = [[crowd.image() for _ in range(images)] for _ in range(REPEATS + 1)]
 
         def once(batch: int) -> None:
@@ -176,6 +176,7 @@ class _Bench:
         return {
             **_spread(took_s),
             "images": images,
+            "graphs": variant.graphs,
             "floor_s": at_least.seconds,
             "bound": at_least.bound,
             "share": at_least.seconds / statistics.median(took_s),

@@ -25,7 +25,7 @@ from model.tiles import TiledImage, Tiles
 TOKENS, QUESTIONS, IMAGES = 12, 3, 2
 # Greatest cost of a token, and greatest 1 - cosine of an image token's features.
 COST_BOUNDS: Mapping[torch.dtype, float] = {torch.float32: 1e-3, torch.bfloat16: 0.25}
-ANGLE_BOUNDS: Mapping[torch.dtype, float] = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+ANGLE_BOUNDS: Mapping[torch.dtype, float] = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
 
 
 def items(given: PartInput) -> Iterator[Item]:

@@ -32,7 +32,7 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     with parts.queue.reserve(1):  # uploads are refused like questions are when too many wait
         image = await unless_hung_up(request.receive, tiled(parts, ask.image))
     stored = parts.images.put(owner_of(request), image)
-    if feature_bytes(card.config, card.dtype) <= parts.settings.feature_cache_bytes:  # else nobody could keep them
+    if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
         parts.queue.workers.prefetch(image)
     response.headers["Location"] = str(request.app.url_path_for("image", image_id=stored.id))
     return _card(parts, stored)

@@ -7,6 +7,7 @@ device before a line on its standard input tells it what it is given. A failed i
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -56,4 +57,6 @@ def _run(item: Item, journal: ItemJournal) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(code)  # everything is in the journal; to take a loaded model and a profiler apart can take seconds

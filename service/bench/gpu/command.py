@@ -9,7 +9,7 @@ from types import FrameType
 import typer
 
 from model.provenance import commit
-from service.bench.gpu.report import MARKDOWN_FILE, GpuReport
+from service.bench.gpu.report.files import MARKDOWN_FILE, GpuReport
 from service.bench.gpu.run import GpuRunOptions, run
 
 EXIT_WRONG = 1

@@ -6,6 +6,7 @@ Owns the part's process and its limits of time. Knows no item but by name. One t
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -118,14 +119,19 @@ class PartRun:
         self._planned: list[str] = []
         self._ended: list[str] = []
         self._under: _RunningItem | None = None
+        self._latest_s = math.inf
 
     def prepare(self) -> None:
         """Let it import ahead of its turn."""
         self._process = Process(self.part, self._path, self._log)
 
-    def outcomes(self, given: PartInput) -> Iterator[ItemOutcome]:
-        """Run it for as long as it is given; every item's outcome as it comes."""
+    def outcomes(self, given: PartInput, latest_s: float = math.inf) -> Iterator[ItemOutcome]:
+        """Run it for as long as it is given; every item's outcome as it comes.
+
+        The item that is under way then has some seconds more, but none after `latest_s` on the monotonic clock.
+        """
         end_s, told = time.monotonic() + given.seconds, list[ItemOutcome]()
+        self._latest_s = min(end_s + GRACE_S, latest_s)
         for _ in range(RESTARTS + 1):
             seconds = end_s - time.monotonic()
             if seconds < LEAST_S:
@@ -154,17 +160,24 @@ class PartRun:
         process = self._process = self._process or Process(self.part, self._path, self._log)
         journal, started_s = ItemJournal(self._path, self.part.name), time.monotonic()
         process.go(given, self._ended)
+        hung = False
         while True:
             code = process.code  # before the journal, which then is whole
             for line in journal.news():
                 yield from self._note(line)
             now_s = time.monotonic()
-            if code is not None or self._hangs(now_s, started_s) or now_s > started_s + given.seconds + GRACE_S:
+            if code is not None or now_s > self._latest_s:
+                break
+            if hung := self._hangs(now_s, started_s):
                 break
             time.sleep(POLL_S)
         self.abandon()
-        if code != 0:
-            yield self._broken("crashed" if code is not None else "timed out", code)
+        if code:
+            yield self._lost("crashed", f"its process ended with {code}")
+        elif code is None and hung:
+            yield self._lost("timed out", "it hung")
+        elif code is None:
+            yield self._lost("not reached", "the time was over")
 
     def _hangs(self, now_s: float, started_s: float) -> bool:
         """Whether the item under way, or the way to the first one, takes too long."""
@@ -182,10 +195,9 @@ class PartRun:
             self._ended.append(line["ended"])
             yield ItemOutcome(self.part.name, line["ended"], line["state"], line["data"], line["why"], line["took_s"])
 
-    def _broken(self, state: State, code: int | None) -> ItemOutcome:
-        """What is said of the item that ended its process, or of the whole part if there was none."""
+    def _lost(self, state: State, why: str) -> ItemOutcome:
+        """What is said of the item that was under way, or of the whole part if there was none."""
         under, self._under = self._under, None
         name = under.name if under else self.part.name
         self._ended.append(name)
-        why = f"its process ended with {code}" if code is not None else "ended after its time"
         return ItemOutcome(self.part.name, name, state, {}, why, time.monotonic() - under.began_s if under else 0.0)

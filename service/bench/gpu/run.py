@@ -16,10 +16,10 @@ from typing import Any
 from model.bench.gpu.item import PartInput
 from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.part import LEAST_S, Part, PartRun
-from service.bench.gpu.report import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, GpuReport
+from service.bench.gpu.report.files import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, GpuReport
 from service.bench.gpu.server import LoadedServer, ServerLost
 
-_MODEL, _SERVICE = "model.bench.gpu", "service.bench.gpu"
+_MODEL, _SERVICE = "model.bench.gpu", "service.bench.gpu.items"
 END_S = 6.0  # kept for the last report
 SERVER_START_S = 75.0
 
@@ -56,7 +56,7 @@ def parts(models: Sequence[str]) -> list[Part]:
         *speed,
         Part("profile", f"{_MODEL}.kernels", 14.0, model=0),
         Part("engine", f"{_SERVICE}.engine", 20.0, model=0),
-        Part("load", f"{_SERVICE}.load", 60.0, "service", model=0),
+        Part("load", f"{_SERVICE}.load", 75.0, "service", model=0),
         Part("kill", f"{_SERVICE}.kill", 20.0, "service", model=0),
         Part("soak", f"{_SERVICE}.soak", 66.0, "service", model=0),
         Part("baseline", f"{_SERVICE}.naive_load", 30.0, "baseline", model=0),
@@ -96,7 +96,7 @@ def run(order: GpuRunOptions, tell: Callable[[str], None]) -> GpuReport:
                     runs[number + 1].prepare()
                 seconds = _seconds(wanted[number:], end_s - time.monotonic())
                 tell(f"{each.part.name}: {seconds:.0f} s of {max(0.0, end_s - time.monotonic()):.0f} s")
-                for outcome in _part(order, each, seconds, report, server):
+                for outcome in _part(order, each, (seconds, end_s), report, server):
                     report.add(outcome)
                     if outcome in report.wrong:
                         tell(f"  {outcome.item}: {outcome.state} {outcome.why or dict(outcome.data)}")
@@ -113,23 +113,24 @@ def _seconds(left: Sequence[Part], seconds: float) -> float:
 
 
 def _part(
-    order: GpuRunOptions, each: PartRun, seconds: float, report: GpuReport, server: LoadedServer
+    order: GpuRunOptions, each: PartRun, times_s: tuple[float, float], report: GpuReport, server: LoadedServer
 ) -> Iterator[ItemOutcome]:
-    """A part with what it needs."""
-    started_s, part = time.monotonic(), each.part
+    """A part with what it needs; `times_s` is how long it may take, and when the whole run ends."""
+    started_s, part, (seconds, end_s) = time.monotonic(), each.part, times_s
     models = order.models if part.model is None else order.models[part.model : part.model + 1]
     given = PartInput(order.device, models, order.golden, report.rates)
     if part.serves and seconds > LEAST_S:
         try:
-            server.ensure(part.serves, models[0], order.device, min(SERVER_START_S, seconds + 30.0))
+            if server.ensure(part.serves, models[0], order.device, min(SERVER_START_S, seconds + 30.0)):
+                yield ItemOutcome(part.name, "server", "done", {"start_s": server.start_s})
         except ServerLost as lost:
             yield ItemOutcome(part.name, "server", "failed", {}, str(lost))
             return
-        yield ItemOutcome(part.name, "server", "done", {"start_s": server.start_s})
         given = replace(given, url=server.url, pid=server.pid)
     elif not part.serves:
         server.stop()
-    yield from each.outcomes(replace(given, seconds=max(seconds - (time.monotonic() - started_s), seconds / 2)))
+    left_s = max(seconds - (time.monotonic() - started_s), seconds / 2)
+    yield from each.outcomes(replace(given, seconds=min(left_s, end_s - time.monotonic())), end_s)
 
 
 def _head(order: GpuRunOptions) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def card_of(name: str, slots: int = 8) -> ModelCard:
         config=named_geometry(name),
         context_tokens=1024,
         slots=slots,
+        feature_cache_bytes=1 << 30,
         weights_fingerprint="none",
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.bench.gpu.goals import Goal, goals
 from service.bench.gpu.journal import ItemOutcome
-from service.bench.gpu.serving_tables import serving
+from service.bench.gpu.report.goals import Goal, goals
+from service.bench.gpu.report.markdown import table
+from service.bench.gpu.report.serving import serving
 
 Data = Mapping[str, Any]
 COLUMNS = ((True, "projected"), (True, "absorbed"), (False, "projected"), (False, "absorbed"))
@@ -21,25 +22,11 @@ def markdown(head: Data, outcomes: Sequence[ItemOutcome]) -> str:
         *_goals(list(goals(outcomes))),
         *_correctness([each for each in outcomes if each.part == "correctness"]),
         *_speeds(outcomes),
-        *_kernels([each for each in outcomes if each.part == "profile" and each.state == "done"]),
         *serving(outcomes),
         *_lost(outcomes),
+        *_kernels([each for each in outcomes if each.part == "profile" and each.state == "done"]),
     ]
     return "\n".join(told) + "\n"
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table whose columns line up in a terminal, too; nothing if it has no rows.
-
-    >>> table("T", ["a", "b"], [["1", "22"]])[2]
-    '| a | b  |'
-    """
-    if not rows:
-        return []
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in
-             (columns, *rows)]  # fmt: skip
-    return [f"\n## {title}", "", lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
 def _machine(head: Data, outcomes: Sequence[ItemOutcome]) -> list[str]:
@@ -129,7 +116,7 @@ def _others(model: str, done: Mapping[str, Data]) -> list[str]:
 
 def _kernels(done: Sequence[ItemOutcome]) -> Iterator[str]:
     for each in done:
-        rows = [[row["name"][:70], str(row["calls"]), f"{row['device_ms']:.3f}"] for row in each.data["kernels"][:6]]
+        rows = [[row["name"][:60], str(row["calls"]), f"{row['device_ms']:.3f}"] for row in each.data["kernels"][:6]]
         title = (
             f"{each.item}: {each.data['wall_ms']:.2f} ms, {each.data['launches']} kernels of "
             f"{each.data['device_ms']:.2f} ms"

@@ -17,7 +17,7 @@ from typing import Any
 
 from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.part import ROOT, child_environment
-from service.bench.gpu.tables import markdown
+from service.bench.gpu.report.tables import markdown
 
 JSON_FILE, MARKDOWN_FILE, JOURNAL_FILE = "gpu.json", "gpu.md", "journal.jsonl"
 LOG_FILE, SERVER_LOG_FILE = "log.txt", "server.txt"
@@ -76,7 +76,7 @@ class GpuReport:
 
     def _plot(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "service.bench.gpu.plots", str(self._folder)],
+            [sys.executable, "-m", "service.bench.gpu.report.plots", str(self._folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import Any
 from service.bench.gpu.journal import ItemOutcome
 
 DECODE_SHARE, ENCODE_SHARE, RATIO, OVERHEAD, FIRST_TOKEN_S = 0.70, 0.60, 30.0, 0.10, 0.015
+_AT_32 = "32 clients, new images, whole answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _speeds(outcomes: Sequence[ItemOutcome]) -> Iterator[Goal]:
 
 
 def _ratio(done: Mapping[tuple[str, str], Mapping[str, Any]]) -> Goal:
-    ours, theirs = done.get(("load", "32 clients, new images")), done.get(("baseline", "32 clients, new images"))
+    ours, theirs = done.get(("load", _AT_32)), done.get(("baseline", _AT_32))
     name = "captions/s over the naive server's, 32 clients"
     if not ours or not theirs or not theirs["answers_per_s"]:
         return Goal(name, f">= {RATIO:.0f}", "-", None)
