@@ -115,6 +115,7 @@ def _measured() -> argparse.ArgumentParser:
         "--seed", type=int, default=secrets.randbelow(10**9), help="of all that is drawn; a new one by default"
     )
     flags.add_argument("--out", type=Path, metavar="DIR", help="write results.json and report.png there")
+    flags.add_argument("--json", type=Path, metavar="FILE", help="write the results there, and draw nothing")
     return flags
 
 

@@ -1,4 +1,4 @@
-"""What is asked of the model for one answer: plain data that any process may build, send and compare."""
+"""What is asked of the model for one answer, and the fault it may answer with: plain data for any process."""
 
 from __future__ import annotations
 
@@ -56,3 +56,7 @@ class CacheChanges:
 
     added: tuple[ImageKey, ...] = ()
     dropped: tuple[ImageKey, ...] = ()
+
+
+class DeviceMemoryError(RuntimeError):
+    """The device had no memory for a step, even after all that could be freed was freed. The model is well."""

@@ -1,6 +1,6 @@
 """Every way a request can fail, as one small tree: a status, a short title, a detail that says what to do.
 
-Knows no framework: `service/api/app.py` turns these into `application/problem+json` (RFC 9457).
+Knows no framework: `service/api/problems.py` turns these into `application/problem+json` (RFC 9457).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows no transport. The API process sends `Submit`, `Prefetch`, `Forget`, `Cancel` and `Stop`; a worker answers with
 `Ready` or `LoadFailed` once, then `StepDone` for each step of its engine (and `Started` before one that takes up new
-rows), and `Alive` while it has nothing to do.
+rows), and `Heartbeat` while it has nothing to do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from model.tokenizer import TextTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One answer to be generated.
+    """One answer to be generated: what is asked, the same on both sides of the pipe.
 
-    `given` are the tokens its client already has from a worker that died: generation continues behind them.
-    `may_shorten`: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
-    `explain`: tell where the model looked.
+    Attributes:
+        id: unique; what is told of the row, and its cancellation, name it.
+        instruction: what the model is told to do.
+        sampling: how its tokens are chosen.
+        given: tokens its client already has from a worker that died: generation continues behind them.
+        may_shorten: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
+        explain: tell where the model looked.
     """
 
     id: str
@@ -73,7 +77,11 @@ ToWorker = Submit | Prefetch | Forget | Cancel | Stop
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the API process must know of the loaded model, and what it tells people at start-up."""
+    """What the API process must know of the loaded model, and what it tells people at start-up.
+
+    `memory` is a table of what takes how much of a GPU, line by line; `gpu_uuid` names the GPU outside of torch. A CPU
+    has neither.
+    """
 
     name: str
     device: str
@@ -84,6 +92,9 @@ class ModelCard:
     context_tokens: int
     slots: int
     weights_fingerprint: str
+    feature_cache_bytes: int
+    memory: tuple[str, ...] = ()
+    gpu_uuid: str | None = None
 
     @property
     def tile_px(self) -> int:
@@ -123,7 +134,7 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """Sent about once a second by an engine that has nothing to do."""
 
 
@@ -233,4 +244,4 @@ class Started:
     ids: tuple[str, ...]
 
 
-FromWorker = Ready | LoadFailed | Alive | Started | StepDone
+FromWorker = Ready | LoadFailed | Heartbeat | Started | StepDone

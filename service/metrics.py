@@ -93,6 +93,7 @@ class Metrics:
             "Bytes of uploaded images kept to be named by id; PHEYE_IMAGE_STORE_BYTES is the bound.",
         )
         self.image_store_images = self._gauge("image_store_images", "Uploaded images kept to be named by id.")
+        self._declare_gpus()
         self.ready = self._gauge(
             "ready", "1 if new requests are accepted, 0 while loading, draining or without worker."
         )
@@ -100,6 +101,19 @@ class Metrics:
             "build_info",
             "Always 1; the labels name the software and the loaded model.",
             ("version", "model", "device", "dtype"),
+        )
+
+    def _declare_gpus(self) -> None:
+        self.gpu_memory_used_bytes = self._gauge(
+            "gpu_memory_used_bytes",
+            "Bytes of a GPU's memory in use, by whatever process; needs a GPU and the package nvidia-ml-py.",
+            ("device",),
+        )
+        self.gpu_utilization_ratio = self._gauge(
+            "gpu_utilization_ratio", "Share of the last moments in which a GPU ran anything, 0 to 1.", ("device",)
+        )
+        self.gpu_temperature_celsius = self._gauge(
+            "gpu_temperature_celsius", "Temperature of a GPU, in degrees Celsius.", ("device",)
         )
 
     def _declare_times(self) -> None:

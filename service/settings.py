@@ -87,7 +87,11 @@ class Settings(BaseSettings):
         default=8000, ge=0, le=65535, description="TCP port to listen on, 0 to 65535; 0 takes a free one."
     )
     slots: int = Field(
-        default=8, ge=1, le=512, description="Answers generated at the same time by one worker, 1 to 512."
+        default=0,
+        ge=0,
+        le=512,
+        description="Answers generated at the same time by one worker, 1 to 512; 0 takes as many as a GPU's memory "
+        "holds, up to 64, and 8 on a CPU.",
     )
     context_tokens: int = Field(
         default=1024, ge=64, le=2048, description="Tokens a slot holds, prompt and answer together, 64 to 2048."
@@ -129,11 +133,18 @@ class Settings(BaseSettings):
         le=3600.0,
         description="Seconds without progress after which a worker is killed and replaced, up to 3600.",
     )
-    feature_cache_bytes: int = Field(
-        default=GIB,
+    feature_cache_bytes: int | None = Field(
+        default=None,
         ge=0,
         le=1024 * GIB,
-        description="Bytes of image features a worker keeps for reuse, 0 (none) to 1 TiB.",
+        description="Bytes of image features a worker keeps for reuse, 0 (none) to 1 TiB; absent: what the slots leave "
+        "of a GPU's memory, and 1 GiB on a CPU.",
+    )
+    gpu_memory_share: float = Field(
+        default=0.9,
+        gt=0.0,
+        le=1.0,
+        description="Share of a GPU's memory to plan with, above 0 up to 1; workers on one GPU divide it.",
     )
     max_body_bytes: int = Field(
         default=20 * MIB, ge=1024, le=GIB, description="Bytes of the largest request body accepted, 1 KiB to 1 GiB."

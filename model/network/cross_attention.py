@@ -17,8 +17,10 @@ from model.config import CROSS_HEAD_WIDTH, PheyeConfig
 from model.network.decode_attention import absorbed_attention, decode_attention
 from model.network.decode_groups import DecodeGroups
 from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
+from model.network.step_linear import add_and_norm, apply
 
 _CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
+Stream = tuple[Tensor, Tensor]  # hidden states [B, D] of a decode step, and the same normalised for the next block
 SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
 
 
@@ -41,8 +43,8 @@ class ImageGroup:
 
 
 @dataclass(slots=True)
-class Watch:
-    """Queries whose attention is to be remembered, as a side effect that changes no result.
+class AttentionRecorder:
+    """Records the attention of chosen queries during a pass, as a side effect that changes no result.
 
     Attributes:
         rows: batch row of each query [Q].
@@ -56,8 +58,8 @@ class Watch:
     layers: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def over(cls, queries: Mapping[int, range]) -> Watch | None:
-        """Columns of batch rows; None if nobody is to be watched."""
+    def over(cls, queries: Mapping[int, range]) -> AttentionRecorder | None:
+        """A recorder for columns of batch rows; None if there are none."""
         pairs = [(row, column) for row, columns in queries.items() for column in columns]
         return cls([row for row, _ in pairs], [column for _, column in pairs]) if pairs else None
 
@@ -95,7 +97,7 @@ class CrossAttentionBlock:
     def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
         attention, feed_forward = weights.at("attn"), weights.at("ff")
         self._heads = config.cross_heads
-        self._norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
+        self.norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
         self._to_q = attention.linear("to_q")
         projection, bias = (attention.tensor(f"to_kv.{part}") for part in ("weight", "bias"))
         self._to_kv = attention.fastest(projection, bias)
@@ -119,7 +121,12 @@ class CrossAttentionBlock:
         return keys, values
 
     def __call__(
-        self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup], watch: Watch | None = None
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        groups: Sequence[ImageGroup],
+        recorder: AttentionRecorder | None = None,
     ) -> Tensor:
         """One pass of the block.
 
@@ -128,37 +135,41 @@ class CrossAttentionBlock:
             keys: of every image slot [slots, H, V, d].
             values: likewise.
             groups: which rows of the batch look at which image slot; together they cover the batch.
-            watch: whose attention to remember.
+            recorder: whose attention to remember.
 
         Returns:
             Hidden states [B, T, D].
         """
-        q = split_heads(self._to_q(self._norm(x)), self._heads)  # [B, H, T, d]
-        if watch is not None:
-            watch.record(q, keys, groups)
+        q = split_heads(self._to_q(self.norm(x)), self._heads)  # [B, H, T, d]
+        if recorder is not None:
+            recorder.record(q, keys, groups)
         x = x + self._to_out(join_heads(_attend(q, keys, values, groups)))
         return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
 
-    def step(self, x: Tensor, images: ImageMemory, place: int, groups: DecodeGroups) -> Tensor:
+    def step(
+        self, stream: Stream, images: ImageMemory, place: int, groups: DecodeGroups, following: LayerNorm
+    ) -> Stream:
         """One pass of the block for one new token of each row, with shapes that depend on the batch size alone.
 
         Args:
-            x: hidden states [B, D].
+            stream: hidden states [B, D], and the same normalised for this block.
             images: what the image slots keep.
             place: which cross-attention block of the decoder this is.
             groups: which image slot each row looks at.
+            following: the norm of what comes next.
 
         Returns:
-            Hidden states [B, D].
+            Hidden states [B, D], and the same normalised for what comes next.
         """
-        q = self._to_q(self._norm(x)).view(len(x), self._heads, -1)  # [B, H, d]
+        x, normed = stream
+        q = apply(self._to_q, normed).view(len(x), self._heads, -1)  # [B, H, d]
         if self._absorbed is not None:
             seen = self._absorbed.attend(q, images.features, groups)
         else:
             keys, values = images.keys[place], images.values[place]
             seen = decode_attention(q, keys, values, groups, keys.shape[-2], SCALE).flatten(1)
-        x = x + self._to_out(seen)
-        return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
+        x, normed = add_and_norm(self._to_out, seen, x, self._ff_norm)
+        return add_and_norm(self._fc2, apply(self._fc1, normed, activation="gelu"), x, following)
 
 
 class _Absorbed:

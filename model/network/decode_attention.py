@@ -7,6 +7,7 @@ On CUDA everything can be captured in a CUDA graph: no call waits for the device
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +19,10 @@ from model.network.kernels.combine import splits_of
 
 
 def available(device: torch.device) -> bool:
-    """Whether the Triton kernels run here: on CUDA where Triton is installed, elsewhere if it was told to interpret."""
-    return triton_import.INSTALLED and (device.type == "cuda" or triton_import.INTERPRETED)
+    """Whether the Triton kernels run here: on NVIDIA's Ampere and later, and everywhere if Triton interprets them."""
+    if not triton_import.INSTALLED:
+        return False
+    return triton_import.INTERPRETED or (device.type == "cuda" and _properties(device).major >= 8)
 
 
 def decode_attention(
@@ -41,7 +44,7 @@ def decode_attention(
         keys: of every slot [slots, H, L, d]; any strides, but the last axis must be contiguous.
         values: likewise.
         groups: which rows attend to which slot.
-        lengths: tokens of each slot, int32 [slots]; or how many all slots have.
+        lengths: tokens of each slot, int32 [slots], L at most (more are taken for L); or how many all slots have.
         scale: of the scores, before softmax.
         out: where to write; neither rows nor heads need be neighbours in memory.
         splits: parts that each slot is split into; None chooses from sizes alone.
@@ -56,7 +59,10 @@ def decode_attention(
     if splits is None:
         resident = attention.PROGRAMS_PER_PROCESSOR * _processors(q.device)
         splits = splits_of(len(groups.slot) * q.shape[1], keys.shape[2], resident)
-    attention.decode_attention(q.contiguous(), keys, values, groups, lengths, scale, out, splits)
+    table = None if isinstance(lengths, int) else lengths
+    if isinstance(lengths, int):
+        keys, values = keys[:, :, :lengths], values[:, :, :lengths]
+    attention.decode_attention(q.contiguous(), keys, values, groups, table, scale, out, splits)
     return out
 
 
@@ -76,7 +82,8 @@ def rotate_and_append(
         cos: of the angles that the first channels of a head are rotated by [positions, rotary width], in qkv's dtype.
         sin: likewise.
         rows: slot of each row [B], any integer type; -1 for a padding row, which writes nothing.
-        positions: position of the new token in its slot [B]; any number for a padding row.
+        positions: position of the new token in its slot [B]; where there is no room for it, nothing is written, and
+            the query comes back as if it stood at 0.
         keys: of every slot [slots, H, L, d], changed in place; any strides, but the last axis must be contiguous.
         values: likewise.
 
@@ -124,11 +131,21 @@ def absorbed_attention(
         programs = len(qk) * -(-qk.shape[1] // absorbed.HEADS_TOGETHER)
         resident = absorbed.PROGRAMS_PER_PROCESSOR * _processors(qk.device)
         splits = splits_of(programs, features.shape[1], resident)
-    absorbed.absorbed_attention(qk.contiguous(), features, groups, scale, out, splits)
+    tile = absorbed.tile_of(qk.shape[2], qk.element_size(), _shared_bytes(qk.device))
+    absorbed.absorbed_attention(qk.contiguous(), features, groups, scale, out, splits, tile)
     return out
 
 
 @functools.cache
+def _properties(device: torch.device) -> Any:
+    return torch.cuda.get_device_properties(device)
+
+
 def _processors(device: torch.device) -> int:
     """Streaming multiprocessors; 1 where the kernels are interpreted."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+    return int(_properties(device).multi_processor_count) if device.type == "cuda" else 1
+
+
+def _shared_bytes(device: torch.device) -> int:
+    """Shared memory that one program may have; an H100's where the kernels are interpreted."""
+    return int(_properties(device).shared_memory_per_block_optin) if device.type == "cuda" else 227 * 1024

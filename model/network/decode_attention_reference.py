@@ -18,7 +18,7 @@ def decode_attention(
     """Attention of one query per row over its slot; see `model.network.decode_attention.decode_attention`."""
     out = torch.zeros_like(q)
     for row, slot in enumerate(groups.row_slot.tolist()):
-        length = int(lengths if isinstance(lengths, int) else lengths[slot])
+        length = min(int(lengths if isinstance(lengths, int) else lengths[slot]), keys.shape[2])
         if slot >= 0 and length:
             weights = _softmax(_wide(q[row]).unsqueeze(-2) @ _wide(keys[slot, :, :length]).transpose(-1, -2), scale)
             out[row] = (weights @ _wide(values[slot, :, :length])).squeeze(-2)
@@ -45,7 +45,7 @@ def rotate_and_append(
     values: Tensor,
 ) -> Tensor:
     """Rotary embedding, then keys and values into the cache; see `model.network.decode_attention.rotate_and_append`."""
-    real = rows >= 0
+    real = (rows >= 0) & (positions < keys.shape[2])
     positions = torch.where(real, positions, 0)
     q, k, v = qkv.view(len(qkv), 3, keys.shape[1], -1).unbind(1)  # [B, H, d]
     keys[rows[real], :, positions[real]] = _rotate(k, cos[positions], sin[positions])[real]

@@ -25,11 +25,13 @@ class DecodeGroups:
         slot: slot of each group, -1 where it has none; int32 [G], as many groups as rows.
         rows: batch rows of each group, -1 where there are fewer; int32 [G, ROWS_OF_GROUP].
         row_slot: slot of each batch row, -1 for a padding row; int32 [B].
+        table: all of them in one piece of memory, to be copied at once.
     """
 
     slot: Tensor
     rows: Tensor
     row_slot: Tensor
+    table: Tensor
 
     @classmethod
     def shared(cls, row_slots: Sequence[int], device: torch.device | str = "cpu") -> DecodeGroups:
@@ -37,33 +39,32 @@ class DecodeGroups:
         members: dict[int, list[int]] = {}
         for row, slot in enumerate(row_slots):
             members.setdefault(slot, []).append(row)
-        table = [
+        groups = [
             (slot, rows[start : start + ROWS_OF_GROUP])
             for slot, rows in members.items()
             for start in range(0, len(rows), ROWS_OF_GROUP)
         ]
-        unused: list[tuple[int, list[int]]] = [(-1, [])] * (len(row_slots) - len(table))
-        slots, rows_of = zip(*table, *unused, strict=True)
-        return cls._on(device, slots, rows_of, row_slots)
+        return cls._of(groups, row_slots, device)
 
     @classmethod
     def alone(cls, row_slots: Sequence[int], device: torch.device | str = "cpu") -> DecodeGroups:
         """Every row in a group of its own, as for self-attention; -1 is a padding row."""
-        return cls._on(device, row_slots, [[row] for row in range(len(row_slots))], row_slots)
+        return cls._of([(slot, [row]) for row, slot in enumerate(row_slots)], row_slots, device)
 
     @classmethod
-    def _on(
-        cls,
-        device: torch.device | str,
-        slots: Sequence[int],
-        rows_of: Sequence[Sequence[int]],
-        row_slots: Sequence[int],
+    def _of(
+        cls, groups: Sequence[tuple[int, list[int]]], row_slots: Sequence[int], device: torch.device | str
     ) -> DecodeGroups:
-        padded = [[*rows, *[-1] * (ROWS_OF_GROUP - len(rows))] for rows in rows_of]
-        return cls(*(torch.tensor(part, dtype=torch.int32, device=device) for part in (slots, padded, row_slots)))
+        batch = len(row_slots)
+        # Each part begins at a multiple of 16 numbers: Triton compiles anew for pointers that are aligned otherwise.
+        part = -(-batch // 16) * 16
+        slots, rows = [-1] * part, [-1] * (batch * ROWS_OF_GROUP)
+        for group, (slot, members) in enumerate(groups):
+            slots[group] = slot
+            rows[group * ROWS_OF_GROUP : group * ROWS_OF_GROUP + len(members)] = members
+        table = torch.tensor([*slots, *row_slots, *[-1] * (part - batch), *rows], dtype=torch.int32, device=device)
+        return cls(table[:batch], table[2 * part :].view(batch, -1), table[part : part + batch], table)
 
     def copy_(self, other: DecodeGroups) -> None:
-        """Take over another table of the same size, in place; from pinned memory it does not wait for the device."""
-        self.slot.copy_(other.slot, non_blocking=True)
-        self.rows.copy_(other.rows, non_blocking=True)
-        self.row_slot.copy_(other.row_slot, non_blocking=True)
+        """Take over another table of as many rows, in place and with a single copy to the device."""
+        self.table.copy_(other.table, non_blocking=True)

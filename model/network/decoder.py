@@ -13,15 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
-from model.network.cross_attention import CrossAttentionBlock, ImageGroup, Watch
+from model.network.cross_attention import AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
 from model.network.decode_attention import decode_attention, rotate_and_append
 from model.network.decode_groups import DecodeGroups
 from model.network.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
 from model.network.slots import Slots, rows_of
+from model.network.step_linear import add_and_norm, apply
 
 
 @dataclass(slots=True)
-class Batch:
+class TokenBatch:
     """New tokens for some rows, and everything derived from where they stand.
 
     Attributes:
@@ -32,7 +33,7 @@ class Batch:
         reach: tokens of the longest row, the new ones included.
         last: index in T of each row's last real token [B].
         groups: which rows look at which image.
-        watch: whose cross-attention to remember.
+        recorder: whose cross-attention to remember.
     """
 
     rows: list[int]
@@ -42,7 +43,7 @@ class Batch:
     reach: int
     last: Tensor
     groups: list[ImageGroup]
-    watch: Watch | None = None
+    recorder: AttentionRecorder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,16 @@ class DecoderLayer:
     def __init__(self, weights: Weights, geometry: DecoderGeometry, rotary: Rotary) -> None:
         self._heads = geometry.heads
         self._width = geometry.width
+        self._activation_name = geometry.activation
         self._activation = ACTIVATIONS[geometry.activation]
         self._rotary = rotary
-        self._norm = LayerNorm.load(weights.at("input_layernorm"), geometry.eps)
+        self.norm = LayerNorm.load(weights.at("input_layernorm"), geometry.eps)
         self._in = weights.linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.fc1")
         self._out = weights.summed("self_attn.dense", "mlp.fc2")
 
-    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: Batch, mask: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: TokenBatch, mask: Tensor) -> Tensor:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
-        qkv, inner = self._halves(self._norm(x))
+        qkv, inner = self._halves(self.norm(x))
         q, k, v = (split_heads(part, self._heads) for part in qkv.chunk(3, dim=-1))
         keys[batch.row_index, :, batch.positions] = self._rotary(k, batch.positions).transpose(1, 2)
         values[batch.row_index, :, batch.positions] = v.transpose(1, 2)
@@ -109,12 +111,17 @@ class DecoderLayer:
         )
         return x + self._out(join_heads(seen), self._activation(inner))
 
-    def step(self, x: Tensor, keys: Tensor, values: Tensor, batch: StepBatch) -> Tensor:
-        """As a call for one new token of each row [B, D] -> [B, D]; see `Decoder.step`."""
-        qkv, inner = self._halves(self._norm(x))
+    def step(self, stream: Stream, keys: Tensor, values: Tensor, batch: StepBatch, following: LayerNorm) -> Stream:
+        """As a call for one new token of each row; see `Decoder.step`."""
+        x, normed = stream
+        width = self._width
+        together = apply(self._in, normed, activation=self._activation_name, start=3 * width)  # [B, 3 D + mlp]
+        qkv, values_of = together[:, : 3 * width], together[:, 2 * width : 3 * width]
         q = rotate_and_append(qkv, self._rotary.cos, self._rotary.sin, batch.rows, batch.positions, keys, values)
-        seen = decode_attention(q, keys, values, batch.own, batch.lengths, q.shape[-1] ** -0.5)  # [B, H, d]
-        return x + self._out(seen.flatten(1), self._activation(inner))
+        # What is seen takes the place of the values, which are cached by now, and so lies beside the inner half.
+        seen = values_of.view(q.shape)
+        decode_attention(q, keys, values, batch.own, batch.lengths, q.shape[-1] ** -0.5, out=seen)
+        return add_and_norm(self._out.joined, together[:, 2 * width :], x, following)
 
     def _halves(self, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Queries, keys and values [..., 3 D], and the feed-forward's inner half before its activation [..., mlp]."""
@@ -151,7 +158,7 @@ class Decoder:
                 features, slots.images.keys[place, image_slot], slots.images.values[place, image_slot]
             )
 
-    def __call__(self, batch: Batch, slots: Slots) -> Tensor:
+    def __call__(self, batch: TokenBatch, slots: Slots) -> Tensor:
         """Append the batch's tokens to their rows; logits of each row's last token [B, vocab]."""
         x = F.embedding(batch.ids, self._embedding)  # [B, T, D]
         # A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot
@@ -161,7 +168,7 @@ class Decoder:
         for index, layer in enumerate(self._layers):
             if index in self._cross:
                 keys, values, groups = self._cross_memory(index, slots, batch.groups)
-                x = self._cross[index](x, keys, values, groups, batch.watch)
+                x = self._cross[index](x, keys, values, groups, batch.recorder)
             x = layer(x, slots.keys[index], slots.values[index], batch, mask)
         ends = x[torch.arange(len(batch.rows), device=x.device), batch.last]  # [B, D]
         return self._head(self._norm(ends))
@@ -196,9 +203,13 @@ class Decoder:
             slots: what the rows keep.
         """
         x = F.embedding(ids, self._embedding)  # [B, D]
-        for index, layer in enumerate(self._layers):
+        blocks = [
+            self._cross[index].norm if index in self._cross else layer.norm for index, layer in enumerate(self._layers)
+        ]
+        stream = x, blocks[0](x)
+        for index, (layer, following) in enumerate(zip(self._layers, [*blocks[1:], self._norm], strict=True)):
             if index in self._cross:
-                x = self._cross[index].step(x, slots.images, self.cross_layers.index(index), batch.images)
-            x = layer.step(x, slots.keys[index], slots.values[index], batch)
-        logits: Tensor = self._head(self._norm(x))
-        return logits
+                place = self.cross_layers.index(index)
+                stream = self._cross[index].step(stream, slots.images, place, batch.images, layer.norm)
+            stream = layer.step(stream, slots.keys[index], slots.values[index], batch, following)
+        return apply(self._head, stream[1])

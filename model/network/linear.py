@@ -108,10 +108,11 @@ class LinearSum:
             first.add_(other)
         return first
 
-    def joined(self, inputs: Tensor) -> Tensor:
-        """The same for inputs that lie side by side already [..., in1 + in2 + ...]; not in int8."""
+    @property
+    def joined(self) -> Linear:
+        """The layer over inputs that lie side by side already [..., in1 + in2 + ...]; there is none in int8."""
         (layer,) = self._layers
-        return layer(inputs)
+        return layer
 
 
 def linear(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import PheyeConfig
-from model.network.cross_attention import Watch
-from model.network.decoder import Batch, Decoder, StepBatch
+from model.network.cross_attention import AttentionRecorder
+from model.network.decoder import Decoder, StepBatch, TokenBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
 from model.network.vision import VisionEncoder
@@ -51,6 +51,11 @@ class Pheye:
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
         self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
         self._absorbed = absorbed
+
+    @property
+    def vision(self) -> VisionEncoder:
+        """The vision encoder, for callers that have tiles on the device already."""
+        return self._vision
 
     def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
         """Empty slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
@@ -96,7 +101,7 @@ class Pheye:
         rows: Sequence[int],
         prompts: Sequence[Sequence[int]],
         starts: Sequence[int] = (),
-        watch: Watch | None = None,
+        recorder: AttentionRecorder | None = None,
     ) -> Tensor:
         """Read the prompts of newly occupied rows together, whatever their lengths.
 
@@ -105,7 +110,7 @@ class Pheye:
             rows: their slots.
             prompts: tokens of each.
             starts: how many tokens of each are in its slot already, fewer than all; none if not given.
-            watch: whose attention to remember; its columns count from a row's start.
+            recorder: whose attention to remember; its columns count from a row's start.
 
         Returns:
             Logits after each prompt's last token [B, vocab].
@@ -114,12 +119,14 @@ class Pheye:
         rests = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
         longest = max(map(len, rests))
         padded = [[*rest, *([0] * (longest - len(rest)))] for rest in rests]
-        return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], watch)
+        return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], recorder)
 
-    def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], watch: Watch | None = None) -> Tensor:
+    def decode(
+        self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], recorder: AttentionRecorder | None = None
+    ) -> Tensor:
         """Append one token to each row; logits [B, vocab]."""
         lengths = [slots.lengths[row] for row in rows]
-        logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), watch)
+        logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), recorder)
         for row in rows:
             slots.lengths[row] += 1
         return logits
@@ -135,12 +142,12 @@ class Pheye:
         tokens: Sequence[Sequence[int]],
         starts: Sequence[int],
         last: Sequence[int],
-        watch: Watch | None,
+        recorder: AttentionRecorder | None,
     ) -> Tensor:
         """One pass over new tokens of equal number; `starts` is where each row stands, `last` its last real token."""
         width = len(tokens[0])
         first = torch.tensor(starts, device=self.device).unsqueeze(1)  # [B, 1]
-        batch = Batch(
+        batch = TokenBatch(
             rows=list(rows),
             row_index=torch.tensor(rows, device=self.device).unsqueeze(1),
             ids=torch.tensor(tokens, device=self.device),
@@ -148,7 +155,7 @@ class Pheye:
             reach=max(starts) + width,
             last=torch.tensor(last, device=self.device),
             groups=slots.groups(rows),
-            watch=watch,
+            recorder=recorder,
         )
         logits: Tensor = self._decoder(batch, slots)
         return logits

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
-from model.network.layers import ACTIVATIONS, LORA_SCALE, LayerNorm, Weights, join_heads, split_heads
+from model.network.fused import activate_, add_norm
+from model.network.layers import LORA_SCALE, LayerNorm, Weights
 from model.network.linear import Linear
-from model.tiles import CLIP_MEAN, CLIP_STD
+from model.network.patches import Patches
 
 _CHUNK_TOKENS = (
     320  # of tiles that a CPU takes through a layer together: what lies between its products fits its caches
@@ -65,44 +66,64 @@ class _Layer:
 
 
 class VisionTower:
-    """The CLIP vision transformer with one adapter merged in."""
+    """The CLIP vision transformer with one adapter merged in, and the norm behind it.
 
-    def __init__(self, weights: Weights, geometry: VisionGeometry, adapter: str | None) -> None:
+    Args:
+        weights: of the transformer.
+        geometry: its sizes.
+        adapter: which is merged in; none if not given.
+        patches: what tiles are cut by.
+        norm: of the last hidden state.
+    """
+
+    def __init__(
+        self, weights: Weights, geometry: VisionGeometry, adapter: str | None, patches: Patches, norm: LayerNorm
+    ) -> None:
         embeddings = weights.at("embeddings")
         self._heads = geometry.heads
-        self._patch_px = geometry.patch_px
-        self._activation = ACTIVATIONS[geometry.activation]
-        self._patch = weights.fastest(_merged(embeddings.at("patch_embedding"), adapter).flatten(1), None)
+        self._activation = geometry.activation
+        self._patches = patches
+        patch = _merged(embeddings.at("patch_embedding"), adapter).flatten(1)
+        self._patch = weights.fastest(F.pad(patch, (0, patches.width - patch.shape[1])), None)
         self._cls = embeddings.tensor("class_embedding")
         self._positions = embeddings.tensor("position_embedding.weight")
         self._pre_norm = LayerNorm.load(weights.at("pre_layrnorm"), geometry.eps)
         layers = weights.at("encoder", "layers")
         self._layers = [_Layer.load(layers.at(index), adapter, geometry.eps) for index in range(geometry.layers)]
+        self._norms = [*(layer.norm1 for layer in self._layers), norm]
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [n, 3, S, S] -> the last hidden state [n, 1 + patches, D], CLS first, no post norm.
+    def __call__(self, tiles: Tensor) -> Tensor:
+        """Tiles, uint8 [n, S, S, 3] -> the last hidden state, normalised [n, 1 + patches, D], CLS first.
 
         Tiles do not see one another, so that a CPU may take few at a time.
         """
-        together = max(1, _CHUNK_TOKENS // len(self._positions)) if pixels.device.type == "cpu" else len(pixels)
-        return torch.cat([self._encode(part) for part in torch.split(pixels, together)])
+        together = max(1, _CHUNK_TOKENS // len(self._positions))
+        if tiles.device.type != "cpu" or len(tiles) <= together:
+            return self._encode(tiles)
+        return torch.cat([self._encode(part) for part in torch.split(tiles, together)])
 
-    def _encode(self, pixels: Tensor) -> Tensor:
-        x = self._patch(self._patches(pixels))  # [n, patches, D]
-        cls = self._cls.expand(x.shape[0], 1, -1)
-        x = self._pre_norm(torch.cat([cls, x], dim=1) + self._positions)
-        for layer in self._layers:
-            q, k, v = (split_heads(part, self._heads) for part in layer.qkv(layer.norm1(x)).chunk(3, dim=-1))
-            x = layer.out(join_heads(F.scaled_dot_product_attention(q, k, v))).add_(x)
-            x = layer.fc2(self._activation(layer.fc1(layer.norm2(x)))).add_(x)
-        return x
+    def _encode(self, tiles: Tensor) -> Tensor:
+        n = len(tiles)
+        x = self._patch(self._patches(tiles))  # [n, patches, D]
+        x = torch.cat([self._cls.expand(n, 1, -1), x], dim=1) + self._positions
+        x = self._pre_norm(x).flatten(0, 1)  # [n * tokens, D]
+        normed = self._norms[0](x)
+        # Each sum is taken together with the norm that follows it, which is the next layer's.
+        for layer, norm in zip(self._layers, self._norms[1:], strict=True):
+            seen = layer.out(self._attend(layer.qkv(normed), n))
+            normed = add_norm(x, seen, layer.norm2.weight, layer.norm2.bias, layer.norm2.eps)
+            inner = layer.fc2(activate_(layer.fc1(normed), self._activation))
+            normed = add_norm(x, inner, norm.weight, norm.bias, norm.eps)
+        return normed.view(n, -1, normed.shape[-1])
 
-    def _patches(self, pixels: Tensor) -> Tensor:
-        """[n, 3, S, S] -> [n, patches, 3 * p * p]: a strided convolution without overlap is one matrix product."""
-        n, channels, side, _ = pixels.shape
-        grid, p = side // self._patch_px, self._patch_px
-        blocks = pixels.view(n, channels, grid, p, grid, p).permute(0, 2, 4, 1, 3, 5)
-        return blocks.reshape(n, grid * grid, channels * p * p)
+    def _attend(self, qkv: Tensor, n: int) -> Tensor:
+        """Self-attention within each tile, [n * tokens, 3 * D] -> [n * tokens, D]; nothing is copied.
+
+        Torch's fused attention reads heads that lie side by side, and writes them as it reads them.
+        """
+        parts = qkv.view(n, -1, 3, self._heads, qkv.shape[-1] // (3 * self._heads))
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # [n, H, tokens, d]
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(len(qkv), -1)
 
 
 class VisionEncoder:
@@ -110,23 +131,17 @@ class VisionEncoder:
 
     def __init__(self, weights: Weights, config: PheyeConfig) -> None:
         towers = weights.at("vision_model", "base_model", "model")
-        self._local = VisionTower(towers, config.vision, LOCAL_ADAPTER)
-        self._global = VisionTower(towers, config.vision, GLOBAL_ADAPTER if config.first_level else None)
-        self._global_norm = LayerNorm.load(weights.at("norm_lvl_1"), eps=1e-5)
-        self._local_norm = LayerNorm.load(weights.at("norm_lvl_2"), eps=1e-5)
+        self.patches = Patches(config.vision.patch_px, weights.device, weights.dtype)
+        local_norm, global_norm = (LayerNorm.load(weights.at(f"norm_lvl_{level}"), eps=1e-5) for level in (2, 1))
+        self._local = VisionTower(towers, config.vision, LOCAL_ADAPTER, self.patches, local_norm)
+        global_adapter = GLOBAL_ADAPTER if config.first_level else None
+        self._global = VisionTower(towers, config.vision, global_adapter, self.patches, global_norm)
         self._tile_positions = weights.tensor("connector.embedding.weight")  # [21, D]
-        mean, std = (torch.tensor(c, device=weights.device).view(1, 3, 1, 1) for c in (CLIP_MEAN, CLIP_STD))
-        self._mean, self._std, self._dtype = mean, std, weights.dtype
 
-    def pixels(self, tiles: Tensor) -> Tensor:
-        """uint8 [n, S, S, 3] -> CLIP's normalised pixels [n, 3, S, S] in the compute dtype."""
-        scaled = tiles.permute(0, 3, 1, 2).float() / 255
-        return ((scaled - self._mean) / self._std).to(self._dtype)
+    def encode_global(self, tiles: Tensor, out: Tensor | None = None) -> Tensor:
+        """Global views, uint8 [n, S, S, 3] -> features [n, tokens, D], in `out` if that is given."""
+        return torch.add(self._global(tiles), self._tile_positions[0], out=out)
 
-    def encode_global(self, tiles: Tensor) -> Tensor:
-        """Global views, uint8 [n, S, S, 3] -> features [n, tokens, D]."""
-        return self._global_norm(self._global(self.pixels(tiles))) + self._tile_positions[0]
-
-    def encode_local(self, tiles: Tensor, indices: Tensor) -> Tensor:
+    def encode_local(self, tiles: Tensor, indices: Tensor, out: Tensor | None = None) -> Tensor:
         """Local tiles, uint8 [n, S, S, 3], with their index in the image (1 and up) [n] -> features [n, tokens, D]."""
-        return self._local_norm(self._local(self.pixels(tiles))) + self._tile_positions[indices].unsqueeze(1)
+        return torch.add(self._local(tiles), self._tile_positions[indices].unsqueeze(1), out=out)

@@ -55,6 +55,11 @@ class FeatureCache:
         """Forget the features of an image, if they are here."""
         self._entries.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget the features of all images."""
+        for key in list(self._entries):
+            self.drop(key)
+
     def take_changes(self) -> dict[FeatureKey, bool]:
         """Which keys have come (True) or gone (False) since the last call."""
         changes, self._entries.changes = self._entries.changes, {}

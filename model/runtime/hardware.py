@@ -109,3 +109,23 @@ def multiplies_bf16(device: torch.device) -> bool:
         return False  # not Linux: nothing is known, and float32 is always right
     flags = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
     return not _CPU_BF16_FLAGS.isdisjoint(flags.split())
+
+
+def memory_budget(device: torch.device, share: float) -> int | None:
+    """Bytes of a GPU's memory that may be used: a share of all of it, or what others have left if that is less.
+
+    A CPU's memory has no such bound: None.
+
+    Args:
+        device: where the model will compute.
+        share: above 0 up to 1.
+    """
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return min(int(share * total), free)
+
+
+def device_uuid(device: torch.device) -> str | None:
+    """What names a GPU outside of torch, whatever `CUDA_VISIBLE_DEVICES` says; None for a CPU."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else None

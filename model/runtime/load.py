@@ -10,8 +10,11 @@ from dataclasses import replace
 import torch
 
 from model.checkpoint.checkpoint import open_checkpoint
-from model.runtime.hardware import choose_precision, compute_threads, resolve_device
+from model.runtime.hardware import choose_precision, compute_threads, memory_budget, resolve_device
+from model.runtime.memory_plan import MemoryDemand, MemoryPlanError, plan_memory
 from model.runtime.runner import ModelRunner
+
+_DEMAND = MemoryDemand(context_tokens=1024)
 
 
 def load_runner(
@@ -23,9 +26,8 @@ def load_runner(
     dtype: str = "auto",
     threads: int = 0,
     workers: int = 1,
-    slots: int = 8,
-    context_tokens: int = 1024,
-    feature_cache_bytes: int = 1 << 30,
+    demand: MemoryDemand = _DEMAND,
+    gpu_memory_share: float = 0.9,
 ) -> ModelRunner:
     """Open, load and warm up a model.
 
@@ -37,9 +39,8 @@ def load_runner(
         dtype: `auto`, `float32`, `bfloat16`.
         threads: CPU threads for one operation; 0 takes as many as pay.
         workers: processes that share the cores.
-        slots: rows that can run at once.
-        context_tokens: prompt and answer of a row together.
-        feature_cache_bytes: bound of the feature cache.
+        demand: slots, context and caches that must find room.
+        gpu_memory_share: share of a GPU's memory that may be used, above 0 up to 1; a CPU's is not planned.
 
     Raises:
         ValueError: the model cannot be served like this; the message says what to change.
@@ -50,13 +51,20 @@ def load_runner(
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))
     precision = choose_precision(dtype, where, checkpoint.config)
-    runner = ModelRunner(
-        checkpoint,
-        where,
-        precision,
-        slots=slots,
-        context_tokens=context_tokens,
-        feature_cache_bytes=feature_cache_bytes,
-    )
-    runner.warm_up()
+    budget = memory_budget(where, gpu_memory_share)
+    plan = plan_memory(checkpoint.config, precision.name, demand, budget)
+    try:
+        runner = ModelRunner(
+            checkpoint,
+            where,
+            precision,
+            slots=plan.slots,
+            context_tokens=demand.context_tokens,
+            feature_cache_bytes=plan.feature_cache_bytes,
+            memory=plan.parts,
+        )
+        runner.warm_up()
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+        raise MemoryPlanError(f"gpu_memory_share: memory ran out while loading; use fewer slots: {reason}") from None
     return runner

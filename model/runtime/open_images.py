@@ -108,6 +108,10 @@ class OpenImages:
         if image_key in self._open:
             self._open[image_key].keep = False
 
+    def clear_cache(self) -> None:
+        """Drop the features that no open image needs."""
+        self._cache.clear()
+
     def take_changes(self) -> CacheChanges:
         """Whose features have come or gone in the cache since the last call."""
         changes = self._cache.take_changes().items()

@@ -6,7 +6,7 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,16 +16,19 @@ from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.explain import Explanation, explain
-from model.network.cross_attention import Watch
+from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, NewRow, Sampling, TileSpan
+from model.request import CacheChanges, DeviceMemoryError, NewRow, Sampling, TileSpan
 from model.runtime.decode_steps import DecodeSteps, StepRow
+from model.runtime.device_memory import Result, with_room
 from model.runtime.feature_cache import FeatureCache
-from model.runtime.hardware import Precision
+from model.runtime.hardware import Precision, device_uuid
+from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
 from model.runtime.sampling import choose
-from model.tiles import ImageKey, TiledImage
+from model.runtime.vision_steps import VisionSteps
+from model.tiles import ImageKey, TiledImage, Tiles
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
 DecodeForm = Literal["recorded", "fixed", "eager"]
@@ -53,9 +56,11 @@ class ModelRunner:
         slots: how many rows can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
-        steps: how tokens are decoded: `recorded` as CUDA graphs, in `fixed` shapes as graphs need them but not
-            recorded, or in `eager` steps of as many rows as there are. By default recorded on a GPU, eager on a CPU.
+        steps: how tiles are encoded and tokens decoded: `recorded` as CUDA graphs, in `fixed` shapes as graphs need
+            them but not recorded, or in `eager` steps of whatever there is. By default recorded on a GPU, eager on a
+            CPU.
         absorbed: whether image slots keep features, and not the keys and values projected from them.
+        memory: what takes how much of the device, for people to read.
     """
 
     def __init__(
@@ -69,12 +74,15 @@ class ModelRunner:
         feature_cache_bytes: int = 1 << 30,
         steps: DecodeForm | None = None,
         absorbed: bool = False,
+        memory: Sequence[MemoryPart] = (),
     ) -> None:
         self.config = checkpoint.config
         self.device = device
         self.precision = precision
         self.fingerprint = checkpoint.fingerprint
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+        self.feature_cache_bytes = feature_cache_bytes
+        self.memory = tuple(memory)
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
@@ -88,12 +96,21 @@ class ModelRunner:
         )
         self._running: dict[int, _RunningRow] = {}
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
-        self._steps = None if steps == "eager" else DecodeSteps(self._model, self._slots, record=steps == "recorded")
+        self._steps: DecodeSteps | None = None
+        self._vision: VisionSteps | None = None
+        if steps != "eager":
+            self._steps = DecodeSteps(self._model, self._slots, record=steps == "recorded")
+            self._vision = VisionSteps(self._model, record=steps == "recorded")
 
     @property
     def slots(self) -> int:
         """How many rows can run at once."""
         return len(self._slots)
+
+    @property
+    def gpu_uuid(self) -> str | None:
+        """What names the device outside of torch; None for a CPU."""
+        return device_uuid(self.device)
 
     @property
     def eos_id(self) -> int:
@@ -145,10 +162,14 @@ class ModelRunner:
 
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:
-        """Encode tiles of several open images in one batch; a completed image goes into the cache."""
-        tiles = np.concatenate([self._images[span.image_key].tiles(span) for span in spans])
+        """Encode tiles of several open images in one batch; a completed image goes into the cache.
+
+        Raises:
+            DeviceMemoryError: nothing was encoded.
+        """
+        tiles = [self._images[span.image_key].tiles(span) for span in spans]
         indices = [index for span in spans for index in range(span.start, span.stop)]
-        features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
+        features = self._with_room(lambda: self._features(tiles, indices))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
         done = 0
@@ -157,23 +178,48 @@ class ModelRunner:
             self._images.add(span, features[done : done + count])
             done += count
 
+    def _features(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
+        """Features of tiles that come in several arrays [n, tokens, D_vit]."""
+        if self._vision is None:
+            return self._model.encode_tiles(np.concatenate(tiles), indices)
+        return self._vision.encode([tile for array in tiles for tile in array], indices)
+
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
         """Put rows into slots and read their prompts; the first new token of each, None for a failed row.
 
         Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
+
+        Raises:
+            DeviceMemoryError: none of the rows holds its slot.
         """
         leaders: dict[ImageKey, NewRow] = {}
+        try:
+            return self._prefill(rows, leaders)
+        except DeviceMemoryError:
+            for row in rows:
+                if row.slot in self._running:
+                    self.release(row.slot)
+            for image_key in leaders:  # whose keys and values may be incomplete
+                self._slots.forget(image_key)
+            raise
+
+    def _prefill(self, rows: Sequence[NewRow], leaders: dict[ImageKey, NewRow]) -> list[int | None]:
+        """Do so, and tell `leaders` of those that bring a new image."""
         for row in rows:
             if not self._slots.has_image(row.image_key):
-                self._model.admit_image(self._slots, row.image_key, self._images[row.image_key].features.flatten(0, 1))
                 leaders[row.image_key] = row
+                self._admit_image(row.image_key)
             self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
             attention: list[Tensor] | None = [] if row.explain else None
             self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
         followers = [row for row in rows if leaders.get(row.image_key) is not row]
         first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
         return [first[row.slot] for row in rows]
+
+    def _admit_image(self, image_key: ImageKey) -> None:
+        features = self._images[image_key].features.flatten(0, 1)
+        self._with_room(lambda: self._model.admit_image(self._slots, image_key, features))
 
     def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
         """Read what is not yet known of some rows' prompts; each row's first new token."""
@@ -187,9 +233,13 @@ class ModelRunner:
             for place, (row, start) in enumerate(zip(rows, starts, strict=True))
             if row.explain
         }
-        watch = Watch.over(queries)
-        logits = self._model.prefill(self._slots, slots, prompts, starts, watch)
-        self._remember(slots, watch)
+
+        def read() -> tuple[Tensor, AttentionRecorder | None]:
+            recorder = AttentionRecorder.over(queries)
+            return self._model.prefill(self._slots, slots, prompts, starts, recorder), recorder
+
+        logits, recorder = self._with_room(read)
+        self._remember(slots, recorder)
         tokens = self._choose(slots, logits)
         for row, token in zip(rows, tokens, strict=True):
             if token is not None:
@@ -198,14 +248,23 @@ class ModelRunner:
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
-        """One more token for each of these rows, None for a failed row."""
+        """One more token for each of these rows, None for a failed row.
+
+        Raises:
+            DeviceMemoryError: the rows still hold their slots, but are of no more use.
+        """
         rows = [self._running[slot] for slot in slots]
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(row.sampling.temperature > 0 for row in rows)
             return self._given(rows, self._steps.decode(slots, sampled=sampled))
-        watch = Watch.over({place: range(1) for place, row in enumerate(rows) if row.attention is not None})
-        logits = self._model.decode(self._slots, slots, [row.last_token for row in rows], watch)
-        self._remember(slots, watch)
+        explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
+
+        def append() -> tuple[Tensor, AttentionRecorder | None]:
+            recorder = AttentionRecorder.over(explained)
+            return self._model.decode(self._slots, slots, [row.last_token for row in rows], recorder), recorder
+
+        logits, recorder = self._with_room(append)
+        self._remember(slots, recorder)
         return self._choose(slots, logits)
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
@@ -223,7 +282,9 @@ class ModelRunner:
         """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
         side = self.config.vision.tile_px
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
-        features = self._model.encode_tiles(tiles, range(self.config.tiles)).flatten(0, 1)
+        if self._vision is not None:
+            self._vision.warm_up()
+        features = self._features([tiles], range(self.config.tiles)).flatten(0, 1)
         self._model.admit_image(self._slots, _WARM_UP, features)
         prompt = self.prompt("")[: self.context_tokens - 1]
         self._slots.occupy(0, _WARM_UP, len(prompt))
@@ -234,11 +295,11 @@ class ModelRunner:
         if self._steps is not None:
             self._steps.warm_up()
 
-    def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
-        if watch is None:
+    def _remember(self, slots: Sequence[int], recorder: AttentionRecorder | None) -> None:
+        if recorder is None:
             return
-        seen = torch.stack(watch.layers, dim=1).cpu()  # [Q, cross layers, V]
-        for place, weights in zip(watch.rows, seen, strict=True):
+        seen = torch.stack(recorder.layers, dim=1).cpu()  # [Q, cross layers, V]
+        for place, weights in zip(recorder.rows, seen, strict=True):
             attention = self._running[slots[place]].attention
             if attention is not None:
                 attention.append(weights)
@@ -246,7 +307,8 @@ class ModelRunner:
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
         """The next token of each row, which may go on with steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
-        tokens = self._given(rows, choose(logits, [row.sampling for row in rows], [row.given_tokens for row in rows]))
+        samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
+        tokens = self._given(rows, self._with_room(lambda: choose(logits, samplings, given)))
         if self._steps is not None:
             self._steps.enter(
                 [
@@ -261,3 +323,12 @@ class ModelRunner:
             row.last_token = 0 if token is None else token
             row.given_tokens += 1
         return tokens
+
+    def _with_room(self, work: Callable[[], Result]) -> Result:
+        """Do work that may be repeated; at the expense of the feature cache if memory runs out."""
+        return with_room(work, self._make_room)
+
+    def _make_room(self) -> None:
+        self._images.clear_cache()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()

@@ -1,6 +1,6 @@
-"""The answer to a checked request, from the place in the queue to the last byte, whole or streamed.
+"""The answer to a checked request, from the reservation in the queue to the last byte, whole or streamed.
 
-Owns the order reserve, prepare, submit, answer, and that every way out of it gives the place back. Event loop; the
+Owns the order reserve, prepare, submit, answer, and that every way out of it ends the reservation. Event loop; the
 image is prepared in a thread.
 """
 
@@ -26,10 +26,10 @@ from service.api.encoding import StreamItem, json_response, sse_event
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_context import context_of
-from service.dispatch.reservation import Place, RowSpec
+from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
 from service.images import ImageSource, tile
-from service.messages import Delta, Finished
+from service.messages import Delta, Finished, Row
 from service.schemas.responses import Problem
 
 KEEP_ALIVE = format_sse_event(comment="keep-alive")
@@ -91,7 +91,7 @@ class Reply(Response):
         parts: ServiceParts,
         answer: Answering,
         image: ImageSource | TiledImage,
-        rows: Sequence[RowSpec],
+        rows: Sequence[Row],
         *,
         stream: bool,
     ) -> None:
@@ -113,25 +113,25 @@ class Reply(Response):
         self._preprocess_s = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reserve, prepare, submit, answer; the place is free again when this ends, in whatever way."""
-        with self._parts.queue.reserve(len(self._rows)) as place:
-            await unless_hung_up(receive, self._run(place, scope, receive, send))
+        """Reserve, prepare, submit, answer; the reservation ends when this does, in whatever way."""
+        with self._parts.queue.reserve(len(self._rows)) as reservation:
+            await unless_hung_up(receive, self._run(reservation, scope, receive, send))
 
-    async def _run(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._submit(place)
+    async def _run(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._submit(reservation)
         if self._stream:
-            await self._send_stream(place.events(), scope, send)
+            await self._send_stream(reservation.events(), scope, send)
             return
-        async for index, told in place.events():
+        async for index, told in reservation.events():
             self._answer.take(index, told)
         body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         await json_response(body)(scope, receive, send)
 
-    async def _submit(self, place: Place) -> None:
+    async def _submit(self, reservation: Reservation) -> None:
         started_s = time.monotonic()
         image = await tiled(self._parts, self._image)
         self._preprocess_s = time.monotonic() - started_s
-        place.submit(image, self._rows)
+        reservation.submit(image, self._rows)
 
     async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
         first = await anext(events)  # its failure is still a plain error

@@ -71,17 +71,29 @@ def engine_throughput(
     requests: int = REQUESTS,
     in_flight: int = IN_FLIGHT,
     max_tokens: int = MAX_TOKENS,
+    images: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> EngineThroughput:
     """Load the model that the settings name and keep its engine busy.
+
+    Args:
+        settings: of an engine on one device.
+        requests: how many are counted.
+        in_flight: how many at the same time.
+        max_tokens: of an answer.
+        images: how many images the requests are about, whose features are known before the clock starts; None for as
+            many as there are requests, each of them new.
+        clock: seconds.
 
     Raises:
         ValueError: the model cannot be used, or cannot answer; the message says why.
     """
     runner = load_runner(settings, settings.devices)
     engine = Engine(runner, stall_s=settings.stall_s)
-    first, *rest = _submissions(runner.config, requests + 1, max_tokens)
-    _closed_loop(engine, iter([first]), 1)  # not counted
+    ahead = images or 1
+    asked = list(_submissions(runner.config, requests + ahead, max_tokens, images))
+    first, rest = asked[:ahead], asked[ahead:]
+    _closed_loop(engine, iter(first), 1)  # not counted
     start = clock()
     steps = _closed_loop(engine, iter(rest), in_flight)
     return EngineThroughput(
@@ -100,11 +112,12 @@ def engine_throughput(
     )
 
 
-def _submissions(config: PheyeConfig, count: int, max_tokens: int) -> Iterator[Submit]:
-    """One row about each of so many images."""
+def _submissions(config: PheyeConfig, count: int, max_tokens: int, images: int | None) -> Iterator[Submit]:
+    """So many rows, each about an image of its own or about one of so many in turn."""
+    known = [_image(number, config) for number in range(images or 0)]
     for number in range(count):
         row = Row(str(number), INSTRUCTIONS[number % len(INSTRUCTIONS)], Sampling(max_tokens=max_tokens))
-        yield Submit(_image(number, config), (row,))
+        yield Submit(known[number % images] if images else _image(number, config), (row,))
 
 
 def _image(number: int, config: PheyeConfig) -> TiledImage:

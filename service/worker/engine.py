@@ -6,11 +6,14 @@ Drives a model runner and owns the state of every accepted row. Knows no HTTP, n
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.request import NewRow, TileSpan
+from model.request import DeviceMemoryError, TileSpan
 from model.tiles import ImageKey, TiledImage
 from service.messages import (
     Admitted,
@@ -21,19 +24,22 @@ from service.messages import (
     RowEvent,
     Started,
     StepDone,
+    StepReport,
     Submit,
     Usage,
 )
 from service.worker.answer_length import NoRoomError, answer_tokens
 from service.worker.budget import StepBudget
 from service.worker.rows import EngineRow, Step
-from service.worker.scheduler import Admission, WaitingRow, plan
+from service.worker.scheduler import Admission, plan
 
 if TYPE_CHECKING:
     from model.request import FinishReason
     from model.runtime.runner import ModelRunner
 
 MAX_PREFETCH = 32  # each holds its tiles and its unfinished features
+
+logger = logging.getLogger("pheye.engine")
 
 
 class Engine:
@@ -70,17 +76,17 @@ class Engine:
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
         rows: dict[str, EngineRow] = {}
-        for request in message.rows:
-            prompt = self._runner.prompt(request.instruction)
-            asked, context = request.sampling.max_tokens, self._runner.context_tokens
+        for row in message.rows:
+            prompt = self._runner.prompt(row.instruction)
+            asked, context = row.sampling.max_tokens, self._runner.context_tokens
             try:
-                max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=request.may_shorten)
+                max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=row.may_shorten)
             except NoRoomError as error:
-                self._early.append(Refused(request.id, error.field, error.detail))
+                self._early.append(Refused(row.id, error.field, error.detail))
                 continue
-            stream = self._runner.text_stream(request.sampling.stop)
-            pieces = [stream.push(token) for token in request.given]  # its client has the text already
-            rows[request.id] = EngineRow(request, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
+            stream = self._runner.text_stream(row.sampling.stop)
+            pieces = [stream.push(token) for token in row.given]  # its client has the text already
+            rows[row.id] = EngineRow(row, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
         if message.ahead:
             self._waiting = rows | self._waiting
         else:
@@ -113,7 +119,7 @@ class Engine:
         gone = set(ids)
         for row_id in gone & self._waiting.keys():
             self._leave_waiting(row_id)
-        for slot in [slot for slot, row in self._running.items() if row.request.id in gone]:
+        for slot in [slot for slot, row in self._running.items() if row.id in gone]:
             self._let_go(slot)
             self._changed = True
 
@@ -123,22 +129,48 @@ class Engine:
         step = Step(events=self._early)
         self._early, self._changed = [], False
         self._open_images()
-        spans, admissions = self._plan(decoding=held_up)
+        spans, planned = self._plan(decoding=held_up)
         if spans:
-            self._encode(spans, step)
+            with self._out_of_memory_fails(self._rows_about({span.image_key for span in spans}), step):
+                self._encode(spans, step)
+        admissions = [each for each in planned if each.id in self._waiting]
         if admissions:
-            self._prefill(admissions, step)
+            with self._out_of_memory_fails([each.id for each in admissions], step):
+                self._prefill(admissions, step)
         if self._running:
-            self._decode(step)
-        hits, self._hits = self._hits, (0, 0)
-        report = step.report(
-            step_s=time.monotonic() - started,
-            held_up=held_up,
-            hits=hits,
-            cache_bytes=self._runner.cache_bytes,
-            slots=len(self._running),
-        )
+            with self._out_of_memory_fails([row.id for row in self._running.values()], step):
+                self._decode(step)
+        report = self._completed(step, time.monotonic() - started, held_up=held_up)
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
+
+    def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
+        """A step's report with what is known at its end; `held_up`: rows were decoding when it began."""
+        (queries, found), self._hits = self._hits, (0, 0)
+        return replace(
+            step.report,
+            step_s=step_s,
+            stall_s=step.report.encode_s + step.report.prefill_s if held_up else 0.0,
+            generated_tokens=sum(isinstance(event, Delta) for event in step.events),
+            cache_queries=queries,
+            cache_hits=found,
+            cache_bytes=self._runner.cache_bytes,
+            slots_used=len(self._running),
+        )
+
+    @contextmanager
+    def _out_of_memory_fails(self, ids: Sequence[str], step: Step) -> Iterator[None]:
+        """Fail these rows alone, and forget what is encoded for nobody yet, if the device has no memory for a phase."""
+        try:
+            yield
+        except DeviceMemoryError as error:
+            logger.warning("out of memory; %d requests fail: %s", len(ids), error)
+            step.events += [Broken(row_id, "the device ran out of memory") for row_id in ids]
+            self.cancel(ids)
+            for image_key in list(self._prefetch):
+                self._end_prefetch(image_key)
+
+    def _rows_about(self, image_keys: Container[ImageKey]) -> list[str]:
+        return [row_id for row_id, row in self._opened.items() if row.image_key in image_keys]
 
     def _open_images(self) -> None:
         """Look after the images of the first waiting rows, as many as there are slots: features wait for rows here."""
@@ -151,7 +183,7 @@ class Engine:
                 self._hits = (queries + 1, found + row.cached)
 
     def _plan(self, *, decoding: bool) -> tuple[tuple[TileSpan, ...], tuple[Admission, ...]]:
-        waiting = [WaitingRow(row_id, row.image_key) for row_id, row in self._waiting.items() if row_id in self._opened]
+        waiting = {row_id: row.image_key for row_id, row in self._waiting.items() if row_id in self._opened}
         wanted = [*(row.image_key for row in self._opened.values()), *self._prefetch]
         encoded = {image_key: self._runner.encoded_tiles(image_key) for image_key in wanted}
         free = [slot for slot in range(self._runner.slots) if slot not in self._running]
@@ -159,7 +191,7 @@ class Engine:
         step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch))
         touched = {span.image_key for span in step.encode}
         admitted = {admission.id for admission in step.admit}
-        ids = tuple(row.id for row in waiting if row.image_key in touched or row.id in admitted)
+        ids = tuple(row_id for row_id, key in waiting.items() if key in touched or row_id in admitted)
         if ids:
             self._announce(Started(ids))
         return step.encode, step.admit
@@ -167,13 +199,13 @@ class Engine:
     def _encode(self, spans: Sequence[TileSpan], step: Step) -> None:
         started = time.monotonic()
         self._runner.encode(spans)
-        step.encode_s = time.monotonic() - started
-        step.encoded_tiles = sum(span.stop - span.start for span in spans)
-        self._budget.encoded(step.encoded_tiles, step.encode_s)
+        encode_s, tiles = time.monotonic() - started, sum(span.stop - span.start for span in spans)
+        step.report = replace(step.report, encode_s=encode_s, encoded_tiles=tiles)
+        self._budget.encoded(tiles, encode_s)
         touched = {span.image_key for span in spans}
         for row in self._opened.values():
             if row.image_key in touched:
-                row.encode_s += step.encode_s
+                row.encode_s += encode_s
         for image_key in touched & self._prefetch.keys():
             if self._runner.encoded_tiles(image_key) == self._runner.config.tiles:
                 self._end_prefetch(image_key)
@@ -181,43 +213,38 @@ class Engine:
     def _prefill(self, admissions: Sequence[Admission], step: Step) -> None:
         started = time.monotonic()
         rows = {admission.slot: self._waiting[admission.id] for admission in admissions}
-        tokens = self._runner.prefill(
-            [
-                NewRow(slot, row.image_key, row.prompt, row.request.given, row.request.sampling, row.request.explain)
-                for slot, row in rows.items()
-            ]
-        )
-        step.prefill_s = time.monotonic() - started
-        step.prefill_rows, step.prompt_tokens = len(rows), sum(len(row.prompt) for row in rows.values())
-        self._budget.prefilled(len(rows), step.prefill_s)
+        tokens = self._runner.prefill([row.in_slot(slot) for slot, row in rows.items()])
+        prefill_s, prompt_tokens = time.monotonic() - started, sum(len(row.prompt) for row in rows.values())
+        step.report = replace(step.report, prefill_s=prefill_s, prefill_rows=len(rows), prompt_tokens=prompt_tokens)
+        self._budget.prefilled(len(rows), prefill_s)
         for (slot, row), token in zip(rows.items(), tokens, strict=True):
-            self._leave_waiting(row.request.id)
+            self._leave_waiting(row.id)
             self._running[slot] = row
-            row.admitted_s, row.prefill_s = started, step.prefill_s
-            step.events.append(Admitted(row.request.id, started - row.arrived_s))
+            row.admitted_s, row.prefill_s = started, prefill_s
+            step.events.append(Admitted(row.id, started - row.arrived_s))
             self._commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
         started = time.monotonic()
         slots = sorted(self._running)
         tokens = self._runner.decode(slots)
-        step.decode_s, step.decode_rows = time.monotonic() - started, len(slots)
+        decode_s = time.monotonic() - started
+        step.report = replace(step.report, decode_s=decode_s, decode_rows=len(slots))
         for slot, token in zip(slots, tokens, strict=True):
-            self._running[slot].decode_s += step.decode_s
+            self._running[slot].decode_s += decode_s
             self._commit(slot, token, step)
 
     def _commit(self, slot: int, token: int | None, step: Step) -> None:
         """Give a row its token, and let it go if that was the last one."""
         row = self._running[slot]
         if token is None:
-            step.events.append(Broken(row.request.id, "the model produced numbers that are not finite"))
+            step.events.append(Broken(row.id, "the model produced numbers that are not finite"))
             self._let_go(slot, failed=True)
             return
         ended = token == self._runner.eos_id
         text = "" if ended else row.stream.push(token)
         row.pieces.append(text)
-        step.generated_tokens += 1
-        step.events.append(Delta(row.request.id, (token,), text))
+        step.events.append(Delta(row.id, (token,), text))
         if ended or row.stream.stopped:
             step.events.append(self._finished(slot, "stop"))
         elif len(row.pieces) == row.max_tokens:
@@ -237,8 +264,8 @@ class Engine:
         )
         rest = row.stream.finish()
         row.pieces[-1] += rest
-        explanation = self._runner.explain(slot, row.pieces) if row.request.explain else None
-        return Finished(row.request.id, rest, reason, usage, row.timings(), explanation)
+        explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None
+        return Finished(row.id, rest, reason, usage, row.timings(), explanation)
 
     def _leave_waiting(self, row_id: str) -> None:
         row = self._waiting.pop(row_id)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from service.settings import Settings
+from service.worker.budget import MAX_TILES
+from service.worker.engine import MAX_PREFETCH
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
@@ -21,7 +23,9 @@ def load_runner(settings: Settings, device: str) -> ModelRunner:
         ValueError: it cannot be served; the message says what to change.
     """
     from model.runtime.load import load_runner as load
+    from model.runtime.memory_plan import MemoryDemand
 
+    devices = settings.devices.split(",")
     return load(
         settings.model,
         revision=settings.revision,
@@ -29,8 +33,13 @@ def load_runner(settings: Settings, device: str) -> ModelRunner:
         device=device,
         dtype=settings.dtype,
         threads=settings.threads,
-        workers=len(settings.devices.split(",")),
-        slots=settings.slots,
-        context_tokens=settings.context_tokens,
-        feature_cache_bytes=settings.feature_cache_bytes,
+        workers=len(devices),
+        demand=MemoryDemand(
+            settings.context_tokens,
+            slots=settings.slots,
+            feature_cache_bytes=settings.feature_cache_bytes,
+            tiles_at_once=MAX_TILES,
+            images_ahead=MAX_PREFETCH,
+        ),
+        gpu_memory_share=settings.gpu_memory_share / max(devices.count(device), 1),
     )

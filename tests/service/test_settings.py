@@ -42,7 +42,9 @@ def test_what_kubernetes_puts_into_the_environment_is_explained(monkeypatch):
     [
         ("port", "65536"),
         ("port", "tcp://10.0.0.1:8000"),
-        ("slots", "0"),
+        ("slots", "-1"),
+        ("gpu_memory_share", "0"),
+        ("gpu_memory_share", "1.1"),
         ("dtype", "int4"),
         ("devices", "gpu"),
         ("devices", "auto,cpu"),
@@ -63,7 +65,7 @@ def test_a_value_out_of_range_is_refused_by_its_variable_and_not_repeated(monkey
 
 def test_every_wrong_setting_is_named_at_once():
     with pytest.raises(SettingsError) as caught:
-        load_settings(port=-1, slots=0)
+        load_settings(port=-1, slots=-1)
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["PHEYE_PORT", "PHEYE_SLOTS"]
 
 

@@ -5,32 +5,38 @@ One thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.verdict import same
 from model.request import Sampling
+from model.runtime.device_sampling import FAILED, choose_on_device
 from model.runtime.hardware import resolve_device
 from model.runtime.sampling import choose
 
 ROWS, VOCABULARY = 64, 51_200
+BROKEN = 17  # a row whose logits are not numbers
 TEMPERATURES, SHARES = (0.0, 0.3, 0.7, 1.0, 1.5), (1.0, 0.95, 0.5)
 
 
-def items(given: Given) -> Iterator[Item]:
-    """Flat logits, in which many tokens are likely, and steep ones."""
+def items(given: PartInput) -> Iterator[Item]:
+    """Flat logits, in which many tokens are likely, and steep ones; some rows are not finite."""
     device = resolve_device(given.device)
     for spread in (0.5, 3.0):
-        yield Item(f"sampled = host's, logits of spread {spread:g}", partial(sampled, device, spread), 60.0)
+        words = f"logits of spread {spread:g}"
+        yield Item(f"sampled by steps = host's, {words}", partial(sampled, device, spread, by_steps=True), 60.0)
+        yield Item(f"sampled one by one = host's, {words}", partial(sampled, device, spread, by_steps=False), 60.0)
 
 
-def sampled(device: torch.device, spread: float) -> Data:
-    """Draw a token for rows with all kinds of settings; then one for rows that all want the same."""
+def sampled(device: torch.device, spread: float, *, by_steps: bool) -> Data:
+    """Draw a token for rows with all kinds of settings, on the device as recorded steps do, or as eager ones."""
     logits = spread * torch.randn((ROWS, VOCABULARY), generator=torch.Generator().manual_seed(5))
+    logits[BROKEN] = torch.nan
     chance = np.random.default_rng(3)
     settings = [
         Sampling(
@@ -41,5 +47,19 @@ def sampled(device: torch.device, spread: float) -> Data:
         for row in range(ROWS)
     ]
     steps = [row * 7 % 200 for row in range(ROWS)]
-    here, there = (choose(logits.to(where), settings, steps) for where in (device, torch.device("cpu")))
-    return same([[token] for token in here], [[token] for token in there])
+    there = choose(logits, settings, steps)
+    way = _by_steps if by_steps else choose
+    here = way(logits.to(device), settings, steps)
+    some = [row for row in range(ROWS) if row != BROKEN]
+    return same([[here[row]] for row in some], [[there[row]] for row in some], broken_row=here[BROKEN])
+
+
+def _by_steps(logits: Tensor, settings: Sequence[Sampling], steps: Sequence[int]) -> list[int | None]:
+    device = logits.device
+    temperature, top_p = (
+        torch.tensor([getattr(each, name) for each in settings], device=device, dtype=torch.float64)
+        for name in ("temperature", "top_p")
+    )
+    seed = torch.tensor([each.seed for each in settings], device=device)
+    tokens = choose_on_device(logits, temperature, top_p, seed, torch.tensor(steps, device=device))
+    return [None if token == FAILED else token for token in tokens.tolist()]

@@ -11,16 +11,20 @@ of scores are all that warps exchange. Called by the engine's thread only.
 
 from __future__ import annotations
 
-import torch
+from typing import NamedTuple
+
 from torch import Tensor
 
 from model.network.decode_groups import DecodeGroups
 from model.network.kernels.combine import LEAST_CHUNK, Scratch, chunk_of, combine, length_of
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import DOT_TYPES, LOG2_E, jit, tl, triton
 
 HEADS_TOGETHER = 16  # the least number of queries that a tensor core multiplies at once
 PROGRAMS_PER_PROCESSOR = 1  # that fit an H100, by their shared memory, for the 1280 channels of ViT-H/14
 _SLICES = 8  # warps
+_TENSOR_CORE_BYTES = 2  # of a number; wider ones need registers that a pipeline would take
+_SUM_BYTES = 4
 _LEAST_CHANNELS = 16  # of a slice, for a tensor core
 
 
@@ -35,23 +39,44 @@ def slices_of(width: int) -> tuple[int, int]:
     return first, max(_LEAST_CHANNELS, (1 << (rest - 1).bit_length()) // _SLICES) if rest > 0 else 0
 
 
+class AbsorbedTile(NamedTuple):
+    """Tokens that a program reads together, and stages of the pipeline that reads them."""
+
+    tokens: int
+    stages: int
+
+
+def tile_of(width: int, item_bytes: int, shared_bytes: int) -> AbsorbedTile:
+    """The largest tile that fits shared memory, beside queries and what warps exchange.
+
+    >>> tile_of(1280, 2, 227 * 1024), tile_of(1280, 2, 163 * 1024), tile_of(1280, 2, 99 * 1024)
+    (AbsorbedTile(tokens=32, stages=3), AbsorbedTile(tokens=16, stages=3), AbsorbedTile(tokens=16, stages=2))
+    """
+    row_bytes = sum(slices_of(width)) * _SLICES * item_bytes
+    tiles = (AbsorbedTile(32, 3), AbsorbedTile(16, 3), AbsorbedTile(16, 2)) if item_bytes == _TENSOR_CORE_BYTES else ()
+    for tile in tiles:
+        read = (tile.stages - 1) * tile.tokens * row_bytes
+        if read + HEADS_TOGETHER * (row_bytes + _SLICES * tile.tokens * _SUM_BYTES) <= shared_bytes:
+            return tile
+    return AbsorbedTile(16, 1)
+
+
 def absorbed_attention(
-    qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float, out: Tensor, splits: int
+    qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float, out: Tensor, splits: int, tile: AbsorbedTile
 ) -> None:
     """Launch attention over features; see `model.network.decode_attention.absorbed_attention`."""
     batch, heads, width = qk.shape
     first, second = slices_of(width)
     scratch = Scratch.of(out, splits)
-    wide = qk.dtype == torch.float32
     _attend[(triton.cdiv(heads, HEADS_TOGETHER), splits, batch)](
         qk, features, out, scratch.parts, scratch.sums, groups.row_slot, features.shape[1], scale * LOG2_E, heads,
         *qk.stride()[:2], *features.stride()[:2], *out.stride()[:2], WIDTH=width, SLICES=_SLICES, FIRST=first,
         SECOND=second, EVEN=width == (first + second) * _SLICES, LEAST=LEAST_CHUNK, HEADS=HEADS_TOGETHER,
-        TOKENS=16 if wide else 32, SPLIT=splits > 1, DOT=DOT_TYPES[qk.dtype], num_warps=_SLICES,
-        num_stages=1 if wide else 3,
+        TOKENS=tile.tokens, SPLIT=splits > 1, DOT=DOT_TYPES[qk.dtype], num_warps=_SLICES, num_stages=tile.stages,
+        **launch_options(qk.device),
     )  # fmt: skip
     if splits > 1:
-        combine(scratch, out, groups.row_slot, features.shape[1])
+        combine(scratch, out, groups.row_slot, None, features.shape[1])
 
 
 @jit
@@ -69,8 +94,10 @@ def _attend(
     q_row, q_head, f_slot, f_token, out_row, out_head,
     WIDTH: tl.constexpr, SLICES: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, EVEN: tl.constexpr,
     LEAST: tl.constexpr, HEADS: tl.constexpr, TOKENS: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """16 heads of a row against one split of its image; axes of tiles are slice, head or token, channel."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(2).to(tl.int64)
     slot = tl.load(row_slot + row)
     length = length_of(slot, row_slot, tokens, False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import jit, tl, triton
 
 _HEADS_TOGETHER = 4  # of one row that one program rotates
@@ -29,9 +30,10 @@ def rotate_and_append(
     """Launch rotary embedding and append; see `model.network.decode_attention.rotate_and_append`."""
     batch, heads, width = q.shape
     _rotate_and_append[(batch, triton.cdiv(heads, _HEADS_TOGETHER))](
-        qkv, cos, sin, rows, positions, keys, values, q, qkv.stride(0), cos.stride(0), sin.stride(0),
+        qkv, cos, sin, rows, positions, keys, values, q, qkv.stride(0), cos.stride(0), sin.stride(0), keys.shape[2],
         *keys.stride()[:3], *values.stride()[:3], HEADS=heads, WIDTH=width, PADDED=triton.next_power_of_2(width),
-        TURNED=cos.shape[1], TOGETHER=_HEADS_TOGETHER, num_warps=1,
+        TURNED=cos.shape[1], TOGETHER=_HEADS_TOGETHER,
+        num_warps=1, **launch_options(q.device),
     )  # fmt: skip
 
 
@@ -52,16 +54,20 @@ def _turned(at, channels, read, cosine, sine, TURNED: tl.constexpr):
 
 @jit
 def _rotate_and_append(
-    qkv, cos, sin, rows, positions, keys, values, out, qkv_row, cos_row, sin_row,
+    qkv, cos, sin, rows, positions, keys, values, out, qkv_row, cos_row, sin_row, room,
     k_slot, k_head, k_token, v_slot, v_head, v_token,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr, TURNED: tl.constexpr, TOGETHER: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """A few heads of one row: queries rotated, keys rotated and put into the cache beside values."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64)
     heads = (tl.program_id(1) * TOGETHER + tl.arange(0, TOGETHER)).to(tl.int64)
     channels = tl.arange(0, PADDED)
     slot = tl.load(rows + row).to(tl.int64)
-    position = tl.where(slot < 0, 0, tl.load(positions + row).to(tl.int64))
+    position = tl.load(positions + row).to(tl.int64)
+    real = (slot >= 0) & (position < room)
+    position = tl.where(real, position, 0)
     read = (heads < HEADS)[:, None] & (channels < WIDTH)[None, :]
     turning = channels < TURNED
     cosine = tl.load(cos + position * cos_row + channels, mask=turning, other=1.0).to(tl.float32)
@@ -71,7 +77,7 @@ def _rotate_and_append(
     k = _turned(at + HEADS * WIDTH, channels, read, cosine, sine, TURNED)
     v = tl.load(at + 2 * HEADS * WIDTH + channels[None, :], mask=read, other=0.0)
     tl.store(out + (row * HEADS + heads[:, None]) * WIDTH + channels[None, :], q, mask=read)
-    if slot >= 0:
+    if real:
         k_at = keys + slot * k_slot + heads[:, None] * k_head + position * k_token + channels[None, :]
         v_at = values + slot * v_slot + heads[:, None] * v_head + position * v_token + channels[None, :]
         tl.store(k_at, k.to(keys.dtype.element_ty), mask=read)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model.network.decode_groups import ROWS_OF_GROUP, DecodeGroups
 from model.network.kernels.combine import LEAST_CHUNK, Scratch, chunk_of, combine, length_of
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import DOT_TYPES, LOG2_E, jit, tl, triton
 
 PROGRAMS_PER_PROCESSOR = 4  # that are resident together on an H100, by their shared memory
@@ -29,7 +30,7 @@ def decode_attention(
     keys: Tensor,
     values: Tensor,
     groups: DecodeGroups,
-    lengths: Tensor | int,
+    lengths: Tensor | None,
     scale: float,
     out: Tensor,
     splits: int,
@@ -38,31 +39,33 @@ def decode_attention(
     width = q.shape[2]
     padded = max(16, triton.next_power_of_2(width))
     scratch = Scratch.of(out, splits)
-    table, fixed = (groups.slot, lengths) if isinstance(lengths, int) else (lengths, 0)
+    table, most = groups.slot if lengths is None else lengths, keys.shape[2]
     strides = (*q.stride()[:2], *keys.stride()[:3], *values.stride()[:3], *out.stride()[:2])
     _attend[(q.shape[1], len(groups.slot), splits)](
-        q, keys, values, out, scratch.parts, scratch.sums, groups.slot, groups.rows, table, fixed, scale * LOG2_E,
-        *strides, WIDTH=width, PADDED=padded, LEAST=LEAST_CHUNK, BY_SLOT=not isinstance(lengths, int),
+        q, keys, values, out, scratch.parts, scratch.sums, groups.slot, groups.rows, table, most, scale * LOG2_E,
+        *strides, WIDTH=width, PADDED=padded, LEAST=LEAST_CHUNK, BY_SLOT=lengths is not None,
         ROWS=ROWS_OF_GROUP, TOKENS=_tokens_of_tile(padded, q.element_size()), SPLIT=splits > 1,
-        DOT=DOT_TYPES[q.dtype], num_warps=4, num_stages=3,
+        DOT=DOT_TYPES[q.dtype], num_warps=4, num_stages=3, **launch_options(q.device),
     )  # fmt: skip
     if splits > 1:
-        combine(scratch, out, groups.row_slot, lengths)
+        combine(scratch, out, groups.row_slot, lengths, most)
 
 
 @jit
 def _attend(
-    q, keys, values, out, parts, sums, group_slot, group_rows, lengths, fixed, scale,
+    q, keys, values, out, parts, sums, group_slot, group_rows, lengths, most, scale,
     q_row, q_head, k_slot, k_head, k_token, v_slot, v_head, v_token, out_row, out_head,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, LEAST: tl.constexpr, BY_SLOT: tl.constexpr,
     ROWS: tl.constexpr, TOKENS: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """One head of a group of rows against one split of their slot; softmax as it goes, in base 2."""
+    wait_for_inputs(EARLY)
     head = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1)
     split = tl.program_id(2)
     slot = tl.load(group_slot + group)
-    length = length_of(slot, lengths, fixed, BY_SLOT)
+    length = length_of(slot, lengths, most, BY_SLOT)
     start = 0
     end = length
     if SPLIT:

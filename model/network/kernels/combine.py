@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.network.kernels.early import launch_options, wait_for_inputs
 from model.network.kernels.triton_import import jit, tl, triton
 
 LEAST_CHUNK = 64  # tokens; a shorter part of a slot is not worth a program of its own
@@ -52,24 +53,32 @@ class Scratch:
         return cls(*(torch.empty(size, dtype=torch.float32, device=out.device) for size in sizes))
 
 
-def combine(scratch: Scratch, out: Tensor, row_slot: Tensor, lengths: Tensor | int) -> None:
-    """Launch the join into a result [B, H, d]; rows without a slot, or with an empty one, get zeros."""
+def combine(scratch: Scratch, out: Tensor, row_slot: Tensor, lengths: Tensor | None, most: int) -> None:
+    """Launch the join into a result [B, H, d]; rows without a slot, or with an empty one, get zeros.
+
+    Args:
+        scratch: what there is to join.
+        out: where to write.
+        row_slot: slot of each row, -1 for none.
+        lengths: tokens of each slot; None if all have `most`.
+        most: tokens that a slot has room for.
+    """
     batch, heads, width = out.shape
     padded = min(_CHANNELS, triton.next_power_of_2(width))
-    table, fixed = (row_slot, lengths) if isinstance(lengths, int) else (lengths, 0)
     _combine[(heads, batch, triton.cdiv(width, padded))](
-        scratch.parts, scratch.sums, out, row_slot, table, fixed, scratch.sums.shape[2], *out.stride()[:2],
-        WIDTH=width, PADDED=padded, LEAST=LEAST_CHUNK, BY_SLOT=not isinstance(lengths, int), SPLITS=MOST_SPLITS,
-        num_warps=4,
+        scratch.parts, scratch.sums, out, row_slot, row_slot if lengths is None else lengths, most,
+        scratch.sums.shape[2], *out.stride()[:2], WIDTH=width, PADDED=padded, LEAST=LEAST_CHUNK,
+        BY_SLOT=lengths is not None, SPLITS=MOST_SPLITS,
+        num_warps=4, **launch_options(out.device),
     )  # fmt: skip
 
 
 @jit
-def length_of(slot, lengths, fixed, BY_SLOT: tl.constexpr):
-    """Tokens of a slot; 0 where there is no slot."""
-    length = fixed
+def length_of(slot, lengths, most, BY_SLOT: tl.constexpr):
+    """Tokens of a slot, `most` at most; 0 where there is no slot."""
+    length = most
     if BY_SLOT:
-        length = tl.load(lengths + tl.maximum(slot, 0)).to(tl.int32)
+        length = tl.minimum(tl.load(lengths + tl.maximum(slot, 0)).to(tl.int32), most)
     return tl.where(slot < 0, 0, length)
 
 
@@ -81,21 +90,23 @@ def chunk_of(length, splits, LEAST: tl.constexpr):
 
 @jit
 def _combine(
-    parts, sums, out, row_slot, lengths, fixed, splits, out_row, out_head,
+    parts, sums, out, row_slot, lengths, most, splits, out_row, out_head,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, LEAST: tl.constexpr, BY_SLOT: tl.constexpr, SPLITS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """Some channels of one head of one row."""
+    wait_for_inputs(EARLY)
     head = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1).to(tl.int64)
-    length = length_of(tl.load(row_slot + row), lengths, fixed, BY_SLOT)
+    length = length_of(tl.load(row_slot + row), lengths, most, BY_SLOT)
     chunk = chunk_of(length, splits, LEAST)
     index = tl.arange(0, SPLITS)
     channels = tl.program_id(2) * PADDED + tl.arange(0, PADDED)
     used = index < (length + chunk - 1) // chunk
     place = (row * tl.num_programs(0) + head) * splits + index
     logs = tl.load(sums + place, mask=used, other=float("-inf"))
-    most = tl.where(length > 0, tl.max(logs, 0), 0.0)
-    weights = tl.where(used, tl.exp2(logs - most), 0.0)
+    top = tl.where(length > 0, tl.max(logs, 0), 0.0)
+    weights = tl.where(used, tl.exp2(logs - top), 0.0)
     total = tl.where(length > 0, tl.sum(weights, 0), 1.0)
     read = used[:, None] & (channels < WIDTH)[None, :]
     seen = tl.load(parts + place[:, None] * WIDTH + channels[None, :], mask=read, other=0.0)

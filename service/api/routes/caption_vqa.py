@@ -7,6 +7,7 @@ Turns a checked request into rows; knows neither bodies (`service.api.request_bo
 from __future__ import annotations
 
 import secrets
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
@@ -18,8 +19,8 @@ from service.api.parts import Parts, ServiceParts
 from service.api.reply import Reply
 from service.api.request_body import Ask, read_ask
 from service.api.request_context import context_of
-from service.dispatch.reservation import RowSpec
 from service.errors import InvalidField
+from service.messages import Row
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
 from service.schemas.responses import CaptionAnswer, VqaAnswer
 
@@ -61,12 +62,12 @@ def _reply(
     key: AnswerKey,
     instructions: list[str],
 ) -> Reply:
-    rows = row_specs(parts, ask.fields, instructions)
+    rows = rows_asked(parts, ask.fields, instructions)
     answer = Answer(context_of(request.scope).id, parts.queue.loaded().name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
 
-def row_specs(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[RowSpec]:
+def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[Row]:
     """A request's rows, one for each instruction.
 
     Raises:
@@ -77,7 +78,7 @@ def row_specs(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruct
     if fields.model not in (None, name):
         raise InvalidField(f"model: the model served here is {name!r}")
     return [
-        RowSpec(instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
+        Row(uuid4().hex, instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
         for instruction in instructions
     ]
 

@@ -30,8 +30,8 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     with parts.queue.reserve(1):  # uploads are refused like questions are when too many wait
         image = await unless_hung_up(request.receive, tiled(parts, ask.image))
     stored = parts.images.put(context_of(request.scope).owner, image)
-    if feature_bytes(card.config, card.dtype) <= parts.settings.feature_cache_bytes:  # else nobody could keep them
-        parts.queue.prefetch(image)
+    if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
+        parts.queue.workers.prefetch(image)
     response.headers["Location"] = str(request.app.url_path_for("image", image_id=stored.id))
     return _card(parts, stored)
 
@@ -56,7 +56,7 @@ async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     """
     gone = parts.images.remove(context_of(request.scope).owner, image_id)
     if not parts.images.holds(gone.image_key):
-        parts.queue.forget(gone.image_key)
+        parts.queue.workers.forget(gone.image_key)
 
 
 def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
@@ -69,5 +69,5 @@ def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
         image_tokens=model.image_tokens,
         held_bytes=stored.held_bytes,
         expires_in_s=round(parts.images.expires_in_s(stored), 3),
-        features_resident=parts.queue.resident(stored.image.image_key),
+        features_resident=parts.queue.workers.resident(stored.image.image_key),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
@@ -22,9 +23,8 @@ from service.api.reply import Reply
 from service.api.request_body import find_image, read_json
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
-from service.dispatch.reservation import RowSpec
 from service.errors import ModelNotFound
-from service.messages import ModelCard
+from service.messages import ModelCard, Row
 
 FINGERPRINT_CHARS = 16
 
@@ -60,7 +60,7 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     if asked.model not in (None, card.name):
         raise ModelNotFound(f"model: no such model; the one served here is {card.name!r}")
     sampling = sampling_of(parts, asked.sampling)
-    row = RowSpec(conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
+    row = Row(uuid4().hex, conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
     answer = ChatAnswer(
         Answer(context_of(request.scope).id, card.name, "answer", 1),
         created=int(time.time()),

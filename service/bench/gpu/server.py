@@ -51,16 +51,17 @@ class LoadedServer:
         """Of its process; 0 if there is none."""
         return self._process.pid if self._process is not None else 0
 
-    def ensure(self, kind: str, model: str, device: str, limit_s: float) -> None:
-        """See that this kind of server is there and ready, and no other.
+    def ensure(self, kind: str, model: str, device: str, limit_s: float) -> bool:
+        """See that this kind of server is there and ready, and no other; whether it had to be started.
 
         Raises:
             ServerLost: it does not become ready in time.
         """
         if self.kind == kind and self._process is not None and self._ready():
-            return
+            return False
         self.stop()
         self._start(kind, _words(kind, model, device), limit_s)
+        return True
 
     def _start(self, kind: str, words: Sequence[str], limit_s: float) -> None:
         started_s = time.monotonic()
@@ -123,7 +124,7 @@ def _words(kind: str, model: str, device: str) -> list[str]:
         "context-tokens": CONTEXT_TOKENS,
         "default-max-tokens": MAX_TOKENS,
         "preprocess-threads": 8,
-        "feature-cache-bytes": 4 << 30,
+        "feature-cache-bytes": 256 << 20,  # full before the soak begins, whose memory then should not grow
         "drain-grace-s": 1,
     }
     flags = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]

@@ -79,6 +79,13 @@ def test_one_length_for_all_slots_agrees_with_the_twin():
     torch.testing.assert_close(fast, exact, atol=1e-6, rtol=1e-6)
 
 
+def test_a_length_beyond_the_slab_is_taken_for_all_of_it():
+    cache = slabs(2, 1, 40, 32)
+    lengths = torch.tensor([41, 10**6], dtype=torch.int32)
+    fast, exact = attend_both_ways(torch.randn(2, 1, 32), cache, DecodeGroups.alone([1, 0]), lengths, 2)
+    torch.testing.assert_close(fast, exact, atol=1e-6, rtol=1e-6)
+
+
 def test_more_rows_of_one_slot_than_a_group_holds_agree_with_the_twin():
     rows = 2 * ROWS_OF_GROUP + 3
     groups = DecodeGroups.shared([1] * rows)
@@ -155,12 +162,14 @@ def test_rotated_and_appended_as_the_twin_does(dtype, heads, width, turned, inte
     assert torch.equal(fast.values, naive.values)
 
 
-def test_a_padding_row_writes_nothing_to_the_cache():
+def test_padding_rows_and_rows_without_room_write_nothing_to_the_cache():
     cache = slabs(2, 2, 10, 32)
     before = Slabs(*(slab.clone() for slab in cache))
-    rows, positions = torch.tensor([-1, 1]), torch.tensor([10**9, 4])
-    q = rotate_and_append(torch.randn(2, 192), *rotation_tables(10, 16, torch.float32), rows, positions, *cache)
-    assert q.isfinite().all()
+    rows, positions = torch.tensor([-1, 1, 0]), torch.tensor([10**9, 4, 10])
+    qkv, tables = torch.randn(3, 192), rotation_tables(10, 16, torch.float32)
+    q = rotate_and_append(qkv, *tables, rows, positions, *cache)
+    naive = (slab.clone() for slab in before)
+    assert torch.equal(q, reference.rotate_and_append(qkv, *tables, rows, positions, *naive))
     for slab, was in zip(cache, before, strict=True):
         assert not torch.equal(slab[1, :, 4], was[1, :, 4])
         slab[1, :, 4] = was[1, :, 4]

@@ -42,7 +42,7 @@ def test_pixels_of_every_image_equal_the_original_preprocessing(golden: Golden, 
         if key.startswith("pixels."):
             name = golden.data["images"][int(key.removeprefix("pixels."))]
             tiles = torch.from_numpy(golden.image(name).tiles)
-            torch.testing.assert_close(pheye._vision.pixels(tiles), expected, atol=1e-6, rtol=0)
+            torch.testing.assert_close(pheye._vision.patches.pixels(tiles), expected, atol=1e-6, rtol=0)
 
 
 def test_features_of_every_image_are_within_1e_4(golden: Golden, pheye: Pheye) -> None:
@@ -79,7 +79,7 @@ def test_the_naive_twin_gives_the_same_features_and_tokens(golden: Golden, pheye
     naive, eos = golden.naive(), golden.checkpoint.tokenizer.eos_id
     with torch.inference_mode():
         for index, name in enumerate(golden.data["images"]):
-            pixels = pheye._vision.pixels(torch.from_numpy(golden.image(name).tiles))[None]
+            pixels = pheye._vision.patches.pixels(torch.from_numpy(golden.image(name).tiles))[None]
             expected = golden.tensors[f"vision.{index}"]
             torch.testing.assert_close(naive.vision_encoder(pixels)[0], expected, atol=1e-4, rtol=0)
     for case in golden.cases[::3]:

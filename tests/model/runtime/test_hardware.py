@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from model.config import GEOMETRIES
 from model.runtime import hardware
-from model.runtime.hardware import choose_precision, compute_threads, multiplies_bf16, resolve_device, usable_cores
+from model.runtime.hardware import (
+    choose_precision,
+    compute_threads,
+    device_uuid,
+    memory_budget,
+    multiplies_bf16,
+    resolve_device,
+    usable_cores,
+)
 
 CPU = torch.device("cpu")
 PUBLISHED = GEOMETRIES["Pheye-x4-448"]
@@ -85,3 +94,21 @@ def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(mo
     }
     assert [threads["pheye-tiny", workers] for workers in (1, 3, 16)] == [1, 1, 1]
     assert [threads["Pheye-x4-448", workers] for workers in (1, 3, 16)] == [8, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("share", "free", "budget"), [(0.9, 79, 72), (0.5, 79, 40), (0.9, 50, 50)], ids=["all", "half", "others are there"]
+)
+def test_a_gpus_budget_is_a_share_of_all_its_memory_or_what_others_left(
+    monkeypatch: pytest.MonkeyPatch, share: float, free: int, budget: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free << 30, 80 << 30))
+    assert memory_budget(torch.device("cuda:0"), share) == budget << 30
+    assert memory_budget(torch.device("cpu"), share) is None
+
+
+def test_a_gpu_is_named_by_its_uuid_as_nvidias_tools_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    uuid = "8a6ad0d2-9d4c-4d62-9d5c-5c1f0c1e8a11"
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=uuid))
+    assert device_uuid(torch.device("cuda:0")) == f"GPU-{uuid}"
+    assert device_uuid(torch.device("cpu")) is None

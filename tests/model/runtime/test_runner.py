@@ -13,6 +13,7 @@ from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
+from model.runtime.memory_plan import MemoryDemand
 from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage
 from model.tokenizer import END_OF_TEXT
@@ -171,7 +172,7 @@ def test_a_tokenizer_sent_to_another_process_still_reads_special_tokens_as_text(
 
 
 def test_a_loaded_runner_has_the_name_it_was_given_and_no_more_context_than_the_model() -> None:
-    runner = load_runner("random:pheye-micro", name="mine", slots=1, context_tokens=5000, threads=1)
+    runner = load_runner("random:pheye-micro", name="mine", demand=MemoryDemand(5000, slots=1), threads=1)
     assert runner.config.name == "mine"
     assert runner.context_tokens == 1024
     assert runner.slots == 1

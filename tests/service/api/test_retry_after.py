@@ -22,7 +22,7 @@ from service.messages import ModelCard
 from service.metrics import Metrics
 from service.settings import Settings
 
-CARD = ModelCard("eye", "cpu", "float32", "", 1, named_geometry("pheye-micro"), 1024, 8, "weights")
+CARD = ModelCard("eye", "cpu", "float32", "", 1, named_geometry("pheye-micro"), 1024, 8, "weights", 2**20)
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -37,9 +37,9 @@ class Service:
 
     def load(self) -> None:
         """As if a worker were ready."""
-        lane = self.queue._fleet.lanes[0]
-        self.queue.card = lane.card = CARD
-        lane.tokenizer = Mock(encode=list)
+        worker = self.queue.workers.supervisors[0]
+        self.queue.card = worker.card = CARD
+        worker.tokenizer = Mock(encode=list)
 
     def ask(self, method: str, path: str, json: Any = None) -> httpx.Response:
         async def send() -> httpx.Response:

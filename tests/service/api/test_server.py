@@ -104,7 +104,7 @@ def test_a_worker_that_dies_costs_its_clients_a_pause_and_not_their_answer(own_s
 def test_a_device_that_fails_for_good_ends_the_service_after_the_answers_of_the_others():
     async def scenario() -> None:
         queue = RequestQueue(Settings(), Metrics())
-        queue._fleet.lanes[0].card = Mock(slots=8)
+        queue.workers.supervisors[0].card = Mock(slots=8)
         server = DrainingServer(uvicorn.Config(FastAPI()), queue, Settings())
         place = queue.reserve(1)
         queue._cannot_load("the other device is not there")

@@ -83,7 +83,7 @@ def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         (["serve"], {"PHEYE_SLOT": "4"}, ["PHEYE_SLOT: there is no such setting", "PHEYE_SLOTS"]),
         (["serve", "--dtype", "int3"], {}, ["--dtype (or PHEYE_DTYPE)", "bfloat16"]),
         (["serve", "--prot", "1"], {}, ["--prot", "--port"]),
-        (["serve", "--port", "0", "--slots", "0"], {}, ["--slots (or PHEYE_SLOTS)"]),
+        (["serve", "--port", "0", "--slots", "-1"], {}, ["--slots (or PHEYE_SLOTS)"]),
         (["caption", IMAGE, "--device", "abacus"], {}, ["--device (or PHEYE_DEVICES)", "cuda:0"]),
         (["caption", IMAGE, "--device", "cpu,cpu"], {}, ["one device", "--device"]),
         (["caption", IMAGE, "--max-tokens", "0"], {}, ["--max-tokens (or PHEYE_DEFAULT_MAX_TOKENS)", "1 to 2048"]),

@@ -1,0 +1,76 @@
+"""What lies between matrix products, in one pass over memory: Triton kernels on CUDA, their naive twins elsewhere.
+
+On CUDA everything can be captured in a CUDA graph: no call waits for the device. Knows no models. Called by the
+engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.network.decode_attention import available
+from model.network.kernels import fused
+
+__all__ = ["activate_", "add_norm", "available"]
+
+
+def activate_(x: Tensor, name: str) -> Tensor:
+    """Apply an activation in place.
+
+    Args:
+        x: any shape, contiguous.
+        name: `gelu`, `gelu_new`, `gelu_pytorch_tanh` or `quick_gelu`.
+
+    Returns:
+        The same tensor.
+    """
+    if not available(x.device):
+        return IN_PLACE[name](x)
+    fused.activate(x, name)
+    return x
+
+
+def add_norm(x: Tensor, delta: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Add to a residual stream in place, and apply layer norm to the sum.
+
+    Args:
+        x: residual stream [rows, D], contiguous; changed in place.
+        delta: what to add, likewise.
+        weight: of the layer norm [D].
+        bias: likewise.
+        eps: added to the variance.
+
+    Returns:
+        The sum, normalised [rows, D].
+    """
+    if not available(x.device):
+        return F.layer_norm(x.add_(delta), weight.shape, weight, bias, eps)
+    out = torch.empty_like(x)
+    fused.add_norm(x, delta, weight, bias, eps, out)
+    return out
+
+
+def _quick_gelu_(x: Tensor) -> Tensor:
+    return x.mul_((1.702 * x).sigmoid_())
+
+
+def _gelu_(x: Tensor) -> Tensor:
+    out: Tensor = torch.ops.aten.gelu_(x)
+    return out
+
+
+def _gelu_tanh_(x: Tensor) -> Tensor:
+    out: Tensor = torch.ops.aten.gelu_(x, approximate="tanh")
+    return out
+
+
+IN_PLACE: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": _gelu_,
+    "gelu_new": _gelu_tanh_,
+    "gelu_pytorch_tanh": _gelu_tanh_,
+    "quick_gelu": _quick_gelu_,
+}

@@ -1,0 +1,38 @@
+"""What to do when a device runs out of memory in the middle of a step: make room, try once more, then say so.
+
+Knows no model. Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from model.request import DeviceMemoryError
+
+Result = TypeVar("Result")
+
+
+def with_room(work: Callable[[], Result], make_room: Callable[[], None]) -> Result:
+    """Do some work on the device; if its memory runs out, make room and do all of it once more.
+
+    Args:
+        work: may be done twice, the first time up to any point.
+        make_room: frees what can be freed.
+
+    Raises:
+        DeviceMemoryError: there was no room the second time either.
+    """
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        pass  # the traceback holds on to the tensors of the failed attempt; it ends with this block
+    make_room()
+    try:
+        return work()
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+    make_room()
+    raise DeviceMemoryError(reason)

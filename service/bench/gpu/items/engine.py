@@ -1,0 +1,37 @@
+"""What the engine does without HTTP, as the load's server has it: what the API then costs is the difference.
+
+One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+
+from model.bench.gpu.item import Data, Item, PartInput
+from service.bench.engine import engine_throughput
+from service.bench.gpu.server import CONTEXT_TOKENS, MAX_TOKENS, SLOTS
+from service.settings import load_settings
+
+IN_FLIGHT, KNOWN_IMAGES = 64, 8
+
+
+def items(given: PartInput) -> Iterator[Item]:
+    """Answers about images whose features are known, then about new ones."""
+    requests = 384 if given.device == "cuda" else 24
+    yield Item(f"{IN_FLIGHT} known images", partial(throughput, given, requests, KNOWN_IMAGES), 60.0)
+    yield Item(f"{IN_FLIGHT} new images", partial(throughput, given, requests // 2, None), 60.0)
+
+
+def throughput(given: PartInput, requests: int, images: int | None) -> Data:
+    """A closed loop on an engine of its own."""
+    settings = load_settings(
+        model=given.models[0],
+        devices=given.device,
+        slots=SLOTS,
+        context_tokens=CONTEXT_TOKENS,
+        default_max_tokens=MAX_TOKENS,
+    )
+    found = engine_throughput(settings, requests=requests, in_flight=IN_FLIGHT, max_tokens=MAX_TOKENS, images=images)
+    return asdict(found) | {"answers_per_s": found.answers_per_s, "tokens_per_s": found.tokens_per_s}
