@@ -18,6 +18,7 @@ PACKAGES = (
     "annotated-doc",
     "annotated-types",
     "anyio",
+    "cachetools",
     "click",
     "fastapi",
     "fastapi-offline",

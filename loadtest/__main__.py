@@ -17,19 +17,19 @@ from typing import Any
 
 from rich.console import Console
 
-from loadtest.capacity import Target, find_capacity
+from loadtest.capacity import LatencyTarget, find_capacity
 from loadtest.options import loads_of, parse
-from loadtest.plots import PlotError, check_plot, plot
+from loadtest.plots import NothingToPlot, check_plot, plot
 from loadtest.results import document, ratios, rows
 from loadtest.servers import ServerError
-from loadtest.sweep import Point, measure
+from loadtest.sweep import LoadMeasurement, measure
 from loadtest.tables import console, point_words, print_ratios, print_rows
 
 EXIT_LOST, EXIT_USAGE = 1, 2
 
 
 @dataclass(slots=True)
-class Run:
+class LoadTest:
     """One command, while it runs and when it has ended.
 
     Attributes:
@@ -46,7 +46,7 @@ class Run:
     errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
+    points: list[LoadMeasurement] = field(default_factory=list)
     capacity: dict[str, float | None] = field(default_factory=dict)
     broken: str | None = None
 
@@ -62,13 +62,13 @@ class Run:
             async for point in measure(options.server, loads, options.repeats, options.seed):
                 self._note(point)
             return
-        target = Target(options.percentile, options.target)
+        target = LatencyTarget(options.percentile, options.target)
         for server in options.server:
             self.capacity[server.name] = await find_capacity(
                 server, loads[0], target, precision=options.precision, seed=options.seed, note=self._note
             )
 
-    def _note(self, point: Point) -> None:
+    def _note(self, point: LoadMeasurement) -> None:
         self.points.append(point)
         self.errors.print(point_words(point), markup=False)
 
@@ -105,12 +105,12 @@ class Run:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command line."""
-    run = Run(parse(sys.argv[1:] if words is None else words))
+    run = LoadTest(parse(sys.argv[1:] if words is None else words))
     try:
         if run.options.out:
             check_plot()
             run.options.out.mkdir(parents=True, exist_ok=True)
-    except (PlotError, OSError) as error:
+    except (NothingToPlot, OSError) as error:
         run.errors.print(f"loadtest: {error}", markup=False)
         return EXIT_USAGE
     try:

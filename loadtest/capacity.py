@@ -15,13 +15,13 @@ from typing import Literal
 from loadtest.loops import OpenLoop
 from loadtest.servers import Server
 from loadtest.summary import Summary
-from loadtest.sweep import Load, Point, prepare
+from loadtest.sweep import Load, LoadMeasurement, prepare
 
 LEAST_PER_S, MOST_PER_S = 0.01, 10_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LatencyTarget:
     """A promise: so many percent of the requests are answered within so many seconds, and all are answered."""
 
     percentile: Literal["p50", "p90", "p99"]
@@ -57,7 +57,13 @@ async def highest_rate(keeps: Callable[[float], Awaitable[bool]], start_per_s: f
 
 
 async def find_capacity(
-    server: Server, load: Load, target: Target, *, precision: float, seed: int, note: Callable[[Point], None]
+    server: Server,
+    load: Load,
+    target: LatencyTarget,
+    *,
+    precision: float,
+    seed: int,
+    note: Callable[[LoadMeasurement], None],
 ) -> float | None:
     """The highest rate of such a load that a server keeps the target at, in arrivals a second.
 
@@ -78,7 +84,7 @@ async def find_capacity(
         number = next(tries)
         tried = replace(load, loop=OpenLoop(rate_per_s))
         summary = await prepare(tried, f"{seed} {number}").run(server)
-        note(Point(server.name, number, tried, summary))
+        note(LoadMeasurement(server.name, number, tried, summary))
         return target.kept(summary)
 
     return await highest_rate(keeps, load.loop.pressure, precision)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from loadtest.mix import Ask
+from loadtest.mix import PlannedRequest
 
 OK = "200"
 SHOWN_CHARS = 300  # of what a failure says
@@ -24,7 +24,7 @@ IDLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class TimedResponse:
     """What came back for one request.
 
     Attributes:
@@ -77,7 +77,7 @@ class Client:
     patience_s: float
     refusals: int = 0
 
-    async def ask(self, ask: Ask) -> Reply:
+    async def ask(self, ask: PlannedRequest) -> TimedResponse:
         """The reply to one request; that of its last try if it was refused before."""
         end_s = time.monotonic() + self.patience_s
         while True:
@@ -88,7 +88,7 @@ class Client:
             await asyncio.sleep(reply.come_back_s)
 
 
-async def send(http: httpx.AsyncClient, ask: Ask) -> Reply:
+async def send(http: httpx.AsyncClient, ask: PlannedRequest) -> TimedResponse:
     """Ask once."""
     try:
         async with http.stream("POST", ask.path, data=ask.form(), files={"image": ask.image}) as response:
@@ -97,20 +97,20 @@ async def send(http: httpx.AsyncClient, ask: Ask) -> Reply:
             await response.aread()
             return _whole(response)
     except httpx.RequestError as error:
-        return Reply(type(error).__name__, time.monotonic(), detail=str(error)[:SHOWN_CHARS])
+        return TimedResponse(type(error).__name__, time.monotonic(), detail=str(error)[:SHOWN_CHARS])
     except ValueError as error:
-        return Reply("no JSON", time.monotonic(), detail=str(error)[:SHOWN_CHARS])
+        return TimedResponse("no JSON", time.monotonic(), detail=str(error)[:SHOWN_CHARS])
 
 
-def _whole(response: httpx.Response) -> Reply:
+def _whole(response: httpx.Response) -> TimedResponse:
     ended_s = time.monotonic()
     if response.status_code != httpx.codes.OK:
         detail = response.text[:SHOWN_CHARS]
-        return Reply(str(response.status_code), ended_s, come_back_s=_come_back_s(response), detail=detail)
+        return TimedResponse(str(response.status_code), ended_s, come_back_s=_come_back_s(response), detail=detail)
     return _answered(response.json(), ended_s)
 
 
-async def _streamed(response: httpx.Response) -> Reply:
+async def _streamed(response: httpx.Response) -> TimedResponse:
     first_text_s, last = None, {}
     async for line in response.aiter_lines():
         if line.startswith("data: "):
@@ -120,15 +120,17 @@ async def _streamed(response: httpx.Response) -> Reply:
     ended_s = time.monotonic()
     if "error" in last:  # a stream begins with 200 before it can fail, and says so at its end
         status, detail = str(last["error"]["status"]), str(last["error"].get("detail"))
-        return Reply(status, ended_s, first_text_s, detail=detail[:SHOWN_CHARS])
+        return TimedResponse(status, ended_s, first_text_s, detail=detail[:SHOWN_CHARS])
     if not last.get("completed"):
-        return Reply("cut short", ended_s, first_text_s)
+        return TimedResponse("cut short", ended_s, first_text_s)
     return _answered(last, ended_s, first_text_s)
 
 
-def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | None = None) -> Reply:
+def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | None = None) -> TimedResponse:
     usage = answer.get("usage", {})
-    return Reply(OK, ended_s, first_text_s, usage.get("completion_tokens", 0), usage.get("image_features_cached"))
+    return TimedResponse(
+        OK, ended_s, first_text_s, usage.get("completion_tokens", 0), usage.get("image_features_cached")
+    )
 
 
 def _come_back_s(response: httpx.Response) -> float | None:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar, Protocol, TypeVar
 
-from loadtest.client import Client, Reply, open_http
-from loadtest.mix import Ask
+from loadtest.client import Client, TimedResponse, open_http
+from loadtest.mix import PlannedRequest
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TimedRequest:
     """One request of a load.
 
     Attributes:
@@ -35,14 +35,14 @@ class Outcome:
     answers: int
     due_s: float
     sent_s: float
-    reply: Reply
+    reply: TimedResponse
 
 
 @dataclass(frozen=True, slots=True)
-class Drive:
+class LoadRun:
     """What came of a load: every request, and how often one was refused and came back."""
 
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[TimedRequest]
     refusals_obeyed: int
 
 
@@ -59,7 +59,7 @@ class Loop(Protocol):
     def pressure(self) -> float:
         """How many clients, or how many arrivals a second."""
 
-    async def drive(self, url: str, asks: Sequence[Ask], *, seed: str, timeout_s: float) -> Drive:
+    async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send all of them to a server and wait for their replies."""
 
 
@@ -82,18 +82,18 @@ class ClosedLoop:
         """How many clients."""
         return self.clients
 
-    async def drive(self, url: str, asks: Sequence[Ask], *, seed: str, timeout_s: float) -> Drive:
+    async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send all of them; which client sends which is the server's speed's to decide, and no seed's."""
-        outcomes: list[Outcome] = []
+        outcomes: list[TimedRequest] = []
         async with open_http(url, self.clients, timeout_s) as http:
             client = Client(http, self.patience_s)
 
-            async def one(ask: Ask) -> None:
+            async def one(ask: PlannedRequest) -> None:
                 sent_s = time.monotonic()
-                outcomes.append(Outcome(ask.answers, sent_s, sent_s, await client.ask(ask)))
+                outcomes.append(TimedRequest(ask.answers, sent_s, sent_s, await client.ask(ask)))
 
             await share_out(asks, self.clients, one)
-        return Drive(outcomes, client.refusals)
+        return LoadRun(outcomes, client.refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +113,21 @@ class OpenLoop:
         """Arrivals a second."""
         return self.rate_per_s
 
-    async def drive(self, url: str, asks: Sequence[Ask], *, seed: str, timeout_s: float) -> Drive:
+    async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send each when it is due."""
         async with open_http(url, None, timeout_s) as http:
             client = Client(http, patience_s=0.0)
             start_s = time.monotonic()
 
-            async def one(ask: Ask, after_s: float) -> Outcome:
+            async def one(ask: PlannedRequest, after_s: float) -> TimedRequest:
                 due_s = start_s + after_s
                 await asyncio.sleep(due_s - time.monotonic())
                 sent_s = time.monotonic()
-                return Outcome(ask.answers, due_s, sent_s, await client.ask(ask))
+                return TimedRequest(ask.answers, due_s, sent_s, await client.ask(ask))
 
             arrivals = poisson_arrivals_s(self.rate_per_s, len(asks), seed)
             outcomes = await asyncio.gather(*map(one, asks, arrivals))
-        return Drive(outcomes, client.refusals)
+        return LoadRun(outcomes, client.refusals)
 
 
 async def share_out(items: Iterable[Item], clients: int, work: Callable[[Item], Awaitable[None]]) -> None:

@@ -53,7 +53,7 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PlannedRequest:
     """One request: a caption if there are no questions."""
 
     image: bytes = field(repr=False)
@@ -83,28 +83,28 @@ class Ask:
         return fields
 
 
-def asks(mix: Mix, seed: str, count: int) -> list[Ask]:
+def asks(mix: Mix, seed: str, count: int) -> list[PlannedRequest]:
     """The first requests of a seed."""
     return [_ask(mix, seed, number) for number in range(count)]
 
 
-def warm_up_asks(mix: Mix, seed: str, count: int) -> list[Ask]:
+def warm_up_asks(mix: Mix, seed: str, count: int) -> list[PlannedRequest]:
     """What to ask before a load: each image that it will repeat once, and so many new ones.
 
     Without the former a load's first requests about them would be no hits.
     """
     hot = range(mix.hot_images) if mix.hits else ()
-    known = [Ask(_hot_image(mix, seed, index), QUESTIONS[:1], mix.stream, mix.max_tokens) for index in hot]
+    known = [PlannedRequest(_hot_image(mix, seed, index), QUESTIONS[:1], mix.stream, mix.max_tokens) for index in hot]
     return known + asks(mix, f"{seed} warm-up", count)
 
 
-def _ask(mix: Mix, seed: str, number: int) -> Ask:
+def _ask(mix: Mix, seed: str, number: int) -> PlannedRequest:
     chance = random.Random(f"{seed} {number}")  # noqa: S311 - no secrets here
     is_caption, is_hit = chance.random() < mix.captions, chance.random() < mix.hits
     questions = () if is_caption else tuple(chance.choices(QUESTIONS, k=chance.randint(1, mix.questions)))
     index = chance.randrange(mix.hot_images)
     image = _hot_image(mix, seed, index) if is_hit else _image(mix, f"{seed} image {number}")
-    return Ask(image, questions, mix.stream, mix.max_tokens)
+    return PlannedRequest(image, questions, mix.stream, mix.max_tokens)
 
 
 def _hot_image(mix: Mix, seed: str, index: int) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest.results import Ratio, Row
+from loadtest.results import Ratio, ResultRow
 from loadtest.sweep import Load
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SHORT = {
 }
 
 
-class PlotError(RuntimeError):
+class NothingToPlot(RuntimeError):
     """Nothing can be drawn; the message says what is missing."""
 
 
@@ -57,10 +57,10 @@ def check_plot() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise PlotError("plots need matplotlib: pip install 'pheye-service[train]'") from None
+        raise NothingToPlot("plots need matplotlib: pip install 'pheye-service[train]'") from None
 
 
-def plot(rows: Sequence[Row], ratios: Sequence[Ratio], file: Path) -> None:
+def plot(rows: Sequence[ResultRow], ratios: Sequence[Ratio], file: Path) -> None:
     """Throughput, latency and the cost of an answer over what the loads differ in, and how servers compare.
 
     Args:
@@ -94,7 +94,7 @@ def plot(rows: Sequence[Row], ratios: Sequence[Ratio], file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _across(rows: Sequence[Row]) -> _Across:
+def _across(rows: Sequence[ResultRow]) -> _Across:
     over_hits = len({row.load.loop.pressure for row in rows}) == 1
     return _Across("share of hits" if over_hits else rows[0].load.loop.unit, over_hits)
 
@@ -102,7 +102,7 @@ def _across(rows: Sequence[Row]) -> _Across:
 def _draw(
     axes: Axes,
     across: _Across,
-    named: Sequence[tuple[str, Row | Ratio]],
+    named: Sequence[tuple[str, ResultRow | Ratio]],
     figures: Mapping[str, str],
     label: str,
 ) -> None:

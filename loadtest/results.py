@@ -30,14 +30,14 @@ import httpx
 
 from loadtest.loops import ClosedLoop
 from loadtest.summary import Distribution
-from loadtest.sweep import Load, Point
+from loadtest.sweep import Load, LoadMeasurement
 
 VERSION = 1
 _COMPARED = ("answers_per_s", "s_per_answer", "latency_p50_s", "latency_p90_s", "latency_p99_s")
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class RepeatSpread:
     """One figure over the repeats."""
 
     median: float
@@ -45,11 +45,11 @@ class Spread:
     high: float
 
 
-Figures = Mapping[str, Spread | None]
+Figures = Mapping[str, RepeatSpread | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """The same load on the same server, all repeats together."""
 
     server: str
@@ -70,7 +70,7 @@ class Ratio:
     figures: Figures
 
 
-def figures_of(point: Point) -> dict[str, float | None]:
+def figures_of(point: LoadMeasurement) -> dict[str, float | None]:
     """What tables and plots show of a point, by name.
 
     `s_per_answer` is what an answer costs a server that is kept busy, and so for closed loops only; `late_p99_s` is
@@ -94,11 +94,11 @@ def _quantile(distribution: Distribution | None, name: str) -> float | None:
     return None if distribution is None else getattr(distribution, name)
 
 
-def rows(points: Sequence[Point]) -> Iterator[Row]:
+def rows(points: Sequence[LoadMeasurement]) -> Iterator[ResultRow]:
     """The points of each load and server together, in the order they first appear."""
     for server, load in dict.fromkeys((point.server, point.load) for point in points):
         same = [point for point in points if (point.server, point.load) == (server, load)]
-        yield Row(
+        yield ResultRow(
             server,
             load,
             requests=sum(point.summary.requests for point in same),
@@ -108,7 +108,7 @@ def rows(points: Sequence[Point]) -> Iterator[Row]:
         )
 
 
-def ratios(points: Sequence[Point]) -> Iterator[Ratio]:
+def ratios(points: Sequence[LoadMeasurement]) -> Iterator[Ratio]:
     """The first server against each other one, load by load."""
     servers, loads = (list(dict.fromkeys(found)) for found in zip(*((p.server, p.load) for p in points), strict=True))
     figures = {(point.server, point.load, point.repeat): figures_of(point) for point in points}
@@ -126,16 +126,16 @@ def _divided(first: Mapping[str, float | None], second: Mapping[str, float | Non
     return {name: above / below if above is not None and below else None for name, (above, below) in found.items()}
 
 
-def _spreads(found: Sequence[Mapping[str, float | None]]) -> dict[str, Spread | None]:
+def _spreads(found: Sequence[Mapping[str, float | None]]) -> dict[str, RepeatSpread | None]:
     return {name: _spread([each[name] for each in found]) for name in found[0]}
 
 
-def _spread(values: Sequence[float | None]) -> Spread | None:
+def _spread(values: Sequence[float | None]) -> RepeatSpread | None:
     known = [value for value in values if value is not None]
-    return Spread(statistics.median(known), min(known), max(known)) if known else None
+    return RepeatSpread(statistics.median(known), min(known), max(known)) if known else None
 
 
-def document(head: Mapping[str, Any], points: Sequence[Point]) -> dict[str, Any]:
+def document(head: Mapping[str, Any], points: Sequence[LoadMeasurement]) -> dict[str, Any]:
     """The whole document.
 
     Args:

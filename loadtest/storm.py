@@ -18,7 +18,7 @@ from pathlib import Path
 
 from loadtest.client import OK, Client, open_http
 from loadtest.loops import share_out
-from loadtest.mix import Ask
+from loadtest.mix import PlannedRequest
 
 QUESTIONS = ("What is in the image?",)
 PATIENCE_S = 300.0  # for how long a client that is refused asks again
@@ -69,7 +69,7 @@ async def storm(
     """
     chance, report, started = random.Random(seed), StormReport(), time.monotonic()  # noqa: S311 - no secrets here
     plans = [
-        _Plan(
+        _StormRequest(
             chance.choice(images),
             chance.random() * 0.5 if chance.random() < hang_up_share else None,
             chance.random() < 0.5,
@@ -79,8 +79,10 @@ async def storm(
     async with open_http(url, clients) as http:
         client = Client(http, PATIENCE_S)
 
-        async def one(plan: _Plan) -> None:
-            await _one(client, report, Ask(plan.image, QUESTIONS, plan.stream, max_tokens), plan.leave_after_s)
+        async def one(plan: _StormRequest) -> None:
+            await _one(
+                client, report, PlannedRequest(plan.image, QUESTIONS, plan.stream, max_tokens), plan.leave_after_s
+            )
 
         await share_out(plans, clients, one)
     report.refused = client.refusals
@@ -90,7 +92,7 @@ async def storm(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _StormRequest:
     """One client's request, and when it loses patience, if it does."""
 
     image: bytes
@@ -98,7 +100,7 @@ class _Plan:
     stream: bool
 
 
-async def _one(client: Client, report: StormReport, ask: Ask, leave_after_s: float | None) -> None:
+async def _one(client: Client, report: StormReport, ask: PlannedRequest, leave_after_s: float | None) -> None:
     asked_s = time.monotonic()
     try:
         async with asyncio.timeout(leave_after_s):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtest.client import OK
-from loadtest.loops import Drive, Outcome
+from loadtest.loops import LoadRun, TimedRequest
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -86,7 +86,7 @@ class Summary:
         return sum(self.failed.values())
 
 
-def summarise(drive: Drive, engine_s: float | None = None) -> Summary:
+def summarise(drive: LoadRun, engine_s: float | None = None) -> Summary:
     """The numbers of a load.
 
     Args:
@@ -119,11 +119,11 @@ def summarise(drive: Drive, engine_s: float | None = None) -> Summary:
     )
 
 
-def _seconds_to_first_text(answered: Iterable[Outcome]) -> Iterable[float]:
+def _seconds_to_first_text(answered: Iterable[TimedRequest]) -> Iterable[float]:
     return (each.reply.first_text_s - each.due_s for each in answered if each.reply.first_text_s is not None)
 
 
-def _seconds_per_token(answered: Iterable[Outcome]) -> Iterable[float]:
+def _seconds_per_token(answered: Iterable[TimedRequest]) -> Iterable[float]:
     """Of each stream; the answers to several questions grow side by side."""
     for each in answered:
         later = each.reply.tokens / each.answers - 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadtest.client import OK
 from loadtest.loops import ClosedLoop, Loop
-from loadtest.mix import Ask, Mix, asks, warm_up_asks
+from loadtest.mix import Mix, PlannedRequest, asks, warm_up_asks
 from loadtest.servers import Server, ServerError
 from loadtest.summary import Summary, summarise
 
@@ -37,7 +37,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LoadMeasurement:
     """One load on one server, measured."""
 
     server: str
@@ -47,13 +47,13 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedLoad:
     """A load whose requests are drawn."""
 
     load: Load
     seed: str
-    warm_up: Sequence[Ask]
-    asks: Sequence[Ask]
+    warm_up: Sequence[PlannedRequest]
+    asks: Sequence[PlannedRequest]
 
     async def run(self, server: Server) -> Summary:
         """Warm the server up, send the load, sum up.
@@ -73,12 +73,14 @@ class Prepared:
         return summarise(drive, None if before_s is None or after_s is None else after_s - before_s)
 
 
-def prepare(load: Load, seed: str) -> Prepared:
+def prepare(load: Load, seed: str) -> PreparedLoad:
     """Draw a load's requests."""
-    return Prepared(load, seed, warm_up_asks(load.mix, seed, load.warm_up), asks(load.mix, seed, load.requests))
+    return PreparedLoad(load, seed, warm_up_asks(load.mix, seed, load.warm_up), asks(load.mix, seed, load.requests))
 
 
-async def measure(servers: Sequence[Server], loads: Sequence[Load], repeats: int, seed: int) -> AsyncIterator[Point]:
+async def measure(
+    servers: Sequence[Server], loads: Sequence[Load], repeats: int, seed: int
+) -> AsyncIterator[LoadMeasurement]:
     """Each load on each server, so many times; whoever asks about a new image has never asked about it before.
 
     Raises:
@@ -88,4 +90,4 @@ async def measure(servers: Sequence[Server], loads: Sequence[Load], repeats: int
         for number, load in enumerate(loads):
             prepared = prepare(load, f"{seed} {repeat} {number}")
             for server in servers:
-                yield Point(server.name, repeat, load, await prepared.run(server))
+                yield LoadMeasurement(server.name, repeat, load, await prepared.run(server))

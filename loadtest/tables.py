@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.results import Ratio, Row, Spread, figures_of
-from loadtest.sweep import Load, Point
+from loadtest.results import Ratio, RepeatSpread, ResultRow, figures_of
+from loadtest.sweep import Load, LoadMeasurement
 
 WIDTH = 180  # of a file or a pipe, which has none of its own
 _FIGURES = {  # a column of which nothing is known is left out
@@ -32,7 +32,7 @@ def console() -> Console:
     return out if out.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def print_rows(rows: Sequence[Row], out: Console) -> None:
+def print_rows(rows: Sequence[ResultRow], out: Console) -> None:
     """A line for each server and load."""
     known = {words: name for words, name in _FIGURES.items() if any(row.figures[name] for row in rows)}
     table = _table("Loads: medians over the repeats", "server", "load", "answers/s", *known, "refused", "lost")
@@ -53,7 +53,7 @@ def print_ratios(ratios: Iterable[Ratio], out: Console) -> None:
         out.print(table)
 
 
-def point_words(point: Point) -> str:
+def point_words(point: LoadMeasurement) -> str:
     """A line about one load on one server."""
     figures, lost = figures_of(point), point.summary.lost
     p50_s, failure = figures["latency_p50_s"], f"; {lost} lost: {dict(point.summary.failed)}" if lost else ""
@@ -75,11 +75,11 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _median(spread: Spread | None) -> str:
+def _median(spread: RepeatSpread | None) -> str:
     return "-" if spread is None else _shown(spread.median)
 
 
-def _range(spread: Spread | None) -> str:
+def _range(spread: RepeatSpread | None) -> str:
     if spread is None or spread.low == spread.high:
         return _median(spread)
     return f"{_shown(spread.median)} ({_shown(spread.low)} to {_shown(spread.high)})"

@@ -1,6 +1,6 @@
 """Every way a request can fail, as one small tree: a status, a short title, a detail that says what to do.
 
-Knows no framework: `service/api/app.py` turns these into `application/problem+json` (RFC 9457).
+Knows no framework: `service/api/problems.py` turns these into `application/problem+json` (RFC 9457).
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ class ServiceError(Exception):
         status: HTTP status.
         title: the same words for every failure of this class.
         detail: what happened this time and what to do about it; never holds image data.
-        retry_after_s: seconds after which trying again makes sense, or None.
+        retry_after_s: seconds after which trying again makes sense, or None; a kind of failure that passes has its own.
     """
 
     status = 500
     title = "Internal error"
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.retry_after_s = retry_after_s
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
 
 class BadRequest(ServiceError):
@@ -106,6 +108,7 @@ class WaitingRoomFull(ServiceError):
 
     status = 429
     title = "Too many requests are waiting"
+    retry_after_s = 1
 
 
 class Poisoned(ServiceError):
@@ -127,6 +130,7 @@ class Unavailable(ServiceError):
 
     status = 503
     title = "Service unavailable"
+    retry_after_s = 5
 
 
 class DeadlineExceeded(ServiceError):

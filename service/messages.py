@@ -2,7 +2,7 @@
 
 Knows no transport. The API process sends `Submit`, `Prefetch`, `Forget`, `Cancel` and `Stop`; a worker answers with
 `Ready` or `LoadFailed` once, then `StepDone` for each step of its engine (and `Started` before one that takes up new
-rows), and `Alive` while it has nothing to do.
+rows), and `Heartbeat` while it has nothing to do.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from model.config import PheyeConfig
 from model.explain import Explanation
 from model.request import CacheChanges, FinishReason, Sampling
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One answer to be generated.
+    """One answer to be generated: what is asked, the same on both sides of the pipe.
 
-    `given` are the tokens its client already has from a worker that died: generation continues behind them.
-    `may_shorten`: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
-    `explain`: tell where the model looked.
+    Attributes:
+        id: unique; what is told of the row, and its cancellation, name it.
+        instruction: what the model is told to do.
+        sampling: how its tokens are chosen.
+        given: tokens its client already has from a worker that died: generation continues behind them.
+        may_shorten: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
+        explain: tell where the model looked.
     """
 
     id: str
@@ -51,9 +55,9 @@ class Prefetch:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop the features of an image, named by the hash of its pixels."""
+    """Drop the features of an image."""
 
-    image: str
+    image_key: ImageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """Sent about once a second by an engine that has nothing to do."""
 
 
@@ -240,4 +244,4 @@ class Started:
     ids: tuple[str, ...]
 
 
-FromWorker = Ready | LoadFailed | Alive | Started | StepDone
+FromWorker = Ready | LoadFailed | Heartbeat | Started | StepDone

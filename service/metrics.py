@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from service.messages import ModelCard, StepReport
 
@@ -36,6 +35,8 @@ class Metrics:
 
     def __init__(self) -> None:
         """All at zero, in a registry of their own."""
+        # Else the text format shows each creation time as a gauge of its own.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self.rows: list[MetricRow] = []
         self._declare_requests()
@@ -203,20 +204,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The Prometheus text format."""
-        return generate_latest(_WithoutCreated(self._registry))
-
-
-class _WithoutCreated(CollectorRegistry):
-    """A view that leaves out the `_created` series the text format would show as gauges of their own."""
-
-    def __init__(self, source: CollectorRegistry) -> None:
-        super().__init__()
-        self._source = source
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._source.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
+        return generate_latest(self._registry)
 
 
 def metric_rows() -> Iterator[MetricRow]:

@@ -23,7 +23,7 @@ from model.data.world.paint import letter_size, paint
 from model.data.world.scene import draw_scene
 from model.prompt import caption_instruction, question_instruction
 from model.tokenizer import TextTokenizer
-from model.training.batches import Batch, Loader
+from model.training.batches import Loader, TrainingBatch
 from model.training.recipe import Recipe
 from model.training.rows import NOTHING
 
@@ -31,7 +31,7 @@ _SEED = "ablation"  # of the scenes; training's are others
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class VariantScore:
     """How often one kind of answer was right, all signs or those of one size.
 
     Attributes:
@@ -77,7 +77,7 @@ class HeldOut:
 
 def judge(
     learner: VariantLearner, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe, count: int
-) -> tuple[float, list[Score]]:
+) -> tuple[float, list[VariantScore]]:
     """Ask a variant about `count` scenes, rounded down to whole batches.
 
     Returns:
@@ -101,7 +101,7 @@ def judge(
 
 
 @torch.inference_mode()
-def _answers(learner: VariantLearner, batch: Batch) -> tuple[float, Tensor]:
+def _answers(learner: VariantLearner, batch: TrainingBatch) -> tuple[float, Tensor]:
     """The summed loss, and whether each turn of each row is right as a whole [B, turns + 1]."""
     logits, said = learner.logits(batch), batch.labels != NOTHING
     labels = batch.labels[said]
@@ -112,10 +112,10 @@ def _answers(learner: VariantLearner, batch: Batch) -> tuple[float, Tensor]:
     return float(F.cross_entropy(logits, labels, reduction="sum")), right
 
 
-def _scores(found: Sequence[tuple[str, bool]]) -> list[Score]:
+def _scores(found: Sequence[tuple[str, bool]]) -> list[VariantScore]:
     answers: dict[str, list[bool]] = {}
     for kind, right in found:
         answers.setdefault(kind, []).append(right)
         if kind.startswith("sign "):
             answers.setdefault("sign", []).append(right)
-    return [Score(kind, len(rights), sum(rights)) for kind, rights in sorted(answers.items())]
+    return [VariantScore(kind, len(rights), sum(rights)) for kind, rights in sorted(answers.items())]

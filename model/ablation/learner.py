@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from model.ablation.bridges import bridge_of
 from model.ablation.variants import Variant
 from model.config import PheyeConfig
-from model.training.batches import Batch
+from model.training.batches import TrainingBatch
 from model.training.learner import Learner, Passes, attention_mask
 from model.training.rows import NOTHING, SHARED
 
@@ -49,7 +49,7 @@ class VariantLearner(Learner):
         new = {} if self.bridge is None else {f"bridge.{name}": each for name, each in self.bridge.named_parameters()}
         return super().trained() | new
 
-    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def outputs(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """The decoder's output at each token that has a label [n, D], and the labels [n]."""
         tiles = batch.tiles[:, :1] if self._variant.level == 1 else batch.tiles
         features = self._vision(tiles, self._dtype)
@@ -66,7 +66,7 @@ class VariantLearner(Learner):
         return hidden[said], batch.labels[said]
 
 
-def _behind(batch: Batch, count: int) -> Batch:
+def _behind(batch: TrainingBatch, count: int) -> TrainingBatch:
     """The batch with room for embeddings in front of the tokens, which every turn sees; the ids stay as they are."""
     places = torch.arange(count, device=batch.ids.device).expand(len(batch.ids), -1)
     return batch._replace(

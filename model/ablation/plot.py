@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.ablation.study import Result
+from model.ablation.study import AblationResult
 
 _KINDS = {  # kind -> what it is called, and its colour
     "sign small": ("small signs read", "#0072b2"),
@@ -16,7 +16,7 @@ _KINDS = {  # kind -> what it is called, and its colour
 }
 
 
-def plot_results(results: Sequence[Result], file: Path) -> None:
+def plot_results(results: Sequence[AblationResult], file: Path) -> None:
     """A group of bars for each variant.
 
     Args:

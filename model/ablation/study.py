@@ -13,16 +13,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from model.ablation.judge import Score, judge
+from model.ablation.judge import VariantScore, judge
 from model.ablation.learner import VariantLearner
 from model.ablation.variants import Variant
 from model.checkpoint.checkpoint import Checkpoint
 from model.data.world.source import WorldSource
 from model.provenance import provenance
 from model.training.initial import initial_tensors
-from model.training.journal import StepReport, read_journal
+from model.training.journal import TrainingStep, read_journal
 from model.training.recipe import Recipe
-from model.training.run import Means, changed_level, passes_of, take_threads
+from model.training.run import ComputeOptions, changed_level, passes_of, take_threads
 from model.training.trainer import Data, Trainer
 
 RESULT = "result.json"
@@ -30,7 +30,7 @@ _SEED = "train ablation"  # of the scenes that variants learn from
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AblationResult:
     """One variant's line of the table.
 
     Attributes:
@@ -53,7 +53,7 @@ class Result:
     steps: int
     batch: int
     loss: float
-    scores: tuple[Score, ...]
+    scores: tuple[VariantScore, ...]
     images_per_s: float
     made: dict[str, Any]
 
@@ -63,44 +63,44 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class StudySetup:
     """What all variants have in common.
 
     Attributes:
         checkpoint: whose frozen parts they share; its trained parts are begun anew.
         recipe: how they are trained.
         scenes: on how many scenes they are judged.
-        means: how to compute.
+        compute: how to compute.
     """
 
     checkpoint: Checkpoint
     recipe: Recipe
     scenes: int
-    means: Means
+    compute: ComputeOptions
 
 
-class Entry:
+class VariantRun:
     """One variant in the study, opened: trained from its beginning, or from where it was interrupted.
 
     Args:
         variant: which.
-        terms: what it has in common with the others.
+        setup: what it has in common with the others.
         folder: its own.
 
     Raises:
         SnapshotError: there is a run in the folder that was begun differently.
     """
 
-    def __init__(self, variant: Variant, terms: Terms, folder: Path) -> None:
-        take_threads(terms.means)
-        self._variant, self._terms, self._folder = variant, terms, folder
-        self._checkpoint = changed_level(terms.checkpoint, max(2, variant.level))
-        config, ranks, seed = self._checkpoint.config, self._checkpoint.ranks, terms.recipe.seed
+    def __init__(self, variant: Variant, setup: StudySetup, folder: Path) -> None:
+        take_threads(setup.compute)
+        self._variant, self._setup, self._folder = variant, setup, folder
+        self._checkpoint = changed_level(setup.checkpoint, max(2, variant.level))
+        config, ranks, seed = self._checkpoint.config, self._checkpoint.ranks, setup.recipe.seed
         tensors = {**self._checkpoint.tensors, **initial_tensors(config, ranks, seed)}
-        self._learner = VariantLearner(variant, config, ranks, tensors, passes_of(terms.means), seed)
+        self._learner = VariantLearner(variant, config, ranks, tensors, passes_of(setup.compute), seed)
         began = f"{variant.name} {self._checkpoint.fingerprint}"
-        data = Data([_scenes(terms.recipe)], self._checkpoint.tokenizer, began, terms.means.workers)
-        self._trainer = Trainer(self._learner, config, data, terms.recipe, folder, resume=True)
+        data = Data([_scenes(setup.recipe)], self._checkpoint.tokenizer, began, setup.compute.workers)
+        self._trainer = Trainer(self._learner, config, data, setup.recipe, folder, resume=True)
 
     @property
     def total(self) -> int:
@@ -112,7 +112,7 @@ class Entry:
         """Steps that were done when it was opened."""
         return self._trainer.done
 
-    def finish(self, follow: Callable[[StepReport], None]) -> Result:
+    def finish(self, follow: Callable[[TrainingStep], None]) -> AblationResult:
         """Train to the end, telling each step, judge, and write the result.
 
         Raises:
@@ -122,15 +122,15 @@ class Entry:
             follow(report)
         self._trainer.close()
         learner, config = self._learner.cpu(), self._checkpoint.config
-        loss, scores = judge(learner, config, self._checkpoint.tokenizer, self._terms.recipe, self._terms.scenes)
+        loss, scores = judge(learner, config, self._checkpoint.tokenizer, self._setup.recipe, self._setup.scenes)
         reports = read_journal(self._folder / "metrics.jsonl")
-        result = Result(
+        result = AblationResult(
             self._variant.name,
             self._variant.after,
             sum(parameter.numel() for parameter in learner.trained().values()),
             self._image_tokens(),
             self.total,
-            self._terms.recipe.batch,
+            self._setup.recipe.batch,
             loss,
             tuple(scores),
             median(report.images_per_s for report in reports),
@@ -152,7 +152,7 @@ def _scenes(recipe: Recipe) -> WorldSource:
     return WorldSource(_SEED, easy_until=steps * recipe.batch // 2)
 
 
-def read_result(folder: Path) -> Result | None:
+def read_result(folder: Path) -> AblationResult | None:
     """What was written of a variant; None if it is not finished.
 
     Raises:
@@ -162,12 +162,12 @@ def read_result(folder: Path) -> Result | None:
     return _read(path, lambda found: [found])[0] if path.exists() else None
 
 
-def write_results(results: Sequence[Result], path: Path) -> None:
+def write_results(results: Sequence[AblationResult], path: Path) -> None:
     """Write the lines of a table into one file."""
     path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8")
 
 
-def read_results(path: Path) -> list[Result]:
+def read_results(path: Path) -> list[AblationResult]:
     """What `write_results` wrote.
 
     Raises:
@@ -177,9 +177,12 @@ def read_results(path: Path) -> list[Result]:
     return _read(path, list)
 
 
-def _read(path: Path, lines: Callable[[Any], list[Any]]) -> list[Result]:
+def _read(path: Path, lines: Callable[[Any], list[Any]]) -> list[AblationResult]:
     try:
         found = lines(json.loads(path.read_text(encoding="utf-8")))
-        return [Result(**{**line, "scores": tuple(Score(**score) for score in line["scores"])}) for line in found]
+        return [
+            AblationResult(**{**line, "scores": tuple(VariantScore(**score) for score in line["scores"])})
+            for line in found
+        ]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a result: {error}") from None

@@ -43,7 +43,7 @@ def floor(passes: Sequence[Pass], ceilings: Ceilings) -> Floor:
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class PassCosts:
     """What passes of the fast path cost in one number format.
 
     Attributes:

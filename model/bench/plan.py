@@ -62,7 +62,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlanOverrides:
     """What a user wants otherwise; None (or empty) leaves it as planned."""
 
     dtypes: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Wish:
     prompt_tokens: int | None = None
     shared_image: bool = False
 
-    def granted(self, section: Section) -> Section:
+    def applied_to(self, section: Section) -> Section:
         """The section as the user wants it."""
         counts = dict.fromkeys(BY_ROWS, self.rows) | dict.fromkeys(BY_IMAGES, self.images)
         work = {

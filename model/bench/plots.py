@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.bench.result import Report, Result, Verdict
+from model.bench.result import BenchReport, BenchResult, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ _BAR_INCHES = 0.28
 _ERROR = {"elinewidth": 0.8}
 
 
-def plot_report(report: Report, file: Path) -> None:
+def plot_report(report: BenchReport, file: Path) -> None:
     """Draw every result of a run; targets are black marks.
 
     Args:
@@ -45,7 +45,7 @@ def plot_report(report: Report, file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _ratios(axes: Axes, results: Sequence[Result], verdicts: Sequence[Verdict | None]) -> None:
+def _ratios(axes: Axes, results: Sequence[BenchResult], verdicts: Sequence[Verdict | None]) -> None:
     spreads = [result.race.ratio for result in results]
     below, above = ([s.median - s.low for s in spreads], [s.high - s.median for s in spreads])
     lengths = [spread.median - 1 for spread in spreads]  # from 1, where neither side is quicker
@@ -61,14 +61,14 @@ def _ratios(axes: Axes, results: Sequence[Result], verdicts: Sequence[Verdict | 
     axes.set_xlabel("times quicker than the baseline")
 
 
-def _shares(axes: Axes, results: Sequence[Result], verdicts: Sequence[Verdict | None]) -> None:
+def _shares(axes: Axes, results: Sequence[BenchResult], verdicts: Sequence[Verdict | None]) -> None:
     axes.barh(range(len(results)), [100 * result.share_of_ceiling for result in results], color=_colours(results))
     _marks(axes, [None if v is None or v.target.share is None else 100 * v.target.share for v in verdicts])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the machine's ceiling")
 
 
-def _colours(results: Sequence[Result]) -> list[str]:
+def _colours(results: Sequence[BenchResult]) -> list[str]:
     return [_COLOURS.get(result.dtype, "#888888") for result in results]
 
 

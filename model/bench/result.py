@@ -18,7 +18,7 @@ ALIKE = 0.9999  # in float32, sides that agree less than this have computed diff
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BenchResult:
     """One mark of one workload, timed.
 
     Attributes:
@@ -92,7 +92,7 @@ class CachedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SpeedTarget:
     """What the fast path should reach.
 
     Attributes:
@@ -116,20 +116,20 @@ class Target:
 class Verdict:
     """A target, the result it is held against, and whether it is met."""
 
-    target: Target
-    result: Result
+    target: SpeedTarget
+    result: BenchResult
     met: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """A whole run; `sections` is what it was to do."""
 
     sections: tuple[Section, ...]
     machine: Machine
     commit: str
     ceilings: tuple[Ceilings, ...]
-    results: tuple[Result, ...]
+    results: tuple[BenchResult, ...]
     cached: tuple[CachedImage, ...]
     verdicts: tuple[Verdict, ...]
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from model.bench.bed import Bed
 from model.bench.ceilings import PROBES, Ceilings, measure_ceilings
-from model.bench.floors import Costs, floor
+from model.bench.floors import PassCosts, floor
 from model.bench.halves import Half, Twin, load_fast, load_twin, trimmed
 from model.bench.machine import peak_bytes, reset_peak, this_machine
+from model.bench.model_under_test import ModelUnderTest
 from model.bench.plan import MEMORY, Section
-from model.bench.result import CachedImage, Report, Result
+from model.bench.result import BenchReport, BenchResult, CachedImage
 from model.bench.targets import judge
 from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS
@@ -29,13 +29,13 @@ from model.provenance import commit
 from model.request import TileSpan
 from model.runtime.hardware import Precision, choose_precision, resolve_device, usable_cores
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 
-Finding = Ceilings | Result | CachedImage
+Finding = Ceilings | BenchResult | CachedImage
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class BenchSession:
     """What every section is measured with.
 
     Attributes:
@@ -49,7 +49,7 @@ class Desk:
     tell: Callable[[str], None]
 
 
-def open_desk(device: str, threads: int, tell: Callable[[str], None]) -> Desk:
+def open_session(device: str, threads: int, tell: Callable[[str], None]) -> BenchSession:
     """Get this process ready to measure on `cpu` or `cuda`; 0 threads are as many as there are cores.
 
     Raises:
@@ -58,23 +58,23 @@ def open_desk(device: str, threads: int, tell: Callable[[str], None]) -> Desk:
     torch.set_num_threads(threads or usable_cores())
     where = resolve_device(device)
     watch = Stopwatch(settle=lambda: torch.cuda.synchronize(where)) if where.type == "cuda" else Stopwatch()
-    return Desk(where, watch, tell)
+    return BenchSession(where, watch, tell)
 
 
-def run(sections: Sequence[Section], desk: Desk) -> Iterator[Finding]:
+def run(sections: Sequence[Section], session: BenchSession) -> Iterator[Finding]:
     """Everything that the sections ask for.
 
     Raises:
         ValueError: a model or a number format cannot be used; the message says what to change.
     """
     for section in sections:
-        yield from _section(section, desk)
+        yield from _section(section, session)
 
 
-def report(sections: Sequence[Section], found: Sequence[Finding], device: torch.device) -> Report:
+def report(sections: Sequence[Section], found: Sequence[Finding], device: torch.device) -> BenchReport:
     """What a run of these sections has found so far, held against the targets."""
-    results = tuple(each for each in found if isinstance(each, Result))
-    return Report(
+    results = tuple(each for each in found if isinstance(each, BenchResult))
+    return BenchReport(
         sections=tuple(sections),
         machine=this_machine(device),
         commit=commit(Path(__file__).parent),
@@ -99,27 +99,27 @@ def check(sections: Sequence[Section], device: torch.device) -> None:
             raise ValueError(f"--prompt-tokens: {section.name} has room for {config.decoder.max_positions} tokens")
 
 
-def _section(section: Section, desk: Desk) -> Iterator[Finding]:
+def _section(section: Section, session: BenchSession) -> Iterator[Finding]:
     checkpoint = open_checkpoint(section.model)
     halves: frozenset[Half] = frozenset().union(*(KINDS[name].halves for name in section.work if name in KINDS))
     twin: Twin | None = None
     for dtype in section.dtypes:
-        precision = choose_precision(dtype, desk.device, checkpoint.config)
-        desk.tell(f"{section.name} {dtype}: ceilings")
+        precision = choose_precision(dtype, session.device, checkpoint.config)
+        session.tell(f"{section.name} {dtype}: ceilings")
         ceilings = measure_ceilings(
-            section.name, checkpoint.config, desk.device, dtype, PROBES[desk.device.type], desk.watch
+            section.name, checkpoint.config, session.device, dtype, PROBES[session.device.type], session.watch
         )
         yield ceilings
         if MEMORY in section.work:
-            yield cached_image(section.name, dtype, checkpoint, desk.device, precision)
+            yield cached_image(section.name, dtype, checkpoint, session.device, precision)
         if not halves:
             continue
         if twin is None or twin.dtype != twin_dtype(dtype):
-            desk.tell(f"{section.name}: loading")
+            session.tell(f"{section.name}: loading")
             twin = None  # there may not be room for two
-            twin = load_twin(trimmed(checkpoint, halves), desk.device, twin_dtype(dtype))
-        yield from _raced(section, dtype, precision, twin, ceilings, desk)
-        _let_go(desk.device)
+            twin = load_twin(trimmed(checkpoint, halves), session.device, twin_dtype(dtype))
+        yield from _raced(section, dtype, precision, twin, ceilings, session)
+        _let_go(session.device)
 
 
 def twin_dtype(dtype: str) -> torch.dtype:
@@ -129,26 +129,34 @@ def twin_dtype(dtype: str) -> torch.dtype:
 
 
 def _raced(
-    section: Section, dtype: str, precision: Precision, twin: Twin, ceilings: Ceilings, desk: Desk
-) -> Iterator[Result]:
+    section: Section, dtype: str, precision: Precision, twin: Twin, ceilings: Ceilings, session: BenchSession
+) -> Iterator[BenchResult]:
     fast = load_fast(twin, precision)
-    bed = Bed(twin, fast, precision, Costs(fast.config, dtype), section.prompt_tokens, section.shared_image)
+    under_test = ModelUnderTest(
+        twin, fast, precision, PassCosts(fast.config, dtype), section.prompt_tokens, section.shared_image
+    )
     for name in section.work:
         for rows in section.work[name] if name in KINDS else ():
-            desk.tell(f"{section.name} {dtype}: {name}, {rows}")
-            yield from _timed(section, dtype, bed, name, rows, ceilings, desk)
+            session.tell(f"{section.name} {dtype}: {name}, {rows}")
+            yield from _timed(section, dtype, under_test, name, rows, ceilings, session)
 
 
 @torch.inference_mode()
 def _timed(
-    section: Section, dtype: str, bed: Bed, name: str, rows: int, ceilings: Ceilings, desk: Desk
-) -> list[Result]:
-    reset_peak(desk.device)
-    workload = KINDS[name].build(bed, rows)
-    raced = race(workload.baseline, workload.fast, section.repeats, desk.watch)
-    agreement, peak = workload.agreement(raced.baseline, raced.fast), peak_bytes(desk.device)
+    section: Section,
+    dtype: str,
+    under_test: ModelUnderTest,
+    name: str,
+    rows: int,
+    ceilings: Ceilings,
+    session: BenchSession,
+) -> list[BenchResult]:
+    reset_peak(session.device)
+    workload = KINDS[name].build(under_test, rows)
+    raced = race(workload.baseline, workload.fast, section.repeats, session.watch)
+    agreement, peak = workload.agreement(raced.baseline, raced.fast), peak_bytes(session.device)
     return [
-        Result(
+        BenchResult(
             model=section.name,
             dtype=dtype,
             workload=mark.name,
@@ -172,8 +180,9 @@ def cached_image(
     runner = ModelRunner(small, device, precision, slots=1, context_tokens=16)
     side, tiles = small.config.vision.tile_px, small.config.tiles
     blank = torch.zeros((tiles, side, side, 3), dtype=torch.uint8).numpy()
-    runner.open_image(TiledImage("blank", side, side, blank))
-    runner.encode([TileSpan("blank", 0, tiles)])
+    image = TiledImage(ImageKey("blank"), side, side, blank)
+    runner.open_image(image)
+    runner.encode([TileSpan(image.image_key, 0, tiles)])
     return CachedImage(name, dtype, runner.cache_bytes, feature_bytes(small.config, dtype))
 
 

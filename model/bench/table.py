@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from model.bench.ceilings import Ceilings
 from model.bench.machine import Machine
-from model.bench.result import CachedImage, Report, Result, Verdict
+from model.bench.result import BenchReport, BenchResult, CachedImage, Verdict
 from model.bench.timing import Spread
 
 HEAD = (
@@ -21,7 +21,7 @@ NOTE = (
 )
 
 
-def rows(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
+def rows(results: Sequence[BenchResult], verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
     """A line of cells for each result, as `HEAD` names them."""
     judged = {verdict.result: verdict for verdict in verdicts}
     for result in results:
@@ -70,7 +70,7 @@ def wanted(verdict: Verdict) -> str:
     return f">= {' and '.join(parts)}: {'met' if verdict.met else 'missed'}"
 
 
-def markdown(report: Report, more: Sequence[str] = ()) -> str:
+def markdown(report: BenchReport, more: Sequence[str] = ()) -> str:
     """The whole report as a Markdown file; `more` are lines about what else was measured."""
     lines = [
         "# pheye bench",
@@ -87,7 +87,7 @@ def markdown(report: Report, more: Sequence[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def notes(report: Report) -> list[str]:
+def notes(report: BenchReport) -> list[str]:
     """What is in no line of the table: cached images and ceilings."""
     return [*map(cached, report.cached), *map(rates, report.ceilings)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from model.bench.result import Result, Target, Verdict
+from model.bench.result import BenchResult, SpeedTarget, Verdict
 
 _X2, _X4 = "Pheye-x2-672", "Pheye-x4-448"
 _PUBLISHED = (_X4, "Pheye-x4-672", "Pheye-x2-448", _X2)
@@ -30,23 +30,23 @@ _GPU_SHARE = 0.6
 _GPU_CAPTION_ROWS, _GPU_CAPTION_RATIO = 32, 20.0
 
 
-def _targets() -> Iterator[Target]:
+def _targets() -> Iterator[SpeedTarget]:
     for model, workload, rows, images, exact, int8 in _CPU_RATIOS:
         share = _CPU_ENCODE_SHARE if workload == "encode" else None
-        yield Target("cpu", model, workload, "float32", rows, images, ratio=exact, share=share)
-        yield Target("cpu", model, workload, "int8", rows, images, ratio=int8)
+        yield SpeedTarget("cpu", model, workload, "float32", rows, images, ratio=exact, share=share)
+        yield SpeedTarget("cpu", model, workload, "int8", rows, images, ratio=int8)
     for model in _PUBLISHED:
-        yield Target("cuda", model, "encode", "bfloat16", 1, 1, share=_GPU_SHARE)
+        yield SpeedTarget("cuda", model, "encode", "bfloat16", 1, 1, share=_GPU_SHARE)
         for rows in _GPU_ROWS:
-            yield Target("cuda", model, "decode", "bfloat16", rows, rows, share=_GPU_SHARE)
+            yield SpeedTarget("cuda", model, "decode", "bfloat16", rows, rows, share=_GPU_SHARE)
         captions = _GPU_CAPTION_ROWS
-        yield Target("cuda", model, "caption", "bfloat16", captions, captions, ratio=_GPU_CAPTION_RATIO)
+        yield SpeedTarget("cuda", model, "caption", "bfloat16", captions, captions, ratio=_GPU_CAPTION_RATIO)
 
 
 TARGETS = tuple(_targets())
 
 
-def judge(device: str, results: Sequence[Result], targets: Sequence[Target] = TARGETS) -> tuple[Verdict, ...]:
+def judge(device: str, results: Sequence[BenchResult], targets: Sequence[SpeedTarget] = TARGETS) -> tuple[Verdict, ...]:
     """Hold the results of a run on a device (`cpu` or `cuda`) against the targets there are for them.
 
     A result whose two sides disagree in float32 meets nothing, however quick it was.
@@ -56,11 +56,11 @@ def judge(device: str, results: Sequence[Result], targets: Sequence[Target] = TA
     return tuple(Verdict(target, result, _met(target, result)) for target, result in pairs)
 
 
-def _key(about: Target | Result) -> tuple[str, str, str, int, int]:
+def _key(about: SpeedTarget | BenchResult) -> tuple[str, str, str, int, int]:
     return about.model, about.workload, about.dtype, about.rows, about.images
 
 
-def _met(target: Target, result: Result) -> bool:
+def _met(target: SpeedTarget, result: BenchResult) -> bool:
     quick = target.ratio is None or result.race.ratio.median >= target.ratio
     close = target.share is None or result.share_of_ceiling >= target.share
     return quick and close and not result.wrong

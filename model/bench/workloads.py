@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.bench.bed import Bed
 from model.bench.floors import Pass
 from model.bench.halves import Half
+from model.bench.model_under_test import ModelUnderTest
 from model.bench.sides import NaiveRow, Tokens, encode_fast, encode_naively
 from model.bench.timing import Call, Lap
 
@@ -25,7 +25,7 @@ WALKED_TOKENS = 4  # that both sides decode before one step of theirs is timed
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Milestone:
     """A moment of the work whose time is wanted.
 
     Attributes:
@@ -46,26 +46,26 @@ class Workload:
     images: int
     baseline: Call[Any]
     fast: Call[Any]
-    marks: tuple[Mark, ...]
+    marks: tuple[Milestone, ...]
     agreement: Callable[[Any, Any], float]
 
 
-def encode(bed: Bed, images: int) -> Workload:
+def encode(under_test: ModelUnderTest, images: int) -> Workload:
     """Features of some images: one after another, or in one call."""
-    tiles = bed.tiles(images)
+    tiles = under_test.tiles(images)
     return Workload(
         images=images,
-        baseline=lambda _: [encode_naively(bed.twin.model, image) for image in tiles],
-        fast=lambda _: encode_fast(bed.fast, tiles),
-        marks=(Mark("encode", 0, [bed.costs.encode(images)]),),
+        baseline=lambda _: [encode_naively(under_test.twin.model, image) for image in tiles],
+        fast=lambda _: encode_fast(under_test.fast, tiles),
+        marks=(Milestone("encode", 0, [under_test.costs.encode(images)]),),
         agreement=features_alike,
     )
 
 
-def prefill(bed: Bed, rows: int) -> Workload:
+def prefill(under_test: ModelUnderTest, rows: int) -> Workload:
     """First tokens of prompts about encoded images: one after another, or together."""
-    prompts, images = bed.prompts(rows), bed.features(bed.images(rows))
-    slots, lengths = bed.slots(rows, 0), [len(prompt) for prompt in prompts]
+    prompts, images = under_test.prompts(rows), under_test.features(under_test.images(rows))
+    slots, lengths = under_test.slots(rows, 0), [len(prompt) for prompt in prompts]
 
     def together(_: Lap) -> Tokens:
         first = slots.read(slots.unseen(images), prompts)
@@ -75,24 +75,25 @@ def prefill(bed: Bed, rows: int) -> Workload:
     return Workload(
         images=len(images),
         baseline=lambda _: [
-            NaiveRow(bed.twin.model, images[row % len(images)]).read(prompt) for row, prompt in enumerate(prompts)
+            NaiveRow(under_test.twin.model, images[row % len(images)]).read(prompt)
+            for row, prompt in enumerate(prompts)
         ],
         fast=together,
-        marks=(Mark("prefill", rows, [bed.costs.prefill(lengths, len(images), bed.common)]),),
+        marks=(Milestone("prefill", rows, [under_test.costs.prefill(lengths, len(images), under_test.common)]),),
         agreement=tokens_alike,
     )
 
 
-def decode(bed: Bed, rows: int) -> Workload:
+def decode(under_test: ModelUnderTest, rows: int) -> Workload:
     """One more token for each row: one row after another, or together.
 
     Before that both sides have walked some tokens that are given, since answers of random weights soon repeat
     themselves; what each side would have said at every one of them counts for the agreement.
     """
-    prompts, images = bed.prompts(rows), bed.features(bed.images(rows))
-    slots = bed.slots(rows, WALKED_TOKENS + 1)
-    naive = [NaiveRow(bed.twin.model, images[row % len(images)]) for row in range(rows)]
-    *walked, last = bed.continuations(rows, WALKED_TOKENS + 1)
+    prompts, images = under_test.prompts(rows), under_test.features(under_test.images(rows))
+    slots = under_test.slots(rows, WALKED_TOKENS + 1)
+    naive = [NaiveRow(under_test.twin.model, images[row % len(images)]) for row in range(rows)]
+    *walked, last = under_test.continuations(rows, WALKED_TOKENS + 1)
     said = [[row.read(prompt) for row, prompt in zip(naive, prompts, strict=True)]]
     said += [[row.read([token]) for row, token in zip(naive, tokens, strict=True)] for tokens in walked]
     heard = [slots.read(slots.unseen(images), prompts), *(slots.step(tokens) for tokens in walked)]
@@ -101,52 +102,54 @@ def decode(bed: Bed, rows: int) -> Workload:
         images=len(images),
         baseline=lambda _: [*said, [row.repeat(token) for row, token in zip(naive, last, strict=True)]],
         fast=lambda _: [*heard, slots.repeat(last)],
-        marks=(Mark("decode", rows, [bed.costs.decode(contexts, len(images))]),),
+        marks=(Milestone("decode", rows, [under_test.costs.decode(contexts, len(images))]),),
         agreement=tokens_alike,
     )
 
 
-def caption(bed: Bed, rows: int) -> Workload:
+def caption(under_test: ModelUnderTest, rows: int) -> Workload:
     """Images to answers: one after another, or all in one batch; of a single one the first token is timed, too."""
-    tiles, prompts = bed.tiles(rows), bed.prompts(rows)
-    slots, lengths = bed.slots(rows, CAPTION_TOKENS), [len(prompt) for prompt in prompts]
+    tiles, prompts = under_test.tiles(rows), under_test.prompts(rows)
+    slots, lengths = under_test.slots(rows, CAPTION_TOKENS), [len(prompt) for prompt in prompts]
 
     def in_turn(lap: Lap) -> list[Tokens]:
         told = lap if rows == 1 else _unmarked
         pairs = zip(tiles, prompts, strict=True)
-        encoded = ((encode_naively(bed.twin.model, image), prompt) for image, prompt in pairs)
-        return [NaiveRow(bed.twin.model, seen).answer(prompt, CAPTION_TOKENS, told) for seen, prompt in encoded]
+        encoded = ((encode_naively(under_test.twin.model, image), prompt) for image, prompt in pairs)
+        return [NaiveRow(under_test.twin.model, seen).answer(prompt, CAPTION_TOKENS, told) for seen, prompt in encoded]
 
     def together(lap: Lap) -> list[Tokens]:
         told = lap if rows == 1 else _unmarked
-        return slots.answer(slots.unseen(encode_fast(bed.fast, tiles)), prompts, CAPTION_TOKENS, told)
+        return slots.answer(slots.unseen(encode_fast(under_test.fast, tiles)), prompts, CAPTION_TOKENS, told)
 
-    passes = [bed.costs.encode(rows), *bed.costs.answers(lengths, rows, CAPTION_TOKENS)]
-    first = (Mark("caption_first_token", 1, passes[:2]),) if rows == 1 else ()
-    return Workload(rows, in_turn, together, (*first, Mark("caption", CAPTION_TOKENS * rows, passes)), tokens_alike)
+    passes = [under_test.costs.encode(rows), *under_test.costs.answers(lengths, rows, CAPTION_TOKENS)]
+    first = (Milestone("caption_first_token", 1, passes[:2]),) if rows == 1 else ()
+    return Workload(
+        rows, in_turn, together, (*first, Milestone("caption", CAPTION_TOKENS * rows, passes)), tokens_alike
+    )
 
 
-def second(bed: Bed, _: int) -> Workload:
+def second(under_test: ModelUnderTest, _: int) -> Workload:
     """An answer about an image that was asked about a while ago: one side has kept nothing, the other its features."""
-    (tiles,), (prompt,) = bed.tiles(1), bed.prompts(1)
-    slots, known = bed.slots(1, ANSWER_TOKENS), encode_fast(bed.fast, [tiles])
+    (tiles,), (prompt,) = under_test.tiles(1), under_test.prompts(1)
+    slots, known = under_test.slots(1, ANSWER_TOKENS), encode_fast(under_test.fast, [tiles])
 
     def anew(lap: Lap) -> list[Tokens]:
-        row = NaiveRow(bed.twin.model, encode_naively(bed.twin.model, tiles))
+        row = NaiveRow(under_test.twin.model, encode_naively(under_test.twin.model, tiles))
         return [row.answer(prompt, ANSWER_TOKENS, lap)]
 
     def remembering(lap: Lap) -> list[Tokens]:
         return slots.answer(slots.unseen(known), [prompt], ANSWER_TOKENS, lap)
 
-    passes = bed.costs.answers([len(prompt)], 1, ANSWER_TOKENS)
-    marks = (Mark("second_first_token", 1, passes[:1]), Mark("second", ANSWER_TOKENS, passes))
+    passes = under_test.costs.answers([len(prompt)], 1, ANSWER_TOKENS)
+    marks = (Milestone("second_first_token", 1, passes[:1]), Milestone("second", ANSWER_TOKENS, passes))
     return Workload(1, anew, remembering, marks, tokens_alike)
 
 
-def questions(bed: Bed, rows: int) -> Workload:
+def questions(under_test: ModelUnderTest, rows: int) -> Workload:
     """Answers to questions about one encoded image, by the fast path: in requests one after another, or in one."""
-    image, prompts = bed.features(1), bed.prompts(rows)
-    alone, crowd = bed.slots(1, ANSWER_TOKENS), bed.slots(rows, ANSWER_TOKENS)
+    image, prompts = under_test.features(1), under_test.prompts(rows)
+    alone, crowd = under_test.slots(1, ANSWER_TOKENS), under_test.slots(rows, ANSWER_TOKENS)
 
     def in_turn(_: Lap) -> list[Tokens]:
         known = alone.unseen(image)  # by all questions but the first
@@ -155,8 +158,8 @@ def questions(bed: Bed, rows: int) -> Workload:
     def together(_: Lap) -> list[Tokens]:
         return crowd.answer(crowd.unseen(image), prompts, ANSWER_TOKENS, _unmarked)
 
-    passes = bed.costs.answers([len(prompt) for prompt in prompts], 1, ANSWER_TOKENS, bed.common)
-    return Workload(1, in_turn, together, (Mark("questions", ANSWER_TOKENS * rows, passes),), tokens_alike)
+    passes = under_test.costs.answers([len(prompt) for prompt in prompts], 1, ANSWER_TOKENS, under_test.common)
+    return Workload(1, in_turn, together, (Milestone("questions", ANSWER_TOKENS * rows, passes),), tokens_alike)
 
 
 def _unmarked() -> None:
@@ -180,19 +183,19 @@ def features_alike(baseline: Sequence[Tensor], fast: Sequence[Tensor]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class WorkloadKind:
     """How a workload is built for a number of rows, and which halves of the model it takes."""
 
-    build: Callable[[Bed, int], Workload]
+    build: Callable[[ModelUnderTest, int], Workload]
     halves: frozenset[Half]
 
 
 _BOTH: frozenset[Half] = frozenset({"vision", "decoder"})
-KINDS: Mapping[str, Kind] = {
-    "encode": Kind(encode, frozenset({"vision"})),
-    "prefill": Kind(prefill, frozenset({"decoder"})),
-    "decode": Kind(decode, frozenset({"decoder"})),
-    "caption": Kind(caption, _BOTH),
-    "second": Kind(second, _BOTH),
-    "questions": Kind(questions, frozenset({"decoder"})),
+KINDS: Mapping[str, WorkloadKind] = {
+    "encode": WorkloadKind(encode, frozenset({"vision"})),
+    "prefill": WorkloadKind(prefill, frozenset({"decoder"})),
+    "decode": WorkloadKind(decode, frozenset({"decoder"})),
+    "caption": WorkloadKind(caption, _BOTH),
+    "second": WorkloadKind(second, _BOTH),
+    "questions": WorkloadKind(questions, frozenset({"decoder"})),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.evaluation.attention import LayerMean
-from model.evaluation.tertiles import Change
+from model.evaluation.tertiles import ScoreChange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def check_plot(file: Path) -> None:
         raise PlotError("plots need matplotlib: pip install 'pheye-service[train]'") from None
 
 
-def plot_changes(found: Sequence[Change], names: tuple[str, str], file: Path) -> None:
+def plot_changes(found: Sequence[ScoreChange], names: tuple[str, str], file: Path) -> None:
     """Bars for two runs by tertile, with the relative change above them, one panel a metric (Table 2 of the paper).
 
     Args:
@@ -60,7 +60,7 @@ def plot_changes(found: Sequence[Change], names: tuple[str, str], file: Path) ->
     figure.savefig(file, dpi=150)
 
 
-def _bars(axes: Axes, changes: Sequence[Change], names: tuple[str, str]) -> None:
+def _bars(axes: Axes, changes: Sequence[ScoreChange], names: tuple[str, str]) -> None:
     places = range(len(changes))
     axes.bar(
         [place - 0.2 for place in places], [each.before for each in changes], 0.38, color="#bbbbbb", label=names[0]

@@ -16,7 +16,7 @@ from model.evaluation.fields import DataError, Record, read_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EvaluationSetup:
     """Under what terms a file's answers were given; one file has one.
 
     Attributes:
@@ -44,14 +44,14 @@ class CaseAnswer:
         case: what was asked.
         answer: what the model said.
         finish_reason: `stop`, or `length` for an answer that was cut.
-        terms: the file's.
+        setup: the file's.
         global_shares: decoder layer -> share of its cross-attention on the global view; empty if nobody asked.
     """
 
     case: Case
     answer: str
     finish_reason: Literal["stop", "length"]
-    terms: Terms
+    setup: EvaluationSetup
     global_shares: Mapping[int, float] = field(default_factory=dict)
 
     def line(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class CaseAnswer:
         case = asdict(self.case)
         image, shares = str(case.pop("image_path")), {str(key): value for key, value in self.global_shares.items()}
         said = {"answer": self.answer, "finish_reason": self.finish_reason}
-        return {"image": image, **case, **said, **asdict(self.terms)} | ({"global_shares": shares} if shares else {})
+        return {"image": image, **case, **said, **asdict(self.setup)} | ({"global_shares": shares} if shares else {})
 
 
 def parse(line: Record) -> CaseAnswer:
@@ -80,7 +80,7 @@ def parse(line: Record) -> CaseAnswer:
         group=line.words("group"),
         area=line.number("area") if line.has("area") else None,
     )
-    terms = Terms(
+    setup = EvaluationSetup(
         line.text("dataset"),
         line.text("model"),
         line.words("weights"),
@@ -90,7 +90,7 @@ def parse(line: Record) -> CaseAnswer:
     )
     shares = line.record("global_shares") if line.has("global_shares") else Record(line.where, {})
     by_layer = {int(layer): shares.number(layer) for layer in shares.values}
-    return CaseAnswer(case, line.words("answer"), reason, terms, by_layer)  # type: ignore[arg-type]
+    return CaseAnswer(case, line.words("answer"), reason, setup, by_layer)  # type: ignore[arg-type]
 
 
 def read_answers(file: Path) -> list[CaseAnswer]:

@@ -13,7 +13,7 @@ from model.evaluation.record import CaseAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class SubmissionFormat:
     """What a server calls a case and its answer, and whether the case's name is a number there."""
 
     case: str
@@ -21,12 +21,12 @@ class Form:
     numbered: bool
 
 
-QUESTIONS = Form("question_id", "answer", numbered=True)  # VQAv2, TextVQA
-NUMBERED_IMAGES = Form("image_id", "caption", numbered=True)  # NoCaps
-NAMED_IMAGES = Form("image_id", "caption", numbered=False)  # TextCaps
+QUESTIONS = SubmissionFormat("question_id", "answer", numbered=True)  # VQAv2, TextVQA
+NUMBERED_IMAGES = SubmissionFormat("image_id", "caption", numbered=True)  # NoCaps
+NAMED_IMAGES = SubmissionFormat("image_id", "caption", numbered=False)  # TextCaps
 
 
-def submission(answers: Sequence[CaseAnswer], form: Form) -> list[dict[str, Any]]:
+def submission(answers: Sequence[CaseAnswer], form: SubmissionFormat) -> list[dict[str, Any]]:
     """The list of objects that such a server takes, to be written as JSON."""
     return [
         {form.case: int(each.case.id) if form.numbered else each.case.id, form.answer: each.answer.strip()}

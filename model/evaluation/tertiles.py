@@ -24,7 +24,7 @@ class NotComparable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScoreChange:
     """How a metric differs between two runs on the cases of a tertile, or on `all` of them.
 
     Attributes:
@@ -67,7 +67,7 @@ def known_areas(answers: Sequence[CaseAnswer]) -> dict[str, float]:
     return {each.case.id: each.case.area for each in answers if each.case.area is not None}
 
 
-def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[Change]:
+def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[ScoreChange]:
     """Score by tertile in both runs, for each metric: all its cases first, then fine, medium and broad.
 
     Each metric's cases make tertiles of their own, since what they ask about differs in size. Metrics of which fewer
@@ -81,7 +81,7 @@ def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[C
         NotComparable: the runs are not about the same cases, or too few of them have an area.
     """
     _check_same(before, after)
-    found: list[Change] = []
+    found: list[ScoreChange] = []
     for kind in dict.fromkeys(each.case.kind for each in before):
         first, second = ([each for each in run if each.case.kind == kind] for run in (before, after))
         areas = known_areas(first)
@@ -94,7 +94,7 @@ def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[C
         for name in ("all", *TERTILES):
             ours = [case for case in areas if name in ("all", parts[case])]
             means = (fmean(score[case] for case in ours) for score in scored)
-            found.append(Change(METRICS[kind], name, len(ours), *means))
+            found.append(ScoreChange(METRICS[kind], name, len(ours), *means))
     if not found:
         raise NotComparable(f"no metric has {FEWEST} cases whose area is known, which is what tertiles need")
     return found

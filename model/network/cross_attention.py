@@ -43,8 +43,8 @@ class ImageGroup:
 
 
 @dataclass(slots=True)
-class Watch:
-    """Queries whose attention is to be remembered, as a side effect that changes no result.
+class AttentionRecorder:
+    """Records the attention of chosen queries during a pass, as a side effect that changes no result.
 
     Attributes:
         rows: batch row of each query [Q].
@@ -58,8 +58,8 @@ class Watch:
     layers: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def over(cls, queries: Mapping[int, range]) -> Watch | None:
-        """Columns of batch rows; None if nobody is to be watched."""
+    def over(cls, queries: Mapping[int, range]) -> AttentionRecorder | None:
+        """A recorder for columns of batch rows; None if there are none."""
         pairs = [(row, column) for row, columns in queries.items() for column in columns]
         return cls([row for row, _ in pairs], [column for _, column in pairs]) if pairs else None
 
@@ -121,7 +121,12 @@ class CrossAttentionBlock:
         return keys, values
 
     def __call__(
-        self, x: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup], watch: Watch | None = None
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        groups: Sequence[ImageGroup],
+        recorder: AttentionRecorder | None = None,
     ) -> Tensor:
         """One pass of the block.
 
@@ -130,14 +135,14 @@ class CrossAttentionBlock:
             keys: of every image slot [slots, H, V, d].
             values: likewise.
             groups: which rows of the batch look at which image slot; together they cover the batch.
-            watch: whose attention to remember.
+            recorder: whose attention to remember.
 
         Returns:
             Hidden states [B, T, D].
         """
         q = split_heads(self._to_q(self.norm(x)), self._heads)  # [B, H, T, d]
-        if watch is not None:
-            watch.record(q, keys, groups)
+        if recorder is not None:
+            recorder.record(q, keys, groups)
         x = x + self._to_out(join_heads(_attend(q, keys, values, groups)))
         return x + self._fc2(F.gelu(self._fc1(self._ff_norm(x))))
 

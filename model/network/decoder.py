@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
-from model.network.cross_attention import CrossAttentionBlock, ImageGroup, Stream, Watch
+from model.network.cross_attention import AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
 from model.network.decode_attention import decode_attention, rotate_and_append
 from model.network.decode_groups import DecodeGroups
 from model.network.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
@@ -22,7 +22,7 @@ from model.network.step_linear import add_and_norm, apply
 
 
 @dataclass(slots=True)
-class Batch:
+class TokenBatch:
     """New tokens for some rows, and everything derived from where they stand.
 
     Attributes:
@@ -33,7 +33,7 @@ class Batch:
         reach: tokens of the longest row, the new ones included.
         last: index in T of each row's last real token [B].
         groups: which rows look at which image.
-        watch: whose cross-attention to remember.
+        recorder: whose cross-attention to remember.
     """
 
     rows: list[int]
@@ -43,7 +43,7 @@ class Batch:
     reach: int
     last: Tensor
     groups: list[ImageGroup]
-    watch: Watch | None = None
+    recorder: AttentionRecorder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class DecoderLayer:
         self._in = weights.linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.fc1")
         self._out = weights.summed("self_attn.dense", "mlp.fc2")
 
-    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: Batch, mask: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: TokenBatch, mask: Tensor) -> Tensor:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
         qkv, inner = self._halves(self.norm(x))
         q, k, v = (split_heads(part, self._heads) for part in qkv.chunk(3, dim=-1))
@@ -158,7 +158,7 @@ class Decoder:
                 features, slots.images.keys[place, image_slot], slots.images.values[place, image_slot]
             )
 
-    def __call__(self, batch: Batch, slots: Slots) -> Tensor:
+    def __call__(self, batch: TokenBatch, slots: Slots) -> Tensor:
         """Append the batch's tokens to their rows; logits of each row's last token [B, vocab]."""
         x = F.embedding(batch.ids, self._embedding)  # [B, T, D]
         # A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot
@@ -168,7 +168,7 @@ class Decoder:
         for index, layer in enumerate(self._layers):
             if index in self._cross:
                 keys, values, groups = self._cross_memory(index, slots, batch.groups)
-                x = self._cross[index](x, keys, values, groups, batch.watch)
+                x = self._cross[index](x, keys, values, groups, batch.recorder)
             x = layer(x, slots.keys[index], slots.values[index], batch, mask)
         ends = x[torch.arange(len(batch.rows), device=x.device), batch.last]  # [B, D]
         return self._head(self._norm(ends))

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import PheyeConfig
-from model.network.cross_attention import Watch
-from model.network.decoder import Batch, Decoder, StepBatch
+from model.network.cross_attention import AttentionRecorder
+from model.network.decoder import Decoder, StepBatch, TokenBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
 from model.network.vision import VisionEncoder
-from model.tiles import Tiles
+from model.tiles import ImageKey, Tiles
 
 
 class Pheye:
@@ -91,9 +91,9 @@ class Pheye:
             return self._vision.encode_global(pixels)
         return self._vision.encode_local(pixels, torch.from_numpy(places).to(self.device))
 
-    def admit_image(self, slots: Slots, key: str, features: Tensor) -> None:
+    def admit_image(self, slots: Slots, image_key: ImageKey, features: Tensor) -> None:
         """Give an image a slot and fill it with what cross-attention needs; features [V, D_vit]."""
-        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(key))
+        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(image_key))
 
     def prefill(
         self,
@@ -101,7 +101,7 @@ class Pheye:
         rows: Sequence[int],
         prompts: Sequence[Sequence[int]],
         starts: Sequence[int] = (),
-        watch: Watch | None = None,
+        recorder: AttentionRecorder | None = None,
     ) -> Tensor:
         """Read the prompts of newly occupied rows together, whatever their lengths.
 
@@ -110,7 +110,7 @@ class Pheye:
             rows: their slots.
             prompts: tokens of each.
             starts: how many tokens of each are in its slot already, fewer than all; none if not given.
-            watch: whose attention to remember; its columns count from a row's start.
+            recorder: whose attention to remember; its columns count from a row's start.
 
         Returns:
             Logits after each prompt's last token [B, vocab].
@@ -119,12 +119,14 @@ class Pheye:
         rests = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
         longest = max(map(len, rests))
         padded = [[*rest, *([0] * (longest - len(rest)))] for rest in rests]
-        return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], watch)
+        return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], recorder)
 
-    def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], watch: Watch | None = None) -> Tensor:
+    def decode(
+        self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], recorder: AttentionRecorder | None = None
+    ) -> Tensor:
         """Append one token to each row; logits [B, vocab]."""
         lengths = [slots.lengths[row] for row in rows]
-        logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), watch)
+        logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), recorder)
         for row in rows:
             slots.lengths[row] += 1
         return logits
@@ -140,12 +142,12 @@ class Pheye:
         tokens: Sequence[Sequence[int]],
         starts: Sequence[int],
         last: Sequence[int],
-        watch: Watch | None,
+        recorder: AttentionRecorder | None,
     ) -> Tensor:
         """One pass over new tokens of equal number; `starts` is where each row stands, `last` its last real token."""
         width = len(tokens[0])
         first = torch.tensor(starts, device=self.device).unsqueeze(1)  # [B, 1]
-        batch = Batch(
+        batch = TokenBatch(
             rows=list(rows),
             row_index=torch.tensor(rows, device=self.device).unsqueeze(1),
             ids=torch.tensor(tokens, device=self.device),
@@ -153,7 +155,7 @@ class Pheye:
             reach=max(starts) + width,
             last=torch.tensor(last, device=self.device),
             groups=slots.groups(rows),
-            watch=watch,
+            recorder=recorder,
         )
         logits: Tensor = self._decoder(batch, slots)
         return logits

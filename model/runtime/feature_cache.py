@@ -1,21 +1,24 @@
 """Image features by what they were made from, least recently used first out, bounded in bytes.
 
-Knows tensors only by their size. Called by the engine's thread only.
+Owns which features count as the same and the list of what came and went; the order of use and the bound are
+`cachetools`'. Knows tensors only by their size. Called by the engine's thread only.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
+from cachetools import LRUCache
 from torch import Tensor
+
+from model.tiles import ImageKey
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureKey:
     """What makes two encodings the same: the decoded pixels, how they were prepared, and the weights that saw them."""
 
-    pixels_sha256: str
+    image_key: ImageKey
     preprocessing: str
     weights: str
 
@@ -28,38 +31,29 @@ class FeatureCache:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self._entries: OrderedDict[FeatureKey, Tensor] = OrderedDict()
-        self._changes: dict[FeatureKey, bool] = {}
-        self.size_bytes = 0
+        self._entries = _RecordedCache(limit_bytes)
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all features that are kept."""
+        return int(self._entries.currsize)
+
     def get(self, key: FeatureKey) -> Tensor | None:
         """The features of an image, now the most recently used; None on a miss."""
-        features = self._entries.get(key)
-        if features is not None:
-            self._entries.move_to_end(key)
-        return features
+        return self._entries.get(key)
 
     def put(self, key: FeatureKey, features: Tensor) -> None:
         """Keep features, and drop the least recently used ones until the bound holds; too large ones are not kept."""
         self.drop(key)
-        if features.nbytes > self.limit_bytes:
-            return
-        self._entries[key] = features
-        self.size_bytes += features.nbytes
-        self._changes[key] = True
-        while self.size_bytes > self.limit_bytes:
-            self.drop(next(iter(self._entries)))
+        if features.nbytes <= self._entries.maxsize:
+            self._entries[key] = features
 
     def drop(self, key: FeatureKey) -> None:
         """Forget the features of an image, if they are here."""
-        features = self._entries.pop(key, None)
-        if features is not None:
-            self.size_bytes -= features.nbytes
-            self._changes[key] = False
+        self._entries.pop(key, None)
 
     def clear(self) -> None:
         """Forget the features of all images."""
@@ -68,5 +62,21 @@ class FeatureCache:
 
     def take_changes(self) -> dict[FeatureKey, bool]:
         """Which keys have come (True) or gone (False) since the last call."""
-        changes, self._changes = self._changes, {}
+        changes, self._entries.changes = self._entries.changes, {}
         return changes
+
+
+class _RecordedCache(LRUCache[FeatureKey, Tensor]):
+    """An LRU cache that remembers which keys came and went, evicted ones included."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes, getsizeof=lambda features: features.nbytes)
+        self.changes: dict[FeatureKey, bool] = {}
+
+    def __setitem__(self, key: FeatureKey, features: Tensor) -> None:
+        super().__setitem__(key, features)
+        self.changes[key] = True
+
+    def __delitem__(self, key: FeatureKey) -> None:
+        super().__delitem__(key)
+        self.changes[key] = False

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.explain import Explanation, explain
-from model.network.cross_attention import Watch
+from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
 from model.request import CacheChanges, DeviceMemoryError, NewRow, Sampling, TileSpan
@@ -28,12 +28,14 @@ from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
 from model.runtime.sampling import choose
 from model.runtime.vision_steps import VisionSteps
-from model.tiles import TiledImage, Tiles
+from model.tiles import ImageKey, TiledImage, Tiles
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
 DecodeForm = Literal["recorded", "fixed", "eager"]
 
 _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
+
+_WARM_UP = ImageKey("warm-up")  # no image's hash
 
 
 @dataclass(slots=True)
@@ -141,18 +143,18 @@ class ModelRunner:
         """
         return self._images.open(image)
 
-    def close_image(self, key: str) -> None:
+    def close_image(self, image_key: ImageKey) -> None:
         """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
-        self._images.close(key)
+        self._images.close(image_key)
 
-    def encoded_tiles(self, key: str) -> int:
+    def encoded_tiles(self, image_key: ImageKey) -> int:
         """How many tiles of an open image are encoded."""
-        return self._images[key].encoded
+        return self._images[image_key].encoded
 
-    def forget(self, key: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Drop all that is kept of an image, and keep the features that are being encoded out of the cache."""
-        self._images.forget(key)
-        self._slots.forget(key)
+        self._images.forget(image_key)
+        self._slots.forget(image_key)
 
     def take_cache_changes(self) -> CacheChanges:
         """Whose features have come or gone since the last call."""
@@ -165,7 +167,7 @@ class ModelRunner:
         Raises:
             DeviceMemoryError: nothing was encoded.
         """
-        tiles = [self._images[span.image].tiles(span) for span in spans]
+        tiles = [self._images[span.image_key].tiles(span) for span in spans]
         indices = [index for span in spans for index in range(span.start, span.stop)]
         features = self._with_room(lambda: self._features(tiles, indices))
         if self.device.type == "cuda":
@@ -191,33 +193,33 @@ class ModelRunner:
         Raises:
             DeviceMemoryError: none of the rows holds its slot.
         """
-        leaders: dict[str, NewRow] = {}
+        leaders: dict[ImageKey, NewRow] = {}
         try:
             return self._prefill(rows, leaders)
         except DeviceMemoryError:
             for row in rows:
                 if row.slot in self._running:
                     self.release(row.slot)
-            for image in leaders:  # whose keys and values may be incomplete
-                self._slots.forget(image)
+            for image_key in leaders:  # whose keys and values may be incomplete
+                self._slots.forget(image_key)
             raise
 
-    def _prefill(self, rows: Sequence[NewRow], leaders: dict[str, NewRow]) -> list[int | None]:
+    def _prefill(self, rows: Sequence[NewRow], leaders: dict[ImageKey, NewRow]) -> list[int | None]:
         """Do so, and tell `leaders` of those that bring a new image."""
         for row in rows:
-            if not self._slots.has_image(row.image):
-                leaders[row.image] = row
-                self._admit_image(row.image)
-            self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
+            if not self._slots.has_image(row.image_key):
+                leaders[row.image_key] = row
+                self._admit_image(row.image_key)
+            self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
             attention: list[Tensor] | None = [] if row.explain else None
             self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
-        followers = [row for row in rows if leaders.get(row.image) is not row]
+        followers = [row for row in rows if leaders.get(row.image_key) is not row]
         first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
         return [first[row.slot] for row in rows]
 
-    def _admit_image(self, key: str) -> None:
-        features = self._images[key].features.flatten(0, 1)
-        self._with_room(lambda: self._model.admit_image(self._slots, key, features))
+    def _admit_image(self, image_key: ImageKey) -> None:
+        features = self._images[image_key].features.flatten(0, 1)
+        self._with_room(lambda: self._model.admit_image(self._slots, image_key, features))
 
     def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
         """Read what is not yet known of some rows' prompts; each row's first new token."""
@@ -232,12 +234,12 @@ class ModelRunner:
             if row.explain
         }
 
-        def read() -> tuple[Tensor, Watch | None]:
-            watch = Watch.over(queries)
-            return self._model.prefill(self._slots, slots, prompts, starts, watch), watch
+        def read() -> tuple[Tensor, AttentionRecorder | None]:
+            recorder = AttentionRecorder.over(queries)
+            return self._model.prefill(self._slots, slots, prompts, starts, recorder), recorder
 
-        logits, watch = self._with_room(read)
-        self._remember(slots, watch)
+        logits, recorder = self._with_room(read)
+        self._remember(slots, recorder)
         tokens = self._choose(slots, logits)
         for row, token in zip(rows, tokens, strict=True):
             if token is not None:
@@ -257,12 +259,12 @@ class ModelRunner:
             return self._given(rows, self._steps.decode(slots, sampled=sampled))
         explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
 
-        def append() -> tuple[Tensor, Watch | None]:
-            watch = Watch.over(explained)
-            return self._model.decode(self._slots, slots, [row.last_token for row in rows], watch), watch
+        def append() -> tuple[Tensor, AttentionRecorder | None]:
+            recorder = AttentionRecorder.over(explained)
+            return self._model.decode(self._slots, slots, [row.last_token for row in rows], recorder), recorder
 
-        logits, watch = self._with_room(append)
-        self._remember(slots, watch)
+        logits, recorder = self._with_room(append)
+        self._remember(slots, recorder)
         return self._choose(slots, logits)
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
@@ -283,21 +285,21 @@ class ModelRunner:
         if self._vision is not None:
             self._vision.warm_up()
         features = self._features([tiles], range(self.config.tiles)).flatten(0, 1)
-        self._model.admit_image(self._slots, "warm-up", features)
+        self._model.admit_image(self._slots, _WARM_UP, features)
         prompt = self.prompt("")[: self.context_tokens - 1]
-        self._slots.occupy(0, "warm-up", len(prompt))
+        self._slots.occupy(0, _WARM_UP, len(prompt))
         self._model.prefill(self._slots, [0], [prompt])
         self._model.decode(self._slots, [0], [0])
         self._slots.release(0)
-        self._slots.forget("warm-up")
+        self._slots.forget(_WARM_UP)
         if self._steps is not None:
             self._steps.warm_up()
 
-    def _remember(self, slots: Sequence[int], watch: Watch | None) -> None:
-        if watch is None:
+    def _remember(self, slots: Sequence[int], recorder: AttentionRecorder | None) -> None:
+        if recorder is None:
             return
-        seen = torch.stack(watch.layers, dim=1).cpu()  # [Q, cross layers, V]
-        for place, weights in zip(watch.rows, seen, strict=True):
+        seen = torch.stack(recorder.layers, dim=1).cpu()  # [Q, cross layers, V]
+        for place, weights in zip(recorder.rows, seen, strict=True):
             attention = self._running[slots[place]].attention
             if attention is not None:
                 attention.append(weights)

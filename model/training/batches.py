@@ -22,12 +22,12 @@ from model.data.samples import ENDLESS, Source
 from model.tiles import Tiles, cut
 from model.tokenizer import TextTokenizer
 from model.training.recipe import Recipe
-from model.training.rows import NOTHING, PADDING, Row, RowError, row_of
+from model.training.rows import NOTHING, PADDING, RowError, TokenRow, row_of
 
 _PAD_TO = 16  # lengths are rounded up to it, so that compiled code and allocators meet few shapes
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """One forward pass's worth: a named tuple, because the loader and DDP move its tensors by their kind.
 
     Attributes:
@@ -44,9 +44,9 @@ class Batch(NamedTuple):
     turns: Tensor
     labels: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TrainingBatch:
         """On another device."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return TrainingBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     @property
     def output_tokens(self) -> int:
@@ -65,7 +65,7 @@ class Draw:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     tiles: Tiles
-    row: Row
+    row: TokenRow
 
 
 class _Preparation(Dataset[_Prepared]):
@@ -92,11 +92,11 @@ def _leave_interrupts_to_the_main_process(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def collate(prepared: list[_Prepared]) -> Batch:
+def collate(prepared: list[_Prepared]) -> TrainingBatch:
     """Rows of different lengths side by side."""
     rows = [each.row for each in prepared]
     length = -(-max(len(row.ids) for row in rows) // _PAD_TO) * _PAD_TO
-    return Batch(
+    return TrainingBatch(
         torch.from_numpy(np.stack([each.tiles for each in prepared])),
         _padded([row.ids for row in rows], length, 0),
         _padded([row.positions for row in rows], length, 0),
@@ -109,7 +109,7 @@ def _padded(rows: list[tuple[int, ...]], length: int, filling: int) -> Tensor:
     return torch.tensor([[*row, *[filling] * (length - len(row))] for row in rows])
 
 
-class _Plan(Sampler[list[Draw]]):
+class _BatchSampler(Sampler[list[Draw]]):
     """The draws of each forward pass from a step on: the loader's batch sampler."""
 
     def __init__(self, loader: Loader, first: int, steps: int) -> None:
@@ -158,11 +158,11 @@ class Loader:
         size = min(self._recipe.micro_batch, share)
         return [draws[start : start + size] for start in range(0, share, size)]
 
-    def steps(self, first: int, end: int) -> Iterator[list[Batch]]:
+    def steps(self, first: int, end: int) -> Iterator[list[TrainingBatch]]:
         """The forward passes of each step from `first` up to `end`."""
         loader = DataLoader(
             self._preparation,
-            batch_sampler=_Plan(self, first, end),
+            batch_sampler=_BatchSampler(self, first, end),
             num_workers=self._workers,
             collate_fn=collate,
             prefetch_factor=4 if self._workers else None,

@@ -12,7 +12,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class StepReport:
+class TrainingStep:
     """One optimizer step.
 
     Attributes:
@@ -40,7 +40,7 @@ class StepReport:
     images_per_s: float
 
 
-class Journal:
+class MetricsFile:
     """The metrics file of a run, open while it is a context.
 
     Args:
@@ -56,7 +56,7 @@ class Journal:
         partial.replace(path)
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
-    def write(self, report: StepReport) -> None:
+    def write(self, report: TrainingStep) -> None:
         """Append a step."""
         self._file.write(_line(report))
 
@@ -67,13 +67,13 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path) -> list[StepReport]:
+def read_journal(path: Path) -> list[TrainingStep]:
     """Every whole line of a metrics file; a line that a kill cut off is left out."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [StepReport(**json.loads(line)) for line in lines if line.endswith("\n")]
+    return [TrainingStep(**json.loads(line)) for line in lines if line.endswith("\n")]
 
 
-def _line(report: StepReport) -> str:
+def _line(report: TrainingStep) -> str:
     return json.dumps(asdict(report)) + "\n"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from model.config import PheyeConfig
 from model.layout import is_trained
 from model.reference.naive import NaivePheye
-from model.training.batches import Batch
+from model.training.batches import TrainingBatch
 from model.training.passes.text import TextPass, text_layer
 from model.training.passes.vision import VisionPass, under, vision_layer
 from model.training.rows import NOTHING, SHARED
@@ -88,7 +88,7 @@ class Learner(nn.Module):
         """Canonical name -> parameter, of what is trained."""
         return {name: parameter for name, parameter in self.pheye.named_parameters() if parameter.requires_grad}
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """The loss of a batch: cross-entropy summed over its output tokens (section 3.1), and how many were right.
 
         Returns:
@@ -99,11 +99,11 @@ class Learner(nn.Module):
         right = (logits.detach().argmax(dim=-1) == labels).sum()
         return F.cross_entropy(logits, labels, reduction="sum"), right
 
-    def logits(self, batch: Batch) -> Tensor:
+    def logits(self, batch: TrainingBatch) -> Tensor:
         """Logits after each token that has a label, in the order of the batch, float32 [n, vocab]."""
         return self._text.logits(self.outputs(batch)[0])
 
-    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def outputs(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """The decoder's output at each token that has a label [n, D], and the labels [n]."""
         features = self._vision(batch.tiles, self._dtype)
         hidden = self._text(batch.ids, batch.positions, attention_mask(batch.turns, self._dtype), features)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from model.training.journal import StepReport, read_journal
+from model.training.journal import TrainingStep, read_journal
 
 _POINTS = 200  # each point of the curve is a mean over so many parts of the run
 
@@ -41,7 +41,7 @@ def plot_run(metrics: Path, target: Path) -> None:
     figure.savefig(target, dpi=120)
 
 
-def smoothed(reports: Sequence[StepReport], points: int) -> list[StepReport]:
+def smoothed(reports: Sequence[TrainingStep], points: int) -> list[TrainingStep]:
     """At most so many reports, each the mean, weighted by output tokens, of neighbours, and standing at the last one.
 
     >>> reports = [StepReport(n, 4, "I", n, float(n), 0.5, 1e-4, 10, 1.0, 5.0) for n in (1, 2, 3, 4)]
@@ -52,11 +52,11 @@ def smoothed(reports: Sequence[StepReport], points: int) -> list[StepReport]:
     return [_mean(reports[start : start + size]) for start in range(0, len(reports), size)]
 
 
-def _mean(reports: Sequence[StepReport]) -> StepReport:
+def _mean(reports: Sequence[TrainingStep]) -> TrainingStep:
     tokens, last = sum(report.output_tokens for report in reports), reports[-1]
     loss, accuracy = (
         sum(value * report.output_tokens for value, report in zip(values, reports, strict=True)) / tokens
         for values in ([report.loss for report in reports], [report.accuracy for report in reports])
     )
     numbers = (last.learning_rate, tokens, last.gradient_norm, last.images_per_s)
-    return StepReport(last.done, last.total, last.stage, last.step, loss, accuracy, *numbers)
+    return TrainingStep(last.done, last.total, last.stage, last.step, loss, accuracy, *numbers)

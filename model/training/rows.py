@@ -22,7 +22,7 @@ class RowError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenRow:
     """Tokens of the turns about one image, side by side; all of one length.
 
     Attributes:
@@ -38,7 +38,7 @@ class Row:
     labels: tuple[int, ...]
 
 
-def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) -> Row:
+def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) -> TokenRow:
     """The row of some turns about one image.
 
     A response is learned as it is generated: a space, its text, the end token.
@@ -62,4 +62,4 @@ def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) 
         positions += range(shared, shared + len(own))
         turn_numbers += [number] * len(own)
         labels += [*[NOTHING] * silent, *response, NOTHING]
-    return Row(tuple(ids), tuple(positions), tuple(turn_numbers), tuple(labels))
+    return TokenRow(tuple(ids), tuple(positions), tuple(turn_numbers), tuple(labels))

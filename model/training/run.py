@@ -23,7 +23,7 @@ from model.provenance import provenance
 from model.runtime.hardware import multiplies_bf16, resolve_device, usable_cores
 from model.training.export import Trained, export, export_published, read_record
 from model.training.initial import initial_tensors
-from model.training.journal import StepReport
+from model.training.journal import TrainingStep
 from model.training.learner import Learner, Passes
 from model.training.plots import plot_run
 from model.training.recipe import Recipe
@@ -33,7 +33,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartingPoint:
     """What a run starts from.
 
     Attributes:
@@ -50,7 +50,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ComputeOptions:
     """How a run computes; nothing of it changes what is learned, up to rounding.
 
     Attributes:
@@ -68,7 +68,7 @@ class Means:
     threads: int = 0
 
 
-class Run:
+class TrainingRun:
     """A run, opened: from its beginning, or from where it was interrupted.
 
     Args:
@@ -76,7 +76,7 @@ class Run:
         data: manifests, one for each stage of the recipe, or one for all; or streams of the synthetic world by name.
         recipe: how to train.
         output: the run's folder.
-        means: how to compute.
+        compute: how to compute.
         resume: go on with the run in `output`, if there is one.
 
     Raises:
@@ -85,22 +85,22 @@ class Run:
 
     def __init__(
         self,
-        start: Start,
+        start: StartingPoint,
         data: tuple[Path, ...],
         recipe: Recipe,
         output: Path,
-        means: Means | None = None,
+        compute: ComputeOptions | None = None,
         *,
         resume: bool = False,
     ) -> None:
-        means = means or Means()
-        take_threads(means)
+        compute = compute or ComputeOptions()
+        take_threads(compute)
         sources = [_source(path) for path in data]
         self._checkpoint = _opened(start, recipe)
         self._output, self._record = output, _record(start, data, recipe)
         config = self._checkpoint.config
-        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, passes_of(means))
-        given = Data(sources, self._checkpoint.tokenizer, self._checkpoint.fingerprint, means.workers)
+        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, passes_of(compute))
+        given = Data(sources, self._checkpoint.tokenizer, self._checkpoint.fingerprint, compute.workers)
         self._trainer = Trainer(self._learner, config, given, recipe, output, resume=resume)
 
     @property
@@ -118,7 +118,7 @@ class Run:
         """Whether this process is the one that reports."""
         return self._trainer.is_main
 
-    def steps(self) -> Iterator[StepReport]:
+    def steps(self) -> Iterator[TrainingStep]:
         """Train; see `Trainer.run`."""
         return self._trainer.run()
 
@@ -149,7 +149,7 @@ def _source(path: Path) -> Source:
     return read_manifest(path) if stream is None else stream()
 
 
-def _opened(start: Start, recipe: Recipe) -> Checkpoint:
+def _opened(start: StartingPoint, recipe: Recipe) -> Checkpoint:
     checkpoint = open_checkpoint(start.source, start.revision)
     if start.level is not None:
         checkpoint = changed_level(checkpoint, start.level)
@@ -168,26 +168,26 @@ def changed_level(checkpoint: Checkpoint, level: int) -> Checkpoint:
     return replace(checkpoint, config=replace(checkpoint.config, level=level))
 
 
-def take_threads(means: Means) -> None:
+def take_threads(compute: ComputeOptions) -> None:
     """Set the number of CPU threads of an operation, for the whole process."""
     shared = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(means.threads or max(1, shared))
+    torch.set_num_threads(compute.threads or max(1, shared))
 
 
-def passes_of(means: Means) -> Passes:
-    """The precision asked for, or the one that suits the hardware, and the rest of `means` that the model must know.
+def passes_of(compute: ComputeOptions) -> Passes:
+    """The precision asked for, or the one that suits the hardware, and the rest of `compute` that the model must know.
 
     Raises:
         CheckpointError: there is no such precision.
     """
-    if means.precision not in PRECISIONS:
-        raise CheckpointError(f"precision: {means.precision!r} is not one of {', '.join(PRECISIONS)}")
+    if compute.precision not in PRECISIONS:
+        raise CheckpointError(f"precision: {compute.precision!r} is not one of {', '.join(PRECISIONS)}")
     automatic = torch.bfloat16 if multiplies_bf16(resolve_device("auto")) else torch.float32
-    dtype = automatic if means.precision == "auto" else getattr(torch, means.precision)
-    return Passes(dtype, means.compiled, means.recompute)
+    dtype = automatic if compute.precision == "auto" else getattr(torch, compute.precision)
+    return Passes(dtype, compute.compiled, compute.recompute)
 
 
-def _record(start: Start, data: tuple[Path, ...], recipe: Recipe) -> dict[str, Any]:
+def _record(start: StartingPoint, data: tuple[Path, ...], recipe: Recipe) -> dict[str, Any]:
     began = {"model": start.source, "revision": start.revision, "fresh": start.fresh, "level": start.level}
     record = {"began": began, "data": [str(path) for path in data], "recipe": recipe.as_json(), **provenance()}
     earlier = None if start.source.startswith(RANDOM) else read_record(folder_of(start.source, start.revision))

@@ -30,7 +30,7 @@ class SnapshotError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TrainingPosition:
     """Where a run stands.
 
     Attributes:
@@ -52,7 +52,7 @@ class Place:
 class Snapshot:
     """Everything a run needs to go on as if it had never stopped."""
 
-    place: Place
+    place: TrainingPosition
     tensors: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
 
@@ -87,14 +87,14 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
         return None
     path = finished[-1]
     try:
-        place = Place(**json.loads((path / _PLACE).read_text(encoding="utf-8")))
+        place = TrainingPosition(**json.loads((path / _PLACE).read_text(encoding="utf-8")))
         optimizer = torch.load(path / _OPTIMIZER, map_location="cpu", weights_only=True)
         return Snapshot(place, load_file(path / _TENSORS), optimizer)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise SnapshotError(f"{path}: not a checkpoint that can be continued: {error}") from None
 
 
-def check_same_run(found: Place, ours: Place) -> None:
+def check_same_run(found: TrainingPosition, ours: TrainingPosition) -> None:
     """Refuse to go on with a run that was begun differently; only what leaves results alone may differ.
 
     Raises:

@@ -20,12 +20,19 @@ from torch import Tensor
 from model.config import PheyeConfig
 from model.data.samples import ENDLESS, Source
 from model.tokenizer import TextTokenizer
-from model.training.batches import Batch, Loader
-from model.training.journal import Journal, StepReport
+from model.training.batches import Loader, TrainingBatch
+from model.training.journal import MetricsFile, TrainingStep
 from model.training.learner import Learner
 from model.training.optimizers import Optimizer, optimizer_of
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
-from model.training.snapshot import Place, Snapshot, SnapshotError, check_same_run, latest_snapshot, save_snapshot
+from model.training.snapshot import (
+    Snapshot,
+    SnapshotError,
+    TrainingPosition,
+    check_same_run,
+    latest_snapshot,
+    save_snapshot,
+)
 
 
 class TrainingError(ArithmeticError):
@@ -93,14 +100,14 @@ class Trainer:
         """Whether this process is the one that writes files."""
         return bool(self._accelerator.is_main_process)
 
-    def run(self) -> Iterator[StepReport]:
+    def run(self) -> Iterator[TrainingStep]:
         """Train to the end, reporting each step; the caller may stop between any two.
 
         Raises:
             TrainingError: the gradient is not finite.
         """
-        place = self._snapshot.place if self._snapshot else self._place(0, 0, 0)
-        with Journal(self._folder / "metrics.jsonl", place.done) if self.is_main else nullcontext() as journal:
+        place = self._snapshot.place if self._snapshot else self._position(0, 0, 0)
+        with MetricsFile(self._folder / "metrics.jsonl", place.done) if self.is_main else nullcontext() as journal:
             for number in range(place.stage, len(self._stages)):
                 first = place.step if number == place.stage else 0
                 for report in self._stage(number, first):
@@ -118,7 +125,7 @@ class Trainer:
         """Let go of the other processes."""
         self._accelerator.end_training()
 
-    def _stage(self, number: int, first: int) -> Iterator[StepReport]:
+    def _stage(self, number: int, first: int) -> Iterator[TrainingStep]:
         stage, steps = self._stages[number], self._stages[number].steps or 0
         optimizer = self._optimizer()
         if first and self._snapshot is not None:
@@ -133,14 +140,14 @@ class Trainer:
             norm = self._update(optimizer, rate, tokens, before + step + 1)
             done, (started, elapsed) = before + step + 1, _lap(started)
             speed = self._recipe.batch / elapsed
-            yield StepReport(
+            yield TrainingStep(
                 done, self.total, stage.name, step + 1, loss / tokens, right / tokens, rate, tokens, norm, speed
             )
             # After the step was reported: what a checkpoint holds is in the metrics file too.
             if (step + 1) % self._recipe.checkpoint_steps == 0 or step + 1 == steps:
-                self._keep(self._place(number, step + 1, done), optimizer)
+                self._keep(self._position(number, step + 1, done), optimizer)
 
-    def _accumulate(self, batches: Sequence[Batch]) -> tuple[float, int, int]:
+    def _accumulate(self, batches: Sequence[TrainingBatch]) -> tuple[float, int, int]:
         """Gradients of the summed loss; the sum, right tokens and output tokens of the whole effective batch."""
         sums = torch.zeros(3, dtype=torch.float64, device=self._accelerator.device)
         for place, batch in enumerate(batches):
@@ -167,7 +174,7 @@ class Trainer:
         recipe = self._recipe
         return optimizer_of(self.learner.trained(), recipe.optimizer, recipe.weight_decay, recipe.betas)
 
-    def _keep(self, place: Place, optimizer: Optimizer) -> None:
+    def _keep(self, place: TrainingPosition, optimizer: Optimizer) -> None:
         if self.is_main:
             tensors = {name: parameter.detach().cpu() for name, parameter in self.learner.trained().items()}
             save_snapshot(self._folder / "checkpoints", Snapshot(place, tensors, optimizer.state_dict()))
@@ -178,17 +185,17 @@ class Trainer:
             return None
         if not resume:
             raise SnapshotError(f"{self._folder}: there is a run in it already; continue it, or choose another folder")
-        check_same_run(found.place, self._place(0, 0, 0))
+        check_same_run(found.place, self._position(0, 0, 0))
         return found
 
-    def _place(self, stage: int, step: int, done: int) -> Place:
+    def _position(self, stage: int, step: int, done: int) -> TrainingPosition:
         level = self._config.level
         began = {
             "model": self._data.fingerprint,
             "level": level,
             "samples": [len(source) for source in self._data.sources],
         }
-        return Place(stage, step, done, self._recipe.as_json(), began)
+        return TrainingPosition(stage, step, done, self._recipe.as_json(), began)
 
 
 def _lap(started: float) -> tuple[float, float]:

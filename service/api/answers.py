@@ -1,18 +1,28 @@
 """From the rows' events to what the client reads: texts, chunks, usage, timings.
 
-Owns the shape of an answer, streamed or whole, and that both say the same. Knows no HTTP and no queue. One `Answer` is
-used by one task.
+Owns what goes into an answer, streamed or whole, and that both say the same; its shape is `service.schemas.responses`'.
+Knows no HTTP and no queue. One `Answer` is used by one task.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.request import FinishReason
 from service.messages import Delta, Finished
 from service.schemas.explanation import explanation_fields
-from service.schemas.responses import Problem, TimingFields, UsageFields
+from service.schemas.responses import (
+    CaptionAnswer,
+    Problem,
+    StreamChunk,
+    StreamEnd,
+    StreamFailure,
+    TimingFields,
+    UsageFields,
+    VqaAnswer,
+)
 
 AnswerKey = Literal["caption", "answer", "answers"]
 
@@ -44,7 +54,30 @@ class Answer:
         """A text for each row."""
         self._rows = [_RowText() for _ in range(self.rows)]
 
-    def take(self, index: int, event: Delta | Finished) -> dict[str, Any] | None:
+    @property
+    def texts(self) -> list[str]:
+        """What each row has said so far."""
+        return [row.text for row in self._rows]
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """`length` if any row was cut short."""
+        return "length" if any(end.finish_reason == "length" for end in self._ends) else "stop"
+
+    @property
+    def usage(self) -> UsageFields:
+        """What all rows cost together."""
+        ends = self._ends
+        return UsageFields(
+            prompt_tokens=sum(end.usage.prompt_tokens for end in ends),
+            completion_tokens=sum(end.usage.completion_tokens for end in ends),
+            image_tokens=max(end.usage.image_tokens for end in ends),
+            image_tiles=max(end.usage.image_tiles for end in ends),
+            # The rows share one image: it was cached only if none of them had to encode it.
+            image_features_cached=all(end.usage.image_features_cached for end in ends),
+        )
+
+    def take(self, index: int, event: Delta | Finished) -> StreamChunk | None:
         """Add an event; the chunk to stream, or None if it shows nothing new.
 
         White space in front of a text is dropped, however it is cut into events.
@@ -56,61 +89,54 @@ class Answer:
             row.end = event
         if not new:
             return None
-        return {"chunk": new, "index": index} if self.key == "answers" else {"chunk": new}
+        return StreamChunk(chunk=new, index=index) if self.key == "answers" else StreamChunk(chunk=new)
 
-    def whole(self, *, preprocess_s: float, total_s: float) -> dict[str, Any]:
+    def whole(self, *, preprocess_s: float, total_s: float) -> CaptionAnswer | VqaAnswer:
         """The body of an answer that is not streamed."""
-        texts = [row.text for row in self._rows]
-        head = {"id": self.id, "model": self.model, self.key: texts if self.key == "answers" else texts[0]}
-        return head | self._end(preprocess_s, total_s)
+        told = self._told(preprocess_s, total_s)
+        if self.key == "caption":
+            return CaptionAnswer(caption=self.texts[0], **told)
+        if self.key == "answer":
+            return VqaAnswer(answer=self.texts[0], **told)
+        return VqaAnswer(answers=self.texts, **told)
 
-    def opening(self) -> list[dict[str, Any]]:
+    def opening(self) -> Sequence[StreamChunk]:
         """A stream begins with its first chunk."""
         return []
 
-    def closing(self, *, preprocess_s: float, total_s: float) -> list[dict[str, Any]]:
+    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamEnd]:
         """The last event of a stream."""
-        return [{"completed": True, "id": self.id, "model": self.model} | self._end(preprocess_s, total_s)]
+        return [StreamEnd(completed=True, **self._told(preprocess_s, total_s))]
 
-    def failed(self, problem: Problem) -> list[dict[str, Any]]:
+    def failed(self, problem: Problem) -> Sequence[StreamFailure]:
         """The last event of a stream that fails in the middle."""
-        return [{"error": problem.model_dump(), "completed": True}]
+        return [StreamFailure(error=problem, completed=True)]
 
-    def _end(self, preprocess_s: float, total_s: float) -> dict[str, Any]:
-        ends = [row.end for row in self._rows if row.end is not None]
-        reasons = [end.finish_reason for end in ends]
-        several = {"finish_reasons": reasons} if self.key == "answers" else {}
+    @property
+    def _ends(self) -> list[Finished]:
+        return [row.end for row in self._rows if row.end is not None]
+
+    def _told(self, preprocess_s: float, total_s: float) -> dict[str, Any]:
+        """What an answer and the end of a stream both have; absent is what does not apply."""
+        reasons = [end.finish_reason for end in self._ends]
         return {
-            "finish_reason": _overall(reasons),
-            **several,
-            **self._explanations(ends),
-            "usage": _usage(ends).model_dump(),
-            "timings": _timings(ends, preprocess_s, total_s).model_dump(),
+            "id": self.id,
+            "model": self.model,
+            "finish_reason": self.finish_reason,
+            **({"finish_reasons": reasons} if self.key == "answers" else {}),
+            **self._explanations(),
+            "usage": self.usage,
+            "timings": _timings(self._ends, preprocess_s, total_s),
         }
 
-    def _explanations(self, ends: list[Finished]) -> dict[str, Any]:
-        told = [explanation_fields(end.explanation).model_dump() for end in ends if end.explanation is not None]
+    def _explanations(self) -> dict[str, Any]:
+        told = [explanation_fields(end.explanation) for end in self._ends if end.explanation is not None]
         if not told:
             return {}
         return {"explanations": told} if self.key == "answers" else {"explanation": told[0]}
 
 
-def _overall(reasons: list[FinishReason]) -> FinishReason:
-    return "length" if "length" in reasons else "stop"
-
-
-def _usage(ends: list[Finished]) -> UsageFields:
-    return UsageFields(
-        prompt_tokens=sum(end.usage.prompt_tokens for end in ends),
-        completion_tokens=sum(end.usage.completion_tokens for end in ends),
-        image_tokens=max(end.usage.image_tokens for end in ends),
-        image_tiles=max(end.usage.image_tiles for end in ends),
-        # The rows share one image: it was cached only if none of them had to encode it.
-        image_features_cached=all(end.usage.image_features_cached for end in ends),
-    )
-
-
-def _timings(ends: list[Finished], preprocess_s: float, total_s: float) -> TimingFields:
+def _timings(ends: Sequence[Finished], preprocess_s: float, total_s: float) -> TimingFields:
     return TimingFields(
         queue=max(end.timings.queue_s for end in ends),
         preprocess=preprocess_s,

@@ -23,6 +23,9 @@ from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
 from service.settings import Settings
 
+ROUTERS = tuple(
+    module.router for module in (caption_vqa, openai, images, estimate, health, not_offered, docs, playground)
+)
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 
 
@@ -52,21 +55,18 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         version=version("pheye-service"),
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     app.state.parts = ServiceParts(settings, queue, metrics, executor, store)
-    app.include_router(caption_vqa.router)
-    app.include_router(openai.router)
-    app.include_router(images.router)
-    app.include_router(estimate.router)
-    app.include_router(health.router)
-    app.include_router(not_offered.router)
-    app.include_router(docs.router)
-    app.include_router(playground.router)
+    for router in ROUTERS:
+        app.include_router(router)
     complete_document(app)
     answer_with_problems(app)
-    app.add_middleware(Edge, settings=settings, metrics=metrics)
+    app.add_middleware(
+        Edge, settings=settings, metrics=metrics, routes=[route for router in ROUTERS for route in router.routes]
+    )
     return app
 
 

@@ -32,7 +32,7 @@ class AskedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class CurrentLoad:
     """The server at this moment.
 
     Attributes:
@@ -46,7 +46,7 @@ class Present:
     resident: bool | None
 
 
-def estimate(card: ModelCard, rows: Sequence[AskedRow], present: Present) -> Estimate:
+def estimate(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) -> Estimate:
     """The cost of rows that ask about one image."""
     config = card.config
     return Estimate(
@@ -83,7 +83,7 @@ def _bytes(card: ModelCard) -> EstimatedBytes:
     return EstimatedBytes(slot=slot, features=feature_bytes(card.config, card.dtype))
 
 
-def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: Present) -> EstimatedSeconds:
+def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) -> EstimatedSeconds:
     parts = {
         "queue": present.wait_s,
         "encode": 0.0 if present.resident else _encode_s(card.config, present.costs),

@@ -5,7 +5,6 @@ Knows the error tree of `service.errors` and the framework's own exceptions; not
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -19,7 +18,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.api.encoding import json_response
 from service.api.openai.errors import openai_response, speaks_openai
+from service.api.request_context import context_of
 from service.errors import ServiceError, Unauthorized
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
@@ -30,20 +31,9 @@ METHODS = ("DELETE", "GET", "POST")  # those that any route takes
 logger = logging.getLogger("pheye.problems")
 
 
-def request_id(scope: Scope) -> str:
-    """The id that the outermost middleware gave the request."""
-    return cast("str", scope["state"]["request_id"])
-
-
 def problem_of(error: ServiceError, scope: Scope) -> Problem:
     """The client's view of a failure."""
-    return Problem(
-        type=problem_type(type(error)),
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        instance=f"/requests/{request_id(scope)}",
-    )
+    return _problem(problem_type(type(error)), error.title, error.status, error.detail, scope)
 
 
 def problem_type(kind: type[ServiceError]) -> str:
@@ -58,10 +48,13 @@ def problem_type(kind: type[ServiceError]) -> str:
 
 def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
     """A failure that its status describes: no such route, wrong method, a fault of ours."""
-    title = HTTPStatus(status).phrase
-    return Problem(
-        type="about:blank", title=title, status=status, detail=detail, instance=f"/requests/{request_id(scope)}"
-    )
+    return _problem("about:blank", HTTPStatus(status).phrase, status, detail, scope)
+
+
+def _problem(kind: str, title: str, status: int, detail: str, scope: Scope) -> Problem:
+    sendable = detail.encode("utf-8", "replace").decode()  # it may name what a client made up
+    instance = f"/requests/{context_of(scope).id}"
+    return Problem(type=kind, title=title, status=status, detail=sendable, instance=instance)
 
 
 def internal_problem(scope: Scope) -> Problem:
@@ -73,8 +66,7 @@ def problem_response(problem: Problem, scope: Scope, headers: Mapping[str, str] 
     """A problem as a response, in the shape that the request's route promises."""
     if speaks_openai(scope):
         return openai_response(problem, headers)
-    body = json.dumps(problem.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, problem.status, headers, MEDIA_TYPE)
+    return json_response(problem, problem.status, headers, MEDIA_TYPE)
 
 
 def error_response(error: ServiceError, scope: Scope) -> Response:

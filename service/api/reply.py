@@ -1,33 +1,35 @@
-"""The answer to a checked request, from the place in the queue to the last byte, whole or streamed.
+"""The answer to a checked request, from the reservation in the queue to the last byte, whole or streamed.
 
-Owns the order reserve, prepare, submit, answer, and that every way out of it gives the place back. Event loop; the
+Owns the order reserve, prepare, submit, answer, and that every way out of it ends the reservation. Event loop; the
 image is prepared in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from fastapi.sse import format_sse_event
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
 from service.api.disconnect import send_promptly, unless_hung_up
+from service.api.encoding import StreamItem, json_response, sse_event
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
-from service.dispatch.reservation import Place, RowSpec
-from service.errors import ServiceError, Unavailable
+from service.api.request_context import context_of
+from service.dispatch.reservation import Reservation
+from service.errors import ServiceError
 from service.images import ImageSource, tile
-from service.messages import Delta, Finished
+from service.messages import Delta, Finished, Row
 from service.schemas.responses import Problem
 
 KEEP_ALIVE = format_sse_event(comment="keep-alive")
@@ -40,7 +42,6 @@ STREAM_HEADERS = [
 logger = logging.getLogger("pheye.reply")
 
 Events = AsyncIterator[tuple[int, Delta | Finished]]
-StreamItem = Mapping[str, Any] | str  # the data of one server-sent event: JSON, or a word as it is
 
 
 class Answering(Protocol):
@@ -53,7 +54,7 @@ class Answering(Protocol):
     def opening(self) -> Sequence[StreamItem]:
         """What comes before the first chunk of a stream."""
 
-    def take(self, index: int, event: Delta | Finished) -> Mapping[str, Any] | None:
+    def take(self, index: int, event: Delta | Finished) -> BaseModel | None:
         """Add an event; the chunk to stream, if it shows anything new."""
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamItem]:
@@ -62,7 +63,7 @@ class Answering(Protocol):
     def failed(self, problem: Problem) -> Sequence[StreamItem]:
         """What comes instead, when it fails in the middle."""
 
-    def whole(self, *, preprocess_s: float, total_s: float) -> Mapping[str, Any]:
+    def whole(self, *, preprocess_s: float, total_s: float) -> BaseModel:
         """The body of an answer that is not streamed."""
 
 
@@ -72,9 +73,7 @@ async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledIm
     Raises:
         ServiceError: the model is loading, or as `service.images.tile` says.
     """
-    card = parts.queue.card
-    if card is None:
-        raise Unavailable("the model is loading")
+    card = parts.queue.loaded()
     if isinstance(image, TiledImage):
         return image
     started_s = time.monotonic()
@@ -92,7 +91,7 @@ class Reply(Response):
         parts: ServiceParts,
         answer: Answering,
         image: ImageSource | TiledImage,
-        rows: Sequence[RowSpec],
+        rows: Sequence[Row],
         *,
         stream: bool,
     ) -> None:
@@ -114,39 +113,39 @@ class Reply(Response):
         self._preprocess_s = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reserve, prepare, submit, answer; the place is free again when this ends, in whatever way."""
-        with self._parts.queue.reserve(len(self._rows)) as place:
-            await unless_hung_up(receive, self._run(place, scope, receive, send))
+        """Reserve, prepare, submit, answer; the reservation ends when this does, in whatever way."""
+        with self._parts.queue.reserve(len(self._rows)) as reservation:
+            await unless_hung_up(receive, self._run(reservation, scope, receive, send))
 
-    async def _run(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._submit(place)
+    async def _run(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._submit(reservation)
         if self._stream:
-            await self._send_stream(place.events(), scope, send)
+            await self._send_stream(reservation.events(), scope, send)
             return
-        async for index, event in place.events():
-            self._answer.take(index, event)
-        body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
-        await JSONResponse(body)(scope, receive, send)
+        async for index, told in reservation.events():
+            self._answer.take(index, told)
+        body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
+        await json_response(body)(scope, receive, send)
 
-    async def _submit(self, place: Place) -> None:
+    async def _submit(self, reservation: Reservation) -> None:
         started_s = time.monotonic()
         image = await tiled(self._parts, self._image)
         self._preprocess_s = time.monotonic() - started_s
-        place.submit(image, self._rows)
+        reservation.submit(image, self._rows)
 
     async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
         first = await anext(events)  # its failure is still a plain error
         await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         try:
             for opening in self._answer.opening():
-                await _send_body(send, _event(opening))
+                await _send_body(send, sse_event(opening))
             await _send_chunk(send, self._answer.take(*first))
             async with aclosing(_with_pauses(events, self._parts.settings.keep_alive_s)) as items:
                 async for item in items:
                     await (
                         _send_body(send, KEEP_ALIVE) if item is None else _send_chunk(send, self._answer.take(*item))
                     )
-            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=_since_arrival_s(scope))
+            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         except ClientDisconnect:
             raise
         except ServiceError as error:
@@ -154,10 +153,10 @@ class Reply(Response):
         except Exception:
             logger.exception("request %s failed in mid-stream", self._answer.id)
             end = self._failed(internal_problem(scope), scope)
-        await _send_body(send, b"".join(map(_event, end)), last=True)
+        await _send_body(send, b"".join(map(sse_event, end)), last=True)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
-        scope["state"]["outcome"] = problem.status  # the status line says 200 already; the metrics shall not
+        context_of(scope).outcome = problem.status  # the status line says 200 already; the metrics shall not
         return self._answer.failed(problem)
 
 
@@ -176,18 +175,10 @@ async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tu
         yield item
 
 
-def _event(data: StreamItem) -> bytes:
-    return format_sse_event(data_str=data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
-
-
-async def _send_chunk(send: Send, chunk: Mapping[str, Any] | None) -> None:
+async def _send_chunk(send: Send, chunk: BaseModel | None) -> None:
     if chunk is not None:
-        await _send_body(send, _event(chunk))
+        await _send_body(send, sse_event(chunk))
 
 
 async def _send_body(send: Send, body: bytes, *, last: bool = False) -> None:
     await send_promptly(send, {"type": "http.response.body", "body": body, "more_body": not last})
-
-
-def _since_arrival_s(scope: Scope) -> float:
-    return time.monotonic() - float(scope["state"]["arrived_s"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, cast, get_args, get_origin
+from typing import Any, Generic, get_args, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from model.tiles import TiledImage
 from service.api.image_store import PREFIX, ImageStore
+from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.images import ImageSource, check_data_uri
 from service.schemas.requests import SHOWN_CHARS, Asked, check
@@ -51,11 +52,6 @@ class _Sent(Generic[Asked]):
     file: bytes | None
 
 
-def owner_of(request: Request) -> str:
-    """Whose stored images a request may name: a digest of its key."""
-    return cast("str", request.scope["state"]["owner"])
-
-
 def find_image(request: Request, image_url: str) -> ImageSource | TiledImage:
     """What an `image_url` stands for: one of the caller's stored images, or a data URI.
 
@@ -66,7 +62,7 @@ def find_image(request: Request, image_url: str) -> ImageSource | TiledImage:
     if not image_url.startswith(PREFIX):
         return check_data_uri(image_url)
     store: ImageStore = request.app.state.parts.images
-    return store.use(owner_of(request), image_url)
+    return store.use(context_of(request.scope).owner, image_url)
 
 
 async def read_json(request: Request) -> dict[str, Any]:

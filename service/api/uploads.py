@@ -77,7 +77,7 @@ class Upload:
             return self._too_large()
         if self._all.held_bytes > self._all.limit_bytes:
             limit = self._all.limit_bytes
-            return WaitingRoomFull(f"uploads under way hold the {limit} bytes allowed; try again", retry_after_s=1)
+            return WaitingRoomFull(f"uploads under way hold the {limit} bytes allowed; try again")
         return None
 
     def _too_large(self) -> TooLarge:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model.tiles import TiledImage
-from service.batch.task import Answer, CannotAsk, Manner, Outcome, Question, Task
+from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, Question, Task, TaskOutcome
 from service.errors import ServiceError
 from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
 
@@ -34,30 +34,30 @@ class StepEngine(Protocol):
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenTask:
     """A task that the engine works on."""
 
     place: int
     task: Task
     texts: dict[str, str] = field(default_factory=dict)  # by row id
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, AnsweredQuestion] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> TaskOutcome | None:
         """The outcome, once every row has ended."""
         if len(self.answers) + len(self.errors) < len(self.task.questions):
             return None
         ordered = tuple(self.answers[row_id] for row_id in self.texts if row_id in self.answers)
-        return Outcome(self.place, self.task, ordered, tuple(self.errors))
+        return TaskOutcome(self.place, self.task, ordered, tuple(self.errors))
 
 
-class Batch:
+class LocalRun:
     """A run over many tasks.
 
     Args:
         engine: with a loaded model; used by nobody else.
         read: file to tiles; called in the decoding threads.
-        manner: how the answers are made; files are prepared by `read`.
+        answer_options: how the answers are made; files are prepared by `read`.
         in_flight: most images decoded or being worked on at the same time.
         threads: decoding threads.
     """
@@ -66,17 +66,17 @@ class Batch:
         self,
         engine: StepEngine,
         read: Callable[[Path], TiledImage],
-        manner: Manner,
+        answer_options: AnswerOptions,
         *,
         in_flight: int,
         threads: int,
     ) -> None:
-        self._engine, self._read, self._manner = engine, read, manner
+        self._engine, self._read, self._answer_options = engine, read, answer_options
         self._in_flight, self._threads = in_flight, threads
         self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenTask] = {}
 
-    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
         """Outcomes in the order in which they are complete.
 
         Raises:
@@ -101,7 +101,7 @@ class Batch:
             self._decoding.append((place, task, pool.submit(self._read, task.image)))
         return bool(self._decoding)
 
-    def _submit_decoded(self) -> Iterator[Outcome]:
+    def _submit_decoded(self) -> Iterator[TaskOutcome]:
         """Give the engine what is decoded, in order; wait for the next image if the engine has nothing to do."""
         if self._decoding and not self._engine.busy:
             wait([self._decoding[0][2]])
@@ -110,14 +110,14 @@ class Batch:
             try:
                 self._submit(place, task, future.result())
             except ServiceError as error:
-                yield Outcome(place, task, errors=(error.detail,))
+                yield TaskOutcome(place, task, errors=(error.detail,))
             except OSError as error:
-                yield Outcome(place, task, errors=(f"image: {error.strerror or error}",))
+                yield TaskOutcome(place, task, errors=(f"image: {error.strerror or error}",))
             except MemoryError:
-                yield Outcome(place, task, errors=("image: there is not enough memory to decode it",))
+                yield TaskOutcome(place, task, errors=("image: there is not enough memory to decode it",))
 
     def _submit(self, place: int, task: Task, image: TiledImage) -> None:
-        how = self._manner
+        how = self._answer_options
         rows = tuple(
             Row(
                 f"{place}.{index}",
@@ -128,10 +128,10 @@ class Batch:
             )
             for index, question in enumerate(task.questions)
         )
-        self._open[place] = _Open(place, task, texts={row.id: "" for row in rows})
+        self._open[place] = _OpenTask(place, task, texts={row.id: "" for row in rows})
         self._engine.submit(Submit(image, rows))
 
-    def _step(self) -> Iterator[Outcome]:
+    def _step(self) -> Iterator[TaskOutcome]:
         for event in self._engine.step().events:
             place, _, index = event.id.partition(".")
             opened = self._open[int(place)]
@@ -142,14 +142,14 @@ class Batch:
                 yield outcome
 
 
-def _take(opened: _Open, event: RowEvent, question: Question) -> None:
+def _take(opened: _OpenTask, event: RowEvent, question: Question) -> None:
     match event:
         case Delta(id=row_id, text=text):
             opened.texts[row_id] += text
         case Finished(id=row_id, text=text, finish_reason=reason, explanation=explanation):
             shares = explanation.layers if explanation is not None else ()
             # The original strips answers on the left: the first token of a word carries the space before it.
-            opened.answers[row_id] = Answer(question, (opened.texts[row_id] + text).lstrip(), reason, shares)
+            opened.answers[row_id] = AnsweredQuestion(question, (opened.texts[row_id] + text).lstrip(), reason, shares)
         case Refused(field=name, detail=detail):
             raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")
         case Broken(detail=detail):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from model.tiles import TiledImage
-from service.batch.local import Batch
+from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out
-from service.batch.task import Manner
+from service.batch.task import AnswerOptions
 from service.images import ImageSource, tile
 from service.settings import Settings
 from service.worker.engine import Engine
@@ -36,10 +36,10 @@ def answer(settings: Settings, job: Job) -> int:
     Raises:
         ValueError, OSError: the model or the file of results cannot be used, or a question is too long.
     """
-    return carry_out(job, engine(settings, job.manner))
+    return carry_out(job, engine(settings, job.answer_options))
 
 
-def engine(settings: Settings, manner: Manner) -> Callable[[Console], Answerer]:
+def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Console], Answerer]:
     """How to make a model in this process ready, for `service.batch.run.carry_out`.
 
     Raises:
@@ -51,22 +51,22 @@ def engine(settings: Settings, manner: Manner) -> Callable[[Console], Answerer]:
     def start(console: Console) -> Answerer:
         runner = load_runner(settings, settings.devices)
         _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}")
-        return Answerer(runner.config.name, _batch(settings, manner, runner).run, runner.fingerprint)
+        return Answerer(runner.config.name, _batch(settings, answer_options, runner).run, runner.fingerprint)
 
     return start
 
 
-def _batch(settings: Settings, manner: Manner, runner: ModelRunner) -> Batch:
+def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunner) -> LocalRun:
     tile_px, level = runner.config.vision.tile_px, runner.config.level
 
     def read(path: Path) -> TiledImage:
-        source = ImageSource(manner.prepare(path.read_bytes()))
+        source = ImageSource(answer_options.prepare(path.read_bytes()))
         return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level)
 
-    return Batch(
+    return LocalRun(
         Engine(runner, stall_s=STALL_S),
         read,
-        manner,
+        answer_options,
         in_flight=2 * runner.slots,
         threads=settings.preprocess_threads,
     )

@@ -20,10 +20,10 @@ import httpx
 from rich.console import Console
 
 from model.explain import LayerShare
-from service.batch.retry import PASSING, Patience, retry_after_s
+from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.run import Answerer, Job, carry_out
-from service.batch.server import Server, ServerError, contact, silence
-from service.batch.task import Answer, CannotAsk, Manner, Outcome, Question, Task
+from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
+from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, Question, Task, TaskOutcome
 from service.errors import ServiceError, TooLarge
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
@@ -38,7 +38,7 @@ class _Failed(Exception):
     """This image gets no answer; the message says why."""
 
 
-def answer(server: Server, job: Job) -> int:
+def answer(server: ServiceConnection, job: Job) -> int:
     """Have a service answer everything.
 
     Returns:
@@ -47,10 +47,10 @@ def answer(server: Server, job: Job) -> int:
     Raises:
         ValueError, OSError: the service or the file of results cannot be used, or the service takes no such question.
     """
-    return carry_out(job, service(server, job.manner))
+    return carry_out(job, service(server, job.answer_options))
 
 
-def service(server: Server, manner: Manner) -> Callable[[Console], Answerer]:
+def service(server: ServiceConnection, answer_options: AnswerOptions) -> Callable[[Console], Answerer]:
     """How to make a service ready, for `service.batch.run.carry_out`.
 
     Raises:
@@ -62,31 +62,33 @@ def service(server: Server, manner: Manner) -> Callable[[Console], Answerer]:
             console.print(f"pheye: {what}", markup=False)
 
         card = contact(server, tell)
-        return Answerer(str(card.model), Remote(server, card, manner, tell).run)
+        return Answerer(str(card.model), RemoteRun(server, card, answer_options, tell).run)
 
     return start
 
 
-class Remote:
+class RemoteRun:
     """A run over many tasks.
 
     Args:
         server: where and how to ask.
         card: what the service said of itself.
-        manner: how the answers are made.
+        answer_options: how the answers are made.
         tell: shows the user a line.
     """
 
-    def __init__(self, server: Server, card: ServiceCard, manner: Manner, tell: Callable[[str], None]) -> None:
-        self._server, self._limits, self._prepare, self._tell = server, card.limits, manner.prepare, tell
+    def __init__(
+        self, server: ServiceConnection, card: ServiceCard, answer_options: AnswerOptions, tell: Callable[[str], None]
+    ) -> None:
+        self._server, self._limits, self._prepare, self._tell = server, card.limits, answer_options.prepare, tell
         # With its name, so that a service that comes back with another model refuses.
-        self._common: Form = {"model": card.model, "settings": json.dumps(_settings(manner))}
-        if manner.explain:
+        self._common: Form = {"model": card.model, "settings": json.dumps(_settings(answer_options))}
+        if answer_options.explain:
             self._common = {**self._common, "explain": "true"}
         self._heard_s = float("-inf")  # when the service last had an answer, whatever it was
         self._complained = False
 
-    def run(self, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
         """Outcomes in the order in which they are complete.
 
         Raises:
@@ -95,15 +97,15 @@ class Remote:
         """
         outcomes = self._outcomes(tasks)
 
-        async def following() -> Outcome | None:
+        async def following() -> TaskOutcome | None:
             return await anext(outcomes, None)
 
         with asyncio.Runner() as loop:  # its end is the end of every request
             while (outcome := loop.run(following())) is not None:
                 yield outcome
 
-    async def _outcomes(self, tasks: Iterable[Task]) -> AsyncGenerator[Outcome, None]:
-        ahead, pending, most = enumerate(tasks), set[asyncio.Task[Outcome]](), self._server.in_flight
+    async def _outcomes(self, tasks: Iterable[Task]) -> AsyncGenerator[TaskOutcome, None]:
+        ahead, pending, most = enumerate(tasks), set[asyncio.Task[TaskOutcome]](), self._server.in_flight
         connection = self._server.connection(self._limits.deadline_s + SLACK_S)
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         async with httpx.AsyncClient(limits=limits, **connection) as client:
@@ -121,22 +123,22 @@ class Remote:
                     each.cancel()
                 await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> Outcome:
-        answers: list[Answer] = []
+    async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> TaskOutcome:
+        answers: list[AnsweredQuestion] = []
         try:
             image = await asyncio.to_thread(lambda: self._prepare(_read(task.image, self._limits.body_bytes)))
             for questions in requests_of(task.questions, self._limits.questions):
                 path, form = _form(questions)
                 answers += _answers(questions, await self._post(client, path, {**form, **self._common}, image))
         except (_Failed, ServiceError) as error:
-            return Outcome(place, task, tuple(answers), (str(error),))
+            return TaskOutcome(place, task, tuple(answers), (str(error),))
         except OSError as error:
-            return Outcome(place, task, tuple(answers), (f"image: {error.strerror or error}",))
-        return Outcome(place, task, tuple(answers))
+            return TaskOutcome(place, task, tuple(answers), (f"image: {error.strerror or error}",))
+        return TaskOutcome(place, task, tuple(answers))
 
     async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> bytes:
         """The body of a good answer, asked for again while that makes sense."""
-        patience = Patience(self._server.retry_for_s)
+        retry_budget = RetryBudget(self._server.retry_for_s)
         while True:
             status, asked_s = 0, 0.0
             try:
@@ -148,7 +150,7 @@ class Remote:
                 if status not in PASSING:
                     self._heard_s, self._complained = time.monotonic(), False
                     return _checked(response)
-            pause_s = patience.pause_s(time.monotonic(), asked_s)
+            pause_s = retry_budget.pause_s(time.monotonic(), asked_s)
             if pause_s is None:
                 raise self._given_up(reason)
             if status != httpx.codes.TOO_MANY_REQUESTS:
@@ -160,7 +162,7 @@ class Remote:
         for_s = self._server.retry_for_s
         if time.monotonic() - self._heard_s <= for_s:
             return _Failed(f"{reason}; given up after {for_s:g} s")
-        return ServerError(f"{self._server.url}: {reason}; given up after {for_s:g} s")
+        return ServiceConnectionError(f"{self._server.url}: {reason}; given up after {for_s:g} s")
 
     def _complain(self, reason: str) -> None:
         if not self._complained:
@@ -168,11 +170,11 @@ class Remote:
             self._tell(f"{self._server.url}: {reason}; trying again for up to {self._server.retry_for_s:g} s")
 
 
-def _settings(manner: Manner) -> dict[str, Any]:
-    chosen = manner.sampling
+def _settings(answer_options: AnswerOptions) -> dict[str, Any]:
+    chosen = answer_options.sampling
     settings: dict[str, Any] = {"temperature": chosen.temperature, "top_p": chosen.top_p, "seed": chosen.seed}
     settings |= {"stop": list(chosen.stop)} if chosen.stop else {}
-    return settings | ({} if manner.may_shorten else {"max_tokens": chosen.max_tokens})
+    return settings | ({} if answer_options.may_shorten else {"max_tokens": chosen.max_tokens})
 
 
 def _read(path: Path, most_bytes: int) -> bytes:
@@ -201,15 +203,17 @@ def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
     return "/v1/vqa", {**_style(questions[0]), "questions": [question.fields["question"] for question in questions]}
 
 
-def _answers(questions: tuple[Question, ...], body: bytes) -> list[Answer]:
+def _answers(questions: tuple[Question, ...], body: bytes) -> list[AnsweredQuestion]:
     try:
         if questions[0].key == "caption":
             caption = CaptionAnswer.model_validate_json(body)
-            return [Answer(questions[0], caption.caption, caption.finish_reason, _shares(caption.explanation))]
+            return [
+                AnsweredQuestion(questions[0], caption.caption, caption.finish_reason, _shares(caption.explanation))
+            ]
         vqa = VqaAnswer.model_validate_json(body)
         looks: Sequence[ExplanationFields | None] = vqa.explanations or [None] * len(questions)
         ends = zip(questions, vqa.answers or (), vqa.finish_reasons or (), looks, strict=True)
-        return [Answer(question, text, reason, _shares(look)) for question, text, reason, look in ends]
+        return [AnsweredQuestion(question, text, reason, _shares(look)) for question, text, reason, look in ends]
     except ValueError:
         raise _Failed("the service's answer is not of the form it should have") from None
 

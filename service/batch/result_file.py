@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from service.batch.task import Outcome, Question
+from service.batch.task import Question, TaskOutcome
 
 _START = b'{"image":'  # of every line of a file of results
 
@@ -24,7 +24,7 @@ class ResultsError(ValueError):
 class Sink(Protocol):
     """Takes outcomes as they come."""
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: TaskOutcome) -> None:
         """One more."""
 
 
@@ -59,13 +59,13 @@ class ResultFile:
         """Whether this model's answer is in the file."""
         return _identity({"image": str(image), **question.fields, "model": self._model}) in self._done
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
         lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
         self._file.write("".join(lines).encode())
         self._file.flush()
 
-    def _records(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         image = str(outcome.task.image)
         for answer in outcome.answers:
             said = {answer.question.key: answer.text, "finish_reason": answer.finish_reason}
@@ -120,17 +120,17 @@ class Printer:
 
     def __init__(self, *, images: bool, questions: bool) -> None:
         self._images, self._questions = images, questions
-        self._held: dict[int, Outcome] = {}  # complete before an earlier image was
+        self._held: dict[int, TaskOutcome] = {}  # complete before an earlier image was
         self._next = 0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: TaskOutcome) -> None:
         """Print it as soon as everything before it is printed."""
         self._held[outcome.place] = outcome
         while self._next in self._held:
             self._print(self._held.pop(self._next))
             self._next += 1
 
-    def _print(self, outcome: Outcome) -> None:
+    def _print(self, outcome: TaskOutcome) -> None:
         for answer in outcome.answers:
             labels = [shown(outcome.task.image)] if self._images else []
             labels += [str(answer.question.fields["question"])] if self._questions else []

@@ -17,15 +17,15 @@ LONGEST_PAUSE_S = 8.0
 
 
 @dataclass(slots=True)
-class Patience:
-    """One request's: it is tried again for `for_s` seconds from its first refusal on."""
+class RetryBudget:
+    """For how long one request is tried again: `for_s` seconds from its first refusal on."""
 
     for_s: float
     _tries: int = 0
     _began_s: float = 0.0
 
     def pause_s(self, now_s: float, asked_s: float = 0.0) -> float | None:
-        """Seconds to wait before the next try, or None if the patience would end before.
+        """Seconds to wait before the next try, or None if that would be after its end.
 
         Args:
             now_s: monotonic.

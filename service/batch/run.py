@@ -20,7 +20,7 @@ from rich.text import Text
 
 from model.request import Sampling
 from service.batch.result_file import Printer, ResultFile, Sink, shown
-from service.batch.task import Manner, Outcome, Question, Task, tasks_of
+from service.batch.task import AnswerOptions, Question, Task, TaskOutcome, tasks_of
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 
@@ -36,12 +36,12 @@ class Answerer:
     """
 
     model: str
-    run: Callable[[Iterable[Task]], Generator[Outcome, None, None]]
+    run: Callable[[Iterable[Task]], Generator[TaskOutcome, None, None]]
     weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """What is left to do of some work, where its outcomes go, and how many images need nothing any more."""
 
     tasks: Sequence[Task]
@@ -56,7 +56,7 @@ class Work(Protocol):
     def results(self) -> Path | None:
         """The file that lets it continue after an interruption."""
 
-    def open(self, answerer: Answerer) -> AbstractContextManager[Plan]:
+    def open(self, answerer: Answerer) -> AbstractContextManager[RunPlan]:
         """What is to be done, by this model; its files are open until the end.
 
         Raises:
@@ -84,18 +84,18 @@ class Job:
     may_shorten: bool = False
 
     @property
-    def manner(self) -> Manner:
+    def answer_options(self) -> AnswerOptions:
         """How its answers are made."""
-        return Manner(self.sampling, self.may_shorten)
+        return AnswerOptions(self.sampling, self.may_shorten)
 
     @contextmanager
-    def open(self, answerer: Answerer) -> Iterator[Plan]:
+    def open(self, answerer: Answerer) -> Iterator[RunPlan]:
         """The images with unanswered questions; answers go to the file, or are printed."""
         with ExitStack() as stack:
             results = stack.enter_context(ResultFile(self.results, answerer.model)) if self.results else None
             tasks = tasks_of(self.images, self.questions, results.has if results else lambda *_: False)
             sink = results or Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
-            yield Plan(tasks, sink, done=len(self.images) - len(tasks))
+            yield RunPlan(tasks, sink, done=len(self.images) - len(tasks))
 
 
 def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
@@ -124,7 +124,7 @@ def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
             return EXIT_INTERRUPTED
 
 
-def _follow(console: Console, outcomes: Iterator[Outcome], sink: Sink, *, total: int, skipped: int) -> int:
+def _follow(console: Console, outcomes: Iterator[TaskOutcome], sink: Sink, *, total: int, skipped: int) -> int:
     """Write outcomes down as they come, report failures, draw the bar."""
     failures = 0
     if skipped:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from service.batch.retry import Patience
+from service.batch.retry import RetryBudget
 from service.schemas.responses import ServiceCard
 
 CONNECT_S = 10.0
@@ -22,12 +22,12 @@ SEND_S = 60.0  # in which the service takes no byte of an upload
 LOADING_S = 1.0  # between two looks at a service that loads
 
 
-class ServerError(ValueError):
+class ServiceConnectionError(ValueError):
     """The service is not there, is none, or has gone; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServiceConnection:
     """A service, and how it is asked.
 
     Attributes:
@@ -60,11 +60,13 @@ def check_url(url: str) -> str:
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
-        raise ServerError("--server: this is no address; write http://HOST:PORT") from None
+        raise ServiceConnectionError("--server: this is no address; write http://HOST:PORT") from None
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise ServerError("--server: write the whole address, http://HOST:PORT or https://HOST")
+        raise ServiceConnectionError("--server: write the whole address, http://HOST:PORT or https://HOST")
     if parts.userinfo or parts.query or parts.fragment:
-        raise ServerError("--server: no user, query or fragment is taken; a key is given with --api-key-file")
+        raise ServiceConnectionError(
+            "--server: no user, query or fragment is taken; a key is given with --api-key-file"
+        )
     return str(parts).rstrip("/")
 
 
@@ -80,11 +82,11 @@ def read_key(file: Path) -> str:
     except UnicodeDecodeError:
         key = ""
     if not key.isprintable() or not key or " " in key:
-        raise ServerError(f"{file}: expected an API key, alone on its line")
+        raise ServiceConnectionError(f"{file}: expected an API key, alone on its line")
     return key
 
 
-def contact(server: Server, tell: Callable[[str], None]) -> ServiceCard:
+def contact(server: ServiceConnection, tell: Callable[[str], None]) -> ServiceCard:
     """What the service says of itself, once it has a model.
 
     Args:
@@ -94,33 +96,37 @@ def contact(server: Server, tell: Callable[[str], None]) -> ServiceCard:
     Raises:
         ServerError: it is not there, is none of ours, wants another key, or loads for too long.
     """
-    patience = Patience(server.retry_for_s)
+    retry_budget = RetryBudget(server.retry_for_s)
     with httpx.Client(**server.connection(CONNECT_S)) as client:
         card = _card(server, client)
         if card.model is None:
             tell(f"{server.url}: the model is loading")
         while card.model is None:
-            pause_s = patience.pause_s(time.monotonic(), LOADING_S)
+            pause_s = retry_budget.pause_s(time.monotonic(), LOADING_S)
             if pause_s is None:
-                raise ServerError(f"{server.url}: the model is still loading after {server.retry_for_s:g} s")
+                raise ServiceConnectionError(f"{server.url}: the model is still loading after {server.retry_for_s:g} s")
             time.sleep(pause_s)
             card = _card(server, client)
     return card
 
 
-def _card(server: Server, client: httpx.Client) -> ServiceCard:
+def _card(server: ServiceConnection, client: httpx.Client) -> ServiceCard:
     try:
         response = client.get("/v1")
     except httpx.RequestError as error:
-        raise ServerError(f"{server.url}: {silence(error)}; is the service running there?") from None
+        raise ServiceConnectionError(f"{server.url}: {silence(error)}; is the service running there?") from None
     if response.status_code == httpx.codes.UNAUTHORIZED:
-        raise ServerError(f"{server.url}: the API key is missing or wrong; give a file that holds it: --api-key-file")
+        raise ServiceConnectionError(
+            f"{server.url}: the API key is missing or wrong; give a file that holds it: --api-key-file"
+        )
     try:
         return ServiceCard.model_validate_json(response.content)
     except ValueError:
         asked = f"GET {response.request.url.path} answered {response.status_code}"
         hint = "; leave /v1 out of the address" if server.url.endswith("/v1") else ""
-        raise ServerError(f"{server.url}: this is no Pheye service of this version ({asked}){hint}") from None
+        raise ServiceConnectionError(
+            f"{server.url}: this is no Pheye service of this version ({asked}){hint}"
+        ) from None
 
 
 def silence(error: httpx.RequestError) -> str:

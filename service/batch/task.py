@@ -42,7 +42,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class AnswerOptions:
     """How every answer of a run is made.
 
     Attributes:
@@ -59,7 +59,7 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnsweredQuestion:
     """A question's answer; `shares` says where each layer looked, if that was asked for."""
 
     question: Question
@@ -69,12 +69,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TaskOutcome:
     """Everything that came of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
 
     place: int
     task: Task
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[AnsweredQuestion, ...] = ()
     errors: tuple[str, ...] = ()
 
 

@@ -92,7 +92,7 @@ def measure_agreement(settings: Settings, cases: Sequence[Case]) -> Agreement:
 def compare(exact: Sequence[CaseAnswer], quantised: Sequence[CaseAnswer]) -> Agreement:
     """Hold int8's answers against float32's to the same cases in the same order, at least one."""
     return Agreement(
-        model=exact[0].terms.model,
+        model=exact[0].setup.model,
         questions=len(exact),
         equal=sum(one.answer == other.answer for one, other in zip(exact, quantised, strict=True)),
         float32_score=fmean(scores(exact)),
@@ -103,7 +103,7 @@ def compare(exact: Sequence[CaseAnswer], quantised: Sequence[CaseAnswer]) -> Agr
 def _answers(settings: Settings, cases: Sequence[Case], results: Path) -> list[CaseAnswer]:
     """An answer to every case, in their order."""
     asked = Evaluation("easy-vqa", cases, results, WORD_TOKENS)
-    answerer = engine(settings, asked.manner)(Console(stderr=True, highlight=False, soft_wrap=True))
+    answerer = engine(settings, asked.answer_options)(Console(stderr=True, highlight=False, soft_wrap=True))
     with asked.open(answerer) as plan, closing(answerer.run(plan.tasks)) as outcomes:
         for outcome in outcomes:
             if outcome.errors:

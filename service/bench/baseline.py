@@ -12,16 +12,16 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from model.prompt import caption_instruction, question_instruction
 from model.reference.naive_answers import NaiveAnswers, load_naive
 from service.api.answers import Answer, AnswerKey
+from service.api.encoding import json_response
 from service.api.request_body import Ask, read_ask
 from service.api.server import configure_logging, listen, url_of
 from service.errors import InvalidField, ServiceError
@@ -39,7 +39,7 @@ class Baseline:
     settings: Settings
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, rows: list[str]) -> dict[str, Any]:
+    def answer(self, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, rows: list[str]) -> Response:
         """The whole answer in the service's shape; of its timings `decode` is all of the model's time."""
         fields, config, arrived_s = ask.fields, self.naive.config, time.monotonic()
         if fields.stream or fields.explain or fields.sampling.temperature or fields.sampling.stop:
@@ -56,7 +56,7 @@ class Baseline:
         for index, row in enumerate(told):
             usage = Usage(row.prompt_tokens, row.completion_tokens, config.image_tokens, config.tiles, False)
             answer.take(index, Finished(answer.id, row.text, row.finish_reason, usage, timings))
-        return answer.whole(preprocess_s=tiled_s - arrived_s, total_s=ended_s - arrived_s)
+        return json_response(answer.whole(preprocess_s=tiled_s - arrived_s, total_s=ended_s - arrived_s))
 
 
 def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:
@@ -64,13 +64,13 @@ def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:
     app, baseline = FastAPI(docs_url=None, redoc_url=None), Baseline(naive, settings)
 
     @app.post("/v1/caption")
-    async def caption(request: Request) -> dict[str, Any]:
+    async def caption(request: Request) -> Response:
         ask = await read_ask(request, CaptionRequest)
         rows = [caption_instruction(ask.fields.length, ask.fields.style)]
         return await run_in_threadpool(baseline.answer, ask, "caption", rows)
 
     @app.post("/v1/vqa")
-    async def vqa(request: Request) -> dict[str, Any]:
+    async def vqa(request: Request) -> Response:
         ask = await read_ask(request, VqaRequest)
         style, choices = ask.fields.answer_style, ask.fields.choices or ()
         rows = [question_instruction(text, style, choices) for text in ask.fields.asked]

@@ -19,7 +19,7 @@ from service.bench.agreement import LEAST_SHARE, Agreement
 from service.bench.engine import EngineThroughput
 
 if TYPE_CHECKING:
-    from model.bench.result import Report
+    from model.bench.result import BenchReport
 
 JSON_FILE, MARKDOWN_FILE, PLOT_FILE = "bench.json", "bench.md", "bench.png"
 WIDTH = 150  # where no terminal says how wide it is
@@ -29,7 +29,7 @@ WIDTH = 150  # where no terminal says how wide it is
 class Findings:
     """Everything one run of the command measured; `others` is what a line tells, not a table."""
 
-    report: Report
+    report: BenchReport
     others: Sequence[EngineThroughput | Agreement]
 
     @property

@@ -17,7 +17,7 @@ import typer
 from service.cli.flags import OFFLINE_NAMES, fail, flag_of, read_settings, settings_flags
 
 if TYPE_CHECKING:
-    from service.batch.server import Server
+    from service.batch.server import ServiceConnection
     from service.settings import Settings
 
 Command = Callable[..., None]
@@ -29,7 +29,7 @@ IMAGE_SETTINGS = ("feature_cache_bytes", "max_pixels", "preprocess_threads")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class AnswererOptions:
     """Options that say who answers."""
 
     server: Annotated[
@@ -86,7 +86,7 @@ def take(kind: type[Options], words: Mapping[str, Any]) -> tuple[Options, dict[s
     return kind(**given), {name: value for name, value in words.items() if name not in own}
 
 
-def engine_settings(where: Where, flags: Flags) -> Settings:
+def engine_settings(where: AnswererOptions, flags: Flags) -> Settings:
     """The settings of an engine here; ends the command if an option only makes sense with a service."""
     given = {"--in-flight": where.in_flight, "--retry-for": where.retry_for, "--api-key-file": where.api_key_file}
     refused = [flag for flag, value in given.items() if value is not None]
@@ -95,7 +95,7 @@ def engine_settings(where: Where, flags: Flags) -> Settings:
     return read_settings(flags, OFFLINE_NAMES)
 
 
-def server(where: Where, flags: Flags) -> Server:
+def server(where: AnswererOptions, flags: Flags) -> ServiceConnection:
     """The service at `where.server`; ends the command if an option is one for an engine here.
 
     Settings in the environment are those of a process that computes, and this one does not.
@@ -107,10 +107,10 @@ def server(where: Where, flags: Flags) -> Server:
     if given:
         names = ", ".join(flag_of(name, OFFLINE_NAMES) for name in given)
         fail(f"{names}: not with --server; the service has a model and settings of its own")
-    from service.batch.server import Server, check_url, read_key
+    from service.batch.server import ServiceConnection, check_url, read_key
 
-    default = Server(check_url(where.server or ""))
-    return Server(
+    default = ServiceConnection(check_url(where.server or ""))
+    return ServiceConnection(
         default.url,
         read_key(where.api_key_file) if where.api_key_file is not None else None,
         in_flight=where.in_flight if where.in_flight is not None else default.in_flight,

@@ -16,9 +16,9 @@ import typer
 from service.cli.answerer_options import (
     IMAGE_SETTINGS,
     MODEL_SETTINGS,
+    AnswererOptions,
     Command,
     Flags,
-    Where,
     engine_settings,
     options,
     server,
@@ -35,7 +35,7 @@ _MAX_TOKENS = "default_max_tokens"  # the one setting of an engine that a servic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class AskOptions:
     """The options of both commands; the field order is the order of their help."""
 
     temperature: Annotated[float, typer.Option(help="Randomness, 0 (greedy) to 2.")] = 0.0
@@ -53,8 +53,8 @@ class Options:
 
 
 def answering(command: Command) -> Command:
-    """Replace a command's `**words` by `Options`, `Where` and a flag for each setting of the engine."""
-    return options(Options, Where, settings=(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS))(command)
+    """Replace a command's `**words` by `AskOptions`, `AnswererOptions` and a flag for each setting of the engine."""
+    return options(AskOptions, AnswererOptions, settings=(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS))(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class _Typed:
     paths: Sequence[Path]
     questions: Sequence[Question]
     sampling: SamplingFields
-    options: Options
-    where: Where
+    options: AskOptions
+    where: AnswererOptions
     flags: Flags
 
     def job(self, default_max_tokens: int) -> Job:
@@ -95,10 +95,10 @@ def answer(
         questions: asked of every image.
         kind: the request that this would be over HTTP.
         asked: that request's own fields.
-        words: `Options`, `Where` and settings, as `answering` declares them.
+        words: `AskOptions`, `AnswererOptions` and settings, as `answering` declares them.
     """
-    own, rest = take(Options, words)
-    where, flags = take(Where, rest)
+    own, rest = take(AskOptions, words)
+    where, flags = take(AnswererOptions, rest)
     sampling = {name: getattr(own, name) for name in ("temperature", "top_p", "seed", "stop")}
     if where.server is not None:
         sampling["max_tokens"] = flags[_MAX_TOKENS]

@@ -20,7 +20,7 @@ from service.cli.flags import fail
 
 if TYPE_CHECKING:
     from model.training.recipe import Recipe
-    from model.training.run import Run
+    from model.training.run import TrainingRun
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
@@ -29,7 +29,7 @@ training = typer.Typer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class TrainOptions:
     """The options of `pheye train`; the field order is the order of its help."""
 
     model: Annotated[str, typer.Option(help="What to start from: a checkpoint folder or a hub id.")]
@@ -74,8 +74,8 @@ class Words:
 
 
 def _words(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `**words` by the fields of `Words`."""
-    hints = get_type_hints(Words, include_extras=True)
+    """Replace a command's `**words` by the fields of `TrainOptions`."""
+    hints = get_type_hints(TrainOptions, include_extras=True)
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
@@ -84,7 +84,7 @@ def _words(command: Callable[..., None]) -> Callable[..., None]:
                 default=inspect.Parameter.empty if each.default is MISSING else each.default,
                 annotation=hints[each.name],
             )
-            for each in fields(Words)
+            for each in fields(TrainOptions)
         ]
     )
     return command
@@ -94,7 +94,7 @@ def _words(command: Callable[..., None]) -> Callable[..., None]:
 @_words
 def train(**typed: Any) -> None:
     """Train what Pheye trains on your own images; can be interrupted and resumed."""
-    words = Words(**typed)
+    words = TrainOptions(**typed)
     try:
         run = _opened(words)
         code = _followed(run)
@@ -138,16 +138,16 @@ def manifest(
         fail(str(error))
 
 
-def _opened(words: Words) -> Run:
+def _opened(words: TrainOptions) -> TrainingRun:
     wait_passively()
-    from model.training.run import Means, Run, Start
+    from model.training.run import ComputeOptions, StartingPoint, TrainingRun
 
-    return Run(
-        Start(words.model, words.revision, words.fresh, words.level),
+    return TrainingRun(
+        StartingPoint(words.model, words.revision, words.fresh, words.level),
         tuple(words.data),
         _recipe(words),
         words.output,
-        Means(words.precision, words.compiled, words.recompute, words.workers, words.threads),
+        ComputeOptions(words.precision, words.compiled, words.recompute, words.workers, words.threads),
         resume=words.resume,
     )
 
@@ -160,7 +160,7 @@ def wait_passively() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _recipe(words: Words) -> Recipe:
+def _recipe(words: TrainOptions) -> Recipe:
     from model.training.recipe import changed, named_recipe
 
     whole = {"turns_per_image": words.turns}
@@ -169,7 +169,7 @@ def _recipe(words: Words) -> Recipe:
     return changed(named_recipe(words.recipe), whole, stage)
 
 
-def _followed(run: Run) -> int:
+def _followed(run: TrainingRun) -> int:
     """Train to the end with a bar; the exit code."""
     from service.cli.training_bar import TrainingBar
 

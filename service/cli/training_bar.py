@@ -14,7 +14,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from model.training.journal import StepReport
+from model.training.journal import TrainingStep
 
 _LINE_EVERY_S = 60.0  # where there is no terminal to draw a bar on
 
@@ -50,7 +50,7 @@ class TrainingBar:
     ) -> None:
         self._progress.stop()
 
-    def show(self, report: StepReport) -> None:
+    def show(self, report: TrainingStep) -> None:
         """One step more."""
         now = self._now(report)
         self._progress.update(self._bar, completed=report.done, description=f"stage {report.stage}", now=now)
@@ -59,7 +59,7 @@ class TrainingBar:
             self._console.print(f"stage {report.stage}: step {report.done} of {self._total}, {now}", markup=False)
             self._line_at = self._clock() + _LINE_EVERY_S
 
-    def _now(self, report: StepReport) -> str:
+    def _now(self, report: TrainingStep) -> str:
         """Loss, rate and time left at the mean rate so far."""
         per_step_s = (self._clock() - self._started) / (report.done - self._first)
         left = timedelta(seconds=round(per_step_s * (self._total - report.done)))

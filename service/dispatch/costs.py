@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.messages import StepReport
+from service.moving_average import moving_average
 
 SMOOTHING = 0.2  # weight of the newest step
 
@@ -26,14 +27,11 @@ class Costs:
     def after(self, report: StepReport) -> Costs:
         """The averages after one more step."""
         return Costs(
-            _smooth(self.tile_s, report.encode_s, report.encoded_tiles),
-            _smooth(self.prompt_token_s, report.prefill_s, report.prompt_tokens),
-            _smooth(self.decode_step_s, report.decode_s, int(report.decode_rows > 0)),
+            _updated(self.tile_s, report.encode_s, report.encoded_tiles),
+            _updated(self.prompt_token_s, report.prefill_s, report.prompt_tokens),
+            _updated(self.decode_step_s, report.decode_s, int(report.decode_rows > 0)),
         )
 
 
-def _smooth(average_s: float, seconds: float, units: int) -> float:
-    if not units:
-        return average_s
-    newest_s = seconds / units
-    return newest_s if not average_s else (1 - SMOOTHING) * average_s + SMOOTHING * newest_s
+def _updated(average_s: float, seconds: float, units: int) -> float:
+    return moving_average(average_s, seconds / units, SMOOTHING) if units else average_s

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from service.dispatch.lane import Lane
+from service.dispatch.supervisor import WorkerSupervisor
 from service.metrics import Metrics
 
 EVERY_S = 5.0
@@ -67,12 +67,12 @@ class Nvml:
             return None
 
 
-async def watch_gpus(metrics: Metrics, lanes: Sequence[Lane]) -> None:
+async def watch_gpus(metrics: Metrics, supervisors: Sequence[WorkerSupervisor]) -> None:
     """Keep the GPU gauges up to date, until cancelled or NVML turns out not to be there."""
     uuids: dict[str, str] = {}  # by device; a dead worker's GPU is still watched
     nvml: Nvml | None = None
     while True:
-        uuids |= {lane.device: lane.card.gpu_uuid for lane in lanes if lane.card and lane.card.gpu_uuid}
+        uuids |= {each.device: each.card.gpu_uuid for each in supervisors if each.card and each.card.gpu_uuid}
         if uuids and nvml is None:
             try:
                 nvml = await asyncio.to_thread(Nvml)

@@ -1,4 +1,4 @@
-"""Whether a request is what its workers die of: what is held against it, when it is tried, when it is proven.
+"""Poison requests: which ones kill their workers, when they go into quarantine, when they are proven.
 
 Pure bookkeeping about one request; knows no queue and no worker. Event loop's thread only.
 
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PROOF = 3  # deaths in a row at one place, the last of them on trial: the others may be chance, or a neighbour's work
+# Deaths in a row at one place, the last of them in quarantine: the others may be chance, or a neighbour's work.
+PROOF = 3
 
 
 @dataclass(slots=True)
-class Suspicion:
-    """What is held against one request.
+class PoisonTracker:
+    """Counts the workers that died of one request, as far as can be told.
 
     Attributes:
         deaths: workers that died, one after the other, while its answer was at the same place.
@@ -30,7 +31,7 @@ class Suspicion:
         self.deaths = 1 if self._is_past(tokens) else self.deaths + 1
         self._place = tokens
 
-    def on_trial(self, tokens: int) -> bool:
+    def quarantined(self, tokens: int) -> bool:
         """Whether one death more would be proof, now that the answer has so many tokens: it must be worked on alone."""
         return self.deaths == PROOF - 1 and not self._is_past(tokens)
 

@@ -10,25 +10,25 @@ import asyncio
 import logging
 import math
 import time
-import uuid
 from collections.abc import Sequence
 
 from model.prompt import render
 from model.tiles import TiledImage
-from service.dispatch.costs import Costs
-from service.dispatch.fleet import Fleet
 from service.dispatch.gpu_watch import watch_gpus
-from service.dispatch.lane import Lane
-from service.dispatch.reservation import Place, Request, RowSpec
+from service.dispatch.reservation import AcceptedRow, Reservation
+from service.dispatch.supervisor import WorkerSupervisor
+from service.dispatch.worker_pool import WorkerPool
 from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
-from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, RowEvent, StepDone
+from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, Row, RowEvent, StepDone
 from service.metrics import Metrics
+from service.moving_average import moving_average
 from service.settings import Settings
 
 MOST_LOADS = 5  # workers that may die before any was ever ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
-RETRY_S = 5  # what a client is told to wait while the service loads or drains
+LOADING = "the model is loading"
 WATCH_S = 1.0
+SMOOTHING = 0.1  # weight of the newest row in the time that a row takes
 
 logger = logging.getLogger("pheye.queue")
 
@@ -38,6 +38,7 @@ class RequestQueue:
 
     Attributes:
         card: the model, once a worker has been ready; None before.
+        workers: where accepted rows are worked on.
         failed: set when the model cannot be loaded at all; `failure` says why.
     """
 
@@ -47,9 +48,9 @@ class RequestQueue:
         self.failure = ""
         self._settings = settings
         self._metrics = metrics
-        self._fleet = Fleet(settings, self._step_done, self._lane_changed, self._cannot_load)
-        self._places: set[Place] = set()
-        self._pending: list[Request] = []  # accepted, with no worker yet; oldest first
+        self.workers = WorkerPool(settings, self._step_done, self._worker_changed, self._cannot_load)
+        self._reservations: set[Reservation] = set()
+        self._pending: list[AcceptedRow] = []  # accepted, with no worker yet; oldest first
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -58,8 +59,8 @@ class RequestQueue:
 
     async def start(self) -> None:
         """Start the workers and return at once."""
-        self._fleet.start()
-        watches = (self._watch_lanes(), watch_gpus(self._metrics, self._fleet.lanes))
+        self.workers.start()
+        watches = (self._watch_workers(), watch_gpus(self._metrics, self.workers.supervisors))
         self._watches = [asyncio.create_task(watch) for watch in watches]
 
     async def drain(self, grace_s: float) -> None:
@@ -69,29 +70,39 @@ class RequestQueue:
         try:
             await asyncio.wait_for(self._idle.wait(), grace_s)
         except TimeoutError:
-            logger.warning("%d requests were not done after %.0f s of grace", len(self._places), grace_s)
-            for request in [request for place in self._places for request in place.requests]:
-                self._fail(request, Unavailable("the service stopped before the answer was complete"))
+            logger.warning("%d requests were not done after %.0f s of grace", len(self._reservations), grace_s)
+            for row in [row for reservation in self._reservations for row in reservation.rows]:
+                self._fail(row, Unavailable("the service stopped before the answer was complete"))
 
     async def stop(self) -> None:
         """End the workers."""
         for watch in self._watches:
             watch.cancel()
-        await self._fleet.stop()
+        await self.workers.stop()
 
     def not_ready(self) -> str | None:
         """Why the service cannot take work now, or None."""
-        ready = self._fleet.ready
+        ready = self.workers.ready
         if self.failure:
             return f"the model cannot be loaded: {self.failure}"
         if self._draining:
             return "the service is shutting down"
         if not ready:
-            return "the model is loading" if self.card is None else "no worker is alive; one is being started"
-        quiet_s = min(lane.quiet_s for lane in ready)
+            return LOADING if self.card is None else "no worker is alive; one is being started"
+        quiet_s = min(supervisor.quiet_s for supervisor in ready)
         return f"the engine has made no progress for {quiet_s:.0f} s" if quiet_s > STALE_S else None
 
-    def reserve(self, rows: int) -> Place:
+    def loaded(self) -> ModelCard:
+        """The model; requests that come before it are refused and counted.
+
+        Raises:
+            Unavailable: no worker has been ready yet.
+        """
+        if self.card is None:
+            raise self._unavailable(self.not_ready() or LOADING)
+        return self.card
+
+    def reserve(self, rows: int) -> Reservation:
         """Room for a client's rows.
 
         Raises:
@@ -100,58 +111,41 @@ class RequestQueue:
         """
         reason = self.not_ready()
         if reason is not None:
-            self.count_drop("draining" if self._draining else "loading")
-            raise Unavailable(reason, retry_after_s=RETRY_S)
+            raise self._unavailable(reason)
         waiting = self._waiting()
         if waiting + rows > self._settings.max_waiting:
             self.count_drop("full")
-            wait_s = min(60, 1 + math.ceil(waiting * self._row_s / max(self._fleet.slots, 1)))
+            wait_s = min(60, 1 + math.ceil(waiting * self._row_s / max(self.workers.slots, 1)))
             raise WaitingRoomFull(
                 f"{waiting} of {self._settings.max_waiting} places are taken; try again in about {wait_s} s",
                 retry_after_s=wait_s,
             )
-        place = Place(self, rows, self._settings.deadline_s)
-        self._places.add(place)
+        reservation = Reservation(self, rows, self._settings.deadline_s)
+        self._reservations.add(reservation)
         self._idle.clear()
         self._update_gauges()
-        return place
+        return reservation
 
-    def accept(self, place: Place, image: TiledImage, rows: Sequence[RowSpec]) -> None:
-        """Take a place's rows; called by `Place.submit`."""
-        place.requests = [Request(spec.row(uuid.uuid4().hex), image, place, index) for index, spec in enumerate(rows)]
-        self._pending += place.requests
+    def accept(self, reservation: Reservation, image: TiledImage, rows: Sequence[Row]) -> None:
+        """Take a reservation's rows; called by `Reservation.submit`."""
+        reservation.rows = [AcceptedRow(row, image, reservation, index) for index, row in enumerate(rows)]
+        self._pending += reservation.rows
         self._dispatch()
 
-    def leave(self, place: Place) -> None:
-        """A client is gone, with its answer or without; called when a `Place` is left."""
-        self._places.discard(place)
-        gone = {request.row.id for request in place.requests}
-        self._pending = [request for request in self._pending if request.row.id not in gone]
-        self._fleet.take_back(gone)
-        if not self._places:
+    def leave(self, reservation: Reservation) -> None:
+        """A client is gone, with its answer or without; called when a `Reservation` is left."""
+        self._reservations.discard(reservation)
+        gone = {row.id for row in reservation.rows}
+        self._pending = [row for row in self._pending if row.id not in gone]
+        self.workers.take_back(gone)
+        if not self._reservations:
             self._idle.set()
         self._dispatch()
 
-    def prefetch(self, image: TiledImage) -> None:
-        """Have an image encoded in the background, unless its features are here already."""
-        self._fleet.prefetch(image)
-
-    def forget(self, pixels_sha256: str) -> None:
-        """Drop an image's features everywhere."""
-        self._fleet.forget(pixels_sha256)
-
-    def resident(self, pixels_sha256: str) -> bool:
-        """Whether an image's features are in some worker's cache, as the workers tell."""
-        return self._fleet.resident(pixels_sha256)
-
-    def costs(self) -> Costs:
-        """What work has cost lately, on the least loaded device."""
-        return self._fleet.costs()
-
     def wait_s(self) -> float | None:
         """Seconds for which a new row would wait for a slot, about; None while nothing has been measured."""
-        waiting, slots = self._waiting(), max(self._fleet.slots, 1)
-        if waiting + sum(request.admitted for request in self._fleet.requests) < slots:
+        waiting, slots = self._waiting(), max(self.workers.slots, 1)
+        if waiting + sum(row.admitted for row in self.workers.rows) < slots:
             return 0.0
         return (waiting + 1) * self._row_s / slots if self._row_s else None
 
@@ -161,112 +155,116 @@ class RequestQueue:
         Raises:
             Unavailable: no model has been loaded yet.
         """
-        if self._fleet.tokenizer is None:
-            raise Unavailable("the model is loading", retry_after_s=RETRY_S)
-        return len(self._fleet.tokenizer.encode(render(instruction)))
+        if self.workers.tokenizer is None:
+            raise Unavailable(LOADING)
+        return len(self.workers.tokenizer.encode(render(instruction)))
 
     def count_drop(self, reason: str) -> None:
         """Count a request that will not get its answer."""
         self._metrics.requests_dropped.labels(reason=reason).inc()
 
+    def _unavailable(self, reason: str) -> Unavailable:
+        self.count_drop("draining" if self._draining else "loading")
+        return Unavailable(reason)
+
     def _dispatch(self) -> None:
-        self._pending = self._fleet.hand_out(self._pending)
+        self._pending = self.workers.hand_out(self._pending)
         self._update_gauges()
 
-    def _lane_changed(self, lane: Lane, lost: list[Request]) -> None:
-        if lane.card is not None:
-            self.card = lane.card
+    def _worker_changed(self, supervisor: WorkerSupervisor, lost: list[AcceptedRow]) -> None:
+        if supervisor.card is not None:
+            self.card = supervisor.card
         else:
             self._metrics.worker_restarts.inc()
-            if self.card is None and lane.deaths >= MOST_LOADS:
-                self._cannot_load(f"{lane.deaths} workers died while they loaded it; the log has their exit codes")
-        again = [request for request in lost if self._may_go_on(request)]
-        self._pending = sorted(again + self._pending, key=lambda row: (not row.on_trial, row.place.entered_s))
+            if self.card is None and supervisor.deaths >= MOST_LOADS:
+                self._cannot_load(
+                    f"{supervisor.deaths} workers died while they loaded it; the log has their exit codes"
+                )
+        again = [row for row in lost if self._may_go_on(row)]
+        self._pending = sorted(again + self._pending, key=lambda row: (not row.quarantined, row.reservation.entered_s))
         self._dispatch()
 
-    def _may_go_on(self, request: Request) -> bool:
+    def _may_go_on(self, row: AcceptedRow) -> bool:
         """Whether a request that lost its worker is given to another; if not, it has its answer now."""
-        request.lost_worker()
-        if request.suspicion.proven:
+        row.lost_worker()
+        if row.poison.proven:
             self.count_drop("poison")
-            deaths = request.suspicion.deaths
-            self._fail(
-                request, Poisoned(f"{deaths} workers died, one after the other, while they worked on this request")
-            )
+            deaths = row.poison.deaths
+            self._fail(row, Poisoned(f"{deaths} workers died, one after the other, while they worked on this request"))
         else:
             self._metrics.request_replays.inc()
-        return not request.suspicion.proven
+        return not row.poison.proven
 
     def _cannot_load(self, reason: str) -> None:
         self.failure = reason
         self.failed.set()
 
-    def _step_done(self, lane: Lane, step: StepDone) -> None:
+    def _step_done(self, supervisor: WorkerSupervisor, step: StepDone) -> None:
         self._metrics.record_step(step.report)
         for event in step.events:
-            request = lane.requests.get(event.id)
-            if request is not None:  # else: cancelled while the step ran
-                self._deliver(lane, request, event)
+            row = supervisor.rows.get(event.id)
+            if row is not None:  # else: cancelled while the step ran
+                self._deliver(supervisor, row, event)
         self._update_gauges()
 
-    def _deliver(self, lane: Lane, request: Request, event: RowEvent) -> None:
-        place = request.place
+    def _deliver(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: RowEvent) -> None:
+        reservation = row.reservation
         match event:
             case Admitted(queue_s=queue_s):
-                request.admitted = True
+                row.admitted = True
                 self._metrics.queue_seconds.observe(queue_s)
             case Delta():
-                if request.first_token_s is None:
-                    self._metrics.time_to_first_token_seconds.observe(time.monotonic() - place.entered_s)
-                was_on_trial = request.on_trial
-                request.record(event)
-                place.put(request.index, event)
-                if was_on_trial and not request.on_trial:
-                    self._dispatch()  # its lane takes others again
+                if row.first_token_s is None:
+                    self._metrics.time_to_first_token_seconds.observe(time.monotonic() - reservation.entered_s)
+                was_quarantined = row.quarantined
+                row.record(event)
+                reservation.put(row.index, event)
+                if was_quarantined and not row.quarantined:
+                    self._dispatch()  # its worker takes others again
             case Finished():
-                self._finish(lane, request, event)
+                self._finish(supervisor, row, event)
             case Refused(field=name, detail=detail):
-                self._end(lane, request, InvalidField(f"{name}: {detail}"))
+                self._end(supervisor, row, InvalidField(f"{name}: {detail}"))
                 self.count_drop("refused")
             case Broken(detail=detail):
-                self._end(lane, request, RowFailed(detail))
+                self._end(supervisor, row, RowFailed(detail))
 
-    def _finish(self, lane: Lane, request: Request, event: Finished) -> None:
+    def _finish(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: Finished) -> None:
         took_s = event.timings.prefill_s + event.timings.decode_s
-        self._row_s = took_s if not self._row_s else 0.9 * self._row_s + 0.1 * took_s
-        if request.first_token_s is not None and len(request.tokens) > 1:
-            per_token_s = (request.last_token_s - request.first_token_s) / (len(request.tokens) - 1)
+        self._row_s = moving_average(self._row_s, took_s, SMOOTHING)
+        if row.first_token_s is not None and len(row.tokens) > 1:
+            per_token_s = (row.last_token_s - row.first_token_s) / (len(row.tokens) - 1)
             self._metrics.time_per_output_token_seconds.observe(per_token_s)
-        self._end(lane, request, event)
+        self._end(supervisor, row, event)
 
-    def _end(self, lane: Lane, request: Request, event: Finished | ServiceError) -> None:
-        del lane.requests[request.row.id]
-        request.place.put(request.index, event)
-        if request.on_trial:
-            self._dispatch()  # its lane takes others again
+    def _end(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: Finished | ServiceError) -> None:
+        del supervisor.rows[row.id]
+        row.reservation.put(row.index, event)
+        if row.quarantined:
+            self._dispatch()  # its worker takes others again
 
-    def _fail(self, request: Request, error: ServiceError) -> None:
-        request.place.put(request.index, error)
+    def _fail(self, row: AcceptedRow, error: ServiceError) -> None:
+        row.reservation.put(row.index, error)
 
     def _waiting(self) -> int:
         """Rows that were promised an answer and hold no slot."""
         return sum(
-            sum(not request.admitted for request in place.requests) if place.requests else place.reserved
-            for place in self._places
+            sum(not row.admitted for row in reservation.rows) if reservation.rows else reservation.reserved
+            for reservation in self._reservations
         )
 
     def _update_gauges(self) -> None:
-        metrics, reports = self._metrics, [lane.report for lane in self._fleet.lanes]
+        metrics, reports = self._metrics, [supervisor.report for supervisor in self.workers.supervisors]
         metrics.requests_waiting.set(self._waiting())
-        metrics.requests_running.set(sum(request.admitted for request in self._fleet.requests))
-        metrics.slots.set(self._fleet.slots)
+        metrics.requests_running.set(sum(row.admitted for row in self.workers.rows))
+        metrics.slots.set(self.workers.slots)
         metrics.slots_used.set(sum(report.slots_used for report in reports))
         metrics.feature_cache_bytes.set(sum(report.cache_bytes for report in reports))
         metrics.ready.set(self.not_ready() is None)
 
-    async def _watch_lanes(self) -> None:
+    async def _watch_workers(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            for lane in self._fleet.lanes:
-                lane.kill_if_stuck(self._settings.step_timeout_s)
+            for supervisor in self.workers.supervisors:
+                supervisor.kill_if_stuck(self._settings.step_timeout_s)
             self._update_gauges()

@@ -1,7 +1,7 @@
-"""One client's place in the queue: its rows, the events that come back for them, and its deadline.
+"""One client's reservation: room in the queue for its rows, the events that come back for them, and its deadline.
 
-Owns no workers. A `Place` is used by one task of the event loop; leaving it cancels whatever is unfinished, so a client
-that hangs up needs no code of its own.
+Owns no workers. A `Reservation` is used by one task of the event loop; leaving it cancels whatever is unfinished, so a
+client that hangs up needs no code of its own.
 """
 
 from __future__ import annotations
@@ -13,51 +13,41 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from model.request import Sampling
 from model.tiles import TiledImage
-from service.dispatch.poison import Suspicion
+from service.dispatch.poison import PoisonTracker
 from service.errors import DeadlineExceeded, ServiceError
 from service.messages import Delta, Finished, Row
 
 
-@dataclass(frozen=True, slots=True)
-class RowSpec:
-    """What a client asks of one image; `may_shorten` and `explain` as in `service.messages.Row`."""
-
-    instruction: str
-    sampling: Sampling
-    may_shorten: bool = False
-    explain: bool = False
-
-    def row(self, row_id: str) -> Row:
-        """The same as a row for a worker."""
-        return Row(row_id, self.instruction, self.sampling, may_shorten=self.may_shorten, explain=self.explain)
-
-
 @dataclass(slots=True, eq=False)
-class Request:
-    """One accepted row, with everything needed to give it to another worker should its own die."""
+class AcceptedRow:
+    """The queue's state of one row, with everything needed to give it to another worker should its own die."""
 
     row: Row
     image: TiledImage
-    place: Place
+    reservation: Reservation
     index: int
     tokens: list[int] = field(default_factory=list)
-    suspicion: Suspicion = field(default_factory=Suspicion)
+    poison: PoisonTracker = field(default_factory=PoisonTracker)
     started: bool = False  # its worker works on it: it may be what kills the worker
     admitted: bool = False
     first_token_s: float | None = None
     last_token_s: float = 0.0
 
     @property
-    def on_trial(self) -> bool:
+    def id(self) -> str:
+        """The row's."""
+        return self.row.id
+
+    @property
+    def quarantined(self) -> bool:
         """Whether it must be worked on alone, until it is past the place where two workers died."""
-        return self.suspicion.on_trial(len(self.tokens))
+        return self.poison.quarantined(len(self.tokens))
 
     def lost_worker(self) -> None:
         """Its worker died; another may have it, unless it is proven to be what workers die of."""
         if self.started:
-            self.suspicion.worker_died(len(self.tokens))
+            self.poison.worker_died(len(self.tokens))
         self.started = self.admitted = False
 
     def replay(self) -> Row:
@@ -73,19 +63,19 @@ class Request:
 
 
 class WaitingRoom(Protocol):
-    """The queue, as far as a place in it needs to know it."""
+    """The queue, as far as a reservation needs to know it."""
 
-    def accept(self, place: Place, image: TiledImage, rows: Sequence[RowSpec]) -> None:
-        """Take a place's rows."""
+    def accept(self, reservation: Reservation, image: TiledImage, rows: Sequence[Row]) -> None:
+        """Take a reservation's rows."""
 
-    def leave(self, place: Place) -> None:
-        """Forget a place, and cancel what is unfinished of it."""
+    def leave(self, reservation: Reservation) -> None:
+        """Forget a reservation, and cancel what is unfinished of it."""
 
     def count_drop(self, reason: str) -> None:
         """Count a request that will not get its answer."""
 
 
-class Place:
+class Reservation:
     """Room for some rows, held from before their image is decoded until they are answered."""
 
     def __init__(self, queue: WaitingRoom, rows: int, deadline_s: float) -> None:
@@ -94,7 +84,7 @@ class Place:
         self._deadline_s = deadline_s
         self.reserved = rows
         self.entered_s = time.monotonic()
-        self.requests: list[Request] = []
+        self.rows: list[AcceptedRow] = []
 
     def __enter__(self) -> Self:
         return self
@@ -104,8 +94,8 @@ class Place:
     ) -> None:
         self._queue.leave(self)
 
-    def submit(self, image: TiledImage, rows: Sequence[RowSpec]) -> None:
-        """Hand the rows over; they were accepted when the place was given."""
+    def submit(self, image: TiledImage, rows: Sequence[Row]) -> None:
+        """Hand the rows over; they were accepted when the reservation was made."""
         self._queue.accept(self, image, rows)
 
     def put(self, index: int, event: Delta | Finished | ServiceError) -> None:
@@ -118,7 +108,7 @@ class Place:
         Raises:
             ServiceError: a row failed, was refused, or the deadline passed.
         """
-        unfinished = len(self.requests)
+        unfinished = len(self.rows)
         while unfinished:
             index, event = await self._next()
             if isinstance(event, ServiceError):

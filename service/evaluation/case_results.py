@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from model.evaluation.case import Case
 from model.evaluation.fields import Record
-from model.evaluation.record import CaseAnswer, Terms, parse
+from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
 from service.batch.result_file import ResultsError, read_records
-from service.batch.task import Answer, Outcome, Question, Task
+from service.batch.task import AnsweredQuestion, Question, Task, TaskOutcome
 
 
 class CaseFile:
@@ -26,22 +26,22 @@ class CaseFile:
     Args:
         path: created if it is not there.
         cases: what is asked in this run; answers to other cases stay in the file and are not looked at.
-        terms: under which the answers are given.
+        setup: under which the answers are given.
 
     Raises:
         ValueError: a line is no answer, or was given under other terms or to another question.
         OSError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, cases: Sequence[Case], terms: Terms) -> None:
-        self._cases, self._terms = cases, terms
+    def __init__(self, path: Path, cases: Sequence[Case], setup: EvaluationSetup) -> None:
+        self._cases, self._setup = cases, setup
         self._answers: dict[str, CaseAnswer] = {}
         self._cases_of: defaultdict[Path, list[Case]] = defaultdict(list)
         for case in cases:
             self._cases_of[case.image_path].append(case)
         known = {case.id: case for case in cases}
         if len(known) < len(cases):
-            raise ResultsError(f"{terms.dataset}: two cases have the same id")
+            raise ResultsError(f"{setup.dataset}: two cases have the same id")
         for number, values in enumerate(read_records(path), start=1):
             if "error" not in values:
                 self._remember(parse(Record(f"{path}: line {number}", values)), known, f"{path}: line {number}")
@@ -56,7 +56,7 @@ class CaseFile:
         self._file.close()
 
     def _remember(self, answer: CaseAnswer, known: Mapping[str, Case], where: str) -> None:
-        theirs, ours = asdict(answer.terms), asdict(self._terms)
+        theirs, ours = asdict(answer.setup), asdict(self._setup)
         for name, value in theirs.items():
             unknown = name == "weights" and not (value and ours[name])  # a service does not tell
             if value != ours[name] and not unknown:
@@ -85,17 +85,17 @@ class CaseFile:
         """The answers there are, in the order of the cases."""
         return [self._answers[case.id] for case in self._cases if case.id in self._answers]
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
         lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
         self._file.write("".join(lines).encode())
         self._file.flush()
 
-    def _records(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         said = {answer.question.instruction: answer for answer in outcome.answers}
         for case in self._cases_of[outcome.task.image]:
             if case.instruction in said and case.id not in self._answers:
-                self._answers[case.id] = _answered(case, said[case.instruction], self._terms)
+                self._answers[case.id] = _answered(case, said[case.instruction], self._setup)
                 yield self._answers[case.id].line()
         for error in outcome.errors:
             yield {"image": str(outcome.task.image), "error": error}
@@ -110,6 +110,6 @@ def _question(instruction: str) -> Question:
     return Question({"question": instruction, "answer_style": "sentence"}, instruction, "answer")
 
 
-def _answered(case: Case, answer: Answer, terms: Terms) -> CaseAnswer:
+def _answered(case: Case, answer: AnsweredQuestion, setup: EvaluationSetup) -> CaseAnswer:
     shares = {each.layer: each.global_share for each in answer.shares}
-    return CaseAnswer(case, answer.text, answer.finish_reason, terms, shares)
+    return CaseAnswer(case, answer.text, answer.finish_reason, setup, shares)

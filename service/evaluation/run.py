@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from model.evaluation.case import Case
-from model.evaluation.record import CaseAnswer, Terms
+from model.evaluation.record import CaseAnswer, EvaluationSetup
 from model.evaluation.scoring import Score, table
-from model.evaluation.submission import Form, submission
+from model.evaluation.submission import SubmissionFormat, submission
 from model.request import Sampling
-from service.batch.run import Answerer, Plan
-from service.batch.task import Manner
+from service.batch.run import Answerer, RunPlan
+from service.batch.task import AnswerOptions
 from service.evaluation.case_results import CaseFile
 
 
@@ -50,9 +50,9 @@ class Evaluation:
     _answers: list[CaseAnswer] = field(default_factory=list, init=False)
 
     @property
-    def manner(self) -> Manner:
+    def answer_options(self) -> AnswerOptions:
         """How its answers are made."""
-        return Manner(Sampling(max_tokens=self.max_tokens), explain=self.attention, prepare=self.prepare)
+        return AnswerOptions(Sampling(max_tokens=self.max_tokens), explain=self.attention, prepare=self.prepare)
 
     @property
     def answers(self) -> list[CaseAnswer]:
@@ -60,18 +60,20 @@ class Evaluation:
         return self._answers
 
     @contextmanager
-    def open(self, answerer: Answerer) -> Iterator[Plan]:
+    def open(self, answerer: Answerer) -> Iterator[RunPlan]:
         """The cases without an answer, by image.
 
         Raises:
             ValueError, OSError: the file of results cannot be used.
         """
-        terms = Terms(self.dataset, answerer.model, answerer.weights, self.max_tokens, self.shrink_px, self.attention)
-        with CaseFile(self.results, self.cases, terms) as file:
+        setup = EvaluationSetup(
+            self.dataset, answerer.model, answerer.weights, self.max_tokens, self.shrink_px, self.attention
+        )
+        with CaseFile(self.results, self.cases, setup) as file:
             tasks = file.tasks()
             images = {case.image_path for case in self.cases}
             try:
-                yield Plan(tasks, file, done=len(images) - len(tasks))
+                yield RunPlan(tasks, file, done=len(images) - len(tasks))
             finally:
                 self._answers = file.answers()
 
@@ -98,7 +100,7 @@ def report(answers: Sequence[CaseAnswer], asked: int) -> dict[str, Any]:
     """
     judged = [each for each in answers if each.case.references or each.case.kind == "colour_shape"]
     return {
-        **asdict(answers[0].terms),
+        **asdict(answers[0].setup),
         "asked": asked,
         "answered": len(answers),
         "cut_short": sum(each.finish_reason == "length" for each in answers),
@@ -113,7 +115,7 @@ def write_report(answers: Sequence[CaseAnswer], asked: int, results: Path) -> li
     return [Score(**each) for each in made["scores"]]
 
 
-def write_submission(answers: Sequence[CaseAnswer], form: Form, file: Path) -> None:
+def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file: Path) -> None:
     """Write the answers as the data set's evaluation server takes them."""
     file.write_text(json.dumps(submission(answers, form), ensure_ascii=False) + "\n", encoding="utf-8")
 

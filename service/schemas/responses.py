@@ -5,7 +5,7 @@ Owns the units and words that the documentation shows. Knows no HTTP. Pure; safe
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -34,31 +34,42 @@ class TimingFields(BaseModel):
     total: float = Field(description="Seconds from the request's arrival to its last token.")
 
 
-class _Answered(BaseModel):
-    id: str = Field(description="The request id, also in the X-Request-Id header.")
-    model: str = Field(description="Name of the model that answered.")
-    finish_reason: FinishReason = Field(description="`length` if max_tokens cut an answer short, else `stop`.")
-    usage: UsageFields = Field(description="What the answer cost.")
-    timings: TimingFields = Field(description="Where the time went.")
+Id = Annotated[str, Field(description="The request id, also in the X-Request-Id header.")]
+ModelName = Annotated[str, Field(description="Name of the model that answered.")]
+OverallReason = Annotated[FinishReason, Field(description="`length` if max_tokens cut an answer short, else `stop`.")]
+Reasons = Annotated[list[FinishReason] | None, Field(description="With `questions`, one for each.")]
+Usage = Annotated[UsageFields, Field(description="What the answer cost.")]
+Timings = Annotated[TimingFields, Field(description="Where the time went.")]
+Explanations = Annotated[
+    list[ExplanationFields] | None, Field(description="With `questions` and `explain`, one for each.")
+]
 
 
-class CaptionAnswer(_Answered):
+class CaptionAnswer(BaseModel):
     """A caption."""
 
+    id: Id
+    model: ModelName
     caption: str = Field(description="The text.")
+    finish_reason: OverallReason
     explanation: ExplanationFields | None = Field(default=None, description="With `explain`.")
+    usage: Usage
+    timings: Timings
 
 
-class VqaAnswer(_Answered):
+class VqaAnswer(BaseModel):
     """An answer, or answers in the order of the questions."""
 
+    id: Id
+    model: ModelName
     answer: str | None = Field(default=None, description="With `question`.")
     answers: list[str] | None = Field(default=None, description="With `questions`.")
-    finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
+    finish_reason: OverallReason
+    finish_reasons: Reasons = None
     explanation: ExplanationFields | None = Field(default=None, description="With `question` and `explain`.")
-    explanations: list[ExplanationFields] | None = Field(
-        default=None, description="With `questions` and `explain`, one for each."
-    )
+    explanations: Explanations = None
+    usage: Usage
+    timings: Timings
 
 
 class StreamChunk(BaseModel):
@@ -68,15 +79,18 @@ class StreamChunk(BaseModel):
     index: int | None = Field(default=None, description="With `questions`: which of the answers it belongs to, from 0.")
 
 
-class StreamEnd(_Answered):
+class StreamEnd(BaseModel):
     """The data of the last server-sent event of a stream."""
 
     completed: Literal[True] = Field(description="Nothing follows.")
-    finish_reasons: list[FinishReason] | None = Field(default=None, description="With `questions`, one for each.")
+    id: Id
+    model: ModelName
+    finish_reason: OverallReason
+    finish_reasons: Reasons = None
     explanation: ExplanationFields | None = Field(default=None, description="With one answer and `explain`.")
-    explanations: list[ExplanationFields] | None = Field(
-        default=None, description="With `questions` and `explain`, one for each."
-    )
+    explanations: Explanations = None
+    usage: Usage
+    timings: Timings
 
 
 class ImageCard(BaseModel):
@@ -155,6 +169,13 @@ class Problem(BaseModel):
     status: int = Field(description="HTTP status.")
     detail: str = Field(description="What happened this time and what to do; starts with the field if one is at fault.")
     instance: str = Field(description="/requests/ and the request id.")
+
+
+class StreamFailure(BaseModel):
+    """The data of the last server-sent event of a stream that fails after its first byte."""
+
+    error: Problem = Field(description="What went wrong.")
+    completed: Literal[True] = Field(description="Nothing follows.")
 
 
 class LimitFields(BaseModel):

@@ -5,6 +5,8 @@ Owns two running averages. Knows no clock: it is told what things took. Engine's
 
 from __future__ import annotations
 
+from service.moving_average import moving_average
+
 IDLE_STALL_S = 1.0  # bound of a step in which nobody decodes: it is also how long a cancellation may take
 MAX_TILES = 80  # bounds the memory of one vision batch
 SMOOTHING = 0.3  # weight of the newest measurement
@@ -43,12 +45,8 @@ class StepBudget:
 
     def encoded(self, tiles: int, seconds: float) -> None:
         """Learn what encoding took."""
-        self._tile_s = _smooth(self._tile_s, seconds / tiles)
+        self._tile_s = moving_average(self._tile_s, seconds / tiles, SMOOTHING)
 
     def prefilled(self, prompts: int, seconds: float) -> None:
         """Learn what prefilling took."""
-        self._prompt_s = _smooth(self._prompt_s, seconds / prompts)
-
-
-def _smooth(average: float, newest: float) -> float:
-    return newest if average == 0.0 else (1 - SMOOTHING) * average + SMOOTHING * newest
+        self._prompt_s = moving_average(self._prompt_s, seconds / prompts, SMOOTHING)

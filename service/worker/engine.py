@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.request import DeviceMemoryError, NewRow, TileSpan
-from model.tiles import TiledImage
+from model.request import DeviceMemoryError, TileSpan
+from model.tiles import ImageKey, TiledImage
 from service.messages import (
     Admitted,
     Broken,
@@ -23,13 +24,14 @@ from service.messages import (
     RowEvent,
     Started,
     StepDone,
+    StepReport,
     Submit,
     Usage,
 )
 from service.worker.answer_length import NoRoomError, answer_tokens
 from service.worker.budget import StepBudget
 from service.worker.rows import EngineRow, Step
-from service.worker.scheduler import Admission, WaitingRow, plan
+from service.worker.scheduler import Admission, plan
 
 if TYPE_CHECKING:
     from model.request import FinishReason
@@ -60,7 +62,7 @@ class Engine:
         self._opened: dict[str, EngineRow] = {}  # those of them whose image is being looked after
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, told with the next step
-        self._prefetch: dict[str, TiledImage] = {}  # images nobody waits for yet, oldest first
+        self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
         self._changed = (
             False  # something happened between two steps that must be told, though there may be nothing to do
         )
@@ -74,17 +76,17 @@ class Engine:
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
         rows: dict[str, EngineRow] = {}
-        for request in message.rows:
-            prompt = self._runner.prompt(request.instruction)
-            asked, context = request.sampling.max_tokens, self._runner.context_tokens
+        for row in message.rows:
+            prompt = self._runner.prompt(row.instruction)
+            asked, context = row.sampling.max_tokens, self._runner.context_tokens
             try:
-                max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=request.may_shorten)
+                max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=row.may_shorten)
             except NoRoomError as error:
-                self._early.append(Refused(request.id, error.field, error.detail))
+                self._early.append(Refused(row.id, error.field, error.detail))
                 continue
-            stream = self._runner.text_stream(request.sampling.stop)
-            pieces = [stream.push(token) for token in request.given]  # its client has the text already
-            rows[request.id] = EngineRow(request, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
+            stream = self._runner.text_stream(row.sampling.stop)
+            pieces = [stream.push(token) for token in row.given]  # its client has the text already
+            rows[row.id] = EngineRow(row, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
         if message.ahead:
             self._waiting = rows | self._waiting
         else:
@@ -92,32 +94,32 @@ class Engine:
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
-        if image.pixels_sha256 in self._prefetch:
+        if image.image_key in self._prefetch:
             return
         if len(self._prefetch) == MAX_PREFETCH:
             self._end_prefetch(next(iter(self._prefetch)))
         if self._runner.open_image(image):
-            self._runner.close_image(image.pixels_sha256)  # its features are here, or on their way
+            self._runner.close_image(image.image_key)  # its features are here, or on their way
         else:
-            self._prefetch[image.pixels_sha256] = image
+            self._prefetch[image.image_key] = image
 
-    def forget(self, image: str) -> None:
-        """Drop the features of an image, named by the hash of its pixels."""
-        if image in self._prefetch:
-            self._end_prefetch(image)
-        self._runner.forget(image)
+    def forget(self, image_key: ImageKey) -> None:
+        """Drop the features of an image."""
+        if image_key in self._prefetch:
+            self._end_prefetch(image_key)
+        self._runner.forget(image_key)
         self._changed = True
 
-    def _end_prefetch(self, image: str) -> None:
-        del self._prefetch[image]
-        self._runner.close_image(image)
+    def _end_prefetch(self, image_key: ImageKey) -> None:
+        del self._prefetch[image_key]
+        self._runner.close_image(image_key)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Forget rows, wherever they are; unknown ids have finished already."""
         gone = set(ids)
         for row_id in gone & self._waiting.keys():
             self._leave_waiting(row_id)
-        for slot in [slot for slot, row in self._running.items() if row.request.id in gone]:
+        for slot in [slot for slot, row in self._running.items() if row.id in gone]:
             self._let_go(slot)
             self._changed = True
 
@@ -129,24 +131,31 @@ class Engine:
         self._open_images()
         spans, planned = self._plan(decoding=held_up)
         if spans:
-            with self._out_of_memory_fails(self._rows_about({span.image for span in spans}), step):
+            with self._out_of_memory_fails(self._rows_about({span.image_key for span in spans}), step):
                 self._encode(spans, step)
         admissions = [each for each in planned if each.id in self._waiting]
         if admissions:
             with self._out_of_memory_fails([each.id for each in admissions], step):
                 self._prefill(admissions, step)
         if self._running:
-            with self._out_of_memory_fails([row.request.id for row in self._running.values()], step):
+            with self._out_of_memory_fails([row.id for row in self._running.values()], step):
                 self._decode(step)
-        hits, self._hits = self._hits, (0, 0)
-        report = step.report(
-            step_s=time.monotonic() - started,
-            held_up=held_up,
-            hits=hits,
-            cache_bytes=self._runner.cache_bytes,
-            slots=len(self._running),
-        )
+        report = self._completed(step, time.monotonic() - started, held_up=held_up)
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
+
+    def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
+        """A step's report with what is known at its end; `held_up`: rows were decoding when it began."""
+        (queries, found), self._hits = self._hits, (0, 0)
+        return replace(
+            step.report,
+            step_s=step_s,
+            stall_s=step.report.encode_s + step.report.prefill_s if held_up else 0.0,
+            generated_tokens=sum(isinstance(event, Delta) for event in step.events),
+            cache_queries=queries,
+            cache_hits=found,
+            cache_bytes=self._runner.cache_bytes,
+            slots_used=len(self._running),
+        )
 
     @contextmanager
     def _out_of_memory_fails(self, ids: Sequence[str], step: Step) -> Iterator[None]:
@@ -157,11 +166,11 @@ class Engine:
             logger.warning("out of memory; %d requests fail: %s", len(ids), error)
             step.events += [Broken(row_id, "the device ran out of memory") for row_id in ids]
             self.cancel(ids)
-            for image in list(self._prefetch):
-                self._end_prefetch(image)
+            for image_key in list(self._prefetch):
+                self._end_prefetch(image_key)
 
-    def _rows_about(self, images: Container[str]) -> list[str]:
-        return [row_id for row_id, row in self._opened.items() if row.key in images]
+    def _rows_about(self, image_keys: Container[ImageKey]) -> list[str]:
+        return [row_id for row_id, row in self._opened.items() if row.image_key in image_keys]
 
     def _open_images(self) -> None:
         """Look after the images of the first waiting rows, as many as there are slots: features wait for rows here."""
@@ -174,15 +183,15 @@ class Engine:
                 self._hits = (queries + 1, found + row.cached)
 
     def _plan(self, *, decoding: bool) -> tuple[tuple[TileSpan, ...], tuple[Admission, ...]]:
-        waiting = [WaitingRow(row_id, row.key) for row_id, row in self._waiting.items() if row_id in self._opened]
-        wanted = [*(row.key for row in self._opened.values()), *self._prefetch]
-        encoded = {key: self._runner.encoded_tiles(key) for key in wanted}
+        waiting = {row_id: row.image_key for row_id, row in self._waiting.items() if row_id in self._opened}
+        wanted = [*(row.image_key for row in self._opened.values()), *self._prefetch]
+        encoded = {image_key: self._runner.encoded_tiles(image_key) for image_key in wanted}
         free = [slot for slot in range(self._runner.slots) if slot not in self._running]
         tiles, prompts = self._budget.tiles(decoding=decoding), self._budget.prompts(decoding=decoding)
         step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch))
-        touched = {span.image for span in step.encode}
+        touched = {span.image_key for span in step.encode}
         admitted = {admission.id for admission in step.admit}
-        ids = tuple(row.id for row in waiting if row.image in touched or row.id in admitted)
+        ids = tuple(row_id for row_id, key in waiting.items() if key in touched or row_id in admitted)
         if ids:
             self._announce(Started(ids))
         return step.encode, step.admit
@@ -190,57 +199,52 @@ class Engine:
     def _encode(self, spans: Sequence[TileSpan], step: Step) -> None:
         started = time.monotonic()
         self._runner.encode(spans)
-        step.encode_s = time.monotonic() - started
-        step.encoded_tiles = sum(span.stop - span.start for span in spans)
-        self._budget.encoded(step.encoded_tiles, step.encode_s)
-        touched = {span.image for span in spans}
+        encode_s, tiles = time.monotonic() - started, sum(span.stop - span.start for span in spans)
+        step.report = replace(step.report, encode_s=encode_s, encoded_tiles=tiles)
+        self._budget.encoded(tiles, encode_s)
+        touched = {span.image_key for span in spans}
         for row in self._opened.values():
-            if row.key in touched:
-                row.encode_s += step.encode_s
-        for key in touched & self._prefetch.keys():
-            if self._runner.encoded_tiles(key) == self._runner.config.tiles:
-                self._end_prefetch(key)
+            if row.image_key in touched:
+                row.encode_s += encode_s
+        for image_key in touched & self._prefetch.keys():
+            if self._runner.encoded_tiles(image_key) == self._runner.config.tiles:
+                self._end_prefetch(image_key)
 
     def _prefill(self, admissions: Sequence[Admission], step: Step) -> None:
         started = time.monotonic()
         rows = {admission.slot: self._waiting[admission.id] for admission in admissions}
-        tokens = self._runner.prefill(
-            [
-                NewRow(slot, row.key, row.prompt, row.request.given, row.request.sampling, row.request.explain)
-                for slot, row in rows.items()
-            ]
-        )
-        step.prefill_s = time.monotonic() - started
-        step.prefill_rows, step.prompt_tokens = len(rows), sum(len(row.prompt) for row in rows.values())
-        self._budget.prefilled(len(rows), step.prefill_s)
+        tokens = self._runner.prefill([row.in_slot(slot) for slot, row in rows.items()])
+        prefill_s, prompt_tokens = time.monotonic() - started, sum(len(row.prompt) for row in rows.values())
+        step.report = replace(step.report, prefill_s=prefill_s, prefill_rows=len(rows), prompt_tokens=prompt_tokens)
+        self._budget.prefilled(len(rows), prefill_s)
         for (slot, row), token in zip(rows.items(), tokens, strict=True):
-            self._leave_waiting(row.request.id)
+            self._leave_waiting(row.id)
             self._running[slot] = row
-            row.admitted_s, row.prefill_s = started, step.prefill_s
-            step.events.append(Admitted(row.request.id, started - row.arrived_s))
+            row.admitted_s, row.prefill_s = started, prefill_s
+            step.events.append(Admitted(row.id, started - row.arrived_s))
             self._commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
         started = time.monotonic()
         slots = sorted(self._running)
         tokens = self._runner.decode(slots)
-        step.decode_s, step.decode_rows = time.monotonic() - started, len(slots)
+        decode_s = time.monotonic() - started
+        step.report = replace(step.report, decode_s=decode_s, decode_rows=len(slots))
         for slot, token in zip(slots, tokens, strict=True):
-            self._running[slot].decode_s += step.decode_s
+            self._running[slot].decode_s += decode_s
             self._commit(slot, token, step)
 
     def _commit(self, slot: int, token: int | None, step: Step) -> None:
         """Give a row its token, and let it go if that was the last one."""
         row = self._running[slot]
         if token is None:
-            step.events.append(Broken(row.request.id, "the model produced numbers that are not finite"))
+            step.events.append(Broken(row.id, "the model produced numbers that are not finite"))
             self._let_go(slot, failed=True)
             return
         ended = token == self._runner.eos_id
         text = "" if ended else row.stream.push(token)
         row.pieces.append(text)
-        step.generated_tokens += 1
-        step.events.append(Delta(row.request.id, (token,), text))
+        step.events.append(Delta(row.id, (token,), text))
         if ended or row.stream.stopped:
             step.events.append(self._finished(slot, "stop"))
         elif len(row.pieces) == row.max_tokens:
@@ -260,13 +264,13 @@ class Engine:
         )
         rest = row.stream.finish()
         row.pieces[-1] += rest
-        explanation = self._runner.explain(slot, row.pieces) if row.request.explain else None
-        return Finished(row.request.id, rest, reason, usage, row.timings(), explanation)
+        explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None
+        return Finished(row.id, rest, reason, usage, row.timings(), explanation)
 
     def _leave_waiting(self, row_id: str) -> None:
         row = self._waiting.pop(row_id)
         if self._opened.pop(row_id, None) is not None:
-            self._runner.close_image(row.key)
+            self._runner.close_image(row.image_key)
 
     def _let_go(self, slot: int, *, failed: bool = False) -> None:
         del self._running[slot]

@@ -13,7 +13,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from service.messages import Alive, Cancel, Forget, LoadFailed, ModelCard, Prefetch, Ready, Stop, Submit, ToWorker
+from service.messages import Cancel, Forget, Heartbeat, LoadFailed, ModelCard, Prefetch, Ready, Stop, Submit, ToWorker
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
@@ -39,7 +39,7 @@ def run(settings: Settings, device: str, pipe: Connection) -> None:
     engine = Engine(runner, stall_s=settings.stall_s, announce=pipe.send)
     inbox = _Inbox(pipe)
     while inbox.deliver(engine, wait_s=0.0 if engine.busy else IDLE_S):
-        pipe.send(engine.step() if engine.busy else Alive())
+        pipe.send(engine.step() if engine.busy else Heartbeat())
 
 
 def _card(runner: ModelRunner) -> ModelCard:
@@ -85,8 +85,8 @@ class _Inbox:
                         engine.submit(message)
                     case Prefetch(image):
                         engine.prefetch(image)
-                    case Forget(image_sha256):
-                        engine.forget(image_sha256)
+                    case Forget(image_key):
+                        engine.forget(image_key)
                     case Cancel(ids):
                         engine.cancel(ids)
                     case Stop():

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model.tiles import TiledImage
+from model.request import NewRow
+from model.tiles import ImageKey, TiledImage
 from service.messages import Row, RowEvent, RowTimings, StepReport
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class EngineRow:
     """Everything about one accepted row.
 
     Attributes:
-        request: as it came.
+        row: what is asked.
         image: what it asks about.
         prompt: token ids of its whole prompt.
         max_tokens: of its answer, after shortening.
@@ -31,7 +32,7 @@ class EngineRow:
         cached: no tile had to be encoded for it.
     """
 
-    request: Row
+    row: Row
     image: TiledImage
     prompt: tuple[int, ...]
     max_tokens: int
@@ -45,9 +46,19 @@ class EngineRow:
     decode_s: float = 0.0
 
     @property
-    def key(self) -> str:
-        """Hash of the image's pixels."""
-        return self.image.pixels_sha256
+    def id(self) -> str:
+        """The row's."""
+        return self.row.id
+
+    @property
+    def image_key(self) -> ImageKey:
+        """Key of the image it asks about."""
+        return self.image.image_key
+
+    def in_slot(self, slot: int) -> NewRow:
+        """What the model is told of it when it gets a slot."""
+        row = self.row
+        return NewRow(slot, self.image_key, self.prompt, row.given, row.sampling, row.explain)
 
     def timings(self) -> RowTimings:
         """Where its time went."""
@@ -57,43 +68,7 @@ class EngineRow:
 
 @dataclass(slots=True)
 class Step:
-    """What one step has to say, while it is still being made."""
+    """What one step has to say, while it is still being made; each phase adds its numbers to the report."""
 
     events: list[RowEvent] = field(default_factory=list)
-    encode_s: float = 0.0
-    prefill_s: float = 0.0
-    decode_s: float = 0.0
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
-    prefill_rows: int = 0
-    decode_rows: int = 0
-    encoded_tiles: int = 0
-
-    def report(
-        self, *, step_s: float, held_up: bool, hits: tuple[int, int], cache_bytes: int, slots: int
-    ) -> StepReport:
-        """The numbers.
-
-        Args:
-            step_s: how long it took.
-            held_up: whether rows were decoding when it began, which the rest of it then held up.
-            hits: images looked up in the cache, and found there.
-            cache_bytes: what the cache holds.
-            slots: slots in use now.
-        """
-        return StepReport(
-            encode_s=self.encode_s,
-            prefill_s=self.prefill_s,
-            decode_s=self.decode_s,
-            step_s=step_s,
-            stall_s=self.encode_s + self.prefill_s if held_up else 0.0,
-            encoded_tiles=self.encoded_tiles,
-            prefill_rows=self.prefill_rows,
-            prompt_tokens=self.prompt_tokens,
-            decode_rows=self.decode_rows,
-            generated_tokens=self.generated_tokens,
-            cache_queries=hits[0],
-            cache_hits=hits[1],
-            cache_bytes=cache_bytes,
-            slots_used=slots,
-        )
+    report: StepReport = field(default_factory=StepReport)

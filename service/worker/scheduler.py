@@ -9,14 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.request import TileSpan
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingRow:
-    """A row without a slot, and the image it asks about."""
-
-    id: str
-    image: str
+from model.tiles import ImageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +21,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StepPlan:
     """One step: which tiles to encode, then which rows to admit."""
 
     encode: tuple[TileSpan, ...] = ()
@@ -36,14 +29,14 @@ class Plan:
 
 
 def plan(
-    waiting: Sequence[WaitingRow],
-    encoded: Mapping[str, int],
+    waiting: Mapping[str, ImageKey],
+    encoded: Mapping[ImageKey, int],
     tiles_per_image: int,
     free_slots: Iterable[int],
     tile_budget: int,
     admit_budget: int,
-    prefetch: Sequence[str] = (),
-) -> Plan:
+    prefetch: Sequence[ImageKey] = (),
+) -> StepPlan:
     """Plan one step: tiles for those who came first, slots for those who came first among the ready.
 
     A row is ready when its image is completely encoded, in this step at the latest. The oldest row without features
@@ -51,7 +44,7 @@ def plan(
     starves.
 
     Args:
-        waiting: rows in the order they came.
+        waiting: ids of the rows without a slot in the order they came, and the image each asks about.
         encoded: tiles already encoded of each image that may be worked on; rows of other images are left alone.
         tiles_per_image: tiles of a complete image.
         free_slots: slots nobody holds, each at most once.
@@ -59,22 +52,22 @@ def plan(
         admit_budget: rows this step may prefill.
         prefetch: images that nobody waits for yet; they get the tiles that are left.
     """
-    wanted = [row.image for row in waiting if row.image in encoded]
+    wanted = [image_key for image_key in waiting.values() if image_key in encoded]
     spans = _spans([*wanted, *prefetch], encoded, tiles_per_image, tile_budget)
-    reached = dict(encoded) | {span.image: span.stop for span in spans}
-    ready = (row for row in waiting if reached.get(row.image) == tiles_per_image)
+    reached = dict(encoded) | {span.image_key: span.stop for span in spans}
+    ready = (row_id for row_id, image_key in waiting.items() if reached.get(image_key) == tiles_per_image)
     slots = list(free_slots)[: max(0, admit_budget)]
-    admissions = tuple(Admission(row.id, slot) for row, slot in zip(ready, slots, strict=False))
-    return Plan(spans, admissions)
+    admissions = tuple(Admission(row_id, slot) for row_id, slot in zip(ready, slots, strict=False))
+    return StepPlan(spans, admissions)
 
 
 def _spans(
-    images: Iterable[str], encoded: Mapping[str, int], tiles_per_image: int, budget: int
+    image_keys: Iterable[ImageKey], encoded: Mapping[ImageKey, int], tiles_per_image: int, budget: int
 ) -> tuple[TileSpan, ...]:
     spans = []
-    for image in dict.fromkeys(images):
-        count = min(tiles_per_image - encoded[image], budget)
+    for image_key in dict.fromkeys(image_keys):
+        count = min(tiles_per_image - encoded[image_key], budget)
         if count > 0:
-            spans.append(TileSpan(image, encoded[image], encoded[image] + count))
+            spans.append(TileSpan(image_key, encoded[image_key], encoded[image_key] + count))
             budget -= count
     return tuple(spans)

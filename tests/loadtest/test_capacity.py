@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from loadtest.capacity import Target, highest_rate
-from loadtest.loops import Drive
+from loadtest.capacity import LatencyTarget, highest_rate
+from loadtest.loops import LoadRun
 from loadtest.summary import summarise
 from tests.loadtest.test_summary import outcome
 
@@ -60,4 +60,4 @@ def test_a_server_that_always_keeps_it_ends_the_search_too() -> None:
     ],
 )
 def test_a_target_is_kept_if_all_are_answered_and_enough_of_them_in_time(outcomes: list, kept: bool) -> None:
-    assert Target("p90", 2.0).kept(summarise(Drive(outcomes, 0))) is kept
+    assert LatencyTarget("p90", 2.0).kept(summarise(LoadRun(outcomes, 0))) is kept

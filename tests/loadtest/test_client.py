@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from loadtest.client import Client, Reply, open_http, send
-from loadtest.mix import Ask
+from loadtest.client import Client, TimedResponse, open_http, send
+from loadtest.mix import PlannedRequest
 from tests.support.scripted import EVENTS, JSON, Actor, Line, serving
 
-ASK = Ask(b"image", ("What?",), stream=False, max_tokens=4)
+ASK = PlannedRequest(b"image", ("What?",), stream=False, max_tokens=4)
 USAGE = b'"usage": {"completion_tokens": 4, "image_features_cached": true}'
 END = b'data: {"completed": true, %s}\n\n' % USAGE
 
 
-def reply_to(*lines: Line, patience_s: float = 0.0) -> tuple[Reply, int]:
-    async def ask(url: str) -> tuple[Reply, int]:
+def reply_to(*lines: Line, patience_s: float = 0.0) -> tuple[TimedResponse, int]:
+    async def ask(url: str) -> tuple[TimedResponse, int]:
         async with open_http(url, 1) as http:
             client = Client(http, patience_s)
             return await client.ask(ASK), client.refusals
@@ -86,7 +86,7 @@ def test_the_first_text_is_timed_when_it_comes_and_not_when_the_stream_ends(monk
         seen.set()
         return json.JSONDecoder().decode(text)
 
-    async def ask(url: str) -> Reply:
+    async def ask(url: str) -> TimedResponse:
         async with open_http(url, 1) as http:
             return await send(http, ASK)
 
@@ -113,7 +113,7 @@ def test_without_patience_the_refusal_is_the_reply() -> None:
 
 
 def test_a_server_that_is_not_there_is_a_reply_too() -> None:
-    async def ask(url: str) -> Reply:
+    async def ask(url: str) -> TimedResponse:
         async with open_http(url, 1) as http:
             return await send(http, ASK)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from loadtest.__main__ import main
 from loadtest.mix import Mix, asks, warm_up_asks
-from loadtest.sweep import Point
+from loadtest.sweep import LoadMeasurement
 from tests.loadtest.test_results import POINTS
 from tests.support.scripted import JSON, serving
 from tests.support.serving import Server, running_server, wait_until
@@ -142,7 +142,7 @@ def test_a_server_lost_between_two_loads_ends_the_run_and_keeps_what_was_measure
 def test_an_interrupted_run_keeps_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def interrupted(*_: Any) -> AsyncIterator[Point]:
+    async def interrupted(*_: Any) -> AsyncIterator[LoadMeasurement]:
         yield POINTS[0]
         raise KeyboardInterrupt
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.mix import QUESTIONS, Ask, Mix, asks, warm_up_asks
+from loadtest.mix import QUESTIONS, Mix, PlannedRequest, asks, warm_up_asks
 
 SMALL = Mix(width_px=16, height_px=16)
 MANY = 400
@@ -69,7 +69,7 @@ def test_warming_up_asks_about_images_that_the_load_does_not() -> None:
 def test_a_request_becomes_the_form_that_the_service_reads(
     questions: tuple[str, ...], path: str, answers: int, fields: dict[str, str], *, stream: bool
 ) -> None:
-    ask = Ask(b"image", questions, stream, 7)
+    ask = PlannedRequest(b"image", questions, stream, 7)
     form = ask.form()
     assert (ask.path, ask.answers) == (path, answers)
     assert json.loads(str(form.pop("settings"))) == {"max_tokens": 7}

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from loadtest.loops import OpenLoop
-from loadtest.plots import PlotError, check_plot, plot
+from loadtest.plots import NothingToPlot, check_plot, plot
 from loadtest.results import ratios, rows
-from loadtest.sweep import Point
+from loadtest.sweep import LoadMeasurement
 from tests.loadtest.test_results import POINTS, load, summary
 
 
-def texts(points: list[Point], file: Path) -> set[str]:
+def texts(points: list[LoadMeasurement], file: Path) -> set[str]:
     with mpl.rc_context({"svg.fonttype": "none"}):
         plot(list(rows(points)), list(ratios(points)), file)
     return {(node.text or "").strip() for node in ElementTree.parse(file).iter()}
@@ -39,20 +39,20 @@ def test_one_server_shows_its_tokens_in_the_place_of_ratios(tmp_path: Path) -> N
 
 
 def test_loads_that_differ_in_hits_alone_are_drawn_over_hits(tmp_path: Path) -> None:
-    points = [Point("a", 0, load(4, hits), summary(1.0)) for hits in (0.0, 0.5, 0.9)]
+    points = [LoadMeasurement("a", 0, load(4, hits), summary(1.0)) for hits in (0.0, 0.5, 0.9)]
     said = texts(points, tmp_path / "report.svg")
     assert {"share of hits", "0.5", "0.9", "a"} <= said
     assert "clients" not in said
 
 
 def test_loads_that_differ_in_clients_and_hits_have_a_line_for_each_share_of_hits(tmp_path: Path) -> None:
-    points = [Point("a", 0, load(clients, hits), summary(1.0)) for hits in (0.0, 0.5) for clients in (1, 4)]
+    points = [LoadMeasurement("a", 0, load(clients, hits), summary(1.0)) for hits in (0.0, 0.5) for clients in (1, 4)]
     assert {"clients", "a", "a, 50% hits"} <= texts(points, tmp_path / "report.svg")
 
 
 def test_streams_show_their_first_text_and_open_loops_what_the_engine_took(tmp_path: Path) -> None:
     told = replace(summary(1.0, first_text_s=0.5), engine_s_per_answer=0.25)
-    points = [Point("a", 0, load(loop=OpenLoop(rate)), told) for rate in (1.0, 2.6)]
+    points = [LoadMeasurement("a", 0, load(loop=OpenLoop(rate)), told) for rate in (1.0, 2.6)]
     assert {"arrivals/s", "a first text p50", "server seconds per answer"} <= texts(points, tmp_path / "report.svg")
 
 
@@ -64,12 +64,12 @@ def test_a_png_has_something_on_it(tmp_path: Path) -> None:
 
 
 def test_a_run_in_which_nothing_was_answered_can_be_drawn(tmp_path: Path) -> None:
-    points = [Point("a", 0, load(clients), summary(1.0, status="500")) for clients in (1, 2)]
+    points = [LoadMeasurement("a", 0, load(clients), summary(1.0, status="500")) for clients in (1, 2)]
     assert {"a", "clients", "seconds to an answer"} <= texts(points, tmp_path / "report.svg")
 
 
 def test_without_matplotlib_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(PlotError, match=r"pip install 'pheye-service\[train\]'"):
+    with pytest.raises(NothingToPlot, match=r"pip install 'pheye-service\[train\]'"):
         check_plot()

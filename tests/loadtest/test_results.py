@@ -8,27 +8,29 @@ from typing import Any
 import pytest
 
 from loadtest import results
-from loadtest.client import Reply
-from loadtest.loops import ClosedLoop, Drive, Loop, OpenLoop, Outcome
+from loadtest.client import TimedResponse
+from loadtest.loops import ClosedLoop, LoadRun, Loop, OpenLoop, TimedRequest
 from loadtest.mix import Mix
-from loadtest.results import Spread, document, figures_of, ratios, rows
+from loadtest.results import RepeatSpread, document, figures_of, ratios, rows
 from loadtest.summary import Summary, summarise
-from loadtest.sweep import Load, Point
+from loadtest.sweep import Load, LoadMeasurement
 
 
 def summary(answer_s: float = 1.0, count: int = 4, **reply: Any) -> Summary:
     """Of requests one after another, each of which takes so long."""
-    replies = [Reply(**({"status": "200", "ended_s": (n + 1) * answer_s, "tokens": 8} | reply)) for n in range(count)]
-    outcomes = [Outcome(1, n * answer_s, n * answer_s, reply) for n, reply in enumerate(replies)]
-    return summarise(Drive(outcomes, 0))
+    replies = [
+        TimedResponse(**({"status": "200", "ended_s": (n + 1) * answer_s, "tokens": 8} | reply)) for n in range(count)
+    ]
+    outcomes = [TimedRequest(1, n * answer_s, n * answer_s, reply) for n, reply in enumerate(replies)]
+    return summarise(LoadRun(outcomes, 0))
 
 
 def load(clients: int = 1, hits: float = 0.0, loop: Loop | None = None) -> Load:
     return Load(Mix(hits=hits), loop or ClosedLoop(clients), requests=4)
 
 
-def point(server: str, repeat: int, answer_s: float, clients: int = 1, **reply: Any) -> Point:
-    return Point(server, repeat, load(clients), summary(answer_s, **reply))
+def point(server: str, repeat: int, answer_s: float, clients: int = 1, **reply: Any) -> LoadMeasurement:
+    return LoadMeasurement(server, repeat, load(clients), summary(answer_s, **reply))
 
 
 POINTS = [
@@ -43,9 +45,9 @@ def test_the_repeats_of_a_load_are_one_row_with_median_and_range() -> None:
     assert list(found) == [("ours", 1), ("theirs", 1), ("ours", 2), ("theirs", 2)]
     row = found["ours", 1]
     assert row.requests == 12
-    assert row.figures["answers_per_s"] == Spread(0.5, 0.25, 1.0)
-    assert row.figures["tokens_per_s"] == Spread(4.0, 2.0, 8.0)
-    assert row.figures["s_per_answer"] == row.figures["latency_p90_s"] == Spread(2.0, 1.0, 4.0)
+    assert row.figures["answers_per_s"] == RepeatSpread(0.5, 0.25, 1.0)
+    assert row.figures["tokens_per_s"] == RepeatSpread(4.0, 2.0, 8.0)
+    assert row.figures["s_per_answer"] == row.figures["latency_p90_s"] == RepeatSpread(2.0, 1.0, 4.0)
     assert row.figures["first_token_p50_s"] is None
 
 
@@ -58,9 +60,9 @@ def test_lost_and_refused_requests_are_counted_over_all_repeats() -> None:
 def test_ratios_are_taken_within_a_repeat_so_that_a_slow_machine_is_slow_for_both() -> None:
     one, two = ratios(POINTS)
     assert (one.server, one.other, one.load.loop.pressure, two.load.loop.pressure) == ("ours", "theirs", 1, 2)
-    assert one.figures["answers_per_s"] == Spread(3.0, 2.0, 4.0)
-    assert one.figures["latency_p50_s"] == Spread(pytest.approx(1 / 3), 0.25, 0.5)
-    assert two.figures["answers_per_s"] == Spread(pytest.approx(6.0), pytest.approx(5.0), pytest.approx(7.0))
+    assert one.figures["answers_per_s"] == RepeatSpread(3.0, 2.0, 4.0)
+    assert one.figures["latency_p50_s"] == RepeatSpread(pytest.approx(1 / 3), 0.25, 0.5)
+    assert two.figures["answers_per_s"] == RepeatSpread(pytest.approx(6.0), pytest.approx(5.0), pytest.approx(7.0))
 
 
 def test_one_server_has_no_ratios() -> None:
@@ -69,7 +71,7 @@ def test_one_server_has_no_ratios() -> None:
 
 def test_a_repeat_that_only_one_of_them_has_counts_for_no_ratio() -> None:
     (one,) = ratios([*POINTS[:2], POINTS[4]])
-    assert one.figures["answers_per_s"] == Spread(3.0, 3.0, 3.0)
+    assert one.figures["answers_per_s"] == RepeatSpread(3.0, 3.0, 3.0)
 
 
 def test_a_server_that_answered_nothing_has_no_ratio_of_latency() -> None:
@@ -79,8 +81,8 @@ def test_a_server_that_answered_nothing_has_no_ratio_of_latency() -> None:
 
 
 def test_only_a_server_that_is_kept_busy_shows_what_an_answer_costs_and_only_open_loops_are_late() -> None:
-    closed = figures_of(Point("a", 0, load(), summary(0.5)))
-    opened = figures_of(Point("a", 0, load(loop=OpenLoop(2.0)), summary(0.5)))
+    closed = figures_of(LoadMeasurement("a", 0, load(), summary(0.5)))
+    opened = figures_of(LoadMeasurement("a", 0, load(loop=OpenLoop(2.0)), summary(0.5)))
     assert (closed["s_per_answer"], closed["late_p99_s"]) == (0.5, None)
     assert (opened["s_per_answer"], opened["late_p99_s"]) == (None, 0.0)
 

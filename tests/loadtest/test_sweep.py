@@ -10,7 +10,7 @@ from loadtest.loops import ClosedLoop
 from loadtest.mix import Mix
 from loadtest.servers import Server, ServerError
 from loadtest.summary import Summary
-from loadtest.sweep import Load, Point, Prepared, measure, prepare
+from loadtest.sweep import Load, LoadMeasurement, PreparedLoad, measure, prepare
 from tests.loadtest.test_results import summary
 from tests.support.scripted import JSON, Line, serving
 
@@ -25,18 +25,18 @@ def metrics(seconds: float) -> Line:
 
 
 def test_servers_take_turns_and_are_asked_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, Prepared]] = []
+    asked: list[tuple[str, PreparedLoad]] = []
 
-    async def run(self: Prepared, server: Server) -> Summary:
+    async def run(self: PreparedLoad, server: Server) -> Summary:
         asked.append((server.name, self))
         return summary()
 
-    async def collect() -> list[Point]:
+    async def collect() -> list[LoadMeasurement]:
         servers = [Server("a", "http://a"), Server("b", "http://b")]
         loads = [Load(MIX, ClosedLoop(clients), requests=3, warm_up=1) for clients in (1, 2)]
         return [point async for point in measure(servers, loads, 2, seed=7)]
 
-    monkeypatch.setattr(Prepared, "run", run)
+    monkeypatch.setattr(PreparedLoad, "run", run)
     points = asyncio.run(collect())
     order = [(point.repeat, point.load.loop.pressure, point.server) for point in points]
     assert order == [(repeat, clients, server) for repeat in (0, 1) for clients in (1, 2) for server in "ab"]

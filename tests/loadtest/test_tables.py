@@ -8,12 +8,12 @@ from rich.console import Console
 
 from loadtest.loops import OpenLoop
 from loadtest.results import ratios, rows
-from loadtest.sweep import Point
+from loadtest.sweep import LoadMeasurement
 from loadtest.tables import WIDTH, point_words, print_ratios, print_rows
 from tests.loadtest.test_results import POINTS, load, point, summary
 
 
-def printed(points: list[Point]) -> str:
+def printed(points: list[LoadMeasurement]) -> str:
     out = Console(file=StringIO(), width=WIDTH)
     print_rows(list(rows(points)), out)
     print_ratios(ratios(points), out)
@@ -42,7 +42,9 @@ def test_one_server_has_no_table_of_ratios() -> None:
 
 
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:
-    text = printed([Point("a", 0, load(hits=0.5, loop=OpenLoop(2.5)), summary(1.0, first_text_s=1.0, cached=True))])
+    text = printed(
+        [LoadMeasurement("a", 0, load(hits=0.5, loop=OpenLoop(2.5)), summary(1.0, first_text_s=1.0, cached=True))]
+    )
     assert "2.5 arrivals/s, 50% hits" in text
     for heading in ("1st text s", "late s", "cached"):
         assert heading in text

@@ -8,14 +8,14 @@ from model.bench.ceilings import Ceilings
 from model.bench.floors import Floor
 from model.bench.machine import Machine
 from model.bench.plan import Section
-from model.bench.result import CachedImage, Report, Result
+from model.bench.result import BenchReport, BenchResult, CachedImage
 from model.bench.targets import judge
 from model.bench.timing import Race
 
 MACHINE = Machine("A Processor", 2, 2, ("avx2",), 24 * 10**9, None, "2.7.0", "3.11.7")
 
 
-def result(**other: Any) -> Result:
+def result(**other: Any) -> BenchResult:
     """A decode step of one row at full size, five times as quick as the naive twin's, at half of the ceiling."""
     usual: dict[str, Any] = {
         "model": "Pheye-x2-672",
@@ -29,12 +29,12 @@ def result(**other: Any) -> Result:
         "floor": Floor(0.5, "memory"),
         "peak_bytes": 2 * 10**9,
     }
-    return Result(**usual | other)
+    return BenchResult(**usual | other)
 
 
-def report(*results: Result) -> Report:
+def report(*results: BenchResult) -> BenchReport:
     """A run that found these."""
-    return Report(
+    return BenchReport(
         sections=(Section("random:Pheye-x2-672", ("float32",), {"decode": (1,)}),),
         machine=MACHINE,
         commit="0123abc",

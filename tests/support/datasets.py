@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from model.evaluation.case import Case, Kind
-from model.evaluation.record import CaseAnswer, Terms
+from model.evaluation.record import CaseAnswer, EvaluationSetup
 
-TERMS = Terms("tests", "a-model", "f00d", 20)
+SETUP = EvaluationSetup("tests", "a-model", "f00d", 20)
 
 
 def write(file: Path, content: Any) -> Path:
@@ -160,7 +160,7 @@ def case(name: str, kind: Kind = "exact", *, area: float | None = None, group: s
     return Case(name, Path(f"{name}.png"), "Is it?", (says,), kind, group, area)
 
 
-def answered(asked: Case, answer: str = "yes", terms: Terms = TERMS, **shares: float) -> CaseAnswer:
+def answered(asked: Case, answer: str = "yes", setup: EvaluationSetup = SETUP, **shares: float) -> CaseAnswer:
     """`shares` are named layer1=0.5."""
     by_layer = {int(name.removeprefix("layer")): share for name, share in shares.items()}
-    return CaseAnswer(asked, answer, "stop", terms, by_layer)
+    return CaseAnswer(asked, answer, "stop", setup, by_layer)

@@ -7,10 +7,10 @@ import signal
 import time
 from collections.abc import Iterator
 
-from model.bench.gpu.item import Data, Given, Item, NotAvailable
+from model.bench.gpu.item import Data, Item, NotAvailable, PartInput
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     yield Item("good", lambda: {"device": given.device})
     yield Item("missing", _missing)
     yield Item("wrong", lambda: {"verdict": "failed", "found": 2.0, "bound": 1.0})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 
 
-def items(_: Given) -> Iterator[Item]:
+def items(_: PartInput) -> Iterator[Item]:
     yield Item("slow", _slow, limit_s=600.0)
     yield Item("later", dict)
 

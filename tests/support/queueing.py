@@ -9,14 +9,15 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 from PIL import Image
 
 from model.request import Sampling
 from model.tiles import TiledImage, prepare
 from service.dispatch.queue import RequestQueue
-from service.dispatch.reservation import Request, RowSpec
-from service.messages import Delta
+from service.dispatch.reservation import AcceptedRow
+from service.messages import Delta, Row
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.golden import OWN_GOLDEN
@@ -36,8 +37,8 @@ def image(name: str, tile_px: int) -> TiledImage:
 IMAGES = {(case["image"], tile_px): image(case["image"], tile_px) for case in CASES for tile_px in (28, 64)}
 
 
-def spec(case: dict[str, Any], **sampling: Any) -> RowSpec:
-    return RowSpec(case["question"], Sampling(**({"max_tokens": 24} | sampling)))
+def spec(case: dict[str, Any], **sampling: Any) -> Row:
+    return Row(uuid4().hex, case["question"], Sampling(**({"max_tokens": 24} | sampling)))
 
 
 @asynccontextmanager
@@ -57,12 +58,12 @@ async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def answer(queue: RequestQueue, case: dict[str, Any], asked: RowSpec, started: list[int] | None = None) -> str:
+async def answer(queue: RequestQueue, case: dict[str, Any], asked: Row, started: list[int] | None = None) -> str:
     text = ""
-    with queue.reserve(1) as place:
+    with queue.reserve(1) as reservation:
         assert queue.card is not None
-        place.submit(IMAGES[case["image"], queue.card.tile_px], [asked])
-        async for _, event in place.events():
+        reservation.submit(IMAGES[case["image"], queue.card.tile_px], [asked])
+        async for _, event in reservation.events():
             text += event.text
             if started is not None and isinstance(event, Delta):
                 started.append(1)
@@ -75,14 +76,14 @@ def value(queue: RequestQueue, name: str, **labels: str) -> float:
 
 
 def pid(queue: RequestQueue) -> int:
-    found = queue._fleet.lanes[0].pid
+    found = queue.workers.supervisors[0].pid
     assert found is not None
     return found
 
 
-def requests(queue: RequestQueue) -> list[Request]:
+def rows(queue: RequestQueue) -> list[AcceptedRow]:
     """Everything that is with a worker."""
-    return list(queue._fleet.requests)
+    return list(queue.workers.rows)
 
 
 def kill(queue: RequestQueue) -> None:

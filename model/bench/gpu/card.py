@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from model.bench.ceilings import PROBES, ProbeSize, measure_ceilings
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.machine import this_machine
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import read_config
@@ -26,7 +26,7 @@ _ASKED = "name,driver_version,memory.total,memory.used,clocks.max.sm,clocks.max.
 _SMALL = ProbeSize(buffer_bytes=1 << 26, square=512)  # enough for a rehearsal
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """The card, then its rates in both number formats."""
     yield Item("card", partial(card, given.device), 40.0)
     for dtype in ("bfloat16", "float32"):
@@ -49,7 +49,7 @@ def card(name: str) -> Data:
     return found
 
 
-def rates(given: Given, dtype: str) -> Data:
+def rates(given: PartInput, dtype: str) -> Data:
     """Bytes read and products multiplied in a second."""
     device, model = resolve_device(given.device), given.models[0]
     size = PROBES["cuda"] if device.type == "cuda" else _SMALL

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from model.bench.gpu import equal, golden, sampled, twin
 from model.bench.gpu.card import exact_float32
-from model.bench.gpu.item import Given, Item
+from model.bench.gpu.item import Item, PartInput
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """In exact float32."""
     exact_float32()
     yield from golden.items(given)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.subjects import MICRO, SUBJECTS, TINY, subject
-from model.bench.gpu.variants import EAGER, VARIANTS, Variant, new_runner
+from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant, new_runner
 from model.bench.gpu.verdict import same, within
 from model.request import NewRow, Sampling
 from model.runtime.hardware import resolve_device
@@ -29,7 +29,7 @@ EXPLAIN_BOUND = 1e-4
 Answer = list[int | None]
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Crowds first, then one way against another, then this device against a CPU."""
     device = resolve_device(given.device)
     names, fp32 = (SUBJECTS if device.type == "cuda" else SUBJECTS[:1]), torch.float32
@@ -50,7 +50,7 @@ def items(given: Given) -> Iterator[Item]:
     yield Item("explanations = CPU's", partial(explained_as_cpu, tiny, device), 90.0)
 
 
-def crowd_is_alone(name: str, device: torch.device, variant: Variant) -> Data:
+def crowd_is_alone(name: str, device: torch.device, variant: DecodeVariant) -> Data:
     """Eight rows about three images that come one step after another, and two of which leave early."""
     runner = new_runner(subject(name, device), device, torch.float32, variant, slots=CROWD, context_tokens=256)
     rows = Rows(runner)
@@ -82,18 +82,18 @@ def _staggered(rows: Rows, new: Sequence[NewRow], images: Sequence[TiledImage]) 
     return answers
 
 
-def ways_agree(name: str, device: torch.device, dtype: torch.dtype, variant: Variant) -> Data:
+def ways_agree(name: str, device: torch.device, dtype: torch.dtype, variant: DecodeVariant) -> Data:
     """The same rows decoded eagerly over projected keys and values, and in another way."""
     return same(*(_answers(name, device, dtype, way) for way in (variant, EAGER)))
 
 
-def _answers(name: str, device: torch.device, dtype: torch.dtype, variant: Variant) -> list[Answer]:
+def _answers(name: str, device: torch.device, dtype: torch.dtype, variant: DecodeVariant) -> list[Answer]:
     rows = Rows(new_runner(subject(name, device), device, dtype, variant, slots=CROWD, context_tokens=256))
     images = [rows.image(row % IMAGES) for row in range(CROWD - 1)]  # an odd number: a bucket has a row to spare
     return rows.answers(images, [rows.prompt(row) for row in range(CROWD - 1)], TOKENS)
 
 
-def wide_is_alone(device: torch.device, variant: Variant) -> Data:
+def wide_is_alone(device: torch.device, variant: DecodeVariant) -> Data:
     """As many rows as a busy service has, about images of their own, and each of them alone."""
     runner = new_runner(subject(MICRO, device), device, torch.float32, variant, slots=WIDE, context_tokens=256)
     rows = Rows(runner)
@@ -104,12 +104,12 @@ def wide_is_alone(device: torch.device, variant: Variant) -> Data:
     return same([crowd[row] for row in some], alone)
 
 
-def sampled_as_cpu(device: torch.device, variant: Variant) -> Data:
+def sampled_as_cpu(device: torch.device, variant: DecodeVariant) -> Data:
     """Rows that are sampled, with seeds of their own, here and eagerly on a CPU."""
     return same(_sampled(device, variant), _sampled(CPU, EAGER))
 
 
-def _sampled(device: torch.device, variant: Variant) -> list[Answer]:
+def _sampled(device: torch.device, variant: DecodeVariant) -> list[Answer]:
     runner = new_runner(subject(MICRO, CPU), device, torch.float32, variant, slots=CROWD, context_tokens=256)
     rows = Rows(runner)
     images = [rows.image(row % IMAGES) for row in range(CROWD)]
@@ -141,7 +141,7 @@ def _attention(name: str, device: torch.device) -> NDArray[np.float32]:
     rows = Rows(runner)
     image = rows.image(0)
     rows.encode([image])
-    new = NewRow(0, image.pixels_sha256, rows.prompt(0), (), Sampling(), explain=True)
+    new = NewRow(0, image.image_key, rows.prompt(0), (), Sampling(), explain=True)
     runner.prefill([new])
     for _ in range(3):
         runner.decode([0])

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
-from model.bench.gpu.variants import VARIANTS, Variant, new_runner
+from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
 from model.bench.gpu.verdict import same
 from model.checkpoint.checkpoint import open_checkpoint
 from model.runtime.hardware import resolve_device
@@ -25,7 +25,7 @@ from model.tiles import prepare
 TOGETHER = 8  # cases that are answered in one batch
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Every folder, answered in all ways there are."""
     device = resolve_device(given.device)
     for folder in map(Path, given.golden):
@@ -33,7 +33,7 @@ def items(given: Given) -> Iterator[Item]:
             yield Item(f"golden {folder.name} {variant.name}", partial(golden, folder, device, variant), 60.0)
 
 
-def golden(folder: Path, device: torch.device, variant: Variant) -> Data:
+def golden(folder: Path, device: torch.device, variant: DecodeVariant) -> Data:
     """Answer every case, several at once."""
     cases: list[dict[str, Any]] = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
     checkpoint = open_checkpoint(str(folder))

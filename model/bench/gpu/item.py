@@ -33,7 +33,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class PartInput:
     """What a part of the run is given.
 
     Attributes:

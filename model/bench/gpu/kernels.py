@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
-from model.bench.gpu.variants import EAGER, VARIANTS, Variant, new_runner
+from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant, new_runner
 from model.checkpoint.checkpoint import open_checkpoint
 from model.runtime.hardware import choose_precision, resolve_device
 
@@ -25,7 +25,7 @@ NAME_CHARS = 120
 WARM = 3
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Steps of the first model in every variant, then an encoding."""
     bench = _Profiled(given)
     for variant in VARIANTS:
@@ -37,12 +37,12 @@ def items(given: Given) -> Iterator[Item]:
 class _Profiled:
     """One model, and one runner at a time."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: PartInput) -> None:
         self.device = resolve_device(given.device)
         self._source = given.models[0]
-        self._runner: tuple[Variant, Rows] | None = None
+        self._runner: tuple[DecodeVariant, Rows] | None = None
 
-    def _rows(self, variant: Variant) -> Rows:
+    def _rows(self, variant: DecodeVariant) -> Rows:
         if self._runner is None or self._runner[0] != variant:
             self._runner = None
             checkpoint = open_checkpoint(self._source, device=self.device)
@@ -51,7 +51,7 @@ class _Profiled:
             self._runner = variant, Rows(runner)
         return self._runner[1]
 
-    def decode(self, variant: Variant, rows: int) -> Data:
+    def decode(self, variant: DecodeVariant, rows: int) -> Data:
         """One step of so many rows."""
         crowd = self._rows(variant)
         crowd.fill([crowd.image(number) for number in range(rows)], [crowd.prompt(number) for number in range(rows)])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.verdict import same
 from model.request import Sampling
 from model.runtime.device_sampling import FAILED, choose_on_device
@@ -24,7 +24,7 @@ BROKEN = 17  # a row whose logits are not numbers
 TEMPERATURES, SHARES = (0.0, 0.3, 0.7, 1.0, 1.5), (1.0, 0.95, 0.5)
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Flat logits, in which many tokens are likely, and steep ones; some rows are not finite."""
     device = resolve_device(given.device)
     for spread in (0.5, 3.0):

@@ -17,11 +17,11 @@ import torch
 
 from model import complexity
 from model.bench.ceilings import Ceilings
-from model.bench.floors import Costs, Pass, decoder_weights, floor
+from model.bench.floors import Pass, PassCosts, decoder_weights, floor
 from model.bench.gpu.card import rates
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import COMMON_TOKENS, PROMPT_TOKENS, Rows
-from model.bench.gpu.variants import EAGER, VARIANTS, Variant, new_runner
+from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant, new_runner
 from model.bench.halves import Twin, load_twin
 from model.bench.machine import peak_bytes, reset_peak
 from model.bench.sides import NaiveRow, encode_naively
@@ -38,7 +38,7 @@ WARM_STEPS, STEPS, SAMPLE_S = 3, 24, 0.4
 REPEATS = 5
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Of the first model that was given: what matters most comes first."""
     bench = _Bench(given)
     yield Item("load", bench.load, 90.0)
@@ -60,16 +60,16 @@ def items(given: Given) -> Iterator[Item]:
 class _Bench:
     """One geometry, loaded when the first item runs; one runner at a time, since each has slots of gigabytes."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: PartInput) -> None:
         self._given = given
         self._device = resolve_device(given.device)
         self._source = given.models[0]
         self._checkpoint = open_checkpoint(self._source, device=self._device)
         self._config = self._checkpoint.config
         self._precision = choose_precision("auto", self._device, self._config)
-        self._costs = Costs(self._config, self._precision.name)
+        self._costs = PassCosts(self._config, self._precision.name)
         self._twin: Twin | None = None
-        self._rows: tuple[Variant, Rows] | None = None
+        self._rows: tuple[DecodeVariant, Rows] | None = None
         self._rates: Ceilings | None = None
 
     def counts(self, planned: Sequence[int]) -> Sequence[int]:
@@ -106,7 +106,7 @@ class _Bench:
             self._rates = Ceilings(self._config.name, self._precision.name, *told, probes={})
         return self._rates
 
-    def _runner(self, variant: Variant) -> Rows:
+    def _runner(self, variant: DecodeVariant) -> Rows:
         """Rows of this variant; another variant's are dropped first."""
         if self._rows is None or self._rows[0] != variant:
             self._rows = None
@@ -119,11 +119,11 @@ class _Bench:
             self._rows = variant, Rows(new_runner(checkpoint, self._device, precision.dtype, variant, **sizes))
         return self._rows[1]
 
-    def decode(self, variant: Variant, rows: int) -> Item:
+    def decode(self, variant: DecodeVariant, rows: int) -> Item:
         """One more token for each of so many rows, each about an image of its own."""
         return Item(f"decode {variant.name} {rows}", partial(self._decode, variant, rows), 90.0)
 
-    def _decode(self, variant: Variant, rows: int) -> Data:
+    def _decode(self, variant: DecodeVariant, rows: int) -> Data:
         crowd = self._runner(variant)
         images = [crowd.image(number) for number in range(rows)]
         crowd.fill(images, [crowd.prompt(number) for number in range(rows)])
@@ -149,7 +149,7 @@ class _Bench:
             "peak_bytes": peak_bytes(self._device),
         }
 
-    def _step(self, variant: Variant, context: int, rows: int) -> Pass:
+    def _step(self, variant: DecodeVariant, context: int, rows: int) -> Pass:
         """What a step must read; absorbed, every block reads the features, and the weights that projected them."""
         whole = self._costs.decode([context] * rows, rows)
         if variant.attention == "projected":
@@ -160,7 +160,7 @@ class _Bench:
         features = rows * blocks * complexity.feature_bytes(config, dtype)
         return Pass(whole.bytes - kept + features + self._costs.weight_bytes * projection, whole.flops)
 
-    def encode(self, variant: Variant, images: int) -> Data:
+    def encode(self, variant: DecodeVariant, images: int) -> Data:
         """Features of so many new images in one call, from host memory to the cache."""
         crowd = self._runner(variant)
         ready = [[crowd.image() for _ in range(images)] for _ in range(REPEATS + 1)]
@@ -183,7 +183,7 @@ class _Bench:
             "images_per_s": images / statistics.median(took_s),
         }
 
-    def prefill(self, variant: Variant, rows: int) -> Data:
+    def prefill(self, variant: DecodeVariant, rows: int) -> Data:
         """First tokens of so many rows, each about an image of its own that is encoded and in no slot."""
         crowd = self._runner(variant)
         prompts = [crowd.prompt(number) for number in range(rows)]
@@ -207,7 +207,7 @@ class _Bench:
             "share": at_least.seconds / statistics.median(took_s),
         }
 
-    def first_token(self, variant: Variant) -> Data:
+    def first_token(self, variant: DecodeVariant) -> Data:
         """From an image whose features are cached, and which is in no slot, to the first token of one row."""
         crowd = self._runner(variant)
         images = [crowd.image() for _ in range(REPEATS + 1)]

@@ -13,10 +13,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.subjects import SUBJECTS, subject
-from model.bench.gpu.variants import VARIANTS, Variant, new_runner
+from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
 from model.bench.gpu.verdict import within
 from model.bench.halves import Twin, load_twin
 from model.runtime.hardware import resolve_device
@@ -28,7 +28,7 @@ COST_BOUNDS: Mapping[torch.dtype, float] = {torch.float32: 1e-3, torch.bfloat16:
 ANGLE_BOUNDS: Mapping[torch.dtype, float] = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Every subject in both number formats, decoded in all ways there are."""
     device = resolve_device(given.device)
     names = SUBJECTS if device.type == "cuda" else SUBJECTS[:1]
@@ -40,7 +40,7 @@ def items(given: Given) -> Iterator[Item]:
 
 
 @torch.inference_mode()
-def against_the_twin(name: str, device: torch.device, dtype: torch.dtype, variant: Variant) -> Data:
+def against_the_twin(name: str, device: torch.device, dtype: torch.dtype, variant: DecodeVariant) -> Data:
     """Ask questions about images of both sides."""
     checkpoint = subject(name, device)
     runner = new_runner(checkpoint, device, dtype, variant, slots=8, context_tokens=512)

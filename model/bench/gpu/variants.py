@@ -15,7 +15,7 @@ Attention = Literal["projected", "absorbed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class DecodeVariant:
     """One way to decode.
 
     Attributes:
@@ -36,12 +36,12 @@ class Variant:
         return f"{'graphs' if self.graphs else 'eager'}, {self.attention}"
 
 
-EAGER = Variant(graphs=False, attention="projected")
+EAGER = DecodeVariant(graphs=False, attention="projected")
 VARIANTS = (
-    Variant(graphs=True, attention="projected"),
-    Variant(graphs=True, attention="absorbed"),
+    DecodeVariant(graphs=True, attention="projected"),
+    DecodeVariant(graphs=True, attention="absorbed"),
     EAGER,
-    Variant(graphs=False, attention="absorbed"),
+    DecodeVariant(graphs=False, attention="absorbed"),
 )
 
 
@@ -49,7 +49,7 @@ def new_runner(
     checkpoint: Checkpoint,
     device: torch.device,
     dtype: torch.dtype,
-    variant: Variant,
+    variant: DecodeVariant,
     *,
     slots: int,
     context_tokens: int,

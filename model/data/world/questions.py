@@ -21,7 +21,7 @@ _PLACES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class QuestionAndAnswer:
     """A question with its answer in a word and in a sentence, and wrong answers for choices.
 
     `kind` names what is asked for: sign, count, colour, shape, place, exists, relation.
@@ -52,13 +52,13 @@ def count_turn(scene: Scene, rng: Random) -> Turn:
     )
 
 
-def exchange(scene: Scene, rng: Random) -> Exchange:
+def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
     """A question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
     ask = rng.choice((_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _place, _relation))
     return ask(scene, rng) or _exists(scene, rng)
 
 
-def _choice(asked: Exchange, rng: Random) -> Turn:
+def _choice(asked: QuestionAndAnswer, rng: Random) -> Turn:
     wrong = rng.sample(asked.others, min(len(asked.others), rng.randint(1, 3)))
     choices = [asked.word, *wrong]
     rng.shuffle(choices)
@@ -69,7 +69,7 @@ def _except(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
     return tuple(word for word in words if word != answer)
 
 
-def _sign(scene: Scene, rng: Random) -> Exchange | None:
+def _sign(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
     question = rng.choice(
         ("What does the sign say?", "What is written on the sign?", "Read the sign.", "What text is in the image?",
          "What does the text say?", "What word or number is on the sign?", "what does it say?")
@@ -78,12 +78,12 @@ def _sign(scene: Scene, rng: Random) -> Exchange | None:
     if scene.sign is None and rng.random() < 0.6:
         return None
     if scene.sign is None:
-        return Exchange("sign", question, "nothing", "There is no sign.", others)
+        return QuestionAndAnswer("sign", question, "nothing", "There is no sign.", others)
     text = scene.sign.text
-    return Exchange("sign", question, text, f'The sign says "{text}".', _except([*others, "nothing"], text))
+    return QuestionAndAnswer("sign", question, text, f'The sign says "{text}".', _except([*others, "nothing"], text))
 
 
-def _count(scene: Scene, rng: Random) -> Exchange:
+def _count(scene: Scene, rng: Random) -> QuestionAndAnswer:
     colours = dict.fromkeys(shape.colour for shape in scene.shapes)
     kinds = [shape.kind for shape in scene.shapes] or list(SHAPES)
     wanted = rng.choice(["", *colours]), rng.choice(kinds) if rng.random() < 0.4 else ""
@@ -92,15 +92,15 @@ def _count(scene: Scene, rng: Random) -> Exchange:
     return _counted(count, which, noun, "crosses" if noun == "cross" else f"{noun}s", rng)
 
 
-def _counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> Exchange:
+def _counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> QuestionAndAnswer:
     question = rng.choice(
         ("How many {} are there?", "How many {} do you see?", "How many {} are in the image?", "Count the {}.")
     ).format(which + nouns)
     said = f"There {'is' if count == 1 else 'are'} {count} {which}{noun if count == 1 else nouns}."
-    return Exchange("count", question, str(count), said, _except(["0", "1", "2", "3", "4"], str(count)))
+    return QuestionAndAnswer("count", question, str(count), said, _except(["0", "1", "2", "3", "4"], str(count)))
 
 
-def _exists(scene: Scene, rng: Random) -> Exchange:
+def _exists(scene: Scene, rng: Random) -> QuestionAndAnswer:
     if rng.random() < 0.12:
         yes = scene.sign is not None
         return _yes_no(rng.choice(("Is there a sign?", "Is there any text?")), yes, "a sign")
@@ -118,7 +118,7 @@ def _exists(scene: Scene, rng: Random) -> Exchange:
     )
     asked = question.format(thing if question.startswith("is no ") else article(thing))
     said = f"{'No' if yes else 'Yes'}, there is {article(thing) if yes else f'no {thing}'}."
-    return Exchange("exists", asked, "no" if yes else "yes", said, ("yes",) if yes else ("no",))
+    return QuestionAndAnswer("exists", asked, "no" if yes else "yes", said, ("yes",) if yes else ("no",))
 
 
 def _thing(scene: Scene, rng: Random) -> tuple[str, str]:
@@ -136,13 +136,13 @@ def _matches(shape: Shape, wanted: tuple[str, str]) -> bool:
     return wanted[0] in ("", shape.colour) and wanted[1] in ("", shape.kind)
 
 
-def _yes_no(question: str, yes: bool, thing: str) -> Exchange:
+def _yes_no(question: str, yes: bool, thing: str) -> QuestionAndAnswer:
     absent = thing.partition(" ")[2]
     said = f"Yes, there is {thing}." if yes else f"No, there is no {absent}."
-    return Exchange("exists", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))
+    return QuestionAndAnswer("exists", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))
 
 
-def _easy(scene: Scene, rng: Random) -> Exchange | None:
+def _easy(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
     """What easy-VQA asks of a scene with one shape, and the same of the only shape of its colour or kind."""
     if not scene.shapes:
         return None
@@ -154,7 +154,9 @@ def _easy(scene: Scene, rng: Random) -> Exchange | None:
         subject = rng.choice(("shape", shape.kind)) if alone else shape.kind
         question = rng.choice(("what color is the {}?", "what is the color of the {}?", "What color is the {}?"))
         said = f"The {subject} is {shape.colour}."
-        return Exchange("colour", question.format(subject), shape.colour, said, _except(list(COLOURS), shape.colour))
+        return QuestionAndAnswer(
+            "colour", question.format(subject), shape.colour, said, _except(list(COLOURS), shape.colour)
+        )
     if not alone and sum(other.colour == shape.colour for other in scene.shapes) > 1:
         return None
     question = rng.choice(
@@ -167,10 +169,10 @@ def _easy(scene: Scene, rng: Random) -> Exchange | None:
             shape.colour
         )
     said = sentence(f"it is {article(named(shape))}")
-    return Exchange("shape", question, shape.kind, said, _except(SHAPES, shape.kind))
+    return QuestionAndAnswer("shape", question, shape.kind, said, _except(SHAPES, shape.kind))
 
 
-def _place(scene: Scene, rng: Random) -> Exchange | None:
+def _place(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
     if scene.sign is not None and rng.random() < 0.3:
         subject, where = "sign", place(scene.sign.box)
     else:
@@ -180,10 +182,12 @@ def _place(scene: Scene, rng: Random) -> Exchange | None:
         shape = rng.choice(single)
         subject, where = named(shape), place(shape.box)
     question = rng.choice(("Where is the {}?", "Where in the image is the {}?", "Where do you see the {}?"))
-    return Exchange("place", question.format(subject), where, f"The {subject} is {where}.", _except(_PLACES, where))
+    return QuestionAndAnswer(
+        "place", question.format(subject), where, f"The {subject} is {where}.", _except(_PLACES, where)
+    )
 
 
-def _relation(scene: Scene, rng: Random) -> Exchange | None:
+def _relation(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
     """Left or right, above or below, of two shapes that are clearly apart that way."""
     names = [named(shape) for shape in scene.shapes]
     single = [shape for shape in scene.shapes if names.count(named(shape)) == 1]
@@ -199,4 +203,4 @@ def _relation(scene: Scene, rng: Random) -> Exchange | None:
     truth = before if apart > 0 else behind
     question = f"Is the {named(one)} {asked} the {named(other)}?"
     said = f"{'Yes' if yes else 'No'}, the {named(one)} is {truth} the {named(other)}."
-    return Exchange("relation", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))
+    return QuestionAndAnswer("relation", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))

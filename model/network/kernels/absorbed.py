@@ -39,30 +39,30 @@ def slices_of(width: int) -> tuple[int, int]:
     return first, max(_LEAST_CHANNELS, (1 << (rest - 1).bit_length()) // _SLICES) if rest > 0 else 0
 
 
-class Tile(NamedTuple):
+class AbsorbedTile(NamedTuple):
     """Tokens that a program reads together, and stages of the pipeline that reads them."""
 
     tokens: int
     stages: int
 
 
-def tile_of(width: int, item_bytes: int, shared_bytes: int) -> Tile:
+def tile_of(width: int, item_bytes: int, shared_bytes: int) -> AbsorbedTile:
     """The largest tile that fits shared memory, beside queries and what warps exchange.
 
     >>> tile_of(1280, 2, 227 * 1024), tile_of(1280, 2, 163 * 1024), tile_of(1280, 2, 99 * 1024)
-    (Tile(tokens=32, stages=3), Tile(tokens=16, stages=3), Tile(tokens=16, stages=2))
+    (AbsorbedTile(tokens=32, stages=3), AbsorbedTile(tokens=16, stages=3), AbsorbedTile(tokens=16, stages=2))
     """
     row_bytes = sum(slices_of(width)) * _SLICES * item_bytes
-    tiles = (Tile(32, 3), Tile(16, 3), Tile(16, 2)) if item_bytes == _TENSOR_CORE_BYTES else ()
+    tiles = (AbsorbedTile(32, 3), AbsorbedTile(16, 3), AbsorbedTile(16, 2)) if item_bytes == _TENSOR_CORE_BYTES else ()
     for tile in tiles:
         read = (tile.stages - 1) * tile.tokens * row_bytes
         if read + HEADS_TOGETHER * (row_bytes + _SLICES * tile.tokens * _SUM_BYTES) <= shared_bytes:
             return tile
-    return Tile(16, 1)
+    return AbsorbedTile(16, 1)
 
 
 def absorbed_attention(
-    qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float, out: Tensor, splits: int, tile: Tile
+    qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float, out: Tensor, splits: int, tile: AbsorbedTile
 ) -> None:
     """Launch attention over features; see `model.network.decode_attention.absorbed_attention`."""
     batch, heads, width = qk.shape

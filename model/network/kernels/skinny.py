@@ -25,7 +25,7 @@ _PROGRAMS = 264  # that a product over few outputs is split into: two for each p
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class SkinnyTile:
     """How much of a product one program does.
 
     Attributes:
@@ -41,14 +41,14 @@ class Tile:
     stages: int
 
 
-def tile_of(rows: int, outputs: int) -> Tile:
+def tile_of(rows: int, outputs: int) -> SkinnyTile:
     """The tile for so many rows and outputs; measured on an H200 (docs/performance.md)."""
     if outputs <= 2048:
-        return Tile(16, 256, 4, 5 if rows <= 16 else 3)
-    return Tile(64, 128, 4, 5 if rows <= 16 else 4)
+        return SkinnyTile(16, 256, 4, 5 if rows <= 16 else 3)
+    return SkinnyTile(64, 128, 4, 5 if rows <= 16 else 4)
 
 
-def splits_of(outputs: int, inputs: int, tile: Tile) -> int:
+def splits_of(outputs: int, inputs: int, tile: SkinnyTile) -> int:
     """How many parts the inputs are split into; each is whole tiles."""
     wanted = -(-_PROGRAMS // -(-outputs // tile.outputs))
     return max(1, min(wanted, inputs // (2 * tile.inputs), 16))
@@ -62,7 +62,7 @@ def skinny(
     activation: str | None = None,
     start: int = 0,
     residual: Tensor | None = None,
-    tile: Tile | None = None,
+    tile: SkinnyTile | None = None,
 ) -> Tensor:
     """Launch x W^T + b, activated from output `start` on, plus the residual; see `model.network.step_linear.apply`."""
     out = torch.empty((len(x), len(weight)), dtype=x.dtype, device=x.device)
@@ -70,9 +70,9 @@ def skinny(
     return out
 
 
-def skinny_parts(x: Tensor, weight: Tensor, tile: Tile | None = None) -> Tensor:
+def skinny_parts(x: Tensor, weight: Tensor, tile: SkinnyTile | None = None) -> Tensor:
     """Launch x W^T with the inputs split: parts whose sum it is, float32 [splits, rows, outputs]."""
-    tile = tile or Tile(64, 128, 4, 5 if len(x) <= 16 else 4)
+    tile = tile or SkinnyTile(64, 128, 4, 5 if len(x) <= 16 else 4)
     splits = splits_of(len(weight), x.shape[1], tile)
     parts = torch.empty((splits, len(x), len(weight)), dtype=torch.float32, device=x.device)
     _launch(x, weight, None, None, parts, splits, None, 0, tile)
@@ -103,7 +103,7 @@ def _launch(
     splits: int,
     activation: str | None,
     start: int,
-    tile: Tile,
+    tile: SkinnyTile,
 ) -> None:
     rows, inputs = x.shape
     outputs = len(weight)

@@ -25,7 +25,7 @@ Step = Callable[[int], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LearningSchedule:
     """How long and how fast to learn.
 
     Attributes:
@@ -62,7 +62,7 @@ def fresh(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tens
     return start.requires_grad_()
 
 
-def learn(parameters: Mapping[str, Tensor], step: Step, plan: Plan, folder: Path) -> None:
+def learn(parameters: Mapping[str, Tensor], step: Step, plan: LearningSchedule, folder: Path) -> None:
     """Lower `step`'s loss; goes on from `folder`'s last save if there is one.
 
     Args:
@@ -92,7 +92,7 @@ def saved_step(folder: Path) -> int:
     return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
 
-class Ahead(Iterator[dict[str, Tensor]]):
+class BatchPrefetcher(Iterator[dict[str, Tensor]]):
     """Batches of consecutive items, made ahead of time by worker processes: batch k holds items k n to k n + n - 1."""
 
     def __init__(self, data: Dataset[dict[str, Tensor]], size: int, workers: int, first: int) -> None:

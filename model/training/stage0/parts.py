@@ -15,17 +15,17 @@ from model.layout import ADAPTER_RANKS, tensor_shapes
 from model.provenance import provenance
 from model.training.export import Trained, export
 from model.training.initial import initial_tensors
-from model.training.stage0.loop import Plan
+from model.training.stage0.loop import LearningSchedule
 from model.training.stage0.text import train_tokenizer, train_voice
 from model.training.stage0.vision import train_eye
 
-_EYE = Plan(steps=3000, rate=2e-3)
-_VOICE = Plan(steps=400, rate=2e-3)
+_EYE = LearningSchedule(steps=3000, rate=2e-3)
+_VOICE = LearningSchedule(steps=400, rate=2e-3)
 _LEVEL = 2  # of the tiles that the eye learns from; Pheye's stages begin with it too, and go on to the model's own
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class Stage0Schedule:
     """How long each part is taught; the defaults are those of the shipped weights.
 
     Attributes:
@@ -35,13 +35,13 @@ class Lessons:
         compiled: compile the layers; a minute to start, then faster.
     """
 
-    eye: Plan = _EYE
-    voice: Plan = _VOICE
+    eye: LearningSchedule = _EYE
+    voice: LearningSchedule = _VOICE
     tokenizer_scenes: int = 20_000
     compiled: bool = True
 
 
-def make_parts(folder: Path, lessons: Lessons | None = None, geometry: str = "pheye-tiny") -> Path:
+def make_parts(folder: Path, lessons: Stage0Schedule | None = None, geometry: str = "pheye-tiny") -> Path:
     """Teach the eye and the voice of a new model; the checkpoint is `folder`/model, the work is kept beside it.
 
     A killed run goes on where it was.
@@ -50,7 +50,7 @@ def make_parts(folder: Path, lessons: Lessons | None = None, geometry: str = "ph
         CheckpointError: `folder`/model exists already.
         ConfigError: there is no such geometry.
     """
-    model, lessons = folder / "model", lessons or Lessons()
+    model, lessons = folder / "model", lessons or Stage0Schedule()
     if model.exists():
         raise CheckpointError(f"{model}: exists already; choose a new folder")
     config = replace(named_geometry(geometry), level=_LEVEL)

@@ -26,8 +26,8 @@ from model.tokenizer import END_OF_TEXT, TextTokenizer
 from model.training.learner import attention_mask
 from model.training.passes.text import TextPass, text_layer
 from model.training.passes.vision import under
-from model.training.rows import NOTHING, PADDING, Row, row_of
-from model.training.stage0.loop import Ahead, Plan, fresh, learn, saved_step
+from model.training.rows import NOTHING, PADDING, TokenRow, row_of
+from model.training.stage0.loop import BatchPrefetcher, LearningSchedule, fresh, learn, saved_step
 
 LANGUAGE = "lang_encoder."
 _ROW_TOKENS = 448  # length of a row of several turns; a longer one is cut
@@ -61,15 +61,15 @@ class Texts(Dataset[dict[str, Tensor]]):
     tokenizer: TextTokenizer
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The fields of a `Row` [T], every token of a turn labelled by the one that follows."""
+        """The fields of a `TokenRow` [T], every token of a turn labelled by the one that follows."""
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         row = row_of(turns_about(draw_scene(rng), rng, _TURNS), self.tokenizer, _ROW_TOKENS)
         same = zip(row.turns, row.turns[1:], row.ids[1:], strict=False)
         labels = [following if turn == other else NOTHING for turn, other, following in same]
-        return _cut(Row(row.ids, row.positions, row.turns, (*labels, NOTHING)))
+        return _cut(TokenRow(row.ids, row.positions, row.turns, (*labels, NOTHING)))
 
 
-def _cut(row: Row) -> dict[str, Tensor]:
+def _cut(row: TokenRow) -> dict[str, Tensor]:
     fields = (("ids", row.ids, 0), ("positions", row.positions, 0), ("turns", row.turns, PADDING))
     padded = {name: _to_length(values, filling) for name, values, filling in fields}
     return padded | {"labels": _to_length(row.labels, NOTHING)}
@@ -82,7 +82,7 @@ def _to_length(values: tuple[int, ...], filling: int) -> Tensor:
 def train_voice(
     config: PheyeConfig,
     tokenizer: TextTokenizer,
-    plan: Plan,
+    plan: LearningSchedule,
     folder: Path,
     *,
     rows: int = 8,
@@ -95,7 +95,7 @@ def train_voice(
     own = {name: fresh(name, shape, generator) for name, shape in shapes.items() if ".cross_attn_layer." not in name}
     layer = torch.compile(text_layer, dynamic=False) if compiled else text_layer
     reader = TextPass(under(own, LANGUAGE), config, layer)
-    batches = Ahead(Texts("stage 0 text", tokenizer), rows, workers, first=saved_step(folder))
+    batches = BatchPrefetcher(Texts("stage 0 text", tokenizer), rows, workers, first=saved_step(folder))
     unseen = torch.empty(0, dtype=torch.bfloat16)
 
     def step(number: int) -> tuple[Tensor, dict[str, float]]:

@@ -32,7 +32,7 @@ from model.data.world.scene import COLOURS, draw_crowd, draw_scene
 from model.layout import VISION, tensor_shapes
 from model.tiles import cut
 from model.training.passes.vision import layer_norm, linear, patches, under, vision_layer
-from model.training.stage0.loop import Ahead, Plan, fresh, learn, saved_step
+from model.training.stage0.loop import BatchPrefetcher, LearningSchedule, fresh, learn, saved_step
 
 Batch = dict[str, Tensor]
 _SIZES = {  # head -> outputs for one patch
@@ -79,7 +79,7 @@ class LabelledTiles(Dataset[Batch]):
         return stacked | {"tiles": torch.from_numpy(cut(picture.image, self.tile_px, self.level))}
 
 
-class LabellingEye:
+class PatchLabeller:
     """The vision transformer, under its canonical names, with a linear head that labels each patch.
 
     Attributes:
@@ -177,15 +177,21 @@ def _rare(wanted: Tensor) -> Tensor:
 
 
 def train_eye(
-    config: PheyeConfig, plan: Plan, folder: Path, *, scenes: int = 16, workers: int = 1, compiled: bool = True
+    config: PheyeConfig,
+    plan: LearningSchedule,
+    folder: Path,
+    *,
+    scenes: int = 16,
+    workers: int = 1,
+    compiled: bool = True,
 ) -> dict[str, Tensor]:
     """Teach a new vision transformer on `scenes` new scenes a step; its weights, as they are kept.
 
     A killed run goes on from `folder`. The numbers in the log are of scenes not yet learned from: none comes twice.
     """
-    eye = LabellingEye(config, compiled=compiled)
+    eye = PatchLabeller(config, compiled=compiled)
     data = LabelledTiles("stage 0", config.vision.tile_px, config.vision.patch_px, config.level)
-    batches = Ahead(data, scenes, workers, first=saved_step(folder))
+    batches = BatchPrefetcher(data, scenes, workers, first=saved_step(folder))
 
     def step(number: int) -> tuple[Tensor, dict[str, float]]:
         batch = next(batches)

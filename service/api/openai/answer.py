@@ -6,7 +6,7 @@ the same on every route. Knows no HTTP and no queue. One `ChatAnswer` is used by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from service.api.openai.responses import (
     ChatMessageFields,
     ChatUsage,
     ChunkChoice,
+    OpenAIError,
 )
 from service.messages import Delta, Finished
 from service.schemas.responses import Problem
@@ -49,42 +50,41 @@ class ChatAnswer:
         """The completion's id."""
         return f"chatcmpl-{self.answer.id}"
 
-    def opening(self) -> Sequence[Mapping[str, Any]]:
+    def opening(self) -> Sequence[ChatCompletionChunk]:
         """A chunk that says who speaks."""
         return [self._chunk(ChatDelta(role="assistant", content=""))]
 
-    def take(self, index: int, event: Delta | Finished) -> Mapping[str, Any] | None:
+    def take(self, index: int, event: Delta | Finished) -> ChatCompletionChunk | None:
         """Add an event; the chunk to stream, or None if it shows nothing new."""
         new = self.answer.take(index, event)
-        return None if new is None else self._chunk(ChatDelta(content=new["chunk"]))
+        return None if new is None else self._chunk(ChatDelta(content=new.chunk))
 
-    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[Mapping[str, Any] | str]:
+    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[ChatCompletionChunk | str]:
         """A chunk with the finish reason, one with the usage if asked for, and OpenAI's end of a stream."""
-        whole = self.answer.whole(preprocess_s=preprocess_s, total_s=total_s)
-        end = self._chunk(ChatDelta(), whole["finish_reason"])
-        usage = [self._chunk(None, usage=_usage(whole))] if self.include_usage else []
+        end = self._chunk(ChatDelta(), self.answer.finish_reason)
+        usage = [self._chunk(None, usage=self._usage())] if self.include_usage else []
         return [end, *usage, DONE]
 
-    def failed(self, problem: Problem) -> Sequence[Mapping[str, Any]]:
+    def failed(self, problem: Problem) -> Sequence[OpenAIError]:
         """The last event of a stream that fails in the middle; no end of the stream follows, so nobody misses it."""
-        return [openai_error(problem).model_dump()]
+        return [openai_error(problem)]
 
-    def whole(self, *, preprocess_s: float, total_s: float) -> Mapping[str, Any]:
+    def whole(self, *, preprocess_s: float, total_s: float) -> ChatCompletion:
         """The body of an answer that is not streamed."""
-        whole = self.answer.whole(preprocess_s=preprocess_s, total_s=total_s)
-        message = ChatMessageFields(role="assistant", content=whole["answer"])
-        choice = ChatChoice(index=0, message=message, finish_reason=whole["finish_reason"])
-        return ChatCompletion(
-            object="chat.completion", choices=[choice], usage=_usage(whole), **self._head()
-        ).model_dump()
+        message = ChatMessageFields(role="assistant", content=self.answer.texts[0], refusal=None)
+        choice = ChatChoice(index=0, message=message, finish_reason=self.answer.finish_reason, logprobs=None)
+        return ChatCompletion(object="chat.completion", choices=[choice], usage=self._usage(), **self._head())
 
     def _chunk(
         self, delta: ChatDelta | None, finish_reason: FinishReason | None = None, usage: ChatUsage | None = None
-    ) -> dict[str, Any]:
+    ) -> ChatCompletionChunk:
         choices = [] if delta is None else [ChunkChoice(index=0, delta=delta, finish_reason=finish_reason)]
         reported: dict[str, Any] = {"usage": usage} if self.include_usage else {}  # null until the piece that has it
-        chunk = ChatCompletionChunk(object="chat.completion.chunk", choices=choices, **self._head(), **reported)
-        return chunk.model_dump(exclude_unset=True)
+        return ChatCompletionChunk(object="chat.completion.chunk", choices=choices, **self._head(), **reported)
+
+    def _usage(self) -> ChatUsage:
+        prompt, completion = self.answer.usage.prompt_tokens, self.answer.usage.completion_tokens
+        return ChatUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -93,8 +93,3 @@ class ChatAnswer:
             "model": self.answer.model,
             "system_fingerprint": self.fingerprint,
         }
-
-
-def _usage(whole: Mapping[str, Any]) -> ChatUsage:
-    prompt, completion = whole["usage"]["prompt_tokens"], whole["usage"]["completion_tokens"]
-    return ChatUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

@@ -6,13 +6,13 @@ the two shapes cannot disagree about what happened. Pure; safe from any thread.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 
 from starlette.responses import Response
 from starlette.types import Scope
 
+from service.api.encoding import json_response
 from service.api.openai.responses import ErrorFields, OpenAIError
 from service.schemas.responses import Problem
 
@@ -64,8 +64,7 @@ def openai_response(problem: Problem, headers: Mapping[str, str] | None = None) 
     the model failed on this request, or its deadline has passed.
     """
     again = {"x-should-retry": "false"} if problem.status in (500, 504) else {}
-    body = json.dumps(openai_error(problem).model_dump(), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, openai_status(problem.status), {**(headers or {}), **again}, "application/json")
+    return json_response(openai_error(problem), openai_status(problem.status), {**(headers or {}), **again})
 
 
 def _param_of(problem: Problem) -> tuple[str | None, str]:

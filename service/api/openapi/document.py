@@ -1,7 +1,7 @@
 """The OpenAPI document as a whole: what the service is, how to send a key, what each group of routes is for.
 
-Completes what FastAPI collects from the routes with the models they only refer to. Knows no route but the probes, which
-need no key. Runs once per process, when the document is asked for.
+Completes what FastAPI collects from the routes with the models they only refer to. Knows no route. Runs once
+per process, when the document is asked for.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api.middleware import PROBES
 from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, OpenAIError
-from service.schemas.responses import CaptionAnswer, Problem, StreamChunk, StreamEnd, VqaAnswer
+from service.schemas.responses import CaptionAnswer, Problem, StreamChunk, StreamEnd, StreamFailure, VqaAnswer
 
 TITLE = "Pheye"
 SUMMARY = "Captions and visual question answering with a small high-resolution vision-language model."
@@ -46,7 +45,8 @@ KEYS = {
 }
 # Routes that send their responses themselves only refer to these.
 REFERRED: tuple[type[BaseModel], ...] = (
-    Problem, CaptionAnswer, VqaAnswer, StreamChunk, StreamEnd, OpenAIError, ChatCompletion, ChatCompletionChunk,
+    Problem, CaptionAnswer, VqaAnswer, StreamChunk, StreamEnd, StreamFailure, OpenAIError, ChatCompletion,
+    ChatCompletionChunk,
 )  # fmt: skip
 
 
@@ -69,11 +69,9 @@ def _document(collected: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     document["security"] = [{}, *({name: []} for name in KEYS)]  # without keys, none is asked for
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
-    for path, item in document["paths"].items():
+    for item in document["paths"].values():
         for operation in item.values():
             _complete_operation(operation)
-            if path in PROBES:
-                operation["security"] = []
     return document
 
 

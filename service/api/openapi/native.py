@@ -6,12 +6,13 @@ runs at import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from service.api.encoding import StreamItem, sse_event
 from service.api.problems import MEDIA_TYPE, problem_type
 from service.errors import (
     BadRequest,
@@ -28,7 +29,7 @@ from service.errors import (
     WaitingRoomFull,
 )
 from service.schemas.requests import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest, WithImage
-from service.schemas.responses import Problem, StreamChunk, StreamEnd
+from service.schemas.responses import Problem, StreamChunk, StreamEnd, StreamFailure, TimingFields, UsageFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,17 @@ EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
         },
     },
 }
-_STREAM = (
-    'data: {"chunk": "A red"}\n\ndata: {"chunk": " disc."}\n\n'
-    'data: {"completed": true, "id": "6c0e", "model": "pheye-tiny", "finish_reason": "stop", "usage": {}, '
-    '"timings": {}}\n\n'
+_END = StreamEnd(
+    completed=True,
+    id="6c0e",
+    model="pheye-tiny",
+    finish_reason="stop",
+    usage=UsageFields(
+        prompt_tokens=62, completion_tokens=4, image_tokens=1450, image_tiles=10, image_features_cached=False
+    ),
+    timings=TimingFields(queue=0.001, preprocess=0.004, encode=0.11, prefill=0.05, decode=0.03, total=0.2),
 )
+_STREAM: tuple[StreamItem, ...] = (StreamChunk(chunk="A red"), StreamChunk(chunk=" disc."), _END)
 
 
 def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> dict[int | str, dict[str, Any]]:
@@ -132,11 +139,13 @@ def failure_headers(status: int) -> dict[str, Any]:
     return {"headers": {"Retry-After": {"description": "Seconds after which to try again.", "schema": schema}}}
 
 
-def event_stream(example: str, *events: type[BaseModel], last_word: str | None = None) -> dict[str, Any]:
+def event_stream(
+    example: Sequence[StreamItem], *events: type[BaseModel], last_word: str | None = None
+) -> dict[str, Any]:
     """Documentation of a stream of server-sent events, in OpenAPI 3.2's words for it.
 
     Args:
-        example: a whole stream.
+        example: the data of a whole stream's events.
         events: what the data of an event is, as JSON.
         last_word: what the data of the last event is, if it is no JSON.
     """
@@ -146,7 +155,7 @@ def event_stream(example: str, *events: type[BaseModel], last_word: str | None =
         data = {"anyOf": [data, {"const": last_word}]}
     data["description"] = "What follows `data: ` on the line."
     item = {"type": "object", "required": ["data"], "properties": {"data": data}}
-    return {"text/event-stream": {"itemSchema": item, "example": example}}
+    return {"text/event-stream": {"itemSchema": item, "example": b"".join(map(sse_event, example)).decode()}}
 
 
 def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]) -> dict[str, Any]:
@@ -154,11 +163,11 @@ def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]
     ok = {
         "description": "The answer; with `stream`, server-sent events, each `data: ` and JSON on one line: a "
         "`StreamChunk` for each new piece of text and last a `StreamEnd`. Lines that begin with a colon keep the "
-        "connection alive. A failure before the first byte is a plain error with its status, one after it is a last "
-        'event `{"error": {...}, "completed": true}`.',
+        "connection alive. A failure before the first byte is a plain error with its status, one after it is a "
+        "`StreamFailure`, as the last event.",
         "content": {
             "application/json": {"schema": reference(answered)},
-            **event_stream(_STREAM, StreamChunk, StreamEnd),
+            **event_stream(_STREAM, StreamChunk, StreamEnd, StreamFailure),
         },
     }
     return {"responses": {200: ok, **problem_docs()}, "openapi_extra": body_docs(asked)}

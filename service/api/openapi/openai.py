@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.request import FinishReason
+from service.api.encoding import StreamItem
 from service.api.openai.answer import DONE
 from service.api.openai.request import ChatRequest
-from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, OpenAIError
+from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, ChatDelta, ChunkChoice, OpenAIError
 from service.api.openapi.native import DISC, event_stream, failure_headers, inlined, reference
 from service.api.openapi.native import ERRORS as NATIVE_ERRORS
 
@@ -41,12 +43,24 @@ EXAMPLES = {
         },
     },
 }
-_HEAD = '"id": "chatcmpl-6c0e", "object": "chat.completion.chunk", "created": 1767225600, "model": "pheye-tiny"'
-_STREAM = (
-    f'data: {{{_HEAD}, "choices": [{{"index": 0, "delta": {{"role": "assistant", "content": ""}}, '
-    '"finish_reason": null}]}\n\n'
-    f'data: {{{_HEAD}, "choices": [{{"index": 0, "delta": {{"content": "A disc."}}, "finish_reason": null}}]}}\n\n'
-    f'data: {{{_HEAD}, "choices": [{{"index": 0, "delta": {{}}, "finish_reason": "stop"}}]}}\n\ndata: [DONE]\n\n'
+
+
+def _chunk(delta: ChatDelta, finish_reason: FinishReason | None = None) -> ChatCompletionChunk:
+    return ChatCompletionChunk(
+        id="chatcmpl-6c0e",
+        object="chat.completion.chunk",
+        created=1767225600,
+        model="pheye-tiny",
+        system_fingerprint="fp_5f7c1d20a94be386",
+        choices=[ChunkChoice(index=0, delta=delta, finish_reason=finish_reason)],
+    )
+
+
+_STREAM: tuple[StreamItem, ...] = (
+    _chunk(ChatDelta(role="assistant", content="")),
+    _chunk(ChatDelta(content="A disc.")),
+    _chunk(ChatDelta(), "stop"),
+    DONE,
 )
 
 

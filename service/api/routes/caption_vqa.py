@@ -7,6 +7,7 @@ Turns a checked request into rows; knows neither bodies (`service.api.request_bo
 from __future__ import annotations
 
 import secrets
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
@@ -15,11 +16,11 @@ from model.request import Sampling
 from service.api.answers import Answer, AnswerKey
 from service.api.openapi.native import ask_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.problems import request_id
 from service.api.reply import Reply
 from service.api.request_body import Ask, read_ask
-from service.dispatch.reservation import RowSpec
+from service.api.request_context import context_of
 from service.errors import InvalidField
+from service.messages import Row
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
 from service.schemas.responses import CaptionAnswer, VqaAnswer
 
@@ -61,23 +62,23 @@ def _reply(
     key: AnswerKey,
     instructions: list[str],
 ) -> Reply:
-    rows = row_specs(parts, ask.fields, instructions)
-    name = parts.queue.card.name if parts.queue.card is not None else ""
-    answer = Answer(request_id(request.scope), name, key, len(rows))
+    rows = rows_asked(parts, ask.fields, instructions)
+    answer = Answer(context_of(request.scope).id, parts.queue.loaded().name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
 
-def row_specs(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[RowSpec]:
+def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[Row]:
     """A request's rows, one for each instruction.
 
     Raises:
         InvalidField: another model is named, or `max_tokens` is more than fits.
+        Unavailable: the model is loading.
     """
-    card, shorten = parts.queue.card, fields.sampling.max_tokens is None
-    if card is not None and fields.model not in (None, card.name):
-        raise InvalidField(f"model: the model served here is {card.name!r}")
+    name, shorten = parts.queue.loaded().name, fields.sampling.max_tokens is None
+    if fields.model not in (None, name):
+        raise InvalidField(f"model: the model served here is {name!r}")
     return [
-        RowSpec(instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
+        Row(uuid4().hex, instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
         for instruction in instructions
     ]
 
@@ -87,13 +88,13 @@ def sampling_of(parts: ServiceParts, asked: SamplingFields) -> Sampling:
 
     Raises:
         InvalidField: `max_tokens` is more than fits into the model.
+        Unavailable: the model is loading.
     """
-    settings = parts.settings
-    context = parts.queue.card.context_tokens if parts.queue.card is not None else settings.context_tokens
+    context = parts.queue.loaded().context_tokens
     if asked.max_tokens is not None and asked.max_tokens > context:
         raise InvalidField(f"settings.max_tokens: {asked.max_tokens} is more than the context of {context} tokens")
     return Sampling(
-        max_tokens=asked.max_tokens or settings.default_max_tokens,
+        max_tokens=asked.max_tokens or parts.settings.default_max_tokens,
         temperature=asked.temperature,
         top_p=asked.top_p,
         seed=secrets.randbits(63) if asked.seed is None else asked.seed,

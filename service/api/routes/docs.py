@@ -1,52 +1,38 @@
-"""`/docs`: the OpenAPI document as a page, which loads nothing from elsewhere.
+"""`/docs`: the OpenAPI document as a page, which loads nothing from elsewhere, and `/openapi.json` itself.
 
-Owns which files the page is made of: two of ours, and Swagger UI's as they come with the `fastapi_offline` package.
-Needs no key and holds nothing secret; its Authorize button takes the key for what it calls. Event loop; files are sent
-by the framework's threads.
+Two of the page's files are ours, the others Swagger UI's as they come with the `fastapi_offline` package. Needs no key
+and holds nothing secret; its Authorize button takes the key for what it calls. Event loop.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
-from starlette.exceptions import HTTPException
+from service.api.keys import KEYLESS
+from service.api.routes.page_files import PageFiles, policy
 
 # Swagger UI styles its elements one by one; everything else comes from this server's files.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+FILES = PageFiles(
+    "docs", policy(styles="'self' 'unsafe-inline'", images="'self' data:"), packages=[("fastapi_offline", "static")]
 )
-HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 
 router = APIRouter(include_in_schema=False)
 
 
-def _swagger_ui() -> Path:
-    spec = find_spec("fastapi_offline")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "static"
-
-
-FOLDER = Path(__file__).parents[1] / "pages" / "docs"
-FILES = {
-    "page.js": FOLDER / "page.js",
-    **{name: _swagger_ui() / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")},
-}
-
-
-@router.get("/docs")
-async def docs() -> FileResponse:
+@router.get("/docs", openapi_extra=KEYLESS)
+async def docs(request: Request) -> Response:
     """The page."""
-    return FileResponse(FOLDER / "page.html", headers=HEADERS)
+    return await FILES.get_response("page.html", request.scope)
 
 
-@router.get("/docs/{name}")
-async def docs_file(name: str) -> FileResponse:
+@router.get("/docs/{name}", openapi_extra=KEYLESS)
+async def docs_file(request: Request, name: str) -> Response:
     """A part of the page."""
-    if name not in FILES:
-        raise HTTPException(404)
-    return FileResponse(FILES[name], headers=HEADERS)
+    return await FILES.get_response(name, request.scope)
+
+
+@router.get("/openapi.json", openapi_extra=KEYLESS)
+async def openapi(request: Request) -> JSONResponse:
+    """The document."""
+    return JSONResponse(request.app.openapi())

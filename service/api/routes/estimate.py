@@ -12,19 +12,18 @@ from functools import partial
 from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.api.disconnect import unless_hung_up
-from service.api.estimate import AskedRow, Present, estimate
+from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import read_maybe_ask
-from service.api.routes.caption_vqa import question_instructions, row_specs
+from service.api.routes.caption_vqa import question_instructions, rows_asked
 from service.dispatch.queue import RequestQueue
-from service.dispatch.reservation import RowSpec
-from service.errors import InvalidField, Unavailable
+from service.errors import InvalidField
 from service.images import ImageSource
-from service.messages import ModelCard
+from service.messages import ModelCard, Row
 from service.schemas.requests import EstimateRequest
 from service.schemas.responses import Estimate
 from service.worker.answer_length import NoRoomError, answer_tokens
@@ -37,35 +36,33 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     """What the same body would cost as a caption, or as an answer if it has a question. Nothing is run for it."""
     ask = await read_maybe_ask(request, EstimateRequest)
     fields, queue = ask.fields, parts.queue
-    card = queue.card
-    if card is None:
-        raise Unavailable("the model is loading")
+    card = queue.loaded()
     asked = (
         [caption_instruction(fields.length, fields.style)]
         if fields.is_caption
         else question_instructions(parts, fields)
     )
-    count = partial(_rows, queue, card, row_specs(parts, fields, asked))
+    count = partial(_rows, queue, card, rows_asked(parts, fields, asked))
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    resident = None if ask.image is None else queue.resident(await _pixels(request, parts, ask.image))
-    return estimate(card, rows, Present(queue.costs(), queue.wait_s(), resident))
+    resident = None if ask.image is None else queue.workers.resident(await _image_key(request, parts, ask.image))
+    return estimate(card, rows, CurrentLoad(queue.workers.costs(), queue.wait_s(), resident))
 
 
-def _rows(queue: RequestQueue, card: ModelCard, specs: Sequence[RowSpec]) -> list[AskedRow]:
-    return [_row(queue.count_tokens(spec.instruction), spec, card.context_tokens) for spec in specs]
+def _rows(queue: RequestQueue, card: ModelCard, rows: Sequence[Row]) -> list[AskedRow]:
+    return [_row(queue.count_tokens(row.instruction), row, card.context_tokens) for row in rows]
 
 
-def _row(prompt_tokens: int, spec: RowSpec, context_tokens: int) -> AskedRow:
+def _row(prompt_tokens: int, row: Row, context_tokens: int) -> AskedRow:
     try:
-        most = answer_tokens(spec.sampling.max_tokens, prompt_tokens, context_tokens, may_shorten=spec.may_shorten)
+        most = answer_tokens(row.sampling.max_tokens, prompt_tokens, context_tokens, may_shorten=row.may_shorten)
     except NoRoomError as error:
         raise InvalidField(str(error)) from None
     return AskedRow(prompt_tokens, most)
 
 
-async def _pixels(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> str:
-    """What names an image's features. One that has to be decoded first is refused when too many wait already."""
+async def _image_key(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> ImageKey:
+    """The key of the image asked about. One that has to be decoded first is refused when too many wait already."""
     if isinstance(image, TiledImage):
-        return image.pixels_sha256
+        return image.image_key
     with parts.queue.reserve(1):
-        return (await unless_hung_up(request.receive, tiled(parts, image))).pixels_sha256
+        return (await unless_hung_up(request.receive, tiled(parts, image))).image_key

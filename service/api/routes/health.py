@@ -7,33 +7,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.api.keys import KEYLESS
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
+from service.api.request_context import context_of
 from service.errors import Unavailable
 from service.schemas.responses import Alive, LimitFields, ReadyCard, ServiceCard
-
-RETRY_S = 2
 
 router = APIRouter(tags=["service"])
 
 
-@router.get("/livez")
+async def _quiet(request: Request) -> None:
+    """Keep a request that is made every few seconds out of the access log while all is well."""
+    context_of(request.scope).quiet = True
+
+
+QUIET = [Depends(_quiet)]
+
+
+@router.get("/livez", dependencies=QUIET, openapi_extra=KEYLESS)
 async def livez() -> Alive:
     """Whether this process answers at all: a probe that fails calls for a restart. Needs no key."""
     return Alive(status="alive")
 
 
-@router.get("/readyz", responses=problem_docs(503))
+@router.get("/readyz", dependencies=QUIET, openapi_extra=KEYLESS, responses=problem_docs(503))
 async def readyz(parts: Parts) -> ReadyCard:
     """Whether new requests are accepted: weights loaded, warmed up, engine in motion, not draining. Needs no key."""
     queue = parts.queue
-    reason, card = queue.not_ready(), queue.card
-    if reason is not None or card is None:
-        raise Unavailable(reason or "the model is loading", retry_after_s=RETRY_S)
+    reason = queue.not_ready()
+    if reason is not None:
+        raise Unavailable(reason)
+    card = queue.loaded()
     return ReadyCard(
         status="ready",
         model=card.name,
@@ -49,6 +58,7 @@ async def readyz(parts: Parts) -> ReadyCard:
 
 @router.get(
     "/metrics",
+    dependencies=QUIET,
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
 )

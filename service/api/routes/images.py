@@ -13,8 +13,8 @@ from service.api.image_store import StoredImage
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
-from service.api.request_body import owner_of, read_ask
-from service.errors import Unavailable
+from service.api.request_body import read_ask
+from service.api.request_context import context_of
 from service.schemas.requests import ImageUpload
 from service.schemas.responses import ImageCard, ImageList
 
@@ -24,16 +24,14 @@ router = APIRouter(prefix="/v1", tags=["images"])
 @router.post("/images", status_code=201, responses=problem_docs(), openapi_extra=body_docs(ImageUpload))
 async def upload_image(request: Request, response: Response, parts: Parts) -> ImageCard:
     """Keep an image and begin to encode it; the same pixels get the same id, and their time begins anew."""
-    card = parts.queue.card
     ask = await read_ask(request, ImageUpload)
-    if card is None:
-        raise Unavailable("the model is loading")
+    card = parts.queue.loaded()
     parts.images.check_room(card.image_tiles * card.tile_px**2 * 3)  # a byte for each of red, green and blue
     with parts.queue.reserve(1):  # uploads are refused like questions are when too many wait
         image = await unless_hung_up(request.receive, tiled(parts, ask.image))
-    stored = parts.images.put(owner_of(request), image)
+    stored = parts.images.put(context_of(request.scope).owner, image)
     if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
-        parts.queue.prefetch(image)
+        parts.queue.workers.prefetch(image)
     response.headers["Location"] = str(request.app.url_path_for("image", image_id=stored.id))
     return _card(parts, stored)
 
@@ -41,13 +39,13 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
 @router.get("/images", responses=problem_docs(401))
 async def images(request: Request, parts: Parts) -> ImageList:
     """Your images: those uploaded with the same key."""
-    return ImageList(images=[_card(parts, stored) for stored in parts.images.owned(owner_of(request))])
+    return ImageList(images=[_card(parts, stored) for stored in parts.images.owned(context_of(request.scope).owner)])
 
 
 @router.get("/images/{image_id}", responses=problem_docs(401, 404))
 async def image(request: Request, parts: Parts, image_id: str) -> ImageCard:
     """One of your images; does not count as use."""
-    return _card(parts, parts.images.find(owner_of(request), image_id))
+    return _card(parts, parts.images.find(context_of(request.scope).owner, image_id))
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=problem_docs(401, 404))
@@ -56,15 +54,13 @@ async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
 
     Requests that were accepted before are answered all the same.
     """
-    gone = parts.images.remove(owner_of(request), image_id)
-    if not parts.images.holds(gone.pixels_sha256):
-        parts.queue.forget(gone.pixels_sha256)
+    gone = parts.images.remove(context_of(request.scope).owner, image_id)
+    if not parts.images.holds(gone.image_key):
+        parts.queue.workers.forget(gone.image_key)
 
 
 def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
-    model = parts.queue.card
-    if model is None:
-        raise Unavailable("the model is loading")
+    model = parts.queue.loaded()
     return ImageCard(
         id=stored.id,
         width_px=stored.image.width_px,
@@ -73,5 +69,5 @@ def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
         image_tokens=model.image_tokens,
         held_bytes=stored.held_bytes,
         expires_in_s=round(parts.images.expires_in_s(stored), 3),
-        features_resident=parts.queue.resident(stored.image.pixels_sha256),
+        features_resident=parts.queue.workers.resident(stored.image.image_key),
     )

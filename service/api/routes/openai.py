@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
@@ -18,13 +19,12 @@ from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
 from service.api.openapi.openai import chat_docs, openai_error_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.problems import request_id
 from service.api.reply import Reply
 from service.api.request_body import find_image, read_json
+from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
-from service.dispatch.reservation import RowSpec
-from service.errors import ModelNotFound, Unavailable
-from service.messages import ModelCard
+from service.errors import ModelNotFound
+from service.messages import ModelCard, Row
 
 FINGERPRINT_CHARS = 16
 
@@ -56,13 +56,13 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     asked = check_chat(await read_json(request))
     conversation = fold(asked.messages)
     image = find_image(request, conversation.image_url)
-    card = _card(parts)
+    card = parts.queue.loaded()
     if asked.model not in (None, card.name):
         raise ModelNotFound(f"model: no such model; the one served here is {card.name!r}")
     sampling = sampling_of(parts, asked.sampling)
-    row = RowSpec(conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
+    row = Row(uuid4().hex, conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
     answer = ChatAnswer(
-        Answer(request_id(request.scope), card.name, "answer", 1),
+        Answer(context_of(request.scope).id, card.name, "answer", 1),
         created=int(time.time()),
         fingerprint=_fingerprint(card),
         include_usage=asked.include_usage,
@@ -70,16 +70,9 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     return Reply(parts, answer, image, [row], stream=bool(asked.stream))
 
 
-def _card(parts: ServiceParts) -> ModelCard:
-    queue = parts.queue
-    if queue.card is None:
-        raise Unavailable(queue.not_ready() or "the model is loading", retry_after_s=2)
-    return queue.card
-
-
 def _fingerprint(card: ModelCard) -> str:
     return "fp_" + hashlib.sha256(card.weights_fingerprint.encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
 def _entry(parts: ServiceParts) -> ModelEntry:
-    return ModelEntry(id=_card(parts).name, object="model", created=int(parts.started_unix_s), owned_by="pheye")
+    return ModelEntry(id=parts.queue.loaded().name, object="model", created=int(parts.started_unix_s), owned_by="pheye")

@@ -14,8 +14,8 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-from model.bench.gpu.item import Given, Item, NotAvailable
-from service.bench.gpu.journal import Journal
+from model.bench.gpu.item import Item, NotAvailable, PartInput
+from service.bench.gpu.journal import ItemJournal
 
 WHY_CHARS = 600
 
@@ -29,8 +29,8 @@ def main(words: list[str]) -> int:
         return 0  # nobody wants it any more
     told = json.loads(line)
     end_s = time.monotonic() + told["given"]["seconds"]
-    journal, without = Journal(Path(path), part), set(told["skipped"])
-    planned = list[Item](items(Given(**told["given"])))
+    journal, without = ItemJournal(Path(path), part), set(told["skipped"])
+    planned = list[Item](items(PartInput(**told["given"])))
     journal.plan([item.name for item in planned])
     for item in planned:
         if item.name in without:
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _run(item: Item, journal: Journal) -> None:
+def _run(item: Item, journal: ItemJournal) -> None:
     journal.begin(item.name, item.limit_s)
     start = time.monotonic()
     try:

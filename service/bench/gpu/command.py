@@ -9,14 +9,14 @@ from types import FrameType
 import typer
 
 from model.provenance import commit
-from service.bench.gpu.report.files import MARKDOWN_FILE, Report
-from service.bench.gpu.run import Order, run
+from service.bench.gpu.report.files import MARKDOWN_FILE, GpuReport
+from service.bench.gpu.run import GpuRunOptions, run
 
 EXIT_WRONG = 1
 SHOWN_CHARS = 11_000  # of the report's end; what follows a run is often cut
 
 
-def carry_out(order: Order) -> int:
+def carry_out(order: GpuRunOptions) -> int:
     """Run, tell, and the exit code: 0, or 1 if a check failed or something was lost.
 
     Raises:
@@ -35,7 +35,7 @@ def source_commit() -> str:
     return commit(Path(__file__).parent)
 
 
-def _verdict(folder: Path, report: Report) -> str:
+def _verdict(folder: Path, report: GpuReport) -> str:
     done = sum(each.state == "done" for each in report.outcomes)
     return f"pheye: {done} of {len(report.outcomes)} items done, {len(report.wrong)} wrong or lost; {folder}"
 

@@ -16,7 +16,7 @@ State = Literal["done", "not available", "failed", "crashed", "timed out", "not 
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """What came of an item.
 
     Attributes:
@@ -35,7 +35,7 @@ class Outcome:
     took_s: float = 0.0
 
 
-class Journal:
+class ItemJournal:
     """A file of lines.
 
     Args:

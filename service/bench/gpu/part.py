@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from model.bench.gpu.item import Given
-from service.bench.gpu.journal import Journal, Outcome, State
+from model.bench.gpu.item import PartInput
+from service.bench.gpu.journal import ItemJournal, ItemOutcome, State
 
 ROOT = Path(__file__).parents[3]
 POLL_S, LEAST_S = 0.05, 4.0  # less than this is not worth a process
@@ -66,7 +66,7 @@ class Process:
             env=child_environment(),
         )
 
-    def go(self, given: Given, skipped: Sequence[str]) -> None:
+    def go(self, given: PartInput, skipped: Sequence[str]) -> None:
         """Let it run, but for items that have been run."""
         pipe = self._process.stdin
         assert pipe is not None
@@ -94,7 +94,7 @@ def child_environment() -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Under:
+class _RunningItem:
     """The item under way."""
 
     name: str
@@ -118,19 +118,19 @@ class PartRun:
         self._process: Process | None = None
         self._planned: list[str] = []
         self._ended: list[str] = []
-        self._under: _Under | None = None
+        self._under: _RunningItem | None = None
         self._latest_s = math.inf
 
     def prepare(self) -> None:
         """Let it import ahead of its turn."""
         self._process = Process(self.part, self._path, self._log)
 
-    def outcomes(self, given: Given, latest_s: float = math.inf) -> Iterator[Outcome]:
+    def outcomes(self, given: PartInput, latest_s: float = math.inf) -> Iterator[ItemOutcome]:
         """Run it for as long as it is given; every item's outcome as it comes.
 
         The item that is under way then has some seconds more, but none after `latest_s` on the monotonic clock.
         """
-        end_s, told = time.monotonic() + given.seconds, list[Outcome]()
+        end_s, told = time.monotonic() + given.seconds, list[ItemOutcome]()
         self._latest_s = min(end_s + GRACE_S, latest_s)
         for _ in range(RESTARTS + 1):
             seconds = end_s - time.monotonic()
@@ -143,7 +143,7 @@ class PartRun:
                 break
         self.abandon()
         for name in self._left or ([] if told else [self.part.name]):
-            yield Outcome(self.part.name, name, "not reached")
+            yield ItemOutcome(self.part.name, name, "not reached")
 
     @property
     def _left(self) -> list[str]:
@@ -155,10 +155,10 @@ class PartRun:
             self._process.end()
         self._process = None
 
-    def _once(self, given: Given) -> Iterator[Outcome]:
+    def _once(self, given: PartInput) -> Iterator[ItemOutcome]:
         """One process's life."""
         process = self._process = self._process or Process(self.part, self._path, self._log)
-        journal, started_s = Journal(self._path, self.part.name), time.monotonic()
+        journal, started_s = ItemJournal(self._path, self.part.name), time.monotonic()
         process.go(given, self._ended)
         hung = False
         while True:
@@ -185,19 +185,19 @@ class PartRun:
             return now_s - self._under.began_s > self._under.limit_s
         return not self._planned and now_s - started_s > 90.0
 
-    def _note(self, line: dict[str, Any]) -> Iterator[Outcome]:
+    def _note(self, line: dict[str, Any]) -> Iterator[ItemOutcome]:
         if "plan" in line:
             self._planned = line["plan"]
         elif "began" in line:
-            self._under = _Under(line["began"], time.monotonic(), line["limit_s"])
+            self._under = _RunningItem(line["began"], time.monotonic(), line["limit_s"])
         else:
             self._under = None
             self._ended.append(line["ended"])
-            yield Outcome(self.part.name, line["ended"], line["state"], line["data"], line["why"], line["took_s"])
+            yield ItemOutcome(self.part.name, line["ended"], line["state"], line["data"], line["why"], line["took_s"])
 
-    def _lost(self, state: State, why: str) -> Outcome:
+    def _lost(self, state: State, why: str) -> ItemOutcome:
         """What is said of the item that was under way, or of the whole part if there was none."""
         under, self._under = self._under, None
         name = under.name if under else self.part.name
         self._ended.append(name)
-        return Outcome(self.part.name, name, state, {}, why, time.monotonic() - under.began_s if under else 0.0)
+        return ItemOutcome(self.part.name, name, state, {}, why, time.monotonic() - under.began_s if under else 0.0)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.bench.gpu.item import Given
-from service.bench.gpu.journal import Outcome
+from model.bench.gpu.item import PartInput
+from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.part import LEAST_S, Part, PartRun
-from service.bench.gpu.report.files import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, Report
+from service.bench.gpu.report.files import JOURNAL_FILE, LOG_FILE, SERVER_LOG_FILE, GpuReport
 from service.bench.gpu.server import LoadedServer, ServerLost
 
 _MODEL, _SERVICE = "model.bench.gpu", "service.bench.gpu.items"
@@ -25,7 +25,7 @@ SERVER_START_S = 75.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class GpuRunOptions:
     """What is to be done.
 
     Attributes:
@@ -72,7 +72,7 @@ def name(model: str) -> str:
     return model.rpartition(":")[2].rstrip("/").rpartition("/")[2].removeprefix("Pheye-").removeprefix("pheye-")
 
 
-def run(order: Order, tell: Callable[[str], None]) -> Report:
+def run(order: GpuRunOptions, tell: Callable[[str], None]) -> GpuReport:
     """Run every part that there is time for; the report is on disk whenever one has ended.
 
     Raises:
@@ -81,7 +81,7 @@ def run(order: Order, tell: Callable[[str], None]) -> Report:
     end_s = time.monotonic() + order.seconds - END_S
     order.folder.mkdir(parents=True, exist_ok=True)
     (order.folder / JOURNAL_FILE).unlink(missing_ok=True)
-    report = Report(order.folder, _head(order))
+    report = GpuReport(order.folder, _head(order))
     wanted = [part for part in parts(order.models) if not order.only or part.name.split()[0] in order.only]
     with ExitStack() as stack:
         log = stack.enter_context((order.folder / LOG_FILE).open("wb", buffering=0))
@@ -113,18 +113,18 @@ def _seconds(left: Sequence[Part], seconds: float) -> float:
 
 
 def _part(
-    order: Order, each: PartRun, times_s: tuple[float, float], report: Report, server: LoadedServer
-) -> Iterator[Outcome]:
+    order: GpuRunOptions, each: PartRun, times_s: tuple[float, float], report: GpuReport, server: LoadedServer
+) -> Iterator[ItemOutcome]:
     """A part with what it needs; `times_s` is how long it may take, and when the whole run ends."""
     started_s, part, (seconds, end_s) = time.monotonic(), each.part, times_s
     models = order.models if part.model is None else order.models[part.model : part.model + 1]
-    given = Given(order.device, models, order.golden, report.rates)
+    given = PartInput(order.device, models, order.golden, report.rates)
     if part.serves and seconds > LEAST_S:
         try:
             if server.ensure(part.serves, models[0], order.device, min(SERVER_START_S, seconds + 30.0)):
-                yield Outcome(part.name, "server", "done", {"start_s": server.start_s})
+                yield ItemOutcome(part.name, "server", "done", {"start_s": server.start_s})
         except ServerLost as lost:
-            yield Outcome(part.name, "server", "failed", {}, str(lost))
+            yield ItemOutcome(part.name, "server", "failed", {}, str(lost))
             return
         given = replace(given, url=server.url, pid=server.pid)
     elif not part.serves:
@@ -133,7 +133,7 @@ def _part(
     yield from each.outcomes(replace(given, seconds=min(left_s, end_s - time.monotonic())), end_s)
 
 
-def _head(order: Order) -> dict[str, Any]:
+def _head(order: GpuRunOptions) -> dict[str, Any]:
     return {
         "device": order.device,
         "models": list(order.models),

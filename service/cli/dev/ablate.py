@@ -17,7 +17,7 @@ from service.cli.flags import fail
 from service.cli.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
 
 if TYPE_CHECKING:
-    from model.ablation.study import Result, Terms
+    from model.ablation.study import AblationResult, StudySetup
     from model.ablation.variants import Variant
 
 _COLUMNS = {  # what a column is called -> the kind of answer in it
@@ -41,16 +41,16 @@ def ablate(
     """Compare architectures as appendix B of the paper does: connectors, resamplers, levels; on the synthetic world."""
     wait_passively()
     try:
-        from model.ablation.study import Terms
+        from model.ablation.study import StudySetup
         from model.ablation.variants import named_variants
         from model.checkpoint.checkpoint import open_checkpoint
         from model.training.recipe import changed, named_recipe
-        from model.training.run import Means
+        from model.training.run import ComputeOptions
 
-        means = Means(compiled=compiled, workers=workers, threads=threads)
+        compute = ComputeOptions(compiled=compiled, workers=workers, threads=threads)
         recipe = changed(named_recipe("ablation"), {}, {"steps": steps})
-        terms = Terms(open_checkpoint(model), recipe, scenes, means)
-        results = [_result(variant, terms, output / variant.name) for variant in named_variants(variants)]
+        setup = StudySetup(open_checkpoint(model), recipe, scenes, compute)
+        results = [_result(variant, setup, output / variant.name) for variant in named_variants(variants)]
         _publish(results, output)
     except ModuleNotFoundError as error:
         fail(f"{error}; {EXTRA}")
@@ -64,9 +64,9 @@ def ablate(
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def _result(variant: Variant, terms: Terms, folder: Path) -> Result:
+def _result(variant: Variant, setup: StudySetup, folder: Path) -> AblationResult:
     """A variant's result, from its folder or by training it."""
-    from model.ablation.study import Entry, read_result
+    from model.ablation.study import VariantRun, read_result
     from service.cli.training_bar import TrainingBar
 
     known = read_result(folder)
@@ -74,12 +74,12 @@ def _result(variant: Variant, terms: Terms, folder: Path) -> Result:
         return known
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"pheye: {variant.name} ({variant.after})")
-    entry = Entry(variant, terms, folder)
+    entry = VariantRun(variant, setup, folder)
     with TrainingBar(console, done=entry.done, total=entry.total) as bar:
         return entry.finish(bar.show)
 
 
-def cells(result: Result) -> list[str]:
+def cells(result: AblationResult) -> list[str]:
     """A result's line in the table."""
     shares = [result.share(kind) for kind in _COLUMNS.values()]
     return [
@@ -91,7 +91,7 @@ def cells(result: Result) -> list[str]:
     ]
 
 
-def _publish(results: Sequence[Result], output: Path) -> None:
+def _publish(results: Sequence[AblationResult], output: Path) -> None:
     from model.ablation.plot import plot_results
     from model.ablation.study import write_results
 

@@ -16,8 +16,8 @@ import typer
 from service.cli.flags import fail, read_settings
 
 if TYPE_CHECKING:
-    from model.bench.plan import Section, Wish
-    from model.bench.run import Desk, Finding
+    from model.bench.plan import PlanOverrides, Section
+    from model.bench.run import BenchSession, Finding
     from model.evaluation.case import Case
     from service.bench.agreement import Agreement
     from service.bench.engine import EngineThroughput
@@ -62,10 +62,10 @@ def bench(
     ] = None,
 ) -> None:
     """Time the fast path beside the naive model and the machine's own limits."""
-    from model.bench.plan import DTYPES, WORKLOADS, Wish, plan
+    from model.bench.plan import DTYPES, WORKLOADS, PlanOverrides, plan
 
     names = _names("--only", only, (*WORKLOADS, ENGINE, AGREEMENT))
-    wish = Wish(
+    overrides = PlanOverrides(
         dtypes=_names("--dtype", dtype, DTYPES),
         rows=_numbers("--rows", rows),
         images=_numbers("--images", images),
@@ -74,11 +74,11 @@ def bench(
         prompt_tokens=prompt_tokens,
         shared_image=shared_image,
     )
-    sections = [wish.granted(section) for section in plan(device, model or (), quick=quick)]
+    sections = [overrides.applied_to(section) for section in plan(device, model or (), quick=quick)]
     try:
         if report is not None:
             _prepare(report)
-        others = list(_others(wish, model or (), device, threads, quick=quick))
+        others = list(_others(overrides, model or (), device, threads, quick=quick))
         code = _carry_out([section for section in sections if section.work], others, device, threads, report)
     except (ValueError, OSError) as error:
         fail(str(error))
@@ -110,16 +110,18 @@ def _prepare(folder: Path) -> None:
         _tell("the report will have no plot: plots need matplotlib: pip install 'pheye-service[train]'")
 
 
-def _others(wish: Wish, models: Sequence[str], device: str, threads: int, *, quick: bool) -> Iterator[Other]:
+def _others(
+    overrides: PlanOverrides, models: Sequence[str], device: str, threads: int, *, quick: bool
+) -> Iterator[Other]:
     """What comes after the sections: what is named, or in a run of everything whatever the device can do."""
-    everything = not (wish.only or models)
-    if everything or ENGINE in wish.only:
+    everything = not (overrides.only or models)
+    if everything or ENGINE in overrides.only:
         served: Sequence[str | None] = models or [None]
         yield from (partial(_engine, model, device, threads) for model in served)
-    named = AGREEMENT in wish.only
+    named = AGREEMENT in overrides.only
     if named and device != "cpu":
         fail(f"--only {AGREEMENT}: int8 is for CPUs")
-    if named or (everything and device == "cpu" and (not wish.dtypes or "int8" in wish.dtypes)):
+    if named or (everything and device == "cpu" and (not overrides.dtypes or "int8" in overrides.dtypes)):
         yield from _agreements(models or [EMBEDDED_MODEL], threads, quick=quick, named=named)
 
 
@@ -147,14 +149,14 @@ def _carry_out(
     sections: Sequence[Section], others: Sequence[Other], device: str, threads: int, folder: Path | None
 ) -> int:
     """Measure, print and write; the exit code. A run that is interrupted tells what it has found."""
-    from model.bench.run import check, open_desk, report
+    from model.bench.run import check, open_session, report
     from service.bench.report import Findings, draw_findings, print_findings, write_findings
 
-    desk = open_desk(device, threads, _tell)
-    check(sections, desk.device)
-    findings, code = Findings(report(sections, [], desk.device), []), EXIT_INTERRUPTED
+    session = open_session(device, threads, _tell)
+    check(sections, session.device)
+    findings, code = Findings(report(sections, [], session.device), []), EXIT_INTERRUPTED
     try:
-        for findings in _measure(sections, others, desk):
+        for findings in _measure(sections, others, session):
             if folder is not None:
                 write_findings(findings, folder)  # at once: an hour's run may be killed
         code = EXIT_WRONG if findings.wrong else 0
@@ -169,16 +171,16 @@ def _carry_out(
     return code
 
 
-def _measure(sections: Sequence[Section], others: Sequence[Other], desk: Desk) -> Iterator[Findings]:
+def _measure(sections: Sequence[Section], others: Sequence[Other], session: BenchSession) -> Iterator[Findings]:
     """All that there is so far, whenever there is more."""
     from model.bench.run import report, run
     from service.bench.report import Findings
 
     found: list[Finding] = []
-    for finding in run(sections, desk):
+    for finding in run(sections, session):
         found.append(finding)
-        yield Findings(report(sections, found, desk.device), [])
-    whole = report(sections, found, desk.device)  # now: an engine will choose threads of its own for this process
+        yield Findings(report(sections, found, session.device), [])
+    whole = report(sections, found, session.device)  # now: an engine will choose threads of its own for this process
     made: list[EngineThroughput | Agreement] = []
     for measure in others:
         made.append(measure())

@@ -31,10 +31,10 @@ def gpu(
 ) -> None:
     """Check and measure the fast path and the service on a GPU, in one go."""
     from service.bench.gpu.command import carry_out, source_commit
-    from service.bench.gpu.run import Order
+    from service.bench.gpu.run import GpuRunOptions
 
     folders = [GOLDEN, *(golden or [])]
-    order = Order(
+    order = GpuRunOptions(
         folder=report.absolute(),
         device=device,
         models=tuple(models.split(",")),

@@ -78,7 +78,7 @@ def attention(answers: _ANSWERS, plot: _PLOT = None) -> None:
         given = read_answers(answers)
         means = shares_by_layer(given)
         if plot is not None:
-            plot_shares(means, given[0].terms.model, plot)
+            plot_shares(means, given[0].setup.model, plot)
     except (ValueError, OSError) as error:
         fail(str(error))
     table = _numbers(("tertile",), ("layer", "answers", "global view", "local tiles"))

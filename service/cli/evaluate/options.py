@@ -16,8 +16,8 @@ import typer
 from service.cli.answerer_options import (
     IMAGE_SETTINGS,
     MODEL_SETTINGS,
+    AnswererOptions,
     Command,
-    Where,
     engine_settings,
     options,
     server,
@@ -27,7 +27,7 @@ from service.cli.flags import fail
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
-    from model.evaluation.submission import Form
+    from model.evaluation.submission import SubmissionFormat
     from service.batch.run import Answerer
     from service.evaluation.run import Evaluation
 
@@ -35,7 +35,7 @@ MAX_PIXELS = 50_000_000  # of an image that is shrunk here for a service elsewhe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class EvaluateOptions:
     """The options of every data set."""
 
     jsonl: Annotated[
@@ -67,8 +67,8 @@ class Options:
 
 
 def evaluating(command: Command) -> Command:
-    """Replace a command's `**words` by `Options`, `Where` and a flag for each setting of the engine."""
-    return options(Options, Where, settings=(*MODEL_SETTINGS, *IMAGE_SETTINGS))(command)
+    """Replace a command's `**words` by `EvaluateOptions`, `AnswererOptions` and a flag for each engine setting."""
+    return options(EvaluateOptions, AnswererOptions, settings=(*MODEL_SETTINGS, *IMAGE_SETTINGS))(command)
 
 
 def evaluate_cases(
@@ -77,19 +77,19 @@ def evaluate_cases(
     words: Mapping[str, Any],
     *,
     max_tokens: int,
-    form: Form | None = None,
+    form: SubmissionFormat | None = None,
 ) -> NoReturn:
     """Ask, judge, write, print, and end the command with its exit code.
 
     Args:
         dataset: its name, part of file names and of every line written.
         read: gives the cases.
-        words: `Options`, `Where` and settings, as `evaluating` declares them.
+        words: `EvaluateOptions`, `AnswererOptions` and settings, as `evaluating` declares them.
         max_tokens: most tokens of an answer, unless the user says.
         form: what its evaluation server takes; None if there is none.
     """
-    own, rest = take(Options, words)
-    where, flags = take(Where, rest)
+    own, rest = take(EvaluateOptions, words)
+    where, flags = take(AnswererOptions, rest)
     if own.submission is not None and form is None:
         fail(f"--submission: {dataset} has no evaluation server")
     try:
@@ -101,7 +101,7 @@ def evaluate_cases(
     raise typer.Exit(code)
 
 
-def _evaluation(dataset: str, cases: Sequence[Case], own: Options, max_tokens: int) -> Evaluation:
+def _evaluation(dataset: str, cases: Sequence[Case], own: EvaluateOptions, max_tokens: int) -> Evaluation:
     from model.evaluation.case import subset
     from service.evaluation.run import Evaluation
 
@@ -116,13 +116,13 @@ def _evaluation(dataset: str, cases: Sequence[Case], own: Options, max_tokens: i
     )
 
 
-def _carry_out(run: Evaluation, where: Where, flags: Mapping[str, str | None]) -> int:
+def _carry_out(run: Evaluation, where: AnswererOptions, flags: Mapping[str, str | None]) -> int:
     from service.batch.run import carry_out
 
     return carry_out(run, _starter(run, where, flags))
 
 
-def _starter(run: Evaluation, where: Where, flags: Mapping[str, str | None]) -> Callable[[Any], Answerer]:
+def _starter(run: Evaluation, where: AnswererOptions, flags: Mapping[str, str | None]) -> Callable[[Any], Answerer]:
     """By an engine in this process, or by a service."""
     from service.evaluation.shrinking import shrunk
 
@@ -132,16 +132,16 @@ def _starter(run: Evaluation, where: Where, flags: Mapping[str, str | None]) -> 
             run.prepare = partial(shrunk, side_px=run.shrink_px, max_pixels=settings.max_pixels)
         from service.batch.offline import engine
 
-        return engine(settings, run.manner)
+        return engine(settings, run.answer_options)
     asked = server(where, flags)
     if run.shrink_px:
         run.prepare = partial(shrunk, side_px=run.shrink_px, max_pixels=MAX_PIXELS)
     from service.batch.remote import service
 
-    return service(asked, run.manner)
+    return service(asked, run.answer_options)
 
 
-def _tell(run: Evaluation, own: Options, form: Form | None, code: int) -> None:
+def _tell(run: Evaluation, own: EvaluateOptions, form: SubmissionFormat | None, code: int) -> None:
     from rich.console import Console
 
     from service.batch.run import EXIT_INTERRUPTED

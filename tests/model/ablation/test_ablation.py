@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from model.ablation.judge import HeldOut, judge
 from model.ablation.learner import VariantLearner
-from model.ablation.study import Result, read_result, read_results
+from model.ablation.study import AblationResult, read_result, read_results
 from model.ablation.variants import VARIANTS, VariantError, named_variants
 from model.checkpoint.checkpoint import RandomTensors, open_checkpoint
 from model.data.samples import Sample
@@ -24,7 +24,7 @@ from model.layout import tensor_shapes
 from model.prompt import render
 from model.reference.naive import NaivePheye
 from model.tiles import cut
-from model.training.batches import Batch, Loader
+from model.training.batches import Loader, TrainingBatch
 from model.training.learner import Learner
 from model.training.recipe import RECIPES, Recipe, Stage
 from service.cli.dev.ablate import cells
@@ -40,7 +40,7 @@ def learner(name: str) -> VariantLearner:
     return VariantLearner(VARIANTS[name], config, RANKS, RandomTensors(tensor_shapes(config, RANKS)))
 
 
-def batch(level: int = 2, turns: int = 2) -> Batch:
+def batch(level: int = 2, turns: int = 2) -> TrainingBatch:
     recipe = replace(RECIPE, turns_per_image=turns)
     return next(Loader(Pictures(), replace(SMALL, level=level), small_tokenizer(), recipe).steps(0, 1))[0]
 
@@ -162,7 +162,7 @@ def test_the_command_trains_judges_and_shows_each_variant_once(tmp_path: Path) -
     assert "stage I" not in again.output
     assert json.loads((tmp_path / "study" / "ablation.json").read_text()) == results
     found = read_result(tmp_path / "study" / "prefix")
-    assert isinstance(found, Result)
+    assert isinstance(found, AblationResult)
     assert found.share("count") is not None
     assert found.share("nothing of the kind") is None
 

@@ -7,14 +7,14 @@ import torch
 
 from model import complexity
 from model.bench.ceilings import Ceilings
-from model.bench.floors import Costs, Floor, Pass, decoder_weights, floor
+from model.bench.floors import Floor, Pass, PassCosts, decoder_weights, floor
 from model.checkpoint.checkpoint import Checkpoint
 from model.config import GEOMETRIES
 from model.network.pheye import Pheye
 
 MACHINE = Ceilings("m", "float32", bytes_per_s=10.0, flops_per_s=100.0, probes={})
 MICRO = GEOMETRIES["pheye-micro"]
-COSTS = Costs(MICRO, "float32")
+COSTS = PassCosts(MICRO, "float32")
 
 
 def test_a_pass_takes_the_longer_of_reading_and_multiplying() -> None:
@@ -41,7 +41,7 @@ def test_a_decode_step_reads_each_rows_own_keys_and_each_image_once(tiny: Checkp
 
 
 def test_int8_reads_a_quarter_of_the_weights_and_the_same_keys() -> None:
-    exact, quantised = COSTS.decode([1], 1).bytes, Costs(MICRO, "int8").decode([1], 1).bytes
+    exact, quantised = COSTS.decode([1], 1).bytes, PassCosts(MICRO, "int8").decode([1], 1).bytes
     assert exact - quantised == 3 * decoder_weights(MICRO, project=False)
 
 
@@ -70,5 +70,5 @@ def test_an_answer_is_a_prefill_and_a_step_for_every_token_but_the_first() -> No
 
 @pytest.mark.parametrize(("model", "gigabytes"), [("Pheye-x4-448", 6.41), ("Pheye-x2-672", 7.80)])
 def test_a_step_at_full_size_reads_gigabytes(model: str, gigabytes: float) -> None:
-    step = Costs(GEOMETRIES[model], "float32").decode([66], 1)
+    step = PassCosts(GEOMETRIES[model], "float32").decode([66], 1)
     assert step.bytes == pytest.approx(gigabytes * 1e9, rel=0.01)

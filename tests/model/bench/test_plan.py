@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.bench.plan import MEMORY, WORKLOADS, Section, Wish, plan
+from model.bench.plan import MEMORY, WORKLOADS, PlanOverrides, Section, plan
 from model.bench.targets import TARGETS
 
 RANDOM = "random:pheye-micro"
@@ -46,9 +46,11 @@ def test_models_that_are_named_are_measured_completely() -> None:
 
 def test_a_wish_changes_what_it_names_and_nothing_else() -> None:
     (section,) = plan("cpu", [RANDOM], quick=False)
-    assert Wish().granted(section) == section
-    wish = Wish(("bfloat16",), rows=(2, 3), images=(5,), only=("decode", "caption"), repeats=7, prompt_tokens=40)
-    assert wish.granted(section) == Section(
+    assert PlanOverrides().applied_to(section) == section
+    overrides = PlanOverrides(
+        ("bfloat16",), rows=(2, 3), images=(5,), only=("decode", "caption"), repeats=7, prompt_tokens=40
+    )
+    assert overrides.applied_to(section) == Section(
         RANDOM, ("bfloat16",), {"decode": (2, 3), "caption": (5,)}, repeats=7, prompt_tokens=40
     )
-    assert Wish(rows=(2,)).granted(section).work["encode"] == section.work["encode"]
+    assert PlanOverrides(rows=(2,)).applied_to(section).work["encode"] == section.work["encode"]

@@ -10,8 +10,8 @@ import torch
 from model.bench import ceilings, run, timing
 from model.bench.ceilings import Ceilings, ProbeSize
 from model.bench.plan import MEMORY, Section
-from model.bench.result import CachedImage, Result
-from model.bench.run import Desk, cached_image, check, open_desk, report
+from model.bench.result import BenchResult, CachedImage
+from model.bench.run import BenchSession, cached_image, check, open_session, report
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.runtime.hardware import choose_precision, usable_cores
@@ -28,17 +28,17 @@ def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def session() -> Iterator[BenchSession]:
     told: list[str] = []
-    yield Desk(CPU, Stopwatch(), told.append)
+    yield BenchSession(CPU, Stopwatch(), told.append)
     assert told, "whoever waits is told for what"
 
 
-def test_a_section_gives_ceilings_a_cached_image_and_every_workload_in_every_format(desk: Desk) -> None:
+def test_a_section_gives_ceilings_a_cached_image_and_every_workload_in_every_format(session: BenchSession) -> None:
     section = Section(MICRO, ("float32", "int8"), FEW, repeats=2, prompt_tokens=16)
-    found = list(run.run([section], desk))
-    assert [type(each) for each in found] == [Ceilings, CachedImage, Result, Result, Result] * 2
-    results = [each for each in found if isinstance(each, Result)]
+    found = list(run.run([section], session))
+    assert [type(each) for each in found] == [Ceilings, CachedImage, BenchResult, BenchResult, BenchResult] * 2
+    results = [each for each in found if isinstance(each, BenchResult)]
     assert [(each.dtype, each.label) for each in results] == [
         (dtype, label) for dtype in ("float32", "int8") for label in ("encode", "decode", "decode, 2 rows")
     ]
@@ -59,7 +59,7 @@ def test_a_section_gives_ceilings_a_cached_image_and_every_workload_in_every_for
     ids=["shared", "one at a time"],
 )
 def test_the_twin_is_loaded_once_for_formats_that_share_it(
-    dtypes: tuple[str, ...], loaded: list[torch.dtype], desk: Desk, monkeypatch: pytest.MonkeyPatch
+    dtypes: tuple[str, ...], loaded: list[torch.dtype], session: BenchSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.dtype] = []
     load = run.load_twin
@@ -69,14 +69,14 @@ def test_the_twin_is_loaded_once_for_formats_that_share_it(
         return load(checkpoint, device, dtype)
 
     monkeypatch.setattr(run, "load_twin", load_twin)
-    for _ in run.run([Section(MICRO, dtypes, {"prefill": (1,)}, repeats=1, prompt_tokens=16)], desk):
+    for _ in run.run([Section(MICRO, dtypes, {"prefill": (1,)}, repeats=1, prompt_tokens=16)], session):
         pass
     assert seen == loaded
 
 
-def test_memory_alone_loads_no_model(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_alone_loads_no_model(session: BenchSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(run, "load_twin")
-    found = list(run.run([Section(MICRO, ("float32",), {MEMORY: (1,)})], desk))
+    found = list(run.run([Section(MICRO, ("float32",), {MEMORY: (1,)})], session))
     assert [type(each) for each in found] == [Ceilings, CachedImage]
 
 
@@ -111,7 +111,7 @@ def test_a_gpu_is_waited_for_before_and_after_what_is_timed(monkeypatch: pytest.
     events: list[str] = []
     monkeypatch.setattr(run, "resolve_device", torch.device)  # as if there were one
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: events.append(f"waited for {device}"))
-    open_desk("cuda", 1, events.append).watch.once(lambda _: events.append("work"))
+    open_session("cuda", 1, events.append).watch.once(lambda _: events.append("work"))
     assert events == ["waited for cuda", "work", "waited for cuda"]
 
 
@@ -119,6 +119,6 @@ def test_a_cpu_is_not_waited_for_and_has_the_threads_that_were_asked_for(monkeyp
     threads: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     monkeypatch.delattr(torch.cuda, "synchronize")
-    open_desk("cpu", 3, print).watch.once(lambda _: None)
-    open_desk("cpu", 0, print)
+    open_session("cpu", 3, print).watch.once(lambda _: None)
+    open_session("cpu", 0, print)
     assert threads == [3, usable_cores()]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from model.bench.bed import Bed
-from model.bench.floors import Costs
+from model.bench.floors import PassCosts
 from model.bench.halves import Twin, load_fast, load_twin, trimmed
+from model.bench.model_under_test import ModelUnderTest
 from model.bench.result import ALIKE
 from model.bench.sides import FastRows, NaiveRow
 from model.bench.workloads import ANSWER_TOKENS, CAPTION_TOKENS, KINDS, WALKED_TOKENS, tokens_alike
@@ -37,14 +37,14 @@ def fast(twin: Twin) -> Pheye:
     return load_fast(twin, EXACT)
 
 
-def bed(twin: Twin, fast: Pheye, *, shared_image: bool = False) -> Bed:
-    return Bed(twin, fast, EXACT, Costs(fast.config, "float32"), 24, shared_image)
+def model_under_test(twin: Twin, fast: Pheye, *, shared_image: bool = False) -> ModelUnderTest:
+    return ModelUnderTest(twin, fast, EXACT, PassCosts(fast.config, "float32"), 24, shared_image)
 
 
 @pytest.mark.parametrize("shared_image", [False, True], ids=["an image each", "one image"])
 @pytest.mark.parametrize(("name", "rows"), CASES)
 def test_both_sides_make_the_same_every_time(name: str, rows: int, shared_image: bool, twin: Twin, fast: Pheye) -> None:
-    workload = KINDS[name].build(bed(twin, fast, shared_image=shared_image), rows)
+    workload = KINDS[name].build(model_under_test(twin, fast, shared_image=shared_image), rows)
     laps: list[str] = []
     for _ in range(2):
         slow, quick = (side(lambda: laps.append("lap")) for side in (workload.baseline, workload.fast))
@@ -58,7 +58,7 @@ def test_a_side_that_computes_something_else_is_found(name: str, rows: int, twin
     for weight in [name for name in spoilt if name.endswith(("norm_lvl_2.bias", "final_layernorm.bias"))]:
         spoilt[weight] = spoilt[weight].roll(1) + torch.linspace(-1, 1, len(spoilt[weight]))
     fast = Pheye(spoilt, twin.checkpoint.config, twin.device, twin.dtype)
-    workload = KINDS[name].build(bed(twin, fast), rows)
+    workload = KINDS[name].build(model_under_test(twin, fast), rows)
     slow, quick = (side(lambda: None) for side in (workload.baseline, workload.fast))
     assert workload.agreement(slow, quick) < ALIKE
 
@@ -71,7 +71,7 @@ def test_rows_that_look_at_each_others_images_are_found(
     monkeypatch.setattr(
         FastRows, "read", lambda rows, images, prompts: read(rows, dict(reversed(images.items())), prompts)
     )
-    workload = KINDS[name].build(bed(twin, fast), 4)
+    workload = KINDS[name].build(model_under_test(twin, fast), 4)
     slow, quick = (side(lambda: None) for side in (workload.baseline, workload.fast))
     assert workload.agreement(slow, quick) < ALIKE
 
@@ -89,7 +89,7 @@ def test_rows_that_look_at_each_others_images_are_found(
     ],
 )
 def test_tokens_are_counted_at_every_mark(name: str, rows: int, marks: dict[str, int], twin: Twin, fast: Pheye) -> None:
-    workload = KINDS[name].build(bed(twin, fast), rows)
+    workload = KINDS[name].build(model_under_test(twin, fast), rows)
     assert {mark.name: mark.tokens for mark in workload.marks} == marks
     made = workload.fast(lambda: None)
     if name in ("caption", "second", "questions"):
@@ -97,14 +97,14 @@ def test_tokens_are_counted_at_every_mark(name: str, rows: int, marks: dict[str,
 
 
 def test_random_weights_say_different_things_to_different_rows(twin: Twin, fast: Pheye) -> None:
-    workload = KINDS["decode"].build(bed(twin, fast), 4)
+    workload = KINDS["decode"].build(model_under_test(twin, fast), 4)
     said = workload.fast(lambda: None)
     assert len(said) == WALKED_TOKENS + 2
     assert len({token for step in said for token in step}) > 10, "equal tokens must mean something"
 
 
 def test_prompts_begin_alike_and_end_at_unequal_lengths(twin: Twin, fast: Pheye) -> None:
-    prompts = bed(twin, fast).prompts(4)
+    prompts = model_under_test(twin, fast).prompts(4)
     lengths = [len(prompt) for prompt in prompts]
     assert lengths[0] == 24
     assert len(set(lengths)) == 4
@@ -113,15 +113,15 @@ def test_prompts_begin_alike_and_end_at_unequal_lengths(twin: Twin, fast: Pheye)
 
 
 def test_rows_look_at_an_image_each_or_at_one(twin: Twin, fast: Pheye) -> None:
-    assert KINDS["decode"].build(bed(twin, fast), 3).images == 3
-    assert KINDS["decode"].build(bed(twin, fast, shared_image=True), 3).images == 1
-    first, second = bed(twin, fast).features(2)
+    assert KINDS["decode"].build(model_under_test(twin, fast), 3).images == 3
+    assert KINDS["decode"].build(model_under_test(twin, fast, shared_image=True), 3).images == 1
+    first, second = model_under_test(twin, fast).features(2)
     assert not torch.equal(first, second)
 
 
 def test_a_repeated_step_is_the_same_step(twin: Twin, fast: Pheye) -> None:
-    (image,), (prompt,) = bed(twin, fast).features(1), bed(twin, fast).prompts(1)
-    naive, slots = NaiveRow(twin.model, image), bed(twin, fast).slots(1, 8)
+    (image,), (prompt,) = model_under_test(twin, fast).features(1), model_under_test(twin, fast).prompts(1)
+    naive, slots = NaiveRow(twin.model, image), model_under_test(twin, fast).slots(1, 8)
     first = naive.read(prompt)
     assert slots.read({"it": image}, [prompt]) == [first]
     said = [naive.repeat(5), naive.repeat(6), naive.repeat(5), *slots.repeat([5]), *slots.repeat([6])]

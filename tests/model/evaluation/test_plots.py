@@ -11,13 +11,13 @@ from PIL import Image
 
 from model.evaluation.attention import LayerMean
 from model.evaluation.plots import PlotError, check_plot, plot_changes, plot_shares
-from model.evaluation.tertiles import Change
+from model.evaluation.tertiles import ScoreChange
 
 CHANGES = [
-    Change("VQA accuracy", "all", 30, 40.0, 50.0),
-    Change("VQA accuracy", "fine", 10, 0.0, 20.0),
-    Change("VQA accuracy", "medium", 10, 50.0, 60.0),
-    Change("VQA accuracy", "broad", 10, 70.0, 70.0),
+    ScoreChange("VQA accuracy", "all", 30, 40.0, 50.0),
+    ScoreChange("VQA accuracy", "fine", 10, 0.0, 20.0),
+    ScoreChange("VQA accuracy", "medium", 10, 50.0, 60.0),
+    ScoreChange("VQA accuracy", "broad", 10, 70.0, 70.0),
 ]
 MEANS = [
     LayerMean(tertile, layer, 5, share)

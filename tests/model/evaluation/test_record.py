@@ -12,7 +12,7 @@ import pytest
 from model.evaluation.fields import DataError, Record
 from model.evaluation.record import parse, read_answers
 from model.evaluation.submission import NAMED_IMAGES, NUMBERED_IMAGES, QUESTIONS, submission
-from tests.support.datasets import TERMS, answered, case
+from tests.support.datasets import SETUP, answered, case
 
 
 def lines(*records: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def lines(*records: dict[str, Any]) -> str:
         answered(case("2", "cider", area=0.25, group="near-domain"), "", layer1=0.5, layer3=0.25),
         answered(replace(case("3"), references=(), instruction="")),
         replace(answered(case("4", says="é\n")), finish_reason="length"),
-        answered(case("5"), terms=replace(TERMS, weights="", shrink_px=224, attention=True)),
+        answered(case("5"), setup=replace(SETUP, weights="", shrink_px=224, attention=True)),
     ],
     ids=["plain", "everything", "no reference", "cut", "other terms"],
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.evaluation.tertiles import Change, NotComparable, changes, tertiles
+from model.evaluation.tertiles import NotComparable, ScoreChange, changes, tertiles
 from tests.support.datasets import answered, case
 
 
@@ -36,10 +36,10 @@ def test_the_change_is_told_for_all_and_for_each_tertile() -> None:
     after = [answered(each, "yes" if index < 4 or index % 2 else "no") for index, each in enumerate(asked)]
     found = changes(before, [*reversed(after), *(answered(each, "no") for each in unknown)])
     assert found == [
-        Change("exact match", "all", 12, 50.0, pytest.approx(100 * 8 / 12)),  # type: ignore[arg-type]
-        Change("exact match", "fine", 4, 50.0, 100.0),
-        Change("exact match", "medium", 4, 50.0, 50.0),
-        Change("exact match", "broad", 4, 50.0, 50.0),
+        ScoreChange("exact match", "all", 12, 50.0, pytest.approx(100 * 8 / 12)),  # type: ignore[arg-type]
+        ScoreChange("exact match", "fine", 4, 50.0, 100.0),
+        ScoreChange("exact match", "medium", 4, 50.0, 50.0),
+        ScoreChange("exact match", "broad", 4, 50.0, 50.0),
     ]
     assert [each.relative for each in found] == [pytest.approx(100 / 3), 100.0, 0.0, 0.0]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.network.decode_attention import available
-from model.network.kernels.skinny import Tile, skinny, splits_of
+from model.network.kernels.skinny import SkinnyTile, skinny, splits_of
 from model.network.layers import ACTIVATIONS, LayerNorm
 from model.network.linear import PlainLinear
 from model.network.step_linear import add_and_norm, apply
@@ -53,7 +53,9 @@ def test_a_layer_of_few_rows_agrees_with_torch(rows, inputs, outputs, activation
         )
 
 
-@pytest.mark.parametrize("tile", [Tile(16, 32, 4, 2), Tile(32, 128, 4, 3)], ids=["small", "larger than the inputs"])
+@pytest.mark.parametrize(
+    "tile", [SkinnyTile(16, 32, 4, 2), SkinnyTile(32, 128, 4, 3)], ids=["small", "larger than the inputs"]
+)
 def test_every_tile_gives_the_same_product(tile):
     x, weight = torch.randn(3, 72), torch.randn(50, 72)
     torch.testing.assert_close(skinny(x, weight, None, tile=tile), x @ weight.T, atol=1e-4, rtol=1e-5)
@@ -81,7 +83,7 @@ def test_the_sum_of_parts_is_normalised_for_what_comes_next(rows, inputs, output
 
 
 def test_few_outputs_are_split_until_the_device_is_full_and_parts_are_whole_tiles():
-    tile = Tile(64, 128, 4, 5)
+    tile = SkinnyTile(64, 128, 4, 5)
     assert splits_of(2048, 10240, tile) == 9
     assert splits_of(2048, 2048, tile) == 8
     assert splits_of(51200, 2048, tile) == 1

@@ -16,7 +16,7 @@ from model.runtime.device_memory import with_room
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import GIB, MemoryDemand, MemoryPlanError
 from model.runtime.runner import ModelRunner
-from tests.conftest import fp32_runner, noise_image
+from tests.support.golden import fp32_runner, noise_image
 from tests.support.out_of_memory import run_out_of_memory
 
 
@@ -24,8 +24,8 @@ def started(runner: ModelRunner, checkpoint: Checkpoint) -> NewRow:
     """A runner with one image encoded."""
     image = noise_image(checkpoint)
     runner.open_image(image)
-    runner.encode([TileSpan(image.pixels_sha256, 0, runner.config.tiles)])
-    return NewRow(0, image.pixels_sha256, runner.prompt("What?"), (), Sampling(temperature=1.0, top_p=0.9, seed=3))
+    runner.encode([TileSpan(image.image_key, 0, runner.config.tiles)])
+    return NewRow(0, image.image_key, runner.prompt("What?"), (), Sampling(temperature=1.0, top_p=0.9, seed=3))
 
 
 def tokens(runner: ModelRunner, checkpoint: Checkpoint, count: int = 6) -> list[int | None]:
@@ -112,7 +112,7 @@ def test_making_room_empties_the_feature_cache_and_tells_of_it(
     runner.open_image(noise_image(tiny, 1))
     assert runner.cache_bytes > 0
     run_out_of_memory(monkeypatch, "encode_tiles", times=1)
-    runner.encode([TileSpan(noise_image(tiny, 1).pixels_sha256, 0, 1)])
+    runner.encode([TileSpan(noise_image(tiny, 1).image_key, 0, 1)])
     assert runner.cache_bytes == 0
     assert runner.take_cache_changes().dropped == (row.image,)
 

@@ -43,3 +43,16 @@ def test_the_bound_holds_and_the_size_is_true_after_every_step(puts: list[tuple[
         assert cache.size_bytes == sum(kept[name] for name in present) <= limit_bytes
         assert len(cache) == len(present)
         assert (name in present) == (4 * floats <= limit_bytes)
+
+
+def test_what_came_and_went_is_told_once_evictions_included() -> None:
+    cache = FeatureCache(limit_bytes=2 * 40)
+    for name in "abc":
+        cache.put(key(name), features(10))
+    cache.put(key("huge"), features(100))
+    assert cache.take_changes() == {key("a"): False, key("b"): True, key("c"): True}
+    assert cache.take_changes() == {}
+    cache.put(key("b"), features(5))
+    cache.drop(key("c"))
+    cache.drop(key("never"))
+    assert cache.take_changes() == {key("b"): True, key("c"): False}

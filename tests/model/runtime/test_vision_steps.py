@@ -66,12 +66,12 @@ def encoded(runner: ModelRunner, checkpoint: Checkpoint) -> list[torch.Tensor]:
     images = [noise_image(checkpoint, seed) for seed in range(3)]
     for image in images:
         runner.open_image(image)
-    first, second, third = (image.pixels_sha256 for image in images)
+    first, second, third = (image.image_key for image in images)
     runner.encode([TileSpan(first, 0, 1)])
     runner.encode([TileSpan(first, 1, 3)])
     runner.encode([TileSpan(first, 3, 5), TileSpan(second, 0, 5), TileSpan(third, 0, 2)])
     runner.encode([TileSpan(third, 2, 5)])
-    return [runner._images[image.pixels_sha256].features for image in images]
+    return [runner._images[image.image_key].features for image in images]
 
 
 def test_images_cut_by_a_stall_budget_get_the_features_of_an_eager_runner(tiny: Checkpoint) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.data.samples import ENDLESS, Sample, Source, Turn
-from model.training.batches import Batch, Draw, Loader
+from model.training.batches import Draw, Loader, TrainingBatch
 from model.training.recipe import Recipe, Stage
 from model.training.rows import NOTHING, PADDING, RowError
 from tests.support.small_model import SMALL, Pictures, picture, small_checkpoint
@@ -100,7 +100,7 @@ def test_padding_belongs_to_no_turn_and_has_nothing_to_learn() -> None:
 
 
 def test_tiles_are_bytes_of_the_image() -> None:
-    batch: Batch = next(loader().steps(0, 1))[0]
+    batch: TrainingBatch = next(loader().steps(0, 1))[0]
     assert batch.tiles.shape == (4, 5, 32, 32, 3)
     assert batch.tiles.dtype == torch.uint8
 

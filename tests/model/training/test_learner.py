@@ -14,7 +14,7 @@ from model.checkpoint.checkpoint import RandomTensors
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import NaivePheye
-from model.training.batches import Batch, Loader
+from model.training.batches import Loader, TrainingBatch
 from model.training.learner import Learner, Passes, learns
 from model.training.recipe import Recipe, Stage
 from model.training.rows import NOTHING
@@ -38,18 +38,18 @@ def learner(config: PheyeConfig = SMALL, passes: Passes | None = None) -> Learne
     return Learner(config, small_checkpoint(config).ranks, random_tensors(config), passes)
 
 
-def batch(config: PheyeConfig = SMALL, turns: int = 1, images: int = 3) -> Batch:
+def batch(config: PheyeConfig = SMALL, turns: int = 1, images: int = 3) -> TrainingBatch:
     recipe = Recipe("test", (Stage("I", 1.0, steps=1),), batch=images, micro_batch=images, turns_per_image=turns)
     return next(Loader(Pictures(), config, small_checkpoint().tokenizer, recipe).steps(0, 1))[0]
 
 
-def gradients(learner: Learner, given: Batch) -> tuple[Tensor, Gradients]:
+def gradients(learner: Learner, given: TrainingBatch) -> tuple[Tensor, Gradients]:
     loss, _ = learner(given)
     loss.backward()
     return loss.detach(), {name: p.grad.clone() for name, p in learner.trained().items() if p.grad is not None}
 
 
-def naive_gradients(config: PheyeConfig, given: Batch) -> tuple[Tensor, Gradients]:
+def naive_gradients(config: PheyeConfig, given: TrainingBatch) -> tuple[Tensor, Gradients]:
     """With transformers and peft alone, a row for each turn."""
     naive = NaivePheye(config, small_checkpoint(config).ranks)
     naive.load_state_dict(random_tensors(config))
@@ -95,7 +95,7 @@ def test_turns_that_share_a_row_say_what_they_say_alone() -> None:
     alone = []
     for number in (1, 2, 3):
         own = (packed.turns[0] == 0) | (packed.turns[0] == number)
-        row = Batch(packed.tiles, *(field[:, own] for field in packed[1:]))
+        row = TrainingBatch(packed.tiles, *(field[:, own] for field in packed[1:]))
         alone.append(one.logits(row._replace(turns=torch.ones_like(row.turns))))
     torch.testing.assert_close(one.logits(packed), torch.cat(alone), atol=1e-5, rtol=1e-5)
 
@@ -112,7 +112,7 @@ def test_gradients_of_a_packed_row_are_those_of_the_naive_twin_s_separate_rows()
         torch.stack([F.pad(row[field], (0, longest - len(row[field])), value=filling) for row in rows])
         for field, filling in ((1, 0), (2, 0), (3, -1), (4, NOTHING))
     ]
-    separate = Batch(torch.stack([row[0] for row in rows]), *filled)
+    separate = TrainingBatch(torch.stack([row[0] for row in rows]), *filled)
     loss, ours = gradients(learner(), packed)
     expected, theirs = naive_gradients(SMALL, separate)
     torch.testing.assert_close(loss, expected)
@@ -158,5 +158,5 @@ def test_right_tokens_are_counted_among_the_labels() -> None:
 def test_a_row_does_not_feel_its_neighbours_padding() -> None:
     one = learner()
     given = batch(images=2)
-    alone = [one(Batch(*(field[row : row + 1] for field in given)))[0] for row in (0, 1)]
+    alone = [one(TrainingBatch(*(field[row : row + 1] for field in given)))[0] for row in (0, 1)]
     torch.testing.assert_close(one(given)[0], alone[0] + alone[1])

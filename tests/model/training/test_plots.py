@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.training.journal import Journal
+from model.training.journal import MetricsFile
 from model.training.plots import plot_run, smoothed
 from tests.model.training.test_journal import report
 
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> Path:
-    with Journal(tmp_path / "metrics.jsonl", done=0) as journal:
+    with MetricsFile(tmp_path / "metrics.jsonl", done=0) as journal:
         for done in range(1, 11):
             journal.write(report(done, stage="I" if done < 6 else "II"))
     return tmp_path / "metrics.jsonl"

@@ -13,11 +13,11 @@ from model.checkpoint.sources import CheckpointError
 from model.layout import is_trained
 from model.training import run as run_module
 from model.training.recipe import RECIPES, changed
-from model.training.run import Means, Run, Start, passes_of
+from model.training.run import ComputeOptions, StartingPoint, TrainingRun, passes_of
 from tests.support.small_model import small_folder, write_pictures
 
 RECIPE = changed(RECIPES["finetune"], {"batch": 2, "micro_batch": 2, "seed": 5}, {"steps": 1, "learning_rate": 1e-3})
-MEANS = Means(precision="float32", workers=0, threads=1)
+COMPUTE = ComputeOptions(precision="float32", workers=0, threads=1)
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def data(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "data", count=4)
 
 
-def trained(start: Start, data: Path, output: Path, means: Means = MEANS) -> Path:
-    run = Run(start, (data,), RECIPE, output, means)
+def trained(start: StartingPoint, data: Path, output: Path, compute: ComputeOptions = COMPUTE) -> Path:
+    run = TrainingRun(start, (data,), RECIPE, output, compute)
     assert [report.done for report in run.steps()] == [1]
     return run.finish()
 
@@ -39,7 +39,9 @@ def trained(start: Start, data: Path, output: Path, means: Means = MEANS) -> Pat
 def test_frozen_tensors_leave_a_run_as_they_came_whatever_it_computed_in(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
-    folder = trained(Start(str(start)), data, tmp_path / "run", Means(precision="bfloat16", workers=0, threads=1))
+    folder = trained(
+        StartingPoint(str(start)), data, tmp_path / "run", ComputeOptions(precision="bfloat16", workers=0, threads=1)
+    )
     before, after = (open_checkpoint(str(each)).tensors for each in (start, folder))
     for name, tensor in before.items():
         assert torch.equal(tensor, after[name]) or is_trained(name), name
@@ -49,15 +51,15 @@ def test_frozen_tensors_leave_a_run_as_they_came_whatever_it_computed_in(
 
 
 def test_a_fresh_start_forgets_what_was_trained(start: Path, data: Path, tmp_path: Path) -> None:
-    once = trained(Start(str(start)), data, tmp_path / "once")
-    anew, on = (trained(Start(str(once), fresh=fresh), data, tmp_path / str(fresh)) for fresh in (True, False))
+    once = trained(StartingPoint(str(start)), data, tmp_path / "once")
+    anew, on = (trained(StartingPoint(str(once), fresh=fresh), data, tmp_path / str(fresh)) for fresh in (True, False))
     name = "vision_encoder.norm_lvl_2.bias"
     moved = {folder: open_checkpoint(str(folder)).tensors[name].abs().max() for folder in (anew, on)}
     assert moved[on] > 1.5 * moved[anew]
 
 
 def test_what_was_typed_and_chosen_stands_in_the_record(start: Path, data: Path, tmp_path: Path) -> None:
-    record = json.loads((trained(Start(str(start)), data, tmp_path / "run") / "training.json").read_text())
+    record = json.loads((trained(StartingPoint(str(start)), data, tmp_path / "run") / "training.json").read_text())
     assert record["began"] == {"model": str(start), "revision": None, "fresh": False, "level": None}
     assert record["data"] == [str(data)]
     assert (record["recipe"]["name"], record["recipe"]["seed"]) == ("finetune", 5)
@@ -70,9 +72,9 @@ def test_precision_is_bfloat16_where_the_hardware_multiplies_it(
     has_bf16: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "multiplies_bf16", lambda _: has_bf16)
-    assert passes_of(Means()).dtype == dtype
+    assert passes_of(ComputeOptions()).dtype == dtype
 
 
 def test_a_precision_that_is_none_is_refused() -> None:
     with pytest.raises(CheckpointError, match="precision: 'int8' is not one of auto, float32, bfloat16"):
-        passes_of(Means(precision="int8"))
+        passes_of(ComputeOptions(precision="int8"))

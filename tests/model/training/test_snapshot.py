@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from model.training import snapshot
-from model.training.snapshot import Place, Snapshot, SnapshotError, latest_snapshot, save_snapshot
+from model.training.snapshot import Snapshot, SnapshotError, TrainingPosition, latest_snapshot, save_snapshot
 
 
 def taken(done: int) -> Snapshot:
-    place = Place(stage=0, step=done, done=done, recipe={"batch": 4})
+    place = TrainingPosition(stage=0, step=done, done=done, recipe={"batch": 4})
     return Snapshot(place, {"a.b": torch.full((2, 3), float(done))}, {"state": {0: {"step": torch.tensor(done)}}})
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.answers import Answer
+from service.api.encoding import sse_event, to_json
 from service.messages import Delta, Finished, RowTimings, Usage
+from service.schemas.responses import Problem, StreamFailure
 
 
 def finished(text="", reason="stop", cached=True, seconds=1.0):
@@ -18,8 +23,8 @@ def finished(text="", reason="stop", cached=True, seconds=1.0):
 def test_the_chunks_of_a_stream_are_the_whole_answer_without_leading_space(texts, last):
     answer = Answer("id", "model", "caption", 1)
     chunks = [answer.take(0, event) for event in [*(Delta("row", (1,), text) for text in texts), finished(last)]]
-    whole = answer.whole(preprocess_s=0.0, total_s=0.0)["caption"]
-    assert "".join(chunk["chunk"] for chunk in chunks if chunk is not None) == whole
+    whole = answer.whole(preprocess_s=0.0, total_s=0.0).caption
+    assert "".join(chunk.chunk for chunk in chunks if chunk is not None) == whole
     assert whole == ("".join(texts) + last).lstrip()
 
 
@@ -27,7 +32,7 @@ def test_usage_is_summed_over_the_rows_but_the_image_counts_once():
     answer = Answer("id", "model", "answers", 2)
     answer.take(0, finished("one", seconds=1.0))
     answer.take(1, finished("two", reason="length", cached=False, seconds=2.0))
-    whole = answer.whole(preprocess_s=0.5, total_s=9.0)
+    whole = json.loads(to_json(answer.whole(preprocess_s=0.5, total_s=9.0)))
     assert whole["answers"] == ["one", "two"]
     assert whole["finish_reason"] == "length"
     assert whole["finish_reasons"] == ["stop", "length"]
@@ -41,3 +46,29 @@ def test_usage_is_summed_over_the_rows_but_the_image_counts_once():
     assert whole["timings"] == {
         "queue": 2.0, "preprocess": 0.5, "encode": 2.0, "prefill": 2.0, "decode": 2.0, "total": 9.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["caption", "answer", "answers"])
+def test_what_does_not_apply_is_absent_and_never_null(key):
+    answer = Answer("id", "model", key, 1)
+    chunk = answer.take(0, finished("a\nb"))
+    several = {"finish_reasons"} if key == "answers" else set()
+    common = {"id", "model", "finish_reason", "usage", "timings"} | several
+    assert sent(chunk).keys() == {"chunk"} | ({"index"} if key == "answers" else set())
+    assert sent(answer.whole(preprocess_s=0.0, total_s=0.0)).keys() == common | {key}
+    [end] = answer.closing(preprocess_s=0.0, total_s=0.0)
+    assert sent(end).keys() == common | {"completed"}
+
+
+def test_a_failure_in_mid_stream_is_the_problem_and_the_end():
+    problem = Problem(type="/errors/x", title="X", status=504, detail="too late", instance="/requests/id")
+    [last] = Answer("id", "model", "caption", 1).failed(problem)
+    assert isinstance(last, StreamFailure)
+    assert sent(last) == {"error": problem.model_dump(), "completed": True}
+
+
+def sent(data):
+    """What a client reads from a server-sent event, which is on one line."""
+    [line, *rest] = sse_event(data).decode().split("\n")
+    assert rest == ["", ""]
+    return json.loads(line.removeprefix("data: "))

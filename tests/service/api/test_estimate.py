@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from model.complexity import decode_flops, encode_flops, feature_bytes, prefill_flops, project_flops
 from model.config import GEOMETRIES, named_geometry
-from service.api.estimate import AskedRow, Present, estimate
+from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.dispatch.costs import Costs
 from service.messages import ModelCard
 from service.worker.answer_length import NoRoomError, answer_tokens
@@ -56,7 +56,7 @@ CARD = card_of("pheye-micro")
 @given(rows=st.lists(st.builds(AskedRow, st.integers(1, 900), st.integers(1, 100)), min_size=1, max_size=4))
 def test_the_flops_are_those_of_every_step_one_by_one(name: str, rows: list[AskedRow]) -> None:
     config = named_geometry(name)
-    flops = estimate(card_of(name), rows, Present(MEASURED, 0.0, None)).flops
+    flops = estimate(card_of(name), rows, CurrentLoad(MEASURED, 0.0, None)).flops
     steps = [decode_flops(config, row.prompt_tokens + n) for row in rows for n in range(1, row.max_tokens)]
     prompts = [prefill_flops(config, row.prompt_tokens) - project_flops(config) for row in rows]
     assert flops.decode == sum(steps)
@@ -70,7 +70,7 @@ def test_the_flops_are_those_of_every_step_one_by_one(name: str, rows: list[Aske
     ids=["one", "a-full-batch", "one-too-many", "the-longest-counts", "prefill-gives-the-first"],
 )
 def test_the_seconds_are_the_measured_costs_times_the_work(rows: list[AskedRow], slots: int, steps: int) -> None:
-    seconds = estimate(card_of("pheye-micro", slots), rows, Present(MEASURED, 0.5, None)).seconds
+    seconds = estimate(card_of("pheye-micro", slots), rows, CurrentLoad(MEASURED, 0.5, None)).seconds
     assert seconds.queue == 0.5
     assert seconds.encode == pytest.approx(CARD.image_tiles * 0.1)
     assert seconds.prefill == pytest.approx(sum(row.prompt_tokens for row in rows) * 0.01)
@@ -80,7 +80,7 @@ def test_the_seconds_are_the_measured_costs_times_the_work(rows: list[AskedRow],
 
 
 def test_resident_features_cost_nothing_and_the_saving_is_told_either_way() -> None:
-    here, not_here = (estimate(CARD, [ROW], Present(MEASURED, 0.0, resident)) for resident in (True, False))
+    here, not_here = (estimate(CARD, [ROW], CurrentLoad(MEASURED, 0.0, resident)) for resident in (True, False))
     assert (here.flops.encode, here.seconds.encode) == (0, 0.0)
     assert here.cache_saves == not_here.cache_saves
     assert not_here.flops.total - here.flops.total == here.cache_saves.flops == encode_flops(CARD.config)
@@ -99,7 +99,7 @@ def test_resident_features_cost_nothing_and_the_saving_is_told_either_way() -> N
 def test_what_was_not_measured_is_null_and_says_so(
     costs: Costs, wait_s: float | None, resident: bool | None, missing: str
 ) -> None:
-    seconds = estimate(CARD, [ROW], Present(costs, wait_s, resident)).seconds
+    seconds = estimate(CARD, [ROW], CurrentLoad(costs, wait_s, resident)).seconds
     assert seconds.unknown == f"not measured since the start: {missing}; the first answer will tell"
     assert [name for name in ("queue", "encode", "prefill", "decode") if getattr(seconds, name) is None] == (
         missing.split(", ")

@@ -20,13 +20,13 @@ import pytest
 from PIL import Image
 
 from model.request import Sampling
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.batch.find_images import NothingToDo, find_images
-from service.batch.local import Batch
+from service.batch.local import LocalRun
 from service.batch.offline import answer
 from service.batch.result_file import Printer, ResultFile, ResultsError
 from service.batch.run import Job
-from service.batch.task import CannotAsk, Manner, Outcome, Question, Task
+from service.batch.task import AnswerOptions, CannotAsk, Question, Task, TaskOutcome
 from service.errors import InvalidField
 from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
 from service.settings import Settings, load_settings
@@ -246,12 +246,12 @@ def test_a_path_with_nothing_to_do_is_named(name: str, tmp_path: Path) -> None:
         find_images([tmp_path / name])
 
 
-def outcome(place: int, name: str, *texts: str) -> Outcome:
-    from service.batch.task import Answer
+def outcome(place: int, name: str, *texts: str) -> TaskOutcome:
+    from service.batch.task import AnsweredQuestion
 
     asked = [question(f"Q{index}?") for index in range(len(texts))]
-    answers = tuple(Answer(each, text, "stop") for each, text in zip(asked, texts, strict=True))
-    return Outcome(place, Task(Path(name), tuple(asked)), answers)
+    answers = tuple(AnsweredQuestion(each, text, "stop") for each, text in zip(asked, texts, strict=True))
+    return TaskOutcome(place, Task(Path(name), tuple(asked)), answers)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_lines_come_in_the_order_of_the_images(capsys: pytest.CaptureFixture[str
     printer = Printer(images=True, questions=False)
     for place, name in ((1, "b"), (0, "a"), (3, "d"), (2, "c")):
         printer.add(
-            outcome(place, name, name.upper()) if name != "c" else Outcome(2, Task(Path("c"), ()), (), ("bad",))
+            outcome(place, name, name.upper()) if name != "c" else TaskOutcome(2, Task(Path("c"), ()), (), ("bad",))
         )
     assert capsys.readouterr().out == "a: A\nb: B\nd: D\n"
 
@@ -320,12 +320,12 @@ def test_no_more_images_are_in_memory_than_allowed() -> None:
         with lock:
             made += 1
             most = max(most, made - ended)
-        return TiledImage("", 1, 1, None)  # type: ignore[arg-type]
+        return TiledImage(ImageKey(""), 1, 1, None)  # type: ignore[arg-type]
 
     def endless() -> Iterator[Task]:
         yield from (Task(Path(str(index)), (CAPTION,)) for index in range(10**9))
 
-    outcomes = Batch(SlowEngine(), read, Manner(Sampling()), in_flight=6, threads=3).run(endless())
+    outcomes = LocalRun(SlowEngine(), read, AnswerOptions(Sampling()), in_flight=6, threads=3).run(endless())
     for _ in range(50):
         next(outcomes)
         ended += 1
@@ -333,13 +333,13 @@ def test_no_more_images_are_in_memory_than_allowed() -> None:
     assert 1 < most <= 6 + 1  # one outcome is told before it is counted here
 
 
-def run_batch(tasks: Iterable[Task], read: Any) -> list[Outcome]:
-    return list(Batch(SlowEngine(), read, Manner(Sampling()), in_flight=4, threads=2).run(tasks))
+def run_batch(tasks: Iterable[Task], read: Any) -> list[TaskOutcome]:
+    return list(LocalRun(SlowEngine(), read, AnswerOptions(Sampling()), in_flight=4, threads=2).run(tasks))
 
 
 def test_one_broken_answer_leaves_the_others_of_its_image() -> None:
     asked = (question("a"), question("break"), question("c"))
-    (only,) = run_batch([Task(Path("x"), asked)], lambda _: TiledImage("", 1, 1, None))
+    (only,) = run_batch([Task(Path("x"), asked)], lambda _: TiledImage(ImageKey(""), 1, 1, None))
     assert [answer.text for answer in only.answers] == ["0.0", "0.2"]
     assert only.errors == ("not finite",)
 

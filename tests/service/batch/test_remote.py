@@ -25,9 +25,9 @@ from model.request import Sampling
 from service.batch import offline, remote
 from service.batch.find_images import find_images
 from service.batch.remote import requests_of
-from service.batch.retry import LONGEST_PAUSE_S, Patience, retry_after_s
+from service.batch.retry import LONGEST_PAUSE_S, RetryBudget, retry_after_s
 from service.batch.run import Job
-from service.batch.server import Server, ServerError, check_url, contact
+from service.batch.server import ServiceConnection, ServiceConnectionError, check_url, contact
 from service.batch.task import CannotAsk, Question
 from service.cli.main import app
 from tests.service.batch.test_offline import (
@@ -64,8 +64,8 @@ def golden_service() -> Iterator[serving.Server]:
 
 
 @pytest.fixture
-def golden(golden_service: serving.Server) -> Server:
-    return Server(golden_service.url, KEY)
+def golden(golden_service: serving.Server) -> ServiceConnection:
+    return ServiceConnection(golden_service.url, KEY)
 
 
 @pytest.fixture
@@ -93,7 +93,9 @@ def in_any_order(path: Path) -> list[str]:
     [Sampling(max_tokens=16), Sampling(max_tokens=16, temperature=1.0, top_p=0.9, seed=7, stop=("e",))],
     ids=["greedy", "sampled"],
 )
-def test_a_service_answers_as_an_engine_here(sampling: Sampling, golden: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_service_answers_as_an_engine_here(
+    sampling: Sampling, golden: ServiceConnection, folder: Path, tmp_path: Path
+) -> None:
     (folder / "broken.png").write_bytes((folder / "img3_640x480.png").read_bytes()[:200])
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
@@ -103,7 +105,7 @@ def test_a_service_answers_as_an_engine_here(sampling: Sampling, golden: Server,
 
 
 @pytest.mark.parametrize("words", [["caption"], ["ask", "--answer-style", "choice", "--choice", "a", "--choice", "b"]])
-def test_what_is_printed_is_the_same(words: list[str], golden: Server, folder: Path, key_file: Path) -> None:
+def test_what_is_printed_is_the_same(words: list[str], golden: ServiceConnection, folder: Path, key_file: Path) -> None:
     asked = [words[0], str(folder), *(["Which?", "Why?"] if words[0] == "ask" else []), *words[1:], "--max-tokens", "6"]
     here = pheye(*asked, "--model", str(GOLDEN), "--context-tokens", "512", "--threads", "1", "--device", "cpu")
     there = pheye(*asked, "--server", golden.url + "/", "--api-key-file", str(key_file))
@@ -113,7 +115,7 @@ def test_what_is_printed_is_the_same(words: list[str], golden: Server, folder: P
 
 
 def test_answered_images_are_skipped_and_failed_ones_tried_again(
-    golden: Server, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    golden: ServiceConnection, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out, broken = tmp_path / "out.jsonl", folder / "img3_640x480.png"
     good = broken.read_bytes()
@@ -143,7 +145,7 @@ def test_answered_images_are_skipped_and_failed_ones_tried_again(
     ids=["question", "answer"],
 )
 def test_what_can_fit_no_image_ends_the_run_at_once(
-    asked: Question, sampling: Sampling, complaint: str, golden: Server, folder: Path, tmp_path: Path
+    asked: Question, sampling: Sampling, complaint: str, golden: ServiceConnection, folder: Path, tmp_path: Path
 ) -> None:
     job = Job(find_images([folder]), (asked,), sampling, tmp_path / "out.jsonl")
     with pytest.raises(CannotAsk, match=complaint):
@@ -155,7 +157,7 @@ def test_a_full_waiting_room_refuses_many_and_in_the_end_answers_all(tmp_path: P
     images, out = many_images(tmp_path / "images", 6), tmp_path / "out.jsonl"
     with running_server(slots=1, max_waiting=2) as service:
         asked = (question("Why?"), question("How?"))  # each request fills the waiting room
-        server = Server(service.url, in_flight=6)
+        server = ServiceConnection(service.url, in_flight=6)
         assert remote.answer(server, Job(find_images([images]), asked, Sampling(max_tokens=2), out)) == 0
         assert service.metric('pheye_requests_dropped_total{reason="full"}') > 0
     assert len({(record["image"], record["question"]) for record in records(out) if "answer" in record}) == 12
@@ -186,7 +188,7 @@ def test_a_service_that_is_killed_and_started_again_costs_a_pause(
         restarting = threading.Thread(target=restart)
         restarting.start()
         job = Job(find_images([images]), (CAPTION,), TALKATIVE, out)
-        assert remote.answer(Server(first.url, in_flight=4, retry_for_s=60), job) == 0
+        assert remote.answer(ServiceConnection(first.url, in_flight=4, retry_for_s=60), job) == 0
         restarting.join()
     assert at_the_kill[0] < 12, "it must be killed in the middle"
     assert len({record["image"] for record in records(out) if "caption" in record}) == 12
@@ -292,7 +294,7 @@ def running_stub(reply: Any = lambda *_: GOOD, **kwargs: Any) -> Iterator[Stub]:
 
 def caption_all(stub: Stub, tmp_path: Path, count: int = 1, **kwargs: Any) -> tuple[int, list[dict[str, Any]]]:
     images, out = many_images(tmp_path / "images", count), tmp_path / "out.jsonl"
-    server = Server(stub.url, **kwargs)
+    server = ServiceConnection(stub.url, **kwargs)
     code = remote.answer(server, Job(find_images([images]), (CAPTION,), Sampling(), out, may_shorten=True))
     return code, records(out)
 
@@ -355,7 +357,7 @@ def test_what_would_fail_for_every_image_ends_the_run(reply: Any, tmp_path: Path
 def test_a_service_that_stays_away_ends_the_run(tmp_path: Path) -> None:
     with (
         running_stub(lambda *_: problem(503, "loading")) as stub,
-        pytest.raises(ServerError, match="loading; given up"),
+        pytest.raises(ServiceConnectionError, match="loading; given up"),
     ):
         caption_all(stub, tmp_path, 3, retry_for_s=0.5)
     assert records(tmp_path / "out.jsonl") == []
@@ -385,12 +387,12 @@ def test_a_path_in_front_is_kept_and_the_key_goes_with_every_request(tmp_path: P
 
 def test_a_service_that_loads_is_waited_for_as_long_as_asked() -> None:
     said: list[str] = []
-    with running_stub(model=None) as stub, pytest.raises(ServerError, match=r"still loading after 1\.5 s"):
-        contact(Server(stub.url, retry_for_s=1.5), said.append)
+    with running_stub(model=None) as stub, pytest.raises(ServiceConnectionError, match=r"still loading after 1\.5 s"):
+        contact(ServiceConnection(stub.url, retry_for_s=1.5), said.append)
     assert said == [f"{stub.url}: the model is loading"]
     with running_stub(model=None) as stub:
         threading.Timer(0.5, setattr, (stub, "model", "there")).start()
-        assert contact(Server(stub.url), said.append).model == "there"
+        assert contact(ServiceConnection(stub.url), said.append).model == "there"
 
 
 def test_questions_are_asked_together_up_to_the_limit() -> None:
@@ -443,7 +445,7 @@ def test_mistakes_are_named_with_what_would_be_accepted(words: list[str], said: 
     assert "secret" not in result.stderr
 
 
-def test_what_is_no_pheye_service_is_told_from_one(golden: Server, folder: Path, key_file: Path) -> None:
+def test_what_is_no_pheye_service_is_told_from_one(golden: ServiceConnection, folder: Path, key_file: Path) -> None:
     with running_stub() as stub:
         wrong = pheye("caption", str(folder), "--server", stub.url + "/else", "--api-key-file", str(key_file))
     assert (wrong.exit_code, wrong.stdout) == (2, "")
@@ -454,7 +456,7 @@ def test_what_is_no_pheye_service_is_told_from_one(golden: Server, folder: Path,
 
 @pytest.mark.parametrize("key", ["another-key", None], ids=["wrong", "missing"])
 def test_a_wrong_key_is_said_to_be_wrong_and_never_shown(
-    key: str | None, golden: Server, folder: Path, tmp_path: Path
+    key: str | None, golden: ServiceConnection, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong").write_text(str(key))
     given = ["--api-key-file", str(tmp_path / "wrong")] if key else []
@@ -467,7 +469,7 @@ def test_a_wrong_key_is_said_to_be_wrong_and_never_shown(
 
 
 def test_settings_of_a_service_in_the_environment_do_not_matter(
-    golden: Server, folder: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
+    golden: ServiceConnection, folder: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHEYE_MODEL", "/nowhere")
     monkeypatch.setenv("PHEYE_DEFAULT_MAX_TOKENS", "2000")
@@ -482,7 +484,7 @@ IN_FILE = ["How many dogs are there?", "Why?\u2028Because?", "Où ?"]
 @pytest.mark.parametrize("by", ["here", "there"])
 @pytest.mark.parametrize("file", ["q.txt", "-"])
 def test_questions_of_a_file_follow_those_typed(
-    by: str, file: str, golden: Server, folder: Path, key_file: Path, tmp_path: Path
+    by: str, file: str, golden: ServiceConnection, folder: Path, key_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "q.txt").write_text(FILE, encoding="utf-8", newline="")
     out, name = tmp_path / "out.jsonl", file if file == "-" else str(tmp_path / file)
@@ -515,8 +517,8 @@ def test_a_question_file_that_cannot_be_used_is_named_with_its_line(
 
 
 def test_pauses_grow_up_to_a_limit_and_end_with_the_patience() -> None:
-    patience, now_s, pauses = Patience(100.0), 5.0, []
-    while (pause_s := patience.pause_s(now_s)) is not None:
+    retry_budget, now_s, pauses = RetryBudget(100.0), 5.0, []
+    while (pause_s := retry_budget.pause_s(now_s)) is not None:
         pauses.append(pause_s)
         now_s += pause_s
     assert 0.125 <= pauses[0] <= 0.25
@@ -536,5 +538,5 @@ def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], least_s: 
 
 
 def test_what_is_asked_for_beyond_the_patience_is_not_waited_for() -> None:
-    assert Patience(60.0).pause_s(0.0, asked_s=61.0) is None
-    assert 7.0 <= (Patience(60.0).pause_s(0.0, asked_s=7.0) or 0) <= 8.75
+    assert RetryBudget(60.0).pause_s(0.0, asked_s=61.0) is None
+    assert 7.0 <= (RetryBudget(60.0).pause_s(0.0, asked_s=7.0) or 0) <= 8.75

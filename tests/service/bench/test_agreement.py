@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from model.evaluation.case import Case
-from model.evaluation.record import CaseAnswer, Terms
+from model.evaluation.record import CaseAnswer, EvaluationSetup
 from service.batch.offline import engine
 from service.bench import agreement
 from service.bench.agreement import Agreement, compare, draw_questions, measure_agreement
 from service.settings import Settings
 
 MICRO = Settings(model="random:pheye-micro", devices="cpu", threads=1, slots=3, context_tokens=512)
-TERMS = Terms("easy-vqa", "tiny", "", 20)
+SETUP = EvaluationSetup("easy-vqa", "tiny", "", 20)
 
 
 def answered(*texts: str) -> list[CaseAnswer]:
     """Answers to questions whose right answer is always yes."""
     cases = [Case(str(number), Path("0.png"), "?", ("yes",), "exact") for number in range(len(texts))]
-    return [CaseAnswer(case, text, "stop", TERMS) for case, text in zip(cases, texts, strict=True)]
+    return [CaseAnswer(case, text, "stop", SETUP) for case, text in zip(cases, texts, strict=True)]
 
 
 def test_equal_texts_are_counted_and_each_format_is_judged_on_its_own() -> None:
@@ -56,8 +56,8 @@ def test_questions_are_drawn_by_seed_from_the_test_split() -> None:
 def test_every_question_is_asked_in_both_formats_of_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
-    def recording(settings: Settings, manner: Any) -> Callable[[Any], Any]:
-        start = engine(settings, manner)
+    def recording(settings: Settings, answer_options: Any) -> Callable[[Any], Any]:
+        start = engine(settings, answer_options)
 
         def started(console: Any) -> Any:
             answerer = start(console)

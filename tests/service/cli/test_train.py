@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from model.checkpoint.checkpoint import open_checkpoint
 from model.training.journal import read_journal
 from model.training.recipe import RECIPES, changed
-from model.training.run import Means, Run, Start
+from model.training.run import ComputeOptions, StartingPoint, TrainingRun
 from service.cli.main import app
 from tests.support.small_model import answer, small_folder, write_pictures
 
@@ -71,7 +71,9 @@ def test_a_killed_run_goes_on_along_the_same_curve(
     assert [report.done for report in found] == list(range(1, STEPS + 1))
     numbers = {"batch": 20, "micro_batch": 20}
     recipe = changed(RECIPES["finetune"], numbers, {"steps": STEPS, "learning_rate": 5e-3})
-    whole = Run(Start(str(start)), (data,), recipe, tmp_path, Means(precision="float32", workers=0, threads=1))
+    whole = TrainingRun(
+        StartingPoint(str(start)), (data,), recipe, tmp_path, ComputeOptions(precision="float32", workers=0, threads=1)
+    )
     some = list(islice(whole.steps(), KILL_AFTER + CHECKPOINT_STEPS))
     assert [report.loss for report in found[: len(some)]] == pytest.approx([report.loss for report in some], rel=1e-5)
 
@@ -187,10 +189,10 @@ def test_without_the_packages_for_training_the_command_that_installs_them_is_nam
 def test_ctrl_c_ends_a_run_with_a_word_on_how_to_go_on(
     start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: Run) -> None:
+    def interrupted(_: TrainingRun) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "steps", interrupted)
+    monkeypatch.setattr(TrainingRun, "steps", interrupted)
     stopped = pheye("train", "--model", start, "--data", data, "--output", tmp_path / "run", *HERE)
     assert stopped.exit_code == 130
     assert "the same command with --resume goes on" in stopped.stderr

@@ -69,7 +69,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     return fake
 
 
-def lane(device: str = "cuda:0", uuid: str | None = UUID) -> Any:
+def supervisor(device: str = "cuda:0", uuid: str | None = UUID) -> Any:
     return Mock(device=device, card=Mock(gpu_uuid=uuid))
 
 
@@ -80,7 +80,7 @@ def gpu_series(metrics: Metrics) -> dict[str, float]:
 def test_a_gpu_has_three_gauges(nvml: FakeNvml) -> None:
     async def scenario() -> None:
         metrics = Metrics()
-        watch = asyncio.create_task(watch_gpus(metrics, [lane()]))
+        watch = asyncio.create_task(watch_gpus(metrics, [supervisor()]))
         await until(lambda: gpu_series(metrics) == TOLD)
         watch.cancel()
 
@@ -89,7 +89,7 @@ def test_a_gpu_has_three_gauges(nvml: FakeNvml) -> None:
 
 def test_a_gpu_whose_worker_died_is_still_watched(nvml: FakeNvml) -> None:
     async def scenario() -> None:
-        metrics, worker = Metrics(), lane()
+        metrics, worker = Metrics(), supervisor()
         watch = asyncio.create_task(watch_gpus(metrics, [worker]))
         await until(lambda: gpu_series(metrics) == TOLD)
         worker.card = None
@@ -134,7 +134,7 @@ def test_without_the_package_or_the_driver_the_watch_ends_and_says_why(
         nvml.refused.add("nvmlInit")
     metrics = Metrics()
     with caplog.at_level(logging.INFO, "pheye.gpu"):
-        asyncio.run(asyncio.wait_for(watch_gpus(metrics, [lane()]), 30))
+        asyncio.run(asyncio.wait_for(watch_gpus(metrics, [supervisor()]), 30))
     assert "no GPU metrics: " in caplog.text
     assert gpu_series(metrics) == {}
 
@@ -143,7 +143,7 @@ def test_where_no_worker_has_a_gpu_nvml_is_not_even_loaded(nvml: FakeNvml) -> No
     nvml.refused.add("nvmlInit")  # would end the watch
 
     async def run_a_while() -> None:
-        watch = asyncio.create_task(watch_gpus(Metrics(), [lane("cpu", None), Mock(device="cpu", card=None)]))
+        watch = asyncio.create_task(watch_gpus(Metrics(), [supervisor("cpu", None), Mock(device="cpu", card=None)]))
         await asyncio.sleep(0.05)
         assert not watch.done()
         watch.cancel()

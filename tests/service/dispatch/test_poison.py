@@ -1,32 +1,32 @@
-"""Suspicion: the bystander is cleared, however often workers die; what kills at the same place again is proven."""
+"""Poison: the bystander is cleared, however often workers die; what kills at the same place again is proven."""
 
 from __future__ import annotations
 
-from service.dispatch.poison import Suspicion
+from service.dispatch.poison import PoisonTracker
 
 
-def after(*deaths_at: int) -> Suspicion:
-    suspicion = Suspicion()
+def after(*deaths_at: int) -> PoisonTracker:
+    poison = PoisonTracker()
     for tokens in deaths_at:
-        suspicion.worker_died(tokens)
-    return suspicion
+        poison.worker_died(tokens)
+    return poison
 
 
 def test_nothing_is_held_against_a_request_without_deaths() -> None:
-    assert not Suspicion().on_trial(0)
-    assert not Suspicion().proven
+    assert not PoisonTracker().quarantined(0)
+    assert not PoisonTracker().proven
 
 
-def test_one_death_is_no_reason_for_a_trial() -> None:
-    assert not after(7).on_trial(7)
-    assert not after(0).on_trial(0)
+def test_one_death_is_no_reason_for_quarantine() -> None:
+    assert not after(7).quarantined(7)
+    assert not after(0).quarantined(0)
 
 
-def test_a_second_death_at_the_same_place_is_and_the_trial_ends_behind_that_place() -> None:
-    assert after(0, 0).on_trial(0)
-    assert after(7, 7).on_trial(7)
-    assert after(7, 7).on_trial(8), "the replay's prefill gives one token whatever decoding would have done"
-    assert not after(7, 7).on_trial(9)
+def test_a_second_death_at_the_same_place_is_and_the_quarantine_ends_behind_that_place() -> None:
+    assert after(0, 0).quarantined(0)
+    assert after(7, 7).quarantined(7)
+    assert after(7, 7).quarantined(8), "the replay's prefill gives one token whatever decoding would have done"
+    assert not after(7, 7).quarantined(9)
     assert not after(7, 7).proven
 
 

@@ -35,7 +35,7 @@ def test_all_golden_cases_at_once_are_answered_and_leave_nothing_behind() -> Non
             texts = await asyncio.gather(*(answer(queue, case, spec(case)) for case in CASES))
             assert [text.lstrip() for text in texts] == [case["answer"] for case in CASES]
             assert queue._waiting() == 0
-            assert not queue._fleet.lanes[0].requests
+            assert not queue.workers.supervisors[0].rows
             assert value(queue, "slots_used") == 0
 
     go(scenario)
@@ -84,9 +84,9 @@ def test_leaving_early_frees_the_slot_for_the_next() -> None:
     async def scenario() -> None:
         async with running_queue(slots=1, model=RAMBLING) as queue:
             case = CASES[1]
-            with queue.reserve(1) as place:
-                place.submit(IMAGES[case["image"], 64], [spec(case, **LONG)])
-                async for _, event in place.events():
+            with queue.reserve(1) as reservation:
+                reservation.submit(IMAGES[case["image"], 64], [spec(case, **LONG)])
+                async for _, event in reservation.events():
                     assert isinstance(event, Delta)
                     break
             assert await answer(queue, case, spec(case))
@@ -161,9 +161,9 @@ def test_a_worker_that_makes_no_progress_is_killed_and_its_requests_are_replayed
 def test_two_workers_share_the_load_and_one_survives_the_other() -> None:
     async def scenario() -> None:
         async with running_queue(devices="cpu,cpu", slots=2) as queue:
-            await until(lambda: all(lane.card for lane in queue._fleet.lanes))
+            await until(lambda: all(supervisor.card for supervisor in queue.workers.supervisors))
             tasks = [asyncio.create_task(answer(queue, case, spec(case))) for case in CASES]
-            await until(lambda: all(lane.requests for lane in queue._fleet.lanes))
+            await until(lambda: all(supervisor.rows for supervisor in queue.workers.supervisors))
             kill(queue)
             assert [text.lstrip() for text in await asyncio.gather(*tasks)] == [case["answer"] for case in CASES]
             assert queue.not_ready() is None
@@ -189,10 +189,10 @@ def test_a_model_that_cannot_be_loaded_fails_once_and_says_why() -> None:
 def test_questions_of_one_place_share_one_encoding() -> None:
     async def scenario() -> None:
         async with running_queue() as queue:
-            with queue.reserve(3) as place:
-                place.submit(IMAGES[CASES[0]["image"], 28], [spec(case) for case in CASES[:3]])
+            with queue.reserve(3) as reservation:
+                reservation.submit(IMAGES[CASES[0]["image"], 28], [spec(case) for case in CASES[:3]])
                 texts, usages = ["", "", ""], {}
-                async for index, event in place.events():
+                async for index, event in reservation.events():
                     texts[index] += event.text
                     if isinstance(event, Finished):
                         usages[index] = event.usage

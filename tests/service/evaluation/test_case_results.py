@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from model.explain import LayerShare
-from service.batch.task import Answer, Outcome
+from service.batch.task import AnsweredQuestion, TaskOutcome
 from service.evaluation.case_results import CaseFile
-from tests.support.datasets import TERMS, case
+from tests.support.datasets import SETUP, case
 
 CASES = [
     replace(case("1"), image_path=Path("a.png"), instruction="One?"),
@@ -25,11 +25,13 @@ CASES = [
 def answer_all(file: CaseFile, *, failing: str = "") -> None:
     for place, task in enumerate(file.tasks()):
         if task.image.name == failing:
-            file.add(Outcome(place, task, errors=("image: broken",)))
+            file.add(TaskOutcome(place, task, errors=("image: broken",)))
         else:
             shares = (LayerShare(1, 0.25, 0.75),)
-            answers = tuple(Answer(each, f"{task.image} {each.instruction}", "stop", shares) for each in task.questions)
-            file.add(Outcome(place, task, answers))
+            answers = tuple(
+                AnsweredQuestion(each, f"{task.image} {each.instruction}", "stop", shares) for each in task.questions
+            )
+            file.add(TaskOutcome(place, task, answers))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -37,7 +39,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_an_image_comes_once_and_the_same_words_are_asked_once(tmp_path: Path) -> None:
-    with CaseFile(tmp_path / "out.jsonl", CASES, TERMS) as file:
+    with CaseFile(tmp_path / "out.jsonl", CASES, SETUP) as file:
         first, second = file.tasks()
         assert (first.image, [each.instruction for each in first.questions]) == (Path("a.png"), ["One?", "Two?"])
         assert (second.image, [each.instruction for each in second.questions]) == (Path("b.png"), ["One?"])
@@ -51,15 +53,15 @@ def test_an_image_comes_once_and_the_same_words_are_asked_once(tmp_path: Path) -
 
 def test_what_is_answered_is_not_asked_again_and_what_failed_is(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         answer_all(file, failing="a.png")
     with out.open("ab") as cut:
         cut.write(b'{"image": "a.png", "id": "1", "answ')
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         assert [task.image.name for task in file.tasks()] == ["a.png"]
         assert [each.case.id for each in file.answers()] == ["2"]
         answer_all(file)
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         assert file.tasks() == []
         assert [each.case.id for each in file.answers()] == ["1", "2", "3", "4"]
     assert [line.get("id") for line in lines(out)] == [None, "2", "1", "3", "4"]
@@ -67,10 +69,10 @@ def test_what_is_answered_is_not_asked_again_and_what_failed_is(tmp_path: Path) 
 
 def test_answers_to_cases_of_a_larger_run_stay_and_are_not_counted(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         answer_all(file)
     before = out.read_bytes()
-    with CaseFile(out, CASES[:2], TERMS) as file:
+    with CaseFile(out, CASES[:2], SETUP) as file:
         assert len(file.answers()) == 2
         assert file.tasks() == []
     assert out.read_bytes() == before
@@ -78,9 +80,9 @@ def test_answers_to_cases_of_a_larger_run_stay_and_are_not_counted(tmp_path: Pat
 
 def test_corrected_references_are_those_that_count(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         answer_all(file)
-    with CaseFile(out, [replace(each, references=("right",)) for each in CASES], TERMS) as file:
+    with CaseFile(out, [replace(each, references=("right",)) for each in CASES], SETUP) as file:
         assert {each.case.references for each in file.answers()} == {("right",)}
 
 
@@ -93,19 +95,19 @@ def test_corrected_references_are_those_that_count(tmp_path: Path) -> None:
 )
 def test_a_file_of_other_terms_is_left_alone(name: str, value: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         answer_all(file)
     before = out.read_bytes()
     with pytest.raises(ValueError, match=f"line 1: {name} is .* there and {value!r} now; choose another file"):
-        CaseFile(out, CASES, replace(TERMS, **{name: value}))
+        CaseFile(out, CASES, replace(SETUP, **{name: value}))
     assert out.read_bytes() == before
 
 
 def test_a_service_that_does_not_tell_its_weights_may_go_on(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         answer_all(file)
-    with CaseFile(out, CASES, replace(TERMS, weights="")) as file:
+    with CaseFile(out, CASES, replace(SETUP, weights="")) as file:
         assert file.tasks() == []
 
 
@@ -121,15 +123,15 @@ def test_a_service_that_does_not_tell_its_weights_may_go_on(tmp_path: Path) -> N
 )
 def test_cases_that_cannot_be_told_apart_are_refused(cases: Any, words: str, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with CaseFile(out, CASES, TERMS) as file:
+    with CaseFile(out, CASES, SETUP) as file:
         answer_all(file)
     with pytest.raises(ValueError, match=words):
-        CaseFile(out, cases, TERMS)
+        CaseFile(out, cases, SETUP)
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "captions.jsonl"
     out.write_text('{"image": "a.png", "caption": "A bus."}\n')
     with pytest.raises(ValueError, match=r"captions.jsonl: line 1: kind: missing"):
-        CaseFile(out, CASES, TERMS)
+        CaseFile(out, CASES, SETUP)
     assert out.read_text() == '{"image": "a.png", "caption": "A bus."}\n'

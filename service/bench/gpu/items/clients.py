@@ -20,7 +20,7 @@ SILENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ClientReply:
     """One answer.
 
     Attributes:
@@ -61,16 +61,16 @@ def upload(url: str, images: int) -> list[str]:
 
 def captions(
     url: str, ids: Sequence[str], clients: int, max_tokens: int, meanwhile: Callable[[], None] | None = None
-) -> list[Reply]:
+) -> list[ClientReply]:
     """A caption of every image, by so many clients at a time; `meanwhile` is called once all of them have asked."""
     return asyncio.run(_captions(url, ids, clients, max_tokens, meanwhile))
 
 
 async def _captions(
     url: str, ids: Sequence[str], clients: int, max_tokens: int, meanwhile: Callable[[], None] | None
-) -> list[Reply]:
+) -> list[ClientReply]:
     waiting = iter(enumerate(ids))
-    replies: dict[int, Reply] = {}
+    replies: dict[int, ClientReply] = {}
     limits = httpx.Limits(max_connections=clients, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=url, timeout=SILENCE_S, limits=limits, trust_env=False) as http:
 
@@ -87,11 +87,11 @@ async def _captions(
     return [replies[number] for number in sorted(replies)]
 
 
-async def _caption(http: httpx.AsyncClient, image: str, max_tokens: int) -> Reply:
+async def _caption(http: httpx.AsyncClient, image: str, max_tokens: int) -> ClientReply:
     asked_s = time.monotonic()
     try:
         told = await http.post("/v1/caption", json={"image_url": image, "settings": {"max_tokens": max_tokens}})
     except httpx.HTTPError as error:
-        return Reply(0, f"{type(error).__name__}: {error}", asked_s, time.monotonic())
+        return ClientReply(0, f"{type(error).__name__}: {error}", asked_s, time.monotonic())
     text = told.json()["caption"] if told.status_code == httpx.codes.OK else told.text[:200]
-    return Reply(told.status_code, text, asked_s, time.monotonic())
+    return ClientReply(told.status_code, text, asked_s, time.monotonic())

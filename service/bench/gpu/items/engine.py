@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from service.bench.engine import engine_throughput
 from service.bench.gpu.server import CONTEXT_TOKENS, MAX_TOKENS, SLOTS
 from service.settings import load_settings
@@ -17,14 +17,14 @@ from service.settings import load_settings
 IN_FLIGHT, KNOWN_IMAGES = 64, 8
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """Answers about images whose features are known, then about new ones."""
     requests = 384 if given.device == "cuda" else 24
     yield Item(f"{IN_FLIGHT} known images", partial(throughput, given, requests, KNOWN_IMAGES), 60.0)
     yield Item(f"{IN_FLIGHT} new images", partial(throughput, given, requests // 2, None), 60.0)
 
 
-def throughput(given: Given, requests: int, images: int | None) -> Data:
+def throughput(given: PartInput, requests: int, images: int | None) -> Data:
     """A closed loop on an engine of its own."""
     settings = load_settings(
         model=given.models[0],

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import httpx
 
-from model.bench.gpu.item import Data, Given, Item, NotAvailable
+from model.bench.gpu.item import Data, Item, NotAvailable, PartInput
 from service.bench.gpu.items.clients import captions, upload
 from service.bench.gpu.server import MAX_TOKENS
 
 IMAGES, WAIT_S, POLL_S = 16, 90.0, 0.05
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """One kill, with more answers under way than there are images."""
     yield Item("worker killed under load", lambda: killed(given), 120.0)
 
 
-def killed(given: Given) -> Data:
+def killed(given: PartInput) -> Data:
     """Ask in peace, then again, and kill the worker meanwhile.
 
     Returns:
@@ -77,7 +77,7 @@ def worker_of(pid: int) -> int:
     raise NotAvailable(f"process {pid} has no worker that can be found")
 
 
-def _ready_again(given: Given, dead: int) -> float:
+def _ready_again(given: PartInput, dead: int) -> float:
     """When the service had another worker and said that it was ready."""
     end_s = time.monotonic() + WAIT_S
     while time.monotonic() < end_s:

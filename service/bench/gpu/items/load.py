@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from service.bench.gpu.items.clients import captions, upload
 from service.bench.gpu.part import ROOT, child_environment
 from service.bench.gpu.server import MAX_TOKENS
@@ -24,7 +24,7 @@ KNOWN_IMAGES = 8
 LIMIT_S = 60.0
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """What the goals are about, then the rest of the grid."""
     counts = CLIENTS if given.device == "cuda" else (2,)
     few, crowd = counts[0], counts[min(1, len(counts) - 1)]
@@ -38,7 +38,7 @@ def items(given: Given) -> Iterator[Item]:
         yield Item(f"{crowd} clients, new images, whole answers", partial(whole, crowd), LIMIT_S)
 
 
-def closed_loop(given: Given, clients: int, hits: float, *, stream: bool = True) -> Data:
+def closed_loop(given: PartInput, clients: int, hits: float, *, stream: bool = True) -> Data:
     """So many clients ask for captions; the summary of the load."""
     per_client = {1: 24, 8: 12, 32: 8, 64: 6}.get(clients, 3)
     words = ["--clients", str(clients), "--requests", "1", "--per-client", str(per_client), "--hits", str(hits)]
@@ -70,7 +70,7 @@ def loadtest(url: str, words: list[str], seed: str, *, wait_s: float = LIMIT_S) 
     return summary | {"lost": sum(summary["failed"].values())}
 
 
-def by_handle(given: Given, clients: int) -> Data:
+def by_handle(given: PartInput, clients: int) -> Data:
     """Whole captions of uploaded images, decoded before: what is timed is the API and the engine."""
     ids = upload(given.url, KNOWN_IMAGES)
     captions(given.url, ids, KNOWN_IMAGES, MAX_TOKENS)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.bench.gpu.item import Given, Item
+from model.bench.gpu.item import Item, PartInput
 from service.bench.gpu.items.load import loadtest
 
 CLIENTS, REQUESTS = 32, 32
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """New images, whole answers: the naive server streams nothing."""
     clients = CLIENTS if given.device == "cuda" else 2
     words = ["--clients", str(clients), "--requests", str(clients), "--per-client", "1", "--hits", "0"]

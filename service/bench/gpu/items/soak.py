@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from model.bench.gpu.item import Data, Given, Item
+from model.bench.gpu.item import Data, Item, PartInput
 from service.bench.gpu.items.kill import worker_of
 from service.bench.gpu.items.load import loadtest
 
@@ -24,13 +24,13 @@ SETTLED = 0.33  # of the samples are left out: the first requests fill caches
 PAGE_BYTES = 4096
 
 
-def items(given: Given) -> Iterator[Item]:
+def items(given: PartInput) -> Iterator[Item]:
     """One load, as long as there is time for."""
     seconds = min(LONGEST_S, max(SHORTEST_S, given.seconds - RESERVE_S))
     yield Item("soak", lambda: soak(given, seconds), seconds + 60.0)
 
 
-def soak(given: Given, seconds: float) -> Data:
+def soak(given: PartInput, seconds: float) -> Data:
     """Captions and questions, streamed, half of them about known images, at a rate that does not wait for answers."""
     rate = RATE_PER_S if given.device == "cuda" else 2.0
     pids = {"service": given.pid, "worker": worker_of(given.pid)}

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.bench.gpu.journal import Outcome
+from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.part import ROOT, child_environment
 from service.bench.gpu.report.tables import markdown
 
@@ -25,7 +25,7 @@ VERSION = 1
 PLOT_S = 20.0
 
 
-class Report:
+class GpuReport:
     """Outcomes, as they come.
 
     Args:
@@ -36,10 +36,10 @@ class Report:
     def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
         self._folder = folder
         self._head = dict(head) | {"version": VERSION, "started": _now()}
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[ItemOutcome] = []
         self._plotting: subprocess.Popen[bytes] | None = None
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: ItemOutcome) -> None:
         """One more."""
         self.outcomes.append(outcome)
 
@@ -50,7 +50,7 @@ class Report:
         return {each["dtype"]: {key: each[key] for key in ("bytes_per_s", "flops_per_s")} for each in found}
 
     @property
-    def wrong(self) -> list[Outcome]:
+    def wrong(self) -> list[ItemOutcome]:
         """What failed, crashed or hung, and checks whose bound does not hold."""
         bad = ("failed", "crashed", "timed out")
         return [each for each in self.outcomes if each.state in bad or each.data.get("verdict") == "failed"]

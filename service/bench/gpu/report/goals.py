@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.bench.gpu.journal import Outcome
+from service.bench.gpu.journal import ItemOutcome
 
 DECODE_SHARE, ENCODE_SHARE, RATIO, OVERHEAD, FIRST_TOKEN_S = 0.70, 0.60, 30.0, 0.10, 0.015
 _AT_32 = "32 clients, new images, whole answers"
@@ -22,7 +22,7 @@ class Goal:
     met: bool | None
 
 
-def goals(outcomes: Sequence[Outcome]) -> Iterator[Goal]:
+def goals(outcomes: Sequence[ItemOutcome]) -> Iterator[Goal]:
     """All goals, measured or not."""
     yield from _speeds(outcomes)
     done = {(each.part, each.item): each.data for each in outcomes if each.state == "done"}
@@ -30,7 +30,7 @@ def goals(outcomes: Sequence[Outcome]) -> Iterator[Goal]:
     yield _overhead(done)
 
 
-def _speeds(outcomes: Sequence[Outcome]) -> Iterator[Goal]:
+def _speeds(outcomes: Sequence[ItemOutcome]) -> Iterator[Goal]:
     for part in dict.fromkeys(each.part for each in outcomes if each.part.startswith("speed ")):
         model = part.removeprefix("speed ")
         done = {each.item: each.data for each in outcomes if each.part == part and each.state == "done"}

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.bench.gpu.journal import Outcome
+from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.report.markdown import table
 
 Data = Mapping[str, Any]
 
 
-def serving(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def serving(outcomes: Sequence[ItemOutcome]) -> Iterator[str]:
     """Whatever was measured of it."""
     done = [each for each in outcomes if each.state == "done"]
     yield from _loads([each for each in done if each.part in ("load", "baseline") and "answers_per_s" in each.data])
     yield from _lines(done)
 
 
-def _loads(loads: Sequence[Outcome]) -> list[str]:
+def _loads(loads: Sequence[ItemOutcome]) -> list[str]:
     rows = [
         [
             ("naive server, " if each.part == "baseline" else "") + each.item,
@@ -44,7 +44,7 @@ def _share(engine_s: float | None, answers_per_s: float) -> str:
     return "" if engine_s is None else f"{100 * engine_s * answers_per_s:.0f} %"
 
 
-def _lines(done: Sequence[Outcome]) -> Iterator[str]:
+def _lines(done: Sequence[ItemOutcome]) -> Iterator[str]:
     lines = [
         *(_engine(each) for each in done if each.part == "engine"),
         *(_server(each) for each in done if each.item == "server"),
@@ -55,13 +55,13 @@ def _lines(done: Sequence[Outcome]) -> Iterator[str]:
         yield from ["\n## Engine, kill, soak", "", *(f"- {line}" for line in lines)]
 
 
-def _engine(each: Outcome) -> str:
+def _engine(each: ItemOutcome) -> str:
     data = each.data
     seconds = ", ".join(f"{name} {data[f'{name}_s'] / data['seconds']:.0%}" for name in ("encode", "prefill", "decode"))
     return f"engine without HTTP, {each.item}: {data['answers_per_s']:.1f} answers/s ({seconds} of the time)"
 
 
-def _server(each: Outcome) -> str:
+def _server(each: ItemOutcome) -> str:
     return f"server for {each.part}: ready after {each.data['start_s']:.1f} s"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from service.bench.gpu.journal import Outcome
+from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.report.goals import Goal, goals
 from service.bench.gpu.report.markdown import table
 from service.bench.gpu.report.serving import serving
@@ -14,7 +14,7 @@ Data = Mapping[str, Any]
 COLUMNS = ((True, "projected"), (True, "absorbed"), (False, "projected"), (False, "absorbed"))
 
 
-def markdown(head: Data, outcomes: Sequence[Outcome]) -> str:
+def markdown(head: Data, outcomes: Sequence[ItemOutcome]) -> str:
     """The whole report."""
     told = [
         "# A run on a GPU",
@@ -29,7 +29,7 @@ def markdown(head: Data, outcomes: Sequence[Outcome]) -> str:
     return "\n".join(told) + "\n"
 
 
-def _machine(head: Data, outcomes: Sequence[Outcome]) -> list[str]:
+def _machine(head: Data, outcomes: Sequence[ItemOutcome]) -> list[str]:
     found = {each.item: each.data for each in outcomes if each.part == "machine" and each.state == "done"}
     card, lines = found.get("card", {}), []
     if card:
@@ -54,8 +54,8 @@ def _goals(found: Sequence[Goal]) -> list[str]:
     return table("Goals", ["goal", "wanted", "found", ""], rows)
 
 
-def _correctness(outcomes: Sequence[Outcome]) -> list[str]:
-    groups: dict[str, list[Outcome]] = {}
+def _correctness(outcomes: Sequence[ItemOutcome]) -> list[str]:
+    groups: dict[str, list[ItemOutcome]] = {}
     for each in outcomes:
         groups.setdefault(each.item.split()[0].rstrip(","), []).append(each)
     words = ("passed", "failed", "not available", "crashed", "timed out", "not reached")
@@ -67,11 +67,11 @@ def _correctness(outcomes: Sequence[Outcome]) -> list[str]:
     return table("Correctness", ["checks", *words], rows) + (["", *lines] if lines else [])
 
 
-def _says(outcome: Outcome) -> str:
+def _says(outcome: ItemOutcome) -> str:
     return str(outcome.data.get("verdict", outcome.state)) if outcome.state == "done" else outcome.state
 
 
-def _detail(outcome: Outcome) -> str:
+def _detail(outcome: ItemOutcome) -> str:
     if outcome.state != "done":
         return outcome.why[:200]
     return ", ".join(f"{key} {_short(value)}" for key, value in outcome.data.items() if key != "verdict")
@@ -81,7 +81,7 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _speeds(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _speeds(outcomes: Sequence[ItemOutcome]) -> Iterator[str]:
     for part in dict.fromkeys(each.part for each in outcomes if each.part.startswith("speed ")):
         done = {each.item: each.data for each in outcomes if each.part == part and each.state == "done"}
         yield from _decode(part.removeprefix("speed "), done)
@@ -114,7 +114,7 @@ def _others(model: str, done: Mapping[str, Data]) -> list[str]:
     return table(f"{model}: encode, prefill, first token, ms (share of the floor)", ["", "ms"], rows)
 
 
-def _kernels(done: Sequence[Outcome]) -> Iterator[str]:
+def _kernels(done: Sequence[ItemOutcome]) -> Iterator[str]:
     for each in done:
         rows = [[row["name"][:60], str(row["calls"]), f"{row['device_ms']:.3f}"] for row in each.data["kernels"][:6]]
         title = (
@@ -124,7 +124,7 @@ def _kernels(done: Sequence[Outcome]) -> Iterator[str]:
         yield from table(title, ["kernel", "calls", "ms"], rows)
 
 
-def _lost(outcomes: Sequence[Outcome]) -> list[str]:
+def _lost(outcomes: Sequence[ItemOutcome]) -> list[str]:
     rows = [
         [each.part, each.item, each.state, each.why.replace("\n", " ").replace("|", "/")[:90]]
         for each in outcomes

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from model.bench.gpu import equal, golden, kernels, sampled, twin, variants
-from model.bench.gpu.item import Given
+from model.bench.gpu.item import PartInput
 from model.bench.gpu.subjects import MICRO
-from model.bench.gpu.variants import EAGER, VARIANTS, Variant
+from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant
 from model.runtime.runner import ModelRunner
 from tests.support.golden import OWN_GOLDEN
 
@@ -17,7 +17,7 @@ in_every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda varia
 
 
 @in_every_variant
-def test_golden_cases_are_answered_token_for_token(variant: Variant) -> None:
+def test_golden_cases_are_answered_token_for_token(variant: DecodeVariant) -> None:
     found = golden.golden(OWN_GOLDEN / "x2-l2", CPU, variant)
     assert found["verdict"] == "passed"
     assert found["equal_rows"] == found["rows"] == 18
@@ -25,12 +25,12 @@ def test_golden_cases_are_answered_token_for_token(variant: Variant) -> None:
 
 @in_every_variant
 @pytest.mark.parametrize("dtype", [FP32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_the_twin_agrees_within_the_bounds(variant: Variant, dtype: torch.dtype) -> None:
+def test_the_twin_agrees_within_the_bounds(variant: DecodeVariant, dtype: torch.dtype) -> None:
     assert twin.against_the_twin(MICRO, CPU, dtype, variant)["verdict"] == "passed"
 
 
 @in_every_variant
-def test_a_staggered_crowd_answers_as_if_alone(variant: Variant) -> None:
+def test_a_staggered_crowd_answers_as_if_alone(variant: DecodeVariant) -> None:
     assert equal.crowd_is_alone(MICRO, CPU, variant)["verdict"] == "passed"
 
 
@@ -71,7 +71,7 @@ def test_what_a_crowd_changes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_step_is_taken_apart_into_what_it_ran() -> None:
-    items = {item.name: item for item in kernels.items(Given("cpu", (MICRO,)))}
+    items = {item.name: item for item in kernels.items(PartInput("cpu", (MICRO,)))}
     found = items["decode eager, projected 1"].run()
     assert found["launches"] > 100
     assert found["kernels"][0]["device_ms"] >= found["kernels"][-1]["device_ms"] >= 0

@@ -11,13 +11,15 @@ from model.checkpoint.sources import CheckpointError
 from model.config import named_geometry
 from model.layout import is_trained
 from model.training.stage0 import loop
-from model.training.stage0.loop import Plan, learn, saved_step
-from model.training.stage0.parts import Lessons, make_parts
+from model.training.stage0.loop import LearningSchedule, learn, saved_step
+from model.training.stage0.parts import Stage0Schedule, make_parts
 from model.training.stage0.text import train_tokenizer
-from model.training.stage0.vision import LabelledTiles, LabellingEye, accuracies, labelling_loss, train_eye
+from model.training.stage0.vision import LabelledTiles, PatchLabeller, accuracies, labelling_loss, train_eye
 
 TINY = named_geometry("pheye-micro")
-SHORT = Lessons(Plan(3, 1e-3, warm_up=1), Plan(2, 1e-3, warm_up=1), tokenizer_scenes=200, compiled=False)
+SHORT = Stage0Schedule(
+    LearningSchedule(3, 1e-3, warm_up=1), LearningSchedule(2, 1e-3, warm_up=1), tokenizer_scenes=200, compiled=False
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_a_folder_with_a_model_is_left_alone(parts):
 
 
 def test_a_killed_lesson_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    plan = Plan(4, 1e-3, warm_up=1, keep_every=2)
+    plan = LearningSchedule(4, 1e-3, warm_up=1, keep_every=2)
     straight = train_eye(TINY, plan, tmp_path / "straight", scenes=2, workers=0, compiled=False)
 
     save = loop._save
@@ -71,20 +73,20 @@ def test_a_killed_lesson_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 def test_the_eye_learns_a_few_scenes_by_heart(tmp_path):
     data = LabelledTiles("by heart", TINY.vision.tile_px, TINY.vision.patch_px, TINY.level)
     batch = torch.utils.data.default_collate([data[index] for index in range(2)])
-    eye = LabellingEye(TINY)
+    eye = PatchLabeller(TINY)
     start = float(labelling_loss(eye(batch["tiles"].flatten(0, 1)), batch).detach())
 
     def step(number):
         return labelling_loss(eye(batch["tiles"].flatten(0, 1)), batch), {}
 
-    learn(eye.parameters, step, Plan(60, 2e-3, warm_up=5, keep_every=1000), tmp_path)
+    learn(eye.parameters, step, LearningSchedule(60, 2e-3, warm_up=5, keep_every=1000), tmp_path)
     outputs = eye(batch["tiles"].flatten(0, 1))
     assert float(labelling_loss(outputs, batch).detach()) < 0.4 * start
     assert accuracies(outputs, batch)[2] > 0.9
 
 
 def test_the_rate_rises_and_falls():
-    plan = replace(Plan(100, 1.0), warm_up=10)
+    plan = replace(LearningSchedule(100, 1.0), warm_up=10)
     rates = [plan.rate_at(step) for step in range(100)]
     assert max(rates) == rates[10] == pytest.approx(1.0, abs=0.02)
     assert rates[0] == pytest.approx(0.1)

@@ -6,6 +6,7 @@ import pytest
 
 from service.api.openai.errors import openai_error, openai_response, speaks_openai
 from service.api.problems import error_response, problem_of
+from service.api.request_context import open_context
 from service.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -18,7 +19,8 @@ from service.errors import (
     WaitingRoomFull,
 )
 
-SCOPE = {"type": "http", "path": "/v1/chat/completions", "state": {"request_id": "a" * 32}}
+SCOPE = {"type": "http", "path": "/v1/chat/completions"}
+open_context(SCOPE)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,9 @@ def test_the_shape_follows_the_path():
     assert (chat.status_code, chat.media_type) == (400, "application/json")
     assert (native.status_code, native.media_type) == (422, "application/problem+json")
     assert not speaks_openai({"path": "/v1/caption"})
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/vqa"])
+def test_words_of_a_client_that_no_encoding_has_are_still_sent(path):
+    response = error_response(InvalidField("\ud800: unknown field"), SCOPE | {"path": path})
+    assert "?: unknown field" in bytes(response.body).decode()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service.api.encoding import to_json
 from service.api.openai.responses import ChatCompletion, ChatCompletionChunk
 from service.schemas.responses import CaptionAnswer, Problem, StreamChunk, StreamEnd, VqaAnswer
 from tests.support.serving import running_server
@@ -125,12 +126,33 @@ def test_every_example_works_when_pasted(client, document, path):
         response = client.post(path, json=example["value"])
         assert response.status_code == 200, response.text
         if not example["value"].get("stream"):
-            whole.model_validate(response.json())
+            assert to_json(whole.model_validate_json(response.content, extra="forbid")) == response.text
             continue
         *events, last = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data")]
         kind = ChatCompletionChunk if "chat" in path else StreamChunk
-        assert [kind.model_validate_json(event, extra="forbid") for event in events]
-        assert last == "[DONE]" if "chat" in path else StreamEnd.model_validate_json(last)
+        assert events
+        for event in events:
+            assert to_json(kind.model_validate_json(event, extra="forbid")) == event
+        assert last == "[DONE]" if "chat" in path else to_json(StreamEnd.model_validate_json(last)) == last
+
+
+def test_every_body_of_json_is_documented_by_a_model(document):
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            for media_type, content in response.get("content", {}).items():
+                if "json" in media_type:
+                    assert content["schema"].keys() == {"$ref"}, (method, path, status)
+
+
+def test_the_streams_in_the_document_are_what_the_models_allow(document):
+    for path in ASKED:
+        shown = document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
+        *events, last = [block.removeprefix("data: ") for block in shown["example"].strip().split("\n\n")]
+        chunk = ChatCompletionChunk if "chat" in path else StreamChunk
+        assert [chunk.model_validate_json(event, extra="forbid") for event in events]
+        assert last == "[DONE]" if "chat" in path else StreamEnd.model_validate_json(last, extra="forbid")
+        kinds = json.dumps(shown["itemSchema"])
+        assert ("OpenAIError" if "chat" in path else "StreamFailure") in kinds
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(client):

@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from service.bench.gpu import run as gpu_run
 from service.bench.gpu.command import carry_out
 from service.bench.gpu.part import Part
-from service.bench.gpu.run import Order
+from service.bench.gpu.run import GpuRunOptions
 from service.cli.main import app
 
 MICRO = "random:pheye-micro"
 
 
-def order(folder: Path, only: str, seconds: float = 60.0) -> Order:
-    return Order(folder, "cpu", (MICRO,), (), seconds, tuple(only.split(",")), "abc")
+def order(folder: Path, only: str, seconds: float = 60.0) -> GpuRunOptions:
+    return GpuRunOptions(folder, "cpu", (MICRO,), (), seconds, tuple(only.split(",")), "abc")
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def test_a_part_that_crashes_is_reported_as_such_and_the_next_one_runs(
 
 
 def test_a_server_that_does_not_start_loses_its_parts_alone(tmp_path: Path) -> None:
-    wanted = Order(tmp_path, "cpu", ("random:no-such-model",), (), 30.0, ("kill",), "abc")
+    wanted = GpuRunOptions(tmp_path, "cpu", ("random:no-such-model",), (), 30.0, ("kill",), "abc")
     assert carry_out(wanted) == 1
     (lost,) = read(tmp_path)
     assert (lost["part"], lost["item"], lost["state"]) == ("kill", "server", "failed")
@@ -77,7 +77,7 @@ def test_a_server_that_does_not_start_loses_its_parts_alone(tmp_path: Path) -> N
 
 
 def test_the_command_knows_golden_folders_by_their_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Order] = []
+    seen: list[GpuRunOptions] = []
     monkeypatch.setattr("service.bench.gpu.command.carry_out", lambda order: seen.append(order) or 0)
     (tmp_path / "golden" / "other").mkdir(parents=True)
     (tmp_path / "golden" / "other" / "cases.json").write_text("{}")

@@ -116,7 +116,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(agreement, "measure_agreement", measure_agreement)
     monkeypatch.setattr(benching, "_engine", lambda *_: ENGINE)
-    monkeypatch.setattr(run, "open_desk", lambda *_: run.Desk(torch.device("cpu"), timing.Stopwatch(), print))
+    monkeypatch.setattr(run, "open_desk", lambda *_: run.BenchSession(torch.device("cpu"), timing.Stopwatch(), print))
     monkeypatch.setattr(run, "run", lambda *_: iter(()))
     return asked
 
@@ -205,8 +205,8 @@ def test_a_side_that_makes_something_else_ends_the_command_with_1_after_its_repo
 def test_an_interrupted_run_tells_what_it_has_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run.run
 
-    def interrupted(sections: Sequence[Section], desk: run.Desk) -> Any:
-        for number, finding in enumerate(whole(sections, desk)):
+    def interrupted(sections: Sequence[Section], session: run.BenchSession) -> Any:
+        for number, finding in enumerate(whole(sections, session)):
             yield finding
             if number == 2:
                 raise KeyboardInterrupt

@@ -91,7 +91,7 @@ def test_one_command_measures_a_data_set(dataset: str, cases: int, metric: str, 
     assert (scores["asked"], scores["answered"], scores["dataset"], scores["max_tokens"]) == (cases, cases, dataset, 8)
     assert scores["scores"][0]["cases"] == len(answers) == cases
     assert [each["score"] for each in scores["scores"]] == [each.score for each in table(answers)]
-    assert scores["weights"] == answers[0].terms.weights != ""
+    assert scores["weights"] == answers[0].setup.weights != ""
     assert evaluate("scores", f"{dataset}.answers.jsonl").stdout == result.stdout
 
 
@@ -118,7 +118,7 @@ def test_a_service_gives_the_answers_of_an_engine_here(
     assert all(bool(each.global_shares) == ("--attention" in options) for each in here + there)
     for one, other in zip(here, there, strict=True):
         assert one.global_shares == pytest.approx(other.global_shares, abs=1e-5)
-    assert there[0].terms.weights == "", "a service does not tell them"
+    assert there[0].setup.weights == "", "a service does not tell them"
 
 
 def test_easy_vqa_is_asked_over_http_in_one_command(service: serving.Server) -> None:

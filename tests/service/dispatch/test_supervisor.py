@@ -6,16 +6,18 @@ import asyncio
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
+from uuid import uuid4
 
 import pytest
 
 from model.request import Sampling
 from service.dispatch.queue import RequestQueue
-from service.dispatch.reservation import Place, Request, RowSpec
+from service.dispatch.reservation import AcceptedRow, Reservation
 from service.errors import Poisoned
-from service.messages import Broken, Delta, StepDone
+from service.messages import Broken, Delta, Row, StepDone
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support import deadly
@@ -29,7 +31,7 @@ from tests.support.queueing import (
     go,
     kill,
     pid,
-    requests,
+    rows,
     running_queue,
     spec,
     until,
@@ -45,7 +47,7 @@ def test_answers_survive_every_death_behind_which_they_went_on() -> None:
             undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
             tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
             for tokens in (20, 60, 100):
-                await until(lambda: sum(len(request.tokens) > tokens for request in requests(queue)) == 4)  # noqa: B023
+                await until(lambda: sum(len(row.tokens) > tokens for row in rows(queue)) == 4)  # noqa: B023
                 kill(queue)
                 await until(lambda: queue.not_ready() is not None)
             assert await asyncio.gather(*tasks) == undisturbed
@@ -60,10 +62,10 @@ def test_after_a_death_all_that_were_being_answered_go_on_together() -> None:
     async def scenario() -> None:
         async with running_queue(model=RAMBLING) as queue:
             tasks = [asyncio.create_task(answer(queue, CASES[1], spec(CASES[1], **LONG))) for _ in range(8)]
-            await until(lambda: len(requests(queue)) == 8 and all(request.tokens for request in requests(queue)))
+            await until(lambda: len(rows(queue)) == 8 and all(row.tokens for row in rows(queue)))
             kill(queue)
             await until(lambda: queue.not_ready() is not None)
-            await until(lambda: sum(request.admitted for request in requests(queue)) == 8)
+            await until(lambda: sum(row.admitted for row in rows(queue)) == 8)
             assert not any(task.done() for task in tasks)
             assert len(set(await asyncio.gather(*tasks))) == 1
 
@@ -80,9 +82,9 @@ def test_who_was_being_answered_does_not_queue_again_behind_those_who_came_later
                 ended.append(name)
 
             tasks = [asyncio.create_task(ask("old", 200)) for _ in range(2)]
-            await until(lambda: sum(bool(request.tokens) for request in requests(queue)) == 2)
+            await until(lambda: sum(bool(row.tokens) for row in rows(queue)) == 2)
             tasks += [asyncio.create_task(ask("new", 50)) for _ in range(20)]
-            await until(lambda: len(requests(queue)) == 22)
+            await until(lambda: len(rows(queue)) == 22)
             kill(queue)
             await asyncio.gather(*tasks)
             assert "old" not in ended[-10:]
@@ -95,10 +97,10 @@ def test_who_only_waited_when_the_worker_died_is_not_suspected_though_its_image_
         async with running_queue(model=RAMBLING, slots=2) as queue:
             crowd = {case["image"]: case for case in CASES}.values()  # no two about the same image
             tasks = [asyncio.create_task(answer(queue, case, spec(case, **LONG))) for case in crowd]
-            await until(lambda: sum(len(request.tokens) > 20 for request in requests(queue)) == 2)
+            await until(lambda: sum(len(row.tokens) > 20 for row in rows(queue)) == 2)
             kill(queue)
             await until(lambda: queue.not_ready() is not None)
-            assert sum(request.suspicion.deaths for request in queue._pending) == 2
+            assert sum(row.poison.deaths for row in queue._pending) == 2
             await asyncio.gather(*tasks)
 
     go(scenario)
@@ -107,37 +109,40 @@ def test_who_only_waited_when_the_worker_died_is_not_suspected_though_its_image_
 def test_after_a_death_the_oldest_come_first_whether_they_were_with_the_worker_or_waited() -> None:
     async def scenario() -> None:
         queue = RequestQueue(Settings(), Metrics())
-        old, young = Place(queue, 1, 60.0), Place(queue, 1, 60.0)
-        row = spec(CASES[0]).row("row")
-        waited, lost = (Request(row, IMAGES[CASES[0]["image"], 28], place, 0) for place in (old, young))
+        old, young = Reservation(queue, 1, 60.0), Reservation(queue, 1, 60.0)
+        row = spec(CASES[0])
+        waited, lost = (AcceptedRow(row, IMAGES[CASES[0]["image"], 28], each, 0) for each in (old, young))
         queue._pending = [waited]
-        queue._lane_changed(queue._fleet.lanes[0], [lost])
+        queue._worker_changed(queue.workers.supervisors[0], [lost])
         assert queue._pending == [waited, lost]
 
     go(scenario)
 
 
-def test_beside_a_request_on_trial_nobody_is_given_to_its_worker() -> None:
+def test_beside_a_request_in_quarantine_nobody_is_given_to_its_worker() -> None:
     async def scenario() -> None:
         queue = RequestQueue(Settings(), Metrics())
-        lane = queue._fleet.lanes[0]
-        lane.card, lane._worker = Mock(slots=8), Mock()
+        supervisor = queue.workers.supervisors[0]
+        supervisor.card, supervisor._worker = Mock(slots=8), Mock()
         picture = IMAGES[CASES[0]["image"], 28]
-        crowd = [Request(spec(CASES[0]).row(name), picture, Place(queue, 1, 60.0), 0) for name in ("a", "b", "fresh")]
-        for request in crowd[:2]:
-            request.suspicion.worker_died(0)
-            request.suspicion.worker_died(0)
+        crowd = [
+            AcceptedRow(replace(spec(CASES[0]), id=name), picture, Reservation(queue, 1, 60.0), 0)
+            for name in ("a", "b", "fresh")
+        ]
+        for row in crowd[:2]:
+            row.poison.worker_died(0)
+            row.poison.worker_died(0)
         queue._pending = crowd
         queue._dispatch()
-        assert list(lane.requests) == ["a"]
-        assert lane._worker.send.call_args.args[0].ahead
-        queue._step_done(lane, StepDone((Delta("a", (1,), ""),)))
-        assert list(lane.requests) == ["a"], "one token more is the replay's"
-        queue._step_done(lane, StepDone((Delta("a", (2,), ""),)))
-        assert list(lane.requests) == ["a", "b"], "now it is past the place"
-        queue._step_done(lane, StepDone((Broken("b", "not finite"),)))
-        assert list(lane.requests) == ["a", "fresh"]
-        assert not lane._worker.send.call_args.args[0].ahead
+        assert list(supervisor.rows) == ["a"]
+        assert supervisor._worker.send.call_args.args[0].ahead
+        queue._step_done(supervisor, StepDone((Delta("a", (1,), ""),)))
+        assert list(supervisor.rows) == ["a"], "one token more is the replay's"
+        queue._step_done(supervisor, StepDone((Delta("a", (2,), ""),)))
+        assert list(supervisor.rows) == ["a", "b"], "now it is past the place"
+        queue._step_done(supervisor, StepDone((Broken("b", "not finite"),)))
+        assert list(supervisor.rows) == ["a", "fresh"]
+        assert not supervisor._worker.send.call_args.args[0].ahead
 
     go(scenario)
 
@@ -151,9 +156,9 @@ def test_a_request_that_kills_its_workers_is_answered_with_an_error_and_its_neig
             crowd = [(case, spec(case, **LONG, temperature=1.0, seed=number)) for number, case in enumerate(CASES[:6])]
             undisturbed = await asyncio.gather(*(answer(queue, case, asked) for case, asked in crowd))
             tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
-            await until(lambda: len(requests(queue)) == 6 and all(request.tokens for request in requests(queue)))
+            await until(lambda: len(rows(queue)) == 6 and all(row.tokens for row in rows(queue)))
             with pytest.raises(Poisoned, match="3 workers died"):
-                await answer(queue, CASES[0], RowSpec(words, Sampling(**LONG, temperature=1.0, seed=1)))
+                await answer(queue, CASES[0], Row(uuid4().hex, words, Sampling(**LONG, temperature=1.0, seed=1)))
             assert value(queue, "worker_restarts") == 3
             assert await asyncio.gather(*tasks) == undisturbed
             assert value(queue, "requests_dropped", reason="poison") == 1
@@ -184,14 +189,14 @@ def test_a_worker_killed_while_it_loads_is_followed_by_another_that_answers(monk
             await until(lambda: bool(begun))
             victims = set()
             for _ in range(3):
-                await until(lambda: queue._fleet.lanes[0].pid not in {None, *victims})
+                await until(lambda: queue.workers.supervisors[0].pid not in {None, *victims})
                 victims.add(pid(queue))
                 kill(queue)
             assert await running == expected
             assert len(victims) == value(queue, "worker_restarts") == 3
             assert value(queue, "request_replays") == 1
 
-    monkeypatch.setattr("service.dispatch.lane.LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr("service.dispatch.supervisor.LONGEST_PAUSE_S", 0.0)
     go(scenario)
 
 
@@ -222,7 +227,7 @@ def test_workers_that_never_get_ready_are_not_started_for_ever(monkeypatch: pyte
         await queue.stop()
 
     monkeypatch.setattr("service.dispatch.worker_handle.run", deadly.never_ready)
-    monkeypatch.setattr("service.dispatch.lane.LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr("service.dispatch.supervisor.LONGEST_PAUSE_S", 0.0)
     go(scenario)
 
 
@@ -242,7 +247,7 @@ def test_a_machine_without_room_for_a_worker_is_asked_again(
                 machine.setattr(what, Mock(side_effect=error))
                 kill(queue)
                 await until(lambda: value(queue, "worker_restarts") == 2)
-                assert queue._fleet.lanes[0].pid is None
+                assert queue.workers.supervisors[0].pid is None
             await until(lambda: queue.not_ready() is None)
             assert (await answer(queue, CASES[0], spec(CASES[0]))).lstrip() == CASES[0]["answer"]
 
@@ -253,7 +258,7 @@ def test_a_worker_that_hangs_while_it_replaces_another_is_replaced_too() -> None
     async def scenario() -> None:
         async with running_queue(step_timeout_s=2.0) as queue:
             kill(queue)
-            await until(lambda: value(queue, "worker_restarts") == 1 and queue._fleet.lanes[0].pid is not None)
+            await until(lambda: value(queue, "worker_restarts") == 1 and queue.workers.supervisors[0].pid is not None)
             os.kill(pid(queue), signal.SIGSTOP)
             assert queue.not_ready() is not None
             await until(lambda: queue.not_ready() is None)

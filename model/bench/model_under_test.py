@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.bench.floors import Costs
+from model.bench.floors import PassCosts
 from model.bench.halves import Twin
 from model.bench.sides import FastRows
 from model.complexity import PAPER_TEXT_TOKENS, PREFIX_TOKENS
@@ -24,8 +24,8 @@ COMMON_SHARE = PREFIX_TOKENS / PAPER_TEXT_TOKENS  # of a prompt's tokens that ev
 
 
 @dataclass(frozen=True, slots=True)
-class Bed:
-    """Both sides, and how they are asked.
+class ModelUnderTest:
+    """Both sides of one model, and how they are asked.
 
     Attributes:
         twin: the naive one, and where it computes.
@@ -39,7 +39,7 @@ class Bed:
     twin: Twin
     fast: Pheye
     precision: Precision
-    costs: Costs
+    costs: PassCosts
     prompt_tokens: int
     shared_image: bool
 

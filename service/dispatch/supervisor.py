@@ -1,4 +1,4 @@
-"""A device's lane: its worker process, the requests that are with it, and what happens when the worker dies.
+"""Supervision of one device's worker process: the rows that are with it, and what happens when it dies.
 
 Owns restarts and their pauses. Knows no admission and no clients. Event loop's thread only.
 """
@@ -11,10 +11,10 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
-from service.dispatch.reservation import Request
+from service.dispatch.reservation import AcceptedRow
 from service.dispatch.worker_handle import WorkerProcess
 from service.messages import (
     Cancel,
@@ -34,25 +34,25 @@ from service.settings import Settings
 LONGEST_PAUSE_S = 8.0  # between two starts of a worker that dies before it is ready; accepted requests may be waiting
 LOAD_PATIENCE = 5.0  # times as long as the load before: a successor that takes longer is stuck
 
-logger = logging.getLogger("pheye.lane")
+logger = logging.getLogger("pheye.supervisor")
 
 
-class Lane:
-    """One device.
+class WorkerSupervisor:
+    """One device: its worker process, and the next one when that dies.
 
     Args:
         settings: given to the worker.
         device: what it computes on.
         on_step: told of every step's events and numbers.
-        on_change: told when the lane became ready or lost its worker; the second argument is what the dead worker had.
+        on_change: told when a worker became ready or died; the second argument is what the dead one had.
         on_failure: told why the model cannot be loaded at all.
 
     Attributes:
         card: the loaded model; None while there is no ready worker.
         tokenizer: the model's, once a worker has been ready.
-        requests: what the worker has been given and has not finished.
+        rows: what the worker has been given and has not finished, by id.
         report: the latest step's numbers.
-        resident: images, by the hash of their pixels, whose features are in the worker's cache.
+        resident: keys of the images whose features are in the worker's cache.
         costs: what its work has cost lately.
         deaths: how many workers died.
     """
@@ -61,16 +61,16 @@ class Lane:
         self,
         settings: Settings,
         device: str,
-        on_step: Callable[[Lane, StepDone], None],
-        on_change: Callable[[Lane, list[Request]], None],
+        on_step: Callable[[WorkerSupervisor, StepDone], None],
+        on_change: Callable[[WorkerSupervisor, list[AcceptedRow]], None],
         on_failure: Callable[[str], None],
     ) -> None:
         self.device = device
         self.card: ModelCard | None = None
         self.tokenizer: TextTokenizer | None = None
-        self.requests: dict[str, Request] = {}
+        self.rows: dict[str, AcceptedRow] = {}
         self.report = StepReport()
-        self.resident: set[str] = set()
+        self.resident: set[ImageKey] = set()
         self.costs = Costs()
         self.deaths = 0
         self._settings = settings
@@ -78,8 +78,8 @@ class Lane:
         self._progress_s = time.monotonic()
         self._load_s = math.inf  # what loading took last; before that it may be a long download
         self._failed_starts = 0  # in a row
-        self._tried: Request | None = None  # the latest it was given on trial
-        self._touched: list[Request] = []  # announced, by steps whose end is not known
+        self._quarantined: AcceptedRow | None = None  # the latest it was given in quarantine
+        self._touched: list[AcceptedRow] = []  # announced, by steps whose end is not known
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
         self._worker: WorkerProcess | None = None
@@ -114,41 +114,36 @@ class Lane:
             await self._worker.stop()
 
     @property
-    def holds_trial(self) -> bool:
+    def holds_quarantined(self) -> bool:
         """Whether it must be given nothing, because it works on what two workers before it may have died of."""
-        return self._tried is not None and self._tried.on_trial and self._tried.row.id in self.requests
+        return self._quarantined is not None and self._quarantined.quarantined and self._quarantined.id in self.rows
 
     def cost(self, image: TiledImage) -> int:
-        """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
-        here = image.pixels_sha256 in self.resident or any(
-            request.image.pixels_sha256 == image.pixels_sha256 for request in self.requests.values()
+        """How much a new row would wait for, in rows: features that are here, or will be, count as a batch."""
+        here = image.image_key in self.resident or any(
+            row.image.image_key == image.image_key for row in self.rows.values()
         )
-        return len(self.requests) - (self.card.slots if self.card is not None and here else 0)
+        return len(self.rows) - (self.card.slots if self.card is not None and here else 0)
 
-    def give(self, requests: Iterable[Request]) -> None:
-        """Hand requests of one place to the worker."""
-        batch = list(requests)
+    def give(self, rows: Iterable[AcceptedRow]) -> None:
+        """Hand rows of one reservation to the worker."""
+        batch = list(rows)
         if self._worker is None:
-            raise RuntimeError(f"lane {self.device} has no worker")
-        if batch[0].on_trial:
-            self._tried = batch[0]
-        self.requests |= {request.row.id: request for request in batch}
-        self._worker.send(Submit(batch[0].image, tuple(request.replay() for request in batch), batch[0].on_trial))
+            raise RuntimeError(f"{self.device} has no worker")
+        if batch[0].quarantined:
+            self._quarantined = batch[0]
+        self.rows |= {row.id: row for row in batch}
+        self._worker.send(Submit(batch[0].image, tuple(row.replay() for row in batch), batch[0].quarantined))
 
-    def prefetch(self, image: TiledImage) -> None:
-        """Have the worker encode an image when it has time."""
+    def tell(self, message: Prefetch | Forget) -> None:
+        """Send a message about an image, if there is a worker."""
         if self._worker is not None:
-            self._worker.send(Prefetch(image))
-
-    def forget(self, image: str) -> None:
-        """Have the worker drop an image's features."""
-        if self._worker is not None:
-            self._worker.send(Forget(image))
+            self._worker.send(message)
 
     def take_back(self, ids: list[str]) -> None:
-        """Cancel requests; the worker frees their slots with its next step."""
+        """Cancel rows; the worker frees their slots with its next step."""
         for row_id in ids:
-            self.requests.pop(row_id, None)
+            self.rows.pop(row_id, None)
         if self._worker is not None and ids:
             self._worker.send(Cancel(tuple(ids)))
 
@@ -171,9 +166,9 @@ class Lane:
                 self._on_step(self, message)
                 self._acquit(message.report)
             case Started(ids):
-                self._touched += filter(None, map(self.requests.get, ids))
-                for request in self._touched:
-                    request.started = True
+                self._touched += filter(None, map(self.rows.get, ids))
+                for row in self._touched:
+                    row.started = True
             case Ready(card, tokenizer, load_s):
                 logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
                 if card.memory:
@@ -193,8 +188,8 @@ class Lane:
         Encoding may still be under way on the device when its step ends. A step with tokens has waited for it.
         """
         if step.prefill_rows or step.decode_rows:
-            for request in self._touched:
-                request.started = request.admitted
+            for row in self._touched:
+                row.started = row.admitted
             self._touched.clear()
 
     def _learn(self, step: StepDone) -> None:
@@ -208,7 +203,7 @@ class Lane:
         self.card, self._worker, self.report = None, None, StepReport()
         self.resident.clear()
         self._touched.clear()
-        lost, self.requests = list(self.requests.values()), {}
+        lost, self.rows = list(self.rows.values()), {}
         if self._stopping:
             return
         self.deaths += 1

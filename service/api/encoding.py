@@ -1,0 +1,39 @@
+"""How a response model becomes bytes: the body of a response, or a server-sent event.
+
+Owns the one rule for both: what is sent is a model that the OpenAPI document shows, with the fields that were set. A
+field that was not set is absent, never null. Knows no model. Pure; safe from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi.sse import format_sse_event
+from pydantic import BaseModel
+from starlette.responses import Response
+
+StreamItem = BaseModel | str  # the data of one server-sent event: a model, or a word as it is
+
+
+def to_json(body: BaseModel) -> str:
+    """One line of JSON."""
+    return body.model_dump_json(exclude_unset=True)
+
+
+def json_response(
+    body: BaseModel,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "application/json",
+) -> Response:
+    """A model as a whole response."""
+    return Response(to_json(body), status, headers, media_type)
+
+
+def sse_event(data: StreamItem) -> bytes:
+    r"""A model, or a word as it is, as a server-sent event.
+
+    >>> sse_event("[DONE]")
+    b'data: [DONE]\n\n'
+    """
+    return format_sse_event(data_str=data if isinstance(data, str) else to_json(data))

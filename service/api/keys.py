@@ -1,0 +1,75 @@
+"""API keys: which requests need one, whether it is one of ours, and under whose name its images are stored.
+
+Every path is closed, made-up ones too, except where the route itself is marked with `KEYLESS`. Knows no route by name.
+Event loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+from service.api.request_context import context_of
+from service.errors import Unauthorized
+
+# The `openapi_extra` of a route that needs no key. It is OpenAPI's own word for it, so the document says the same.
+KEYLESS: dict[str, Any] = {"security": []}
+
+
+class ApiKeys:
+    """The keys that open the service, and the routes that need none."""
+
+    def __init__(self, keys: Sequence[SecretStr], routes: Sequence[BaseRoute]) -> None:
+        """Without keys everything is open.
+
+        Args:
+            keys: any of them will do.
+            routes: all of the service's, in the order in which they are tried.
+        """
+        self._keys = [key.get_secret_value().encode() for key in keys]
+        self._routes = routes
+
+    def check(self, scope: Scope) -> None:
+        """Let a request pass, and note whose it is.
+
+        Raises:
+            Unauthorized: the key is missing or wrong.
+        """
+        if not self._keys or _is_keyless(_chosen_route(self._routes, scope)):
+            return
+        given = _key_of(Headers(scope=scope))
+        # Every key is compared, so the time does not tell which one was close.
+        matches = [hmac.compare_digest(given, key) for key in self._keys]
+        if not any(matches):
+            raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
+        context_of(scope).owner = hashlib.sha256(given).hexdigest()
+
+
+def _chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:
+    """The route that will be taken: the first that fits, else the first whose path does (and which answers 405)."""
+    by_path = None
+    for route in routes:
+        match, _ = route.matches(scope)
+        if match is Match.FULL:
+            return route
+        if match is Match.PARTIAL and by_path is None:
+            by_path = route
+    return by_path
+
+
+def _is_keyless(route: BaseRoute | None) -> bool:
+    marks: Mapping[str, Any] = getattr(route, "openapi_extra", None) or {}
+    return bool(marks.get("security") == KEYLESS["security"])
+
+
+def _key_of(headers: Headers) -> bytes:
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-moondream-auth", "")
+    return given.encode("latin-1", "replace")

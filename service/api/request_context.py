@@ -1,0 +1,64 @@
+"""What the service knows of a request beside its bytes: its id, its arrival, whose it is, what became of it.
+
+Owns the one place in the ASGI scope where this lies. The outermost middleware opens it; routes and responses read it
+and may say that the answer ended differently from its status line. Event loop.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+EVERYBODY = ""  # the owner of what is stored where no key is asked for
+_KEY = "pheye.request"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One HTTP request, from its first byte to the line in the access log.
+
+    Attributes:
+        id: 32 hexadecimal digits, sent as X-Request-Id.
+        arrived_s: on the monotonic clock.
+        owner: a digest of its API key, under which its images are stored.
+        sent_status: the status line, once it is sent.
+        outcome: the status that metrics and log show instead, if the request ended otherwise than it began.
+        quiet: whether it is asked so often that the access log leaves it out while all is well.
+    """
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    arrived_s: float = field(default_factory=time.monotonic)
+    owner: str = EVERYBODY
+    sent_status: int | None = None
+    outcome: int | None = None
+    quiet: bool = False
+
+    @property
+    def status(self) -> int:
+        """How the request ended; 500 if nothing was sent."""
+        return self.outcome or self.sent_status or 500
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it arrived."""
+        return time.monotonic() - self.arrived_s
+
+
+def open_context(scope: Scope) -> RequestContext:
+    """Begin a request's context and put it into its scope."""
+    context = RequestContext()
+    scope[_KEY] = context
+    return context
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """The context of the request that a scope belongs to.
+
+    Raises:
+        KeyError: the request did not come through the outermost middleware.
+    """
+    context: RequestContext = scope[_KEY]
+    return context

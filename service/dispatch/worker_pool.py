@@ -1,0 +1,108 @@
+"""The pool of workers, one for each device: which one gets which rows, and what they know between them.
+
+Owns dispatch. Knows no clients and no waiting room. Event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+from model.tiles import ImageKey, TiledImage
+from model.tokenizer import TextTokenizer
+from service.dispatch.costs import Costs
+from service.dispatch.reservation import AcceptedRow
+from service.dispatch.supervisor import WorkerSupervisor
+from service.messages import Forget, Prefetch, StepDone
+from service.settings import Settings
+
+
+class WorkerPool:
+    """Supervisors of one worker for each device that the settings name.
+
+    The callbacks are those of `service.dispatch.supervisor.WorkerSupervisor`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_step: Callable[[WorkerSupervisor, StepDone], None],
+        on_change: Callable[[WorkerSupervisor, list[AcceptedRow]], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        devices = settings.devices.split(",")
+        self.supervisors = [
+            WorkerSupervisor(settings, device.strip(), on_step, on_change, on_failure) for device in devices
+        ]
+
+    def start(self) -> None:
+        """Start the workers."""
+        for supervisor in self.supervisors:
+            supervisor.start()
+
+    async def stop(self) -> None:
+        """End the workers."""
+        await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))
+
+    @property
+    def ready(self) -> list[WorkerSupervisor]:
+        """Workers that can take rows."""
+        return [supervisor for supervisor in self.supervisors if supervisor.card is not None]
+
+    @property
+    def slots(self) -> int:
+        """Answers that can be generated at the same time now."""
+        return sum(supervisor.card.slots for supervisor in self.ready if supervisor.card is not None)
+
+    @property
+    def rows(self) -> Iterable[AcceptedRow]:
+        """Everything that is with a worker."""
+        return (row for supervisor in self.supervisors for row in supervisor.rows.values())
+
+    @property
+    def tokenizer(self) -> TextTokenizer | None:
+        """The model's, once a worker has been ready."""
+        return next((supervisor.tokenizer for supervisor in self.supervisors if supervisor.tokenizer is not None), None)
+
+    def hand_out(self, pending: Sequence[AcceptedRow]) -> list[AcceptedRow]:
+        """Give rows to ready workers: those of one reservation together, to the least loaded worker.
+
+        A row in quarantine is given alone, and its worker gets no other until that is past.
+
+        Returns:
+            Those that nobody can take now, in their order.
+        """
+        kept: list[AcceptedRow] = []
+        for _, group in groupby(pending, key=lambda row: (id(row.reservation), row.quarantined)):
+            rows = list(group)
+            for batch in [[row] for row in rows] if rows[0].quarantined else [rows]:
+                free = [supervisor for supervisor in self.ready if not supervisor.holds_quarantined]
+                if free:
+                    min(free, key=lambda supervisor: supervisor.cost(batch[0].image)).give(batch)
+                else:
+                    kept += batch
+        return kept
+
+    def take_back(self, ids: set[str]) -> None:
+        """Cancel rows, wherever they are."""
+        for supervisor in self.supervisors:
+            supervisor.take_back([row_id for row_id in ids if row_id in supervisor.rows])
+
+    def prefetch(self, image: TiledImage) -> None:
+        """Have an image encoded in the background, unless its features are here already."""
+        if self.ready and not self.resident(image.image_key):
+            min(self.ready, key=lambda supervisor: supervisor.cost(image)).tell(Prefetch(image))
+
+    def forget(self, image_key: ImageKey) -> None:
+        """Drop an image's features everywhere."""
+        for supervisor in self.supervisors:
+            supervisor.tell(Forget(image_key))
+
+    def resident(self, image_key: ImageKey) -> bool:
+        """Whether an image's features are in some worker's cache, as the workers tell."""
+        return any(image_key in supervisor.resident for supervisor in self.supervisors)
+
+    def costs(self) -> Costs:
+        """What work has cost lately, on the least loaded device."""
+        return min(self.supervisors, key=lambda supervisor: (supervisor.card is None, len(supervisor.rows))).costs
