@@ -108,13 +108,13 @@ def test_making_room_empties_the_feature_cache_and_tells_of_it(
 ) -> None:
     runner = fp32_runner(tiny)
     row = started(runner, tiny)
-    runner.close_image(row.image)
+    runner.close_image(row.image_key)
     runner.open_image(noise_image(tiny, 1))
     assert runner.cache_bytes > 0
     run_out_of_memory(monkeypatch, "encode_tiles", times=1)
     runner.encode([TileSpan(noise_image(tiny, 1).image_key, 0, 1)])
     assert runner.cache_bytes == 0
-    assert runner.take_cache_changes().dropped == (row.image,)
+    assert runner.take_cache_changes().dropped == (row.image_key,)
 
 
 @pytest.mark.parametrize("operation", ["admit_image", "prefill"])
@@ -129,8 +129,8 @@ def test_rows_that_could_not_be_prefilled_leave_nothing_behind(
         with pytest.raises(DeviceMemoryError):
             runner.prefill([row])
     assert runner._slots.lengths == [0] * 8
-    assert not runner._slots.has_image(row.image)
-    runner.close_image(row.image)
+    assert not runner._slots.has_image(row.image_key)
+    runner.close_image(row.image_key)
     assert tokens(runner, tiny) == expected
 
 
