@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
 
-training = typer.Typer()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
@@ -90,7 +88,6 @@ def _words(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@training.command()
 @_words
 def train(**typed: Any) -> None:
     """Train what Pheye trains on your own images; can be interrupted and resumed."""
@@ -109,22 +106,6 @@ def train(**typed: Any) -> None:
     raise typer.Exit(code)
 
 
-@training.command()
-def pretrain(
-    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The work's folder; the parts go to FOLDER/model.")],
-) -> None:
-    """Teach pheye-tiny's frozen parts on the synthetic world; run again to go on after a kill."""
-    try:
-        from model.training.stage0.parts import make_parts
-
-        typer.echo(f"{make_parts(output)}")
-    except ModuleNotFoundError as error:
-        fail(f"{error}; {EXTRA}")
-    except (ValueError, OSError) as error:
-        fail(str(error))
-
-
-@training.command()
 def manifest(
     source: Annotated[Literal["easy-vqa"], typer.Argument(help="easy-vqa: the training split of the package.")],
     file: Annotated[Path, typer.Argument(help="The manifest to write.")],

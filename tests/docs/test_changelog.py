@@ -6,6 +6,7 @@ import re
 import tomllib
 from datetime import date
 
+from service.cli.renamed import COMMANDS
 from tests.support.pages import PAGES, ROOT
 
 VERSIONS = re.findall(r"^## (\S+) \((\S+)\)$", PAGES["CHANGELOG.md"], re.MULTILINE)
@@ -23,3 +24,9 @@ def test_the_newest_version_is_the_one_that_is_built() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == VERSIONS[0][0]
     assert f'org.opencontainers.image.version="{VERSIONS[0][0]}"' in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_newest_version_tells_what_to_type_now_for_each_renamed_command() -> None:
+    renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
+    for old, now in COMMANDS.items():
+        assert f"| `pheye {old}` | `pheye {now}` |" in renamed

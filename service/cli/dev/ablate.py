@@ -1,4 +1,4 @@
-"""`pheye ablate`: what can be typed to compare architectures, and the table that comes of it.
+"""`pheye dev ablate`: what can be typed to compare architectures, and the table that comes of it.
 
 Owns the words and the display; the comparison is `model.ablation`, imported only when the command runs. Main thread.
 """
