@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.cli.answerer_options import (
-    IMAGE_SETTINGS,
-    MODEL_SETTINGS,
-    Command,
-    Flags,
-    Where,
-    engine_settings,
-    options,
-    server,
-    take,
-)
-from service.cli.flags import fail
+from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, Flags, Where, engine_settings, server
+from service.cli.flags import OFFLINE_NAMES, current_names, fail, setting_flags
+from service.cli.options import Command, options, take
 
 if TYPE_CHECKING:
     from service.batch.run import Job
@@ -54,7 +45,8 @@ class Options:
 
 def answering(command: Command) -> Command:
     """Replace a command's `**words` by `Options`, `Where` and a flag for each setting of the engine."""
-    return options(Options, Where, settings=(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS))(command)
+    settings = setting_flags(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS, renamed=OFFLINE_NAMES)
+    return options(Options, Where, settings)(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,8 @@ def answer(
         words: `Options`, `Where` and settings, as `answering` declares them.
     """
     own, rest = take(Options, words)
-    where, flags = take(Where, rest)
+    where, typed_flags = take(Where, rest)
+    flags = current_names(typed_flags)
     sampling = {name: getattr(own, name) for name in ("temperature", "top_p", "seed", "stop")}
     if where.server is not None:
         sampling["max_tokens"] = flags[_MAX_TOKENS]

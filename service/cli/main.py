@@ -17,7 +17,8 @@ from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instr
 from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.evaluate.commands import evaluate
-from service.cli.flags import fail, read_settings, settings_flags
+from service.cli.flags import fail, read_settings, setting_flags
+from service.cli.options import options
 from service.cli.renamed import RenamedCommands
 from service.cli.train import manifest, train
 
@@ -48,7 +49,7 @@ def pheye(
 
 
 @app.command()
-@settings_flags()
+@options(setting_flags())
 def serve(**flags: str | None) -> None:
     """Serve captions and answers over HTTP until a signal ends it."""
     settings = read_settings(flags)
@@ -123,7 +124,7 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
 
 
 @app.command()
-@settings_flags("revision", "context_tokens")
+@options(setting_flags("revision", "context_tokens"))
 def info(
     model: Annotated[
         str | None, typer.Argument(help="A geometry's name, a folder or a hub id; default PHEYE_MODEL.")

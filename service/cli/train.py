@@ -6,17 +6,16 @@ Owns the words and the display; the training is `model.training.run`, imported o
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from service.cli.flags import fail
+from service.cli.options import options
 
 if TYPE_CHECKING:
     from model.training.recipe import Recipe
@@ -71,24 +70,7 @@ class Words:
     revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None
 
 
-def _words(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `**words` by the fields of `Words`."""
-    hints = get_type_hints(Words, include_extras=True)
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                each.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if each.default is MISSING else each.default,
-                annotation=hints[each.name],
-            )
-            for each in fields(Words)
-        ]
-    )
-    return command
-
-
-@_words
+@options(Words)
 def train(**typed: Any) -> None:
     """Train what Pheye trains on your own images; can be interrupted and resumed."""
     words = Words(**typed)

@@ -6,7 +6,9 @@ import re
 import tomllib
 from datetime import date
 
+from service.cli.flags import flag_of
 from service.cli.renamed import COMMANDS
+from service.settings import PREFIX, RENAMED_SETTINGS
 from tests.support.pages import PAGES, ROOT
 
 VERSIONS = re.findall(r"^## (\S+) \((\S+)\)$", PAGES["CHANGELOG.md"], re.MULTILINE)
@@ -30,3 +32,10 @@ def test_the_newest_version_tells_what_to_type_now_for_each_renamed_command() ->
     renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
     for old, now in COMMANDS.items():
         assert f"| `pheye {old}` | `pheye {now}` |" in renamed
+
+
+def test_the_newest_version_tells_each_renamed_setting() -> None:
+    renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
+    for old, now in RENAMED_SETTINGS.items():
+        names = (f"| `{PREFIX}{old.upper()}` | `{PREFIX}{now.upper()}` |", f"| `{flag_of(old)}` | `{flag_of(now)}` |")
+        assert all(name in renamed for name in names)

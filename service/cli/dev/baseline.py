@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from service.cli.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
+from service.cli.flags import OFFLINE_NAMES, fail, read_settings, setting_flags
+from service.cli.options import options
+
+SETTINGS = ("model", "revision", "devices", "dtype", "threads", "host", "port")
 
 
-@settings_flags("model", "revision", "devices", "dtype", "threads", "host", "port", renamed=OFFLINE_NAMES)
+@options(setting_flags(*SETTINGS, renamed=OFFLINE_NAMES))
 def baseline(**flags: str | None) -> None:
     """Serve the naive model behind a lock, to measure `serve` against; never deploy it."""
     settings = read_settings(flags, OFFLINE_NAMES)

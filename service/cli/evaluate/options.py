@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.cli.answerer_options import (
-    IMAGE_SETTINGS,
-    MODEL_SETTINGS,
-    Command,
-    Where,
-    engine_settings,
-    options,
-    server,
-    take,
-)
-from service.cli.flags import fail
+from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, Where, engine_settings, server
+from service.cli.flags import OFFLINE_NAMES, fail, setting_flags
+from service.cli.options import Command, options, take
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
@@ -68,7 +60,8 @@ class Options:
 
 def evaluating(command: Command) -> Command:
     """Replace a command's `**words` by `Options`, `Where` and a flag for each setting of the engine."""
-    return options(Options, Where, settings=(*MODEL_SETTINGS, *IMAGE_SETTINGS))(command)
+    settings = setting_flags(*MODEL_SETTINGS, *IMAGE_SETTINGS, renamed=OFFLINE_NAMES)
+    return options(Options, Where, settings)(command)
 
 
 def evaluate_cases(
