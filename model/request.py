@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from model.tiles import ImageKey
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -26,9 +28,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TileSpan:
-    """Tiles `start` up to `stop` of the image whose pixels hash to `image`, to be encoded in this step."""
+    """Tiles `start` up to `stop` of one image, to be encoded in this step."""
 
-    image: str
+    image_key: ImageKey
     start: int
     stop: int
 
@@ -41,7 +43,7 @@ class NewRow:
     """
 
     slot: int
-    image: str
+    image_key: ImageKey
     prompt: tuple[int, ...]
     given: tuple[int, ...]
     sampling: Sampling
@@ -50,7 +52,7 @@ class NewRow:
 
 @dataclass(frozen=True, slots=True)
 class CacheChanges:
-    """Images, by the hash of their pixels, whose features have come into the cache or gone from it."""
+    """Images whose features have come into the cache or gone from it."""
 
-    added: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+    added: tuple[ImageKey, ...] = ()
+    dropped: tuple[ImageKey, ...] = ()

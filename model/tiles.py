@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,18 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in [0,
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 Tiles = NDArray[np.uint8]
+ImageKey = NewType("ImageKey", str)  # the hash of an image's decoded pixels: its identity in caches, slots and messages
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TiledImage:
     """One image, ready for the vision encoder.
 
-    `pixels_sha256` names what was decoded (RGB bytes, width, height), not the file: it is the identity of the image in
+    `image_key` names what was decoded (RGB bytes, width, height), not the file: it is the identity of the image in
     the feature cache. `tiles` is uint8 [N, tile_px, tile_px, 3]: the global view, then the local tiles.
     """
 
-    pixels_sha256: str
+    image_key: ImageKey
     width_px: int
     height_px: int
     tiles: Tiles
@@ -44,7 +46,7 @@ def prepare(image: Image.Image, tile_px: int, level: int) -> TiledImage:
     rgb = _to_rgb(ImageOps.exif_transpose(image))
     digest = hashlib.sha256(f"RGB {rgb.width}x{rgb.height} ".encode())
     digest.update(rgb.tobytes())
-    return TiledImage(digest.hexdigest(), rgb.width, rgb.height, cut(rgb, tile_px, level))
+    return TiledImage(ImageKey(digest.hexdigest()), rgb.width, rgb.height, cut(rgb, tile_px, level))
 
 
 def cut(rgb: Image.Image, tile_px: int, level: int) -> Tiles:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from model.config import PheyeConfig
 from model.explain import Explanation
 from model.request import CacheChanges, FinishReason, Sampling
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 
 
@@ -51,9 +51,9 @@ class Prefetch:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop the features of an image, named by the hash of its pixels."""
+    """Drop the features of an image."""
 
-    image: str
+    image_key: ImageKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from model.provenance import commit
 from model.request import TileSpan
 from model.runtime.hardware import Precision, choose_precision, resolve_device, usable_cores
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 
 Finding = Ceilings | Result | CachedImage
 
@@ -172,8 +172,9 @@ def cached_image(
     runner = ModelRunner(small, device, precision, slots=1, context_tokens=16)
     side, tiles = small.config.vision.tile_px, small.config.tiles
     blank = torch.zeros((tiles, side, side, 3), dtype=torch.uint8).numpy()
-    runner.open_image(TiledImage("blank", side, side, blank))
-    runner.encode([TileSpan("blank", 0, tiles)])
+    image = TiledImage(ImageKey("blank"), side, side, blank)
+    runner.open_image(image)
+    runner.encode([TileSpan(image.image_key, 0, tiles)])
     return CachedImage(name, dtype, runner.cache_bytes, feature_bytes(small.config, dtype))
 
 

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from model.bench.timing import Lap
 from model.network.pheye import Pheye
 from model.reference.naive import NaivePheye
-from model.tiles import Tiles
+from model.tiles import ImageKey, Tiles
 
 Tokens = list[int]
 
@@ -84,23 +84,23 @@ class FastRows:
         self._feature_dtype = feature_dtype
         self._seen = 0
 
-    def unseen(self, images: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Images, each features [V, D_vit], under names that no image has had here."""
+    def unseen(self, images: Sequence[Tensor]) -> dict[ImageKey, Tensor]:
+        """Images, each features [V, D_vit], under keys that no image has had here."""
         self._seen += len(images)
-        return {f"image {self._seen + place}": features for place, features in enumerate(images)}
+        return {ImageKey(f"image {self._seen + place}"): features for place, features in enumerate(images)}
 
-    def read(self, images: Mapping[str, Tensor], prompts: Sequence[Sequence[int]]) -> Tokens:
+    def read(self, images: Mapping[ImageKey, Tensor], prompts: Sequence[Sequence[int]]) -> Tokens:
         """Read prompts about images, one after another in turn, as the service does; the first token of each row.
 
         Of the rows about an image that is not in a slot one reads all, and then the others what they do not share.
         """
-        names = [name for _, name in zip(prompts, cycle(images), strict=False)]
-        leaders: dict[str, int] = {}
-        for row, name in enumerate(names):
-            if not self._slots.has_image(name):
-                self._model.admit_image(self._slots, name, images[name].to(self._feature_dtype))
-                leaders[name] = row
-            self._slots.occupy(row, name, len(prompts[row]))
+        image_keys = [image_key for _, image_key in zip(prompts, cycle(images), strict=False)]
+        leaders: dict[ImageKey, int] = {}
+        for row, image_key in enumerate(image_keys):
+            if not self._slots.has_image(image_key):
+                self._model.admit_image(self._slots, image_key, images[image_key].to(self._feature_dtype))
+                leaders[image_key] = row
+            self._slots.occupy(row, image_key, len(prompts[row]))
         followers = [row for row in self._rows if row not in leaders.values()]
         first = self._prefilled(list(leaders.values()), prompts) | self._prefilled(followers, prompts)
         return [first[row] for row in self._rows]
@@ -133,7 +133,7 @@ class FastRows:
             self._slots.release(row)
 
     def answer(
-        self, images: Mapping[str, Tensor], prompts: Sequence[Sequence[int]], tokens: int, lap: Lap
+        self, images: Mapping[ImageKey, Tensor], prompts: Sequence[Sequence[int]], tokens: int, lap: Lap
     ) -> list[Tokens]:
         """Greedy continuations of so many tokens, all rows at once; laps at the first tokens; frees the rows."""
         steps = [self.read(images, prompts)]

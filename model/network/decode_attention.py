@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from model.network import decode_attention_reference as reference
-from model.network import decode_kernels as kernels
 from model.network.decode_groups import DecodeGroups
+from model.network.kernels import absorbed, append, attention, triton_import
+from model.network.kernels.combine import splits_of
 
 
 def available(device: torch.device) -> bool:
     """Whether the Triton kernels run here: on CUDA where Triton is installed, elsewhere if it was told to interpret."""
-    return kernels.INSTALLED and (device.type == "cuda" or kernels.INTERPRETED)
+    return triton_import.INSTALLED and (device.type == "cuda" or triton_import.INTERPRETED)
 
 
 def decode_attention(
@@ -53,8 +54,9 @@ def decode_attention(
         return seen if out is None else out.copy_(seen)
     out = torch.empty_like(q, memory_format=torch.contiguous_format) if out is None else out
     if splits is None:
-        splits = kernels.splits_of(len(groups.slot), q.shape[1], keys.shape[2], _processors(q.device))
-    kernels.decode_attention(q.contiguous(), keys, values, groups, lengths, scale, out, splits)
+        resident = attention.PROGRAMS_PER_PROCESSOR * _processors(q.device)
+        splits = splits_of(len(groups.slot) * q.shape[1], keys.shape[2], resident)
+    attention.decode_attention(q.contiguous(), keys, values, groups, lengths, scale, out, splits)
     return out
 
 
@@ -85,14 +87,48 @@ def rotate_and_append(
         return reference.rotate_and_append(qkv, cos, sin, rows, positions, keys, values)
     heads = keys.shape[1]
     q = torch.empty((len(qkv), heads, qkv.shape[1] // (3 * heads)), dtype=qkv.dtype, device=qkv.device)
-    kernels.rotate_and_append(qkv, cos, sin, rows, positions, keys, values, q)
+    append.rotate_and_append(qkv, cos, sin, rows, positions, keys, values, q)
     return q
+
+
+def absorbed_attention(
+    qk: Tensor,
+    features: Tensor,
+    groups: DecodeGroups,
+    scale: float,
+    out: Tensor | None = None,
+    splits: int | None = None,
+) -> Tensor:
+    """Attention of one query per row and head over the features of its image, with no keys and values in between.
+
+    Keys are W_k f + b_k and values W_v f + b_v of the features f. With queries q that gives the same result as
+    `decode_attention`, if the caller passes W_k^T q for each head and applies W_v and then b_v to what comes back: b_k
+    moves all scores of a head alike, so that softmax drops it, and its weights sum to 1, so that b_v stays as it is.
+
+    Args:
+        qk: queries in the space of the features [B, H, D].
+        features: of every slot [slots, V, D]; any strides, but the last axis must be contiguous.
+        groups: which rows look at which slot; here only `row_slot` counts.
+        scale: of the scores, before softmax.
+        out: where to write; neither rows nor heads need be neighbours in memory.
+        splits: parts that each slot is split into; None chooses from sizes alone.
+
+    Returns:
+        Mean of the features, weighted by attention [B, H, D]; zeros for rows without a slot.
+    """
+    if not available(qk.device):
+        seen = reference.absorbed_attention(qk, features, groups, scale)
+        return seen if out is None else out.copy_(seen)
+    out = torch.empty_like(qk, memory_format=torch.contiguous_format) if out is None else out
+    if splits is None:
+        programs = len(qk) * -(-qk.shape[1] // absorbed.HEADS_TOGETHER)
+        resident = absorbed.PROGRAMS_PER_PROCESSOR * _processors(qk.device)
+        splits = splits_of(programs, features.shape[1], resident)
+    absorbed.absorbed_attention(qk.contiguous(), features, groups, scale, out, splits)
+    return out
 
 
 @functools.cache
 def _processors(device: torch.device) -> int:
     """Streaming multiprocessors; 1 where the kernels are interpreted."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
-
-
-absorbed_attention = reference.absorbed_attention  # until the kernel is there

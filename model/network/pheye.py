@@ -19,7 +19,7 @@ from model.network.decoder import Batch, Decoder, StepBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
 from model.network.vision import VisionEncoder
-from model.tiles import Tiles
+from model.tiles import ImageKey, Tiles
 
 
 class Pheye:
@@ -86,9 +86,9 @@ class Pheye:
             return self._vision.encode_global(pixels)
         return self._vision.encode_local(pixels, torch.from_numpy(places).to(self.device))
 
-    def admit_image(self, slots: Slots, key: str, features: Tensor) -> None:
+    def admit_image(self, slots: Slots, image_key: ImageKey, features: Tensor) -> None:
         """Give an image a slot and fill it with what cross-attention needs; features [V, D_vit]."""
-        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(key))
+        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(image_key))
 
     def prefill(
         self,

@@ -17,6 +17,7 @@ from torch import Tensor
 from model.config import PheyeConfig
 from model.network.cross_attention import ImageGroup, ImageMemory
 from model.network.layers import index_of
+from model.tiles import ImageKey
 
 
 @dataclass(slots=True)
@@ -59,17 +60,17 @@ class Slots:
         self.prefix = tuple(prefix)
         shared = (*own[:3], len(prefix), own[4])
         self._prefix_keys, self._prefix_values = (torch.zeros(shared, device=device, dtype=dtype) for _ in range(2))
-        self._images: dict[str, _ResidentImage] = {}  # the one that was needed longest ago first
-        self._image_of: dict[int, str] = {}
+        self._images: dict[ImageKey, _ResidentImage] = {}  # the one that was needed longest ago first
+        self._image_key_of: dict[int, ImageKey] = {}
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def has_image(self, key: str) -> bool:
+    def has_image(self, image_key: ImageKey) -> bool:
         """Whether that image's keys and values are here."""
-        return key in self._images
+        return image_key in self._images
 
-    def claim_image(self, key: str) -> int:
+    def claim_image(self, image_key: ImageKey) -> int:
         """An image slot for a new image; there is always one, because every row needs at most one.
 
         The caller fills it, and then gives it to a row with `occupy`.
@@ -80,21 +81,21 @@ class Slots:
         else:
             idle = next(name for name, image in self._images.items() if not image.rows)
             slot = self._images.pop(idle).slot
-        self._images[key] = _ResidentImage(slot)
+        self._images[image_key] = _ResidentImage(slot)
         return slot
 
-    def occupy(self, row: int, key: str, length: int) -> None:
-        """Row slot `row` now holds `length` tokens and looks at image `key`."""
-        if row in self._image_of:
+    def occupy(self, row: int, image_key: ImageKey, length: int) -> None:
+        """Row slot `row` now holds `length` tokens and looks at the image `image_key`."""
+        if row in self._image_key_of:
             raise ValueError(f"slot {row} is taken")
-        image = self._images[key] = self._images.pop(key)
+        image = self._images[image_key] = self._images.pop(image_key)
         image.rows.add(row)
-        self._image_of[row] = key
+        self._image_key_of[row] = image_key
         self.lengths[row] = length
 
     def begin(self, row: int, tokens: Sequence[int]) -> int:
         """Give a row what its image's slot knows of its beginning; how many tokens that were, less than all of them."""
-        image = self._images[self._image_of[row]]
+        image = self._images[self._image_key_of[row]]
         known = len(self.prefix)
         if not image.prefixed or len(tokens) <= known or tuple(tokens[:known]) != self.prefix:
             return 0
@@ -104,7 +105,7 @@ class Slots:
 
     def keep_beginning(self, row: int, tokens: Sequence[int]) -> None:
         """Keep the beginning of a row that has read `tokens` for whoever asks about its image next."""
-        image = self._images[self._image_of[row]]
+        image = self._images[self._image_key_of[row]]
         known = len(self.prefix)
         if not image.prefixed and known and tuple(tokens[:known]) == self.prefix:
             self._prefix_keys[:, image.slot] = self.keys[:, row, :, :known]
@@ -117,28 +118,28 @@ class Slots:
         A row that went wrong leaves nothing behind: masked positions get weight 0, but 0 times a NaN is NaN, and that
         must not reach the slot's next owner. Cross-attention has no mask, so image slots need no scrubbing.
         """
-        key = self._image_of.pop(row)
-        self._images[key].rows.discard(row)
+        image_key = self._image_key_of.pop(row)
+        self._images[image_key].rows.discard(row)
         if failed:
-            self._images[key].forgotten = True
+            self._images[image_key].forgotten = True
             self.keys[:, row].zero_()
             self.values[:, row].zero_()
         self.lengths[row] = 0
-        self._drop_if_done(key)
+        self._drop_if_done(image_key)
 
-    def forget(self, key: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Drop an image as soon as no row looks at it."""
-        if key in self._images:
-            self._images[key].forgotten = True
-            self._drop_if_done(key)
+        if image_key in self._images:
+            self._images[image_key].forgotten = True
+            self._drop_if_done(image_key)
 
-    def _drop_if_done(self, key: str) -> None:
-        if self._images[key].forgotten and not self._images[key].rows:
-            del self._images[key]
+    def _drop_if_done(self, image_key: ImageKey) -> None:
+        if self._images[image_key].forgotten and not self._images[image_key].rows:
+            del self._images[image_key]
 
     def image_slot(self, row: int) -> int:
         """The image slot that a row looks at."""
-        return self._images[self._image_of[row]].slot
+        return self._images[self._image_key_of[row]].slot
 
     def groups(self, rows: Sequence[int]) -> list[ImageGroup]:
         """The batch positions of `rows`, grouped as they can attend together."""

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from model.tiles import ImageKey
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureKey:
     """What makes two encodings the same: the decoded pixels, how they were prepared, and the weights that saw them."""
 
-    pixels_sha256: str
+    image_key: ImageKey
     preprocessing: str
     weights: str
 

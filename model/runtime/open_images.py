@@ -14,7 +14,7 @@ from torch import Tensor
 from model.config import PheyeConfig
 from model.request import CacheChanges, TileSpan
 from model.runtime.feature_cache import FeatureCache, FeatureKey
-from model.tiles import TiledImage, Tiles
+from model.tiles import ImageKey, TiledImage, Tiles
 
 PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `model/tiles.py` would give other pixels
 
@@ -42,7 +42,7 @@ class OpenImage:
 
 
 class OpenImages:
-    """By the hash of their pixels.
+    """The images that are open, by their key.
 
     Args:
         config: the model's geometry.
@@ -59,15 +59,15 @@ class OpenImages:
         self._fingerprint = fingerprint
         self._device = device
         self._dtype = dtype
-        self._open: dict[str, OpenImage] = {}
+        self._open: dict[ImageKey, OpenImage] = {}
 
     @property
     def cache_bytes(self) -> int:
         """What the feature cache holds."""
         return self._cache.size_bytes
 
-    def __getitem__(self, key: str) -> OpenImage:
-        return self._open[key]
+    def __getitem__(self, image_key: ImageKey) -> OpenImage:
+        return self._open[image_key]
 
     def open(self, image: TiledImage) -> bool:
         """One more row needs an image; True if no tile has to be encoded for it.
@@ -75,46 +75,46 @@ class OpenImages:
         Raises:
             ValueError: the tiles are not of this model's geometry.
         """
-        key = image.pixels_sha256
-        if key in self._open:
-            self._open[key].users += 1
+        image_key = image.image_key
+        if image_key in self._open:
+            self._open[image_key].users += 1
             return True
         tiles, side = self._config.tiles, self._config.vision.tile_px
         if image.tiles.shape != (tiles, side, side, 3):
             raise ValueError(f"tiles have shape {image.tiles.shape}; expected {(tiles, side, side, 3)}")
-        cached = self._cache.get(self._key(key))
+        cached = self._cache.get(self._feature_key(image_key))
         shape = (tiles, self._config.vision.tokens_per_tile, self._config.vision.width)
         features = torch.empty(shape, device=self._device, dtype=self._dtype) if cached is None else cached
-        self._open[key] = OpenImage(image, features, encoded=0 if cached is None else tiles)
+        self._open[image_key] = OpenImage(image, features, encoded=0 if cached is None else tiles)
         return cached is not None
 
-    def close(self, key: str) -> None:
+    def close(self, image_key: ImageKey) -> None:
         """One row less needs the image; without any, an unfinished encoding is dropped."""
-        self._open[key].users -= 1
-        if not self._open[key].users:
-            del self._open[key]
+        self._open[image_key].users -= 1
+        if not self._open[image_key].users:
+            del self._open[image_key]
 
     def add(self, span: TileSpan, features: Tensor) -> None:
         """Features of the next tiles of an image [n, tokens per tile, D_vit]; a completed image goes into the cache."""
-        opened = self._open[span.image]
+        opened = self._open[span.image_key]
         opened.features[span.start : span.stop] = features
         opened.encoded = span.stop
         if opened.encoded == self._config.tiles and opened.keep:
-            self._cache.put(self._key(span.image), opened.features)
+            self._cache.put(self._feature_key(span.image_key), opened.features)
 
-    def forget(self, key: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Drop an image's features from the cache, and keep those that are being encoded out of it."""
-        self._cache.drop(self._key(key))
-        if key in self._open:
-            self._open[key].keep = False
+        self._cache.drop(self._feature_key(image_key))
+        if image_key in self._open:
+            self._open[image_key].keep = False
 
     def take_changes(self) -> CacheChanges:
         """Whose features have come or gone in the cache since the last call."""
         changes = self._cache.take_changes().items()
         return CacheChanges(
-            added=tuple(key.pixels_sha256 for key, added in changes if added),
-            dropped=tuple(key.pixels_sha256 for key, added in changes if not added),
+            added=tuple(key.image_key for key, added in changes if added),
+            dropped=tuple(key.image_key for key, added in changes if not added),
         )
 
-    def _key(self, pixels_sha256: str) -> FeatureKey:
-        return FeatureKey(pixels_sha256, PREPROCESSING, self._fingerprint)
+    def _feature_key(self, image_key: ImageKey) -> FeatureKey:
+        return FeatureKey(image_key, PREPROCESSING, self._fingerprint)

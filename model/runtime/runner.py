@@ -25,12 +25,14 @@ from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision
 from model.runtime.open_images import OpenImages
 from model.runtime.sampling import choose
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
 DecodeForm = Literal["recorded", "fixed", "eager"]
 
 _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
+
+_WARM_UP = ImageKey("warm-up")  # no image's hash
 
 
 @dataclass(slots=True)
@@ -124,18 +126,18 @@ class ModelRunner:
         """
         return self._images.open(image)
 
-    def close_image(self, key: str) -> None:
+    def close_image(self, image_key: ImageKey) -> None:
         """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
-        self._images.close(key)
+        self._images.close(image_key)
 
-    def encoded_tiles(self, key: str) -> int:
+    def encoded_tiles(self, image_key: ImageKey) -> int:
         """How many tiles of an open image are encoded."""
-        return self._images[key].encoded
+        return self._images[image_key].encoded
 
-    def forget(self, key: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Drop all that is kept of an image, and keep the features that are being encoded out of the cache."""
-        self._images.forget(key)
-        self._slots.forget(key)
+        self._images.forget(image_key)
+        self._slots.forget(image_key)
 
     def take_cache_changes(self) -> CacheChanges:
         """Whose features have come or gone since the last call."""
@@ -144,7 +146,7 @@ class ModelRunner:
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:
         """Encode tiles of several open images in one batch; a completed image goes into the cache."""
-        tiles = np.concatenate([self._images[span.image].tiles(span) for span in spans])
+        tiles = np.concatenate([self._images[span.image_key].tiles(span) for span in spans])
         indices = [index for span in spans for index in range(span.start, span.stop)]
         features = self._model.encode_tiles(tiles, indices)  # [n, tokens, D_vit]
         if self.device.type == "cuda":
@@ -161,15 +163,15 @@ class ModelRunner:
 
         Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
         """
-        leaders: dict[str, NewRow] = {}
+        leaders: dict[ImageKey, NewRow] = {}
         for row in rows:
-            if not self._slots.has_image(row.image):
-                self._model.admit_image(self._slots, row.image, self._images[row.image].features.flatten(0, 1))
-                leaders[row.image] = row
-            self._slots.occupy(row.slot, row.image, len(row.prompt) + len(row.given))
+            if not self._slots.has_image(row.image_key):
+                self._model.admit_image(self._slots, row.image_key, self._images[row.image_key].features.flatten(0, 1))
+                leaders[row.image_key] = row
+            self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
             attention: list[Tensor] | None = [] if row.explain else None
             self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
-        followers = [row for row in rows if leaders.get(row.image) is not row]
+        followers = [row for row in rows if leaders.get(row.image_key) is not row]
         first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
         return [first[row.slot] for row in rows]
 
@@ -222,13 +224,13 @@ class ModelRunner:
         side = self.config.vision.tile_px
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
         features = self._model.encode_tiles(tiles, range(self.config.tiles)).flatten(0, 1)
-        self._model.admit_image(self._slots, "warm-up", features)
+        self._model.admit_image(self._slots, _WARM_UP, features)
         prompt = self.prompt("")[: self.context_tokens - 1]
-        self._slots.occupy(0, "warm-up", len(prompt))
+        self._slots.occupy(0, _WARM_UP, len(prompt))
         self._model.prefill(self._slots, [0], [prompt])
         self._model.decode(self._slots, [0], [0])
         self._slots.release(0)
-        self._slots.forget("warm-up")
+        self._slots.forget(_WARM_UP)
         if self._steps is not None:
             self._steps.warm_up()
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.errors import NotFound
 
 PREFIX = "img_"
@@ -32,7 +32,7 @@ class StoredImage:
     @property
     def id(self) -> str:
         """What its owner calls it: a name for its pixels, the same at every upload."""
-        return PREFIX + self.image.pixels_sha256
+        return PREFIX + self.image.image_key
 
     @property
     def held_bytes(self) -> int:
@@ -121,9 +121,9 @@ class ImageStore:
         self._drop((owner, image_id))
         return stored.image
 
-    def holds(self, pixels_sha256: str) -> bool:
+    def holds(self, image_key: ImageKey) -> bool:
         """Whether anybody has stored these pixels."""
-        image_id = PREFIX + pixels_sha256
+        image_id = PREFIX + image_key
         return any(name == image_id and self._alive(stored) for (_, name), stored in self._images.items())
 
     def expires_in_s(self, stored: StoredImage) -> float:

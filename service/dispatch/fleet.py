@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.lane import Lane
@@ -87,17 +87,17 @@ class Fleet:
 
     def prefetch(self, image: TiledImage) -> None:
         """Have an image encoded in the background, unless its features are here already."""
-        if self.ready and not self.resident(image.pixels_sha256):
+        if self.ready and not self.resident(image.image_key):
             min(self.ready, key=lambda lane: lane.cost(image)).prefetch(image)
 
-    def forget(self, pixels_sha256: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Drop an image's features everywhere."""
         for lane in self.lanes:
-            lane.forget(pixels_sha256)
+            lane.forget(image_key)
 
-    def resident(self, pixels_sha256: str) -> bool:
+    def resident(self, image_key: ImageKey) -> bool:
         """Whether an image's features are in some worker's cache, as the workers tell."""
-        return any(pixels_sha256 in lane.resident for lane in self.lanes)
+        return any(image_key in lane.resident for lane in self.lanes)
 
     def costs(self) -> Costs:
         """What work has cost lately, on the least loaded device."""

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.reservation import Request
@@ -52,7 +52,7 @@ class Lane:
         tokenizer: the model's, once a worker has been ready.
         requests: what the worker has been given and has not finished.
         report: the latest step's numbers.
-        resident: images, by the hash of their pixels, whose features are in the worker's cache.
+        resident: keys of the images whose features are in the worker's cache.
         costs: what its work has cost lately.
         deaths: how many workers died.
     """
@@ -70,7 +70,7 @@ class Lane:
         self.tokenizer: TextTokenizer | None = None
         self.requests: dict[str, Request] = {}
         self.report = StepReport()
-        self.resident: set[str] = set()
+        self.resident: set[ImageKey] = set()
         self.costs = Costs()
         self.deaths = 0
         self._settings = settings
@@ -120,8 +120,8 @@ class Lane:
 
     def cost(self, image: TiledImage) -> int:
         """How much a new request would wait for, in requests: features that are here, or will be, count as a batch."""
-        here = image.pixels_sha256 in self.resident or any(
-            request.image.pixels_sha256 == image.pixels_sha256 for request in self.requests.values()
+        here = image.image_key in self.resident or any(
+            request.image.image_key == image.image_key for request in self.requests.values()
         )
         return len(self.requests) - (self.card.slots if self.card is not None and here else 0)
 
@@ -140,10 +140,10 @@ class Lane:
         if self._worker is not None:
             self._worker.send(Prefetch(image))
 
-    def forget(self, image: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Have the worker drop an image's features."""
         if self._worker is not None:
-            self._worker.send(Forget(image))
+            self._worker.send(Forget(image_key))
 
     def take_back(self, ids: list[str]) -> None:
         """Cancel requests; the worker frees their slots with its next step."""

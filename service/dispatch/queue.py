@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Sequence
 
 from model.prompt import render
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.dispatch.costs import Costs
 from service.dispatch.fleet import Fleet
 from service.dispatch.lane import Lane
@@ -134,13 +134,13 @@ class RequestQueue:
         """Have an image encoded in the background, unless its features are here already."""
         self._fleet.prefetch(image)
 
-    def forget(self, pixels_sha256: str) -> None:
+    def forget(self, image_key: ImageKey) -> None:
         """Drop an image's features everywhere."""
-        self._fleet.forget(pixels_sha256)
+        self._fleet.forget(image_key)
 
-    def resident(self, pixels_sha256: str) -> bool:
+    def resident(self, image_key: ImageKey) -> bool:
         """Whether an image's features are in some worker's cache, as the workers tell."""
-        return self._fleet.resident(pixels_sha256)
+        return self._fleet.resident(image_key)
 
     def costs(self) -> Costs:
         """What work has cost lately, on the least loaded device."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from model.request import NewRow, TileSpan
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.messages import (
     Admitted,
     Broken,
@@ -56,7 +56,7 @@ class Engine:
         self._opened: dict[str, EngineRow] = {}  # those of them whose image is being looked after
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, told with the next step
-        self._prefetch: dict[str, TiledImage] = {}  # images nobody waits for yet, oldest first
+        self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
         self._changed = (
             False  # something happened between two steps that must be told, though there may be nothing to do
         )
@@ -88,25 +88,25 @@ class Engine:
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
-        if image.pixels_sha256 in self._prefetch:
+        if image.image_key in self._prefetch:
             return
         if len(self._prefetch) == MAX_PREFETCH:
             self._end_prefetch(next(iter(self._prefetch)))
         if self._runner.open_image(image):
-            self._runner.close_image(image.pixels_sha256)  # its features are here, or on their way
+            self._runner.close_image(image.image_key)  # its features are here, or on their way
         else:
-            self._prefetch[image.pixels_sha256] = image
+            self._prefetch[image.image_key] = image
 
-    def forget(self, image: str) -> None:
-        """Drop the features of an image, named by the hash of its pixels."""
-        if image in self._prefetch:
-            self._end_prefetch(image)
-        self._runner.forget(image)
+    def forget(self, image_key: ImageKey) -> None:
+        """Drop the features of an image."""
+        if image_key in self._prefetch:
+            self._end_prefetch(image_key)
+        self._runner.forget(image_key)
         self._changed = True
 
-    def _end_prefetch(self, image: str) -> None:
-        del self._prefetch[image]
-        self._runner.close_image(image)
+    def _end_prefetch(self, image_key: ImageKey) -> None:
+        del self._prefetch[image_key]
+        self._runner.close_image(image_key)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Forget rows, wherever they are; unknown ids have finished already."""
@@ -151,15 +151,15 @@ class Engine:
                 self._hits = (queries + 1, found + row.cached)
 
     def _plan(self, *, decoding: bool) -> tuple[tuple[TileSpan, ...], tuple[Admission, ...]]:
-        waiting = [WaitingRow(row_id, row.key) for row_id, row in self._waiting.items() if row_id in self._opened]
-        wanted = [*(row.key for row in self._opened.values()), *self._prefetch]
-        encoded = {key: self._runner.encoded_tiles(key) for key in wanted}
+        waiting = [WaitingRow(row_id, row.image_key) for row_id, row in self._waiting.items() if row_id in self._opened]
+        wanted = [*(row.image_key for row in self._opened.values()), *self._prefetch]
+        encoded = {image_key: self._runner.encoded_tiles(image_key) for image_key in wanted}
         free = [slot for slot in range(self._runner.slots) if slot not in self._running]
         tiles, prompts = self._budget.tiles(decoding=decoding), self._budget.prompts(decoding=decoding)
         step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch))
-        touched = {span.image for span in step.encode}
+        touched = {span.image_key for span in step.encode}
         admitted = {admission.id for admission in step.admit}
-        ids = tuple(row.id for row in waiting if row.image in touched or row.id in admitted)
+        ids = tuple(row.id for row in waiting if row.image_key in touched or row.id in admitted)
         if ids:
             self._announce(Started(ids))
         return step.encode, step.admit
@@ -170,20 +170,20 @@ class Engine:
         step.encode_s = time.monotonic() - started
         step.encoded_tiles = sum(span.stop - span.start for span in spans)
         self._budget.encoded(step.encoded_tiles, step.encode_s)
-        touched = {span.image for span in spans}
+        touched = {span.image_key for span in spans}
         for row in self._opened.values():
-            if row.key in touched:
+            if row.image_key in touched:
                 row.encode_s += step.encode_s
-        for key in touched & self._prefetch.keys():
-            if self._runner.encoded_tiles(key) == self._runner.config.tiles:
-                self._end_prefetch(key)
+        for image_key in touched & self._prefetch.keys():
+            if self._runner.encoded_tiles(image_key) == self._runner.config.tiles:
+                self._end_prefetch(image_key)
 
     def _prefill(self, admissions: Sequence[Admission], step: Step) -> None:
         started = time.monotonic()
         rows = {admission.slot: self._waiting[admission.id] for admission in admissions}
         tokens = self._runner.prefill(
             [
-                NewRow(slot, row.key, row.prompt, row.request.given, row.request.sampling, row.request.explain)
+                NewRow(slot, row.image_key, row.prompt, row.request.given, row.request.sampling, row.request.explain)
                 for slot, row in rows.items()
             ]
         )
@@ -243,7 +243,7 @@ class Engine:
     def _leave_waiting(self, row_id: str) -> None:
         row = self._waiting.pop(row_id)
         if self._opened.pop(row_id, None) is not None:
-            self._runner.close_image(row.key)
+            self._runner.close_image(row.image_key)
 
     def _let_go(self, slot: int, *, failed: bool = False) -> None:
         del self._running[slot]

@@ -82,8 +82,8 @@ class _Inbox:
                         engine.submit(message)
                     case Prefetch(image):
                         engine.prefetch(image)
-                    case Forget(image_sha256):
-                        engine.forget(image_sha256)
+                    case Forget(image_key):
+                        engine.forget(image_key)
                     case Cancel(ids):
                         engine.cancel(ids)
                     case Stop():

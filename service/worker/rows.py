@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.messages import Row, RowEvent, RowTimings, StepReport
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class EngineRow:
     decode_s: float = 0.0
 
     @property
-    def key(self) -> str:
-        """Hash of the image's pixels."""
-        return self.image.pixels_sha256
+    def image_key(self) -> ImageKey:
+        """Key of the image it asks about."""
+        return self.image.image_key
 
     def timings(self) -> RowTimings:
         """Where its time went."""

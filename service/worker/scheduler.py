@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.request import TileSpan
+from model.tiles import ImageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class WaitingRow:
     """A row without a slot, and the image it asks about."""
 
     id: str
-    image: str
+    image_key: ImageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class Plan:
 
 def plan(
     waiting: Sequence[WaitingRow],
-    encoded: Mapping[str, int],
+    encoded: Mapping[ImageKey, int],
     tiles_per_image: int,
     free_slots: Iterable[int],
     tile_budget: int,
     admit_budget: int,
-    prefetch: Sequence[str] = (),
+    prefetch: Sequence[ImageKey] = (),
 ) -> Plan:
     """Plan one step: tiles for those who came first, slots for those who came first among the ready.
 
@@ -59,22 +60,22 @@ def plan(
         admit_budget: rows this step may prefill.
         prefetch: images that nobody waits for yet; they get the tiles that are left.
     """
-    wanted = [row.image for row in waiting if row.image in encoded]
+    wanted = [row.image_key for row in waiting if row.image_key in encoded]
     spans = _spans([*wanted, *prefetch], encoded, tiles_per_image, tile_budget)
-    reached = dict(encoded) | {span.image: span.stop for span in spans}
-    ready = (row for row in waiting if reached.get(row.image) == tiles_per_image)
+    reached = dict(encoded) | {span.image_key: span.stop for span in spans}
+    ready = (row for row in waiting if reached.get(row.image_key) == tiles_per_image)
     slots = list(free_slots)[: max(0, admit_budget)]
     admissions = tuple(Admission(row.id, slot) for row, slot in zip(ready, slots, strict=False))
     return Plan(spans, admissions)
 
 
 def _spans(
-    images: Iterable[str], encoded: Mapping[str, int], tiles_per_image: int, budget: int
+    image_keys: Iterable[ImageKey], encoded: Mapping[ImageKey, int], tiles_per_image: int, budget: int
 ) -> tuple[TileSpan, ...]:
     spans = []
-    for image in dict.fromkeys(images):
-        count = min(tiles_per_image - encoded[image], budget)
+    for image_key in dict.fromkeys(image_keys):
+        count = min(tiles_per_image - encoded[image_key], budget)
         if count > 0:
-            spans.append(TileSpan(image, encoded[image], encoded[image] + count))
+            spans.append(TileSpan(image_key, encoded[image_key], encoded[image_key] + count))
             budget -= count
     return tuple(spans)

@@ -141,7 +141,7 @@ def _attention(name: str, device: torch.device) -> NDArray[np.float32]:
     rows = Rows(runner)
     image = rows.image(0)
     rows.encode([image])
-    new = NewRow(0, image.pixels_sha256, rows.prompt(0), (), Sampling(), explain=True)
+    new = NewRow(0, image.image_key, rows.prompt(0), (), Sampling(), explain=True)
     runner.prefill([new])
     for _ in range(3):
         runner.decode([0])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 
 PROMPT_TOKENS = 65  # as in the paper's section 2.2
 COMMON_TOKENS = 45  # of these, those every prompt begins with
@@ -45,7 +45,7 @@ class Rows:
         noise = np.random.default_rng([abs(number), int(number < 0)]).integers(
             256, size=(config.tiles, side, side, 3), dtype=np.uint8
         )
-        return TiledImage(f"noise {number}", side, side, noise)
+        return TiledImage(ImageKey(f"noise {number}"), side, side, noise)
 
     def prompt(self, number: int) -> tuple[int, ...]:
         """A prompt of its own that begins as all do."""
@@ -56,13 +56,13 @@ class Rows:
 
     def distinct(self, images: Sequence[TiledImage]) -> list[TiledImage]:
         """Every image once."""
-        return list({image.pixels_sha256: image for image in images}.values())
+        return list({image.image_key: image for image in images}.values())
 
     def open(self, images: Sequence[TiledImage]) -> list[TileSpan]:
         """Open images; what of them is to be encoded."""
         tiles = self.runner.config.tiles
         known = [self.runner.open_image(image) for image in images]
-        return [TileSpan(image.pixels_sha256, 0, tiles) for image, here in zip(images, known, strict=True) if not here]
+        return [TileSpan(image.image_key, 0, tiles) for image, here in zip(images, known, strict=True) if not here]
 
     def encode(self, images: Sequence[TiledImage]) -> None:
         """Encode images that are not known into the cache, and keep them open."""
@@ -72,15 +72,15 @@ class Rows:
     def close(self, images: Sequence[TiledImage]) -> None:
         """Close images, one user each."""
         for image in images:
-            self.runner.close_image(image.pixels_sha256)
+            self.runner.close_image(image.image_key)
 
     def features(self, image: TiledImage) -> Tensor:
         """What an open image was encoded to [N, tokens per tile, D_vit]."""
-        return self.runner._images[image.pixels_sha256].features
+        return self.runner._images[image.image_key].features
 
     def new(self, slot: int, image: TiledImage, prompt: Sequence[int], sampling: Sampling = GREEDY) -> NewRow:
         """A row to be read."""
-        return NewRow(slot, image.pixels_sha256, tuple(prompt), (), sampling)
+        return NewRow(slot, image.image_key, tuple(prompt), (), sampling)
 
     def fill(self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]]) -> Tokens:
         """Read prompts, each about its image, in the first slots; the first token of each."""

@@ -12,7 +12,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.api.disconnect import unless_hung_up
 from service.api.estimate import AskedRow, Present, estimate
 from service.api.openapi.native import body_docs, problem_docs
@@ -47,7 +47,7 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     )
     count = partial(_rows, queue, card, row_specs(parts, fields, asked))
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    resident = None if ask.image is None else queue.resident(await _pixels(request, parts, ask.image))
+    resident = None if ask.image is None else queue.resident(await _image_key(request, parts, ask.image))
     return estimate(card, rows, Present(queue.costs(), queue.wait_s(), resident))
 
 
@@ -63,9 +63,9 @@ def _row(prompt_tokens: int, spec: RowSpec, context_tokens: int) -> AskedRow:
     return AskedRow(prompt_tokens, most)
 
 
-async def _pixels(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> str:
-    """What names an image's features. One that has to be decoded first is refused when too many wait already."""
+async def _image_key(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> ImageKey:
+    """The key of the image asked about. One that has to be decoded first is refused when too many wait already."""
     if isinstance(image, TiledImage):
-        return image.pixels_sha256
+        return image.image_key
     with parts.queue.reserve(1):
-        return (await unless_hung_up(request.receive, tiled(parts, image))).pixels_sha256
+        return (await unless_hung_up(request.receive, tiled(parts, image))).image_key

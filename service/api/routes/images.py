@@ -57,8 +57,8 @@ async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     Requests that were accepted before are answered all the same.
     """
     gone = parts.images.remove(owner_of(request), image_id)
-    if not parts.images.holds(gone.pixels_sha256):
-        parts.queue.forget(gone.pixels_sha256)
+    if not parts.images.holds(gone.image_key):
+        parts.queue.forget(gone.image_key)
 
 
 def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
@@ -73,5 +73,5 @@ def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
         image_tokens=model.image_tokens,
         held_bytes=stored.held_bytes,
         expires_in_s=round(parts.images.expires_in_s(stored), 3),
-        features_resident=parts.queue.resident(stored.image.pixels_sha256),
+        features_resident=parts.queue.resident(stored.image.image_key),
     )

@@ -5,23 +5,24 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.network import decode_kernels
-from model.network.decode_attention import decode_attention, rotate_and_append
+from model.network.decode_attention import absorbed_attention, available, decode_attention, rotate_and_append
 from model.network.decode_groups import ROWS_OF_GROUP, DecodeGroups
+from model.network.kernels import triton_import
+from model.network.kernels.combine import MOST_SPLITS, splits_of
 
 
 @pytest.mark.parametrize(
-    ("groups", "heads", "tokens", "splits"),
+    ("programs", "tokens", "splits"),
     [
-        pytest.param(1, 32, 2570, 16, id="one row over an image"),
-        pytest.param(8, 32, 2570, 2, id="eight rows over images"),
-        pytest.param(64, 32, 2570, 1, id="enough rows to fill the device"),
-        pytest.param(1, 32, 128, 2, id="too few tokens to split further"),
-        pytest.param(1, 2, 99999, decode_kernels.MOST_SPLITS, id="as many as are ever combined"),
+        pytest.param(32, 2570, 16, id="one row over an image"),
+        pytest.param(8 * 32, 2570, 2, id="eight rows over images"),
+        pytest.param(64 * 32, 2570, 1, id="enough rows to fill the device"),
+        pytest.param(32, 128, 2, id="too few tokens to split further"),
+        pytest.param(2, 99999, MOST_SPLITS, id="as many as are ever combined"),
     ],
 )
-def test_slots_are_split_until_the_device_is_full(groups, heads, tokens, splits):
-    assert decode_kernels.splits_of(groups, heads, tokens, processors=132) == splits
+def test_slots_are_split_until_the_device_is_full(programs, tokens, splits):
+    assert splits_of(programs, tokens, resident=528) == splits
 
 
 def test_rows_of_one_slot_share_groups_and_unused_groups_have_no_slot():
@@ -47,8 +48,13 @@ def test_a_group_holds_no_more_rows_than_its_table_has_room_for():
     assert groups.rows[1, :2].tolist() == [ROWS_OF_GROUP, -1]
 
 
-def test_without_triton_the_twin_attends(monkeypatch):
-    monkeypatch.setattr(decode_kernels, "INSTALLED", False)
+@pytest.fixture
+def without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_import, "INSTALLED", False)
+    assert not available(torch.device("cuda"))
+
+
+def test_without_triton_the_twin_attends(without_triton):
     keys, values = torch.randn(2, 2, 9, 16), torch.randn(2, 2, 9, 16)
     q, out = torch.randn(1, 2, 16), torch.empty(1, 2, 16)
     seen = decode_attention(q, keys, values, DecodeGroups.alone([1]), torch.tensor([3, 5]), 0.25, out=out)
@@ -59,8 +65,7 @@ def test_without_triton_the_twin_attends(monkeypatch):
     torch.testing.assert_close(out, expected)
 
 
-def test_without_triton_the_twin_rotates_and_appends(monkeypatch):
-    monkeypatch.setattr(decode_kernels, "INSTALLED", False)
+def test_without_triton_the_twin_rotates_and_appends(without_triton):
     keys, values = torch.zeros(3, 1, 4, 2), torch.zeros(3, 1, 4, 2)
     qkv = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
     cos, sin = torch.zeros(4, 2), torch.ones(4, 2)  # a quarter turn
@@ -69,3 +74,12 @@ def test_without_triton_the_twin_rotates_and_appends(monkeypatch):
     assert keys[2, 0, 1].tolist() == [-4.0, 3.0]
     assert values[2, 0, 1].tolist() == [5.0, 6.0]
     assert keys.count_nonzero() == values.count_nonzero() == 2
+
+
+def test_without_triton_the_twin_attends_to_features(without_triton):
+    features, qk = torch.randn(2, 9, 16), torch.randn(2, 3, 16)
+    context = absorbed_attention(qk, features, DecodeGroups.shared([1, -1]), 0.25)
+    seen = features[1:2]
+    expected = torch.nn.functional.scaled_dot_product_attention(qk[:1], seen, seen, scale=0.25)
+    torch.testing.assert_close(context[:1], expected)
+    assert not context[1].any()

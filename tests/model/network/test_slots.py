@@ -11,6 +11,7 @@ from model.checkpoint.checkpoint import Checkpoint
 from model.config import GEOMETRIES
 from model.network.cross_attention import ImageGroup
 from model.network.slots import Slots, rows_of
+from model.tiles import ImageKey
 
 TINY = GEOMETRIES["pheye-micro"]
 CPU = torch.device("cpu")
@@ -20,10 +21,10 @@ def slots(count: int = 4) -> Slots:
     return Slots(TINY, count, 16, CPU, torch.float32)
 
 
-def enter(state: Slots, row: int, image: str) -> None:
-    if not state.has_image(image):
-        state.claim_image(image)
-    state.occupy(row, image, 3)
+def enter(state: Slots, row: int, image_key: str) -> None:
+    if not state.has_image(ImageKey(image_key)):
+        state.claim_image(ImageKey(image_key))
+    state.occupy(row, ImageKey(image_key), 3)
 
 
 def test_rows_that_look_at_the_same_image_form_one_group() -> None:

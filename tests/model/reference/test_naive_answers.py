@@ -24,12 +24,12 @@ def fast_answers(checkpoint: Checkpoint, image: TiledImage, max_tokens: int) -> 
     """Text, tokens of the prompt and tokens generated, by the runner."""
     runner = fp32_runner(checkpoint)
     runner.open_image(image)
-    runner.encode([TileSpan(image.pixels_sha256, 0, runner.config.tiles)])
+    runner.encode([TileSpan(image.image_key, 0, runner.config.tiles)])
     prompts = [runner.prompt(instruction) for instruction in INSTRUCTIONS]
     sampling = Sampling(max_tokens=max_tokens)
     told = []
     for prompt in prompts:
-        tokens = runner.prefill([NewRow(0, image.pixels_sha256, prompt, (), sampling)])
+        tokens = runner.prefill([NewRow(0, image.image_key, prompt, (), sampling)])
         while tokens[-1] != runner.eos_id and len(tokens) < max_tokens:
             tokens += runner.decode([0])
         runner.release(0)

@@ -11,6 +11,7 @@ import torch
 from model.checkpoint.checkpoint import Checkpoint
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.runner import ModelRunner
+from model.tiles import ImageKey
 from tests.support.golden import Golden, fp32_runner, noise_image
 
 FORMS = {"kept-keys-and-values": False, "absorbed": True}
@@ -21,11 +22,11 @@ def absorbed(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-def encode(runner: ModelRunner, checkpoint: Checkpoint, seed: int) -> str:
+def encode(runner: ModelRunner, checkpoint: Checkpoint, seed: int) -> ImageKey:
     image = noise_image(checkpoint, seed)
-    if not runner.open_image(image) and not runner.encoded_tiles(image.pixels_sha256):
-        runner.encode([TileSpan(image.pixels_sha256, 0, runner.config.tiles)])
-    return image.pixels_sha256
+    if not runner.open_image(image) and not runner.encoded_tiles(image.image_key):
+        runner.encode([TileSpan(image.image_key, 0, runner.config.tiles)])
+    return image.image_key
 
 
 def crowd(runner: ModelRunner, checkpoint: Checkpoint, rows: list[tuple[int, str, Sampling]]) -> list[list[int | None]]:
@@ -36,9 +37,9 @@ def crowd(runner: ModelRunner, checkpoint: Checkpoint, rows: list[tuple[int, str
     for arriving in [*range(len(rows)), *[None] * 30]:
         if arriving is not None:
             image, question, sampling = rows[arriving]
-            key, slot = encode(runner, checkpoint, image), slots.pop()
-            answers[arriving] += runner.prefill([NewRow(slot, key, runner.prompt(question), (), sampling)])
-            runner.close_image(key)
+            image_key, slot = encode(runner, checkpoint, image), slots.pop()
+            answers[arriving] += runner.prefill([NewRow(slot, image_key, runner.prompt(question), (), sampling)])
+            runner.close_image(image_key)
             running[slot] = arriving
         for slot, token in zip_longest(sorted(running), runner.decode(sorted(running)) if running else []):
             row = running[slot]
@@ -85,21 +86,21 @@ def test_golden_cases_are_equal_token_for_token(golden: Golden, absorbed: bool) 
     for case in golden.cases:
         image = golden.image(case["image"])
         if not runner.open_image(image):
-            runner.encode([TileSpan(image.pixels_sha256, 0, runner.config.tiles)])
-        (token,) = runner.prefill([NewRow(1, image.pixels_sha256, tuple(case["input_ids"]), (), Sampling())])
+            runner.encode([TileSpan(image.image_key, 0, runner.config.tiles)])
+        (token,) = runner.prefill([NewRow(1, image.image_key, tuple(case["input_ids"]), (), Sampling())])
         tokens = [token]
         while len(tokens) < len(case["greedy_no_eos"]):
             tokens += runner.decode([1])
         runner.release(1)
-        runner.close_image(image.pixels_sha256)
+        runner.close_image(image.image_key)
         assert tokens == case["greedy_no_eos"], case["case"]
 
 
 def explained(runner: ModelRunner, checkpoint: Checkpoint) -> Iterator[list[int | None]]:
     """A watched row and one that is not: together in eager steps, the second alone in fixed ones before and after."""
     for slot in (0, 1):
-        key = encode(runner, checkpoint, slot)
-        yield runner.prefill([NewRow(slot, key, runner.prompt("What?"), (), Sampling(), explain=slot == 0)])
+        image_key = encode(runner, checkpoint, slot)
+        yield runner.prefill([NewRow(slot, image_key, runner.prompt("What?"), (), Sampling(), explain=slot == 0)])
     for slots in ([1], [0, 1], [0, 1], [1], [0], [1]):
         yield runner.decode(slots)
 
@@ -115,8 +116,8 @@ def test_rows_pass_between_watched_eager_steps_and_fixed_ones(tiny: Checkpoint, 
 def test_a_row_whose_numbers_are_not_finite_fails_alone(tiny: Checkpoint) -> None:
     runner = fp32_runner(tiny, slots=3, steps="fixed")
     for slot in range(3):
-        key = encode(runner, tiny, slot)
-        runner.prefill([NewRow(slot, key, runner.prompt("What?"), (), Sampling())])
+        image_key = encode(runner, tiny, slot)
+        runner.prefill([NewRow(slot, image_key, runner.prompt("What?"), (), Sampling())])
     runner._slots.keys[0, 1, :, 0] = torch.nan
     tokens = runner.decode([0, 1, 2])
     assert tokens[1] is None

@@ -22,9 +22,9 @@ from tests.support.golden import OWN_GOLDEN, fp32_runner, noise_image
 def greedy(runner: ModelRunner, checkpoint: Checkpoint, tokens: int) -> list[int | None]:
     image = noise_image(checkpoint)
     runner.open_image(image)
-    runner.encode([TileSpan(image.pixels_sha256, 0, runner.config.tiles)])
-    out = runner.prefill([NewRow(0, image.pixels_sha256, runner.prompt("What?"), (), Sampling())])
-    runner.close_image(image.pixels_sha256)
+    runner.encode([TileSpan(image.image_key, 0, runner.config.tiles)])
+    out = runner.prefill([NewRow(0, image.image_key, runner.prompt("What?"), (), Sampling())])
+    runner.close_image(image.image_key)
     while len(out) < tokens:
         out += runner.decode([0])
     runner.release(0)
@@ -49,11 +49,11 @@ def asked(runner: ModelRunner, image: TiledImage, *questions: str, explain: bool
     """Eight tokens of each answer; the questions come together."""
     for _ in questions:
         runner.open_image(image)
-    key, slots = image.pixels_sha256, range(len(questions))
-    if runner.encoded_tiles(key) < runner.config.tiles:
-        runner.encode([TileSpan(key, 0, runner.config.tiles)])
+    image_key, slots = image.image_key, range(len(questions))
+    if runner.encoded_tiles(image_key) < runner.config.tiles:
+        runner.encode([TileSpan(image_key, 0, runner.config.tiles)])
     rows = [
-        NewRow(slot, key, runner.prompt(question), (), Sampling(), explain=explain)
+        NewRow(slot, image_key, runner.prompt(question), (), Sampling(), explain=explain)
         for slot, question in zip(slots, questions, strict=True)
     ]
     answers = [[token] for token in runner.prefill(rows)]
@@ -66,7 +66,7 @@ def asked(runner: ModelRunner, image: TiledImage, *questions: str, explain: bool
 def done(runner: ModelRunner, image: TiledImage, rows: int) -> None:
     for slot in range(rows):
         runner.release(slot)
-        runner.close_image(image.pixels_sha256)
+        runner.close_image(image.image_key)
 
 
 def test_what_prompts_share_is_read_once_for_an_image_and_answers_stay_the_same(tiny: Checkpoint) -> None:
@@ -83,7 +83,7 @@ def test_what_prompts_share_is_read_once_for_an_image_and_answers_stay_the_same(
     for question in questions:
         wanted += asked(fresh, image, question)
         done(fresh, image, 1)
-        fresh.forget(image.pixels_sha256)
+        fresh.forget(image.image_key)
     assert asked(runner, image, *questions) == wanted
     done(runner, image, 3)
     assert asked(runner, image, questions[2]) == wanted[2:]
@@ -107,9 +107,9 @@ def test_forgetting_an_image_forgets_its_beginning(tiny: Checkpoint) -> None:
     runner, image = fp32_runner(tiny), noise_image(tiny)
     asked(runner, image, "What?")
     done(runner, image, 1)
-    assert runner._slots.has_image(image.pixels_sha256)
-    runner.forget(image.pixels_sha256)
-    assert not runner._slots.has_image(image.pixels_sha256)
+    assert runner._slots.has_image(image.image_key)
+    runner.forget(image.image_key)
+    assert not runner._slots.has_image(image.image_key)
 
 
 def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(tiny: Checkpoint) -> None:
@@ -131,35 +131,35 @@ def test_tiles_encoded_one_by_one_are_the_tiles_encoded_together(tiny: Checkpoin
         together = runner._model.encode_tiles(image.tiles, range(5))
     assert runner.open_image(image) is False
     for index in range(5):
-        assert runner.encoded_tiles(image.pixels_sha256) == index
-        runner.encode([TileSpan(image.pixels_sha256, index, index + 1)])
-    pieces = runner._images[image.pixels_sha256].features
+        assert runner.encoded_tiles(image.image_key) == index
+        runner.encode([TileSpan(image.image_key, index, index + 1)])
+    pieces = runner._images[image.image_key].features
     torch.testing.assert_close(pieces, together, atol=1e-5, rtol=0)
 
 
 def test_features_come_go_and_are_told(tiny: Checkpoint) -> None:
     one_image_bytes = 4 * tiny.config.image_tokens * tiny.config.vision.width
     runner = fp32_runner(tiny, feature_cache_bytes=one_image_bytes)
-    names = []
+    image_keys = []
     for seed in (1, 2):
         image = noise_image(tiny, seed)
-        names.append(image.pixels_sha256)
+        image_keys.append(image.image_key)
         runner.open_image(image)
-        runner.encode([TileSpan(image.pixels_sha256, 0, 5)])
-        runner.close_image(image.pixels_sha256)
+        runner.encode([TileSpan(image.image_key, 0, 5)])
+        runner.close_image(image.image_key)
     changes = runner.take_cache_changes()
-    assert (changes.added, changes.dropped) == ((names[1],), (names[0],))
-    runner.forget(names[1])
-    assert runner.take_cache_changes().dropped == (names[1],)
+    assert (changes.added, changes.dropped) == ((image_keys[1],), (image_keys[0],))
+    runner.forget(image_keys[1])
+    assert runner.take_cache_changes().dropped == (image_keys[1],)
     assert runner.cache_bytes == 0
 
 
 def test_an_image_forgotten_while_it_is_encoded_does_not_come_back(tiny: Checkpoint) -> None:
     runner, image = fp32_runner(tiny), noise_image(tiny)
     runner.open_image(image)
-    runner.encode([TileSpan(image.pixels_sha256, 0, 3)])
-    runner.forget(image.pixels_sha256)
-    runner.encode([TileSpan(image.pixels_sha256, 3, 5)])
+    runner.encode([TileSpan(image.image_key, 0, 3)])
+    runner.forget(image.image_key)
+    runner.encode([TileSpan(image.image_key, 3, 5)])
     assert runner.cache_bytes == 0
 
 
@@ -182,8 +182,8 @@ def test_an_answer_is_the_same_in_any_slot(tiny: Checkpoint, slot: int) -> None:
     runner, image = fp32_runner(tiny), noise_image(tiny)
     expected = greedy(fp32_runner(tiny), tiny, 8)
     runner.open_image(image)
-    runner.encode([TileSpan(image.pixels_sha256, 0, 5)])
-    out = runner.prefill([NewRow(slot, image.pixels_sha256, runner.prompt("What?"), (), Sampling())])
+    runner.encode([TileSpan(image.image_key, 0, 5)])
+    out = runner.prefill([NewRow(slot, image.image_key, runner.prompt("What?"), (), Sampling())])
     while len(out) < 8:
         out += runner.decode([slot])
     assert out == expected

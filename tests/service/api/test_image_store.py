@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.api.image_store import OFF, PREFIX, UNKNOWN, ImageStore
 from service.errors import NotFound
 
@@ -27,7 +27,7 @@ class Clock:
 
 def picture(name: str, side_px: int = 4) -> TiledImage:
     tiles = np.zeros((5, side_px, side_px, 3), dtype=np.uint8)
-    return TiledImage(hashlib.sha256(name.encode()).hexdigest(), 8, 6, tiles)
+    return TiledImage(ImageKey(hashlib.sha256(name.encode()).hexdigest()), 8, 6, tiles)
 
 
 BYTES = picture("any").tiles.nbytes
@@ -47,7 +47,7 @@ def test_an_image_has_the_same_id_at_every_upload_and_its_age_begins_anew(clock:
     first = store.put("me", picture("cat"))
     clock.now_s += TTL_S - 1
     again = store.put("me", picture("cat"))
-    assert first.id == again.id == PREFIX + picture("cat").pixels_sha256
+    assert first.id == again.id == PREFIX + picture("cat").image_key
     assert (len(store), store.size_bytes) == (1, BYTES)
     assert store.expires_in_s(again) == TTL_S
 
@@ -59,7 +59,7 @@ def test_an_image_is_gone_at_its_age_and_its_bytes_with_the_next_sweep(clock: Cl
     with pytest.raises(NotFound, match="upload it again"):
         store.use("me", stored.id)
     assert store.owned("me") == ()
-    assert not store.holds(picture("cat").pixels_sha256)
+    assert not store.holds(picture("cat").image_key)
     store.drop_expired()
     assert (len(store), store.size_bytes) == (0, 0)
 
@@ -104,9 +104,9 @@ def test_the_same_pixels_of_two_owners_are_two_images(clock: Clock) -> None:
     assert mine.id == yours.id
     assert store.size_bytes == 2 * BYTES
     store.remove("me", mine.id)
-    assert store.holds(picture("cat").pixels_sha256)
+    assert store.holds(picture("cat").image_key)
     store.remove("you", yours.id)
-    assert not store.holds(picture("cat").pixels_sha256)
+    assert not store.holds(picture("cat").image_key)
 
 
 @pytest.mark.parametrize("limit", [0, BYTES - 1], ids=["off", "too-small-for-one"])
@@ -156,7 +156,7 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]), act=st.sampled_from(["find", "use", "remove"]))
     def ask(self, owner: str, name: str, side_px: int, act: str) -> None:
-        image_id = PREFIX + picture(f"{name}{side_px}").pixels_sha256
+        image_id = PREFIX + picture(f"{name}{side_px}").image_key
         if not self._is_known(owner, image_id):
             with pytest.raises(NotFound):
                 getattr(self.store, act)(owner, image_id)
@@ -184,8 +184,8 @@ class StoreModel(RuleBasedStateMachine):
             assert seen == [entry[1] for entry in self._living() if entry[0] == owner]
         assert self.store.size_bytes <= self.LIMIT
         for name in "abcdef":
-            pixels = picture(f"{name}4").pixels_sha256
-            assert self.store.holds(pixels) == any(entry[1] == PREFIX + pixels for entry in self._living())
+            image_key = picture(f"{name}4").image_key
+            assert self.store.holds(image_key) == any(entry[1] == PREFIX + image_key for entry in self._living())
 
 
 TestStoreModel = StoreModel.TestCase

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from model.request import Sampling
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.batch.find_images import NothingToDo, find_images
 from service.batch.local import Batch
 from service.batch.offline import answer
@@ -320,7 +320,7 @@ def test_no_more_images_are_in_memory_than_allowed() -> None:
         with lock:
             made += 1
             most = max(most, made - ended)
-        return TiledImage("", 1, 1, None)  # type: ignore[arg-type]
+        return TiledImage(ImageKey(""), 1, 1, None)  # type: ignore[arg-type]
 
     def endless() -> Iterator[Task]:
         yield from (Task(Path(str(index)), (CAPTION,)) for index in range(10**9))
@@ -339,7 +339,7 @@ def run_batch(tasks: Iterable[Task], read: Any) -> list[Outcome]:
 
 def test_one_broken_answer_leaves_the_others_of_its_image() -> None:
     asked = (question("a"), question("break"), question("c"))
-    (only,) = run_batch([Task(Path("x"), asked)], lambda _: TiledImage("", 1, 1, None))
+    (only,) = run_batch([Task(Path("x"), asked)], lambda _: TiledImage(ImageKey(""), 1, 1, None))
     assert [answer.text for answer in only.answers] == ["0.0", "0.2"]
     assert only.errors == ("not finite",)
 

@@ -31,7 +31,7 @@ def test_never_more_are_in_flight_and_each_has_an_image_of_its_own(monkeypatch: 
 
     class Counting(Engine):
         def submit(self, message: Submit) -> None:
-            submitted.append(message.image.pixels_sha256)
+            submitted.append(message.image.image_key)
             super().submit(message)
 
         def step(self) -> StepDone:

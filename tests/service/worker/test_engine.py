@@ -200,8 +200,8 @@ def test_a_row_whose_numbers_go_wrong_fails_alone_and_leaves_nothing_behind(gold
     def poisoned(image: TiledImage) -> bool:
         cached = open_image(image)
         if image is images[1]:
-            runner._images[image.pixels_sha256].features.fill_(float("nan"))
-            runner._images[image.pixels_sha256].encoded = golden.checkpoint.config.tiles
+            runner._images[image.image_key].features.fill_(float("nan"))
+            runner._images[image.image_key].encoded = golden.checkpoint.config.tiles
         return cached
 
     monkeypatch.setattr(runner, "open_image", poisoned)
@@ -315,8 +315,8 @@ def test_prefetching_takes_only_the_tiles_that_waiting_rows_leave(tiny) -> None:
     submit(engine, noise_image(tiny, 3), row("waiting", "What?", max_tokens=1))
     for encoded in range(1, tiny.config.tiles + 1):
         engine.step()
-        assert runner.encoded_tiles(noise_image(tiny, 3).pixels_sha256) == encoded
-        assert runner.encoded_tiles(noise_image(tiny, 2).pixels_sha256) == 0
+        assert runner.encoded_tiles(noise_image(tiny, 3).image_key) == encoded
+        assert runner.encoded_tiles(noise_image(tiny, 2).image_key) == 0
     assert len(run(engine).ended) == 2
 
 
@@ -326,7 +326,7 @@ def test_more_wishes_than_fit_drop_the_oldest_and_leak_nothing(golden: Golden) -
     for seed in range(MAX_PREFETCH + 5):
         engine.prefetch(noise_image(golden.checkpoint, seed, (5, 5)))
     assert len(runner._images._open) == MAX_PREFETCH
-    engine.forget(noise_image(golden.checkpoint, 10, (5, 5)).pixels_sha256)
+    engine.forget(noise_image(golden.checkpoint, 10, (5, 5)).image_key)
     run(engine)
     assert not runner._images._open
     assert len(runner._images._cache) == MAX_PREFETCH - 1
@@ -336,8 +336,8 @@ def test_a_forgotten_image_is_told_and_encoded_again_when_asked_about(golden: Go
     engine, image = Engine(golden.runner(), stall_s=0.25), golden.image(golden.cases[0]["image"])
     submit(engine, image, row("first", "What?"))
     run(engine)
-    engine.forget(image.pixels_sha256)
-    assert engine.step().cache.dropped == (image.pixels_sha256,)
+    engine.forget(image.image_key)
+    assert engine.step().cache.dropped == (image.image_key,)
     submit(engine, image, row("second", "What?"))
     assert not run(engine).ended["second"].usage.image_features_cached
 

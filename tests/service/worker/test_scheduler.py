@@ -6,18 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.request import TileSpan
+from model.tiles import ImageKey
 from service.worker.scheduler import Admission, Plan, WaitingRow, plan
 
 TILES = 5
 ROWS = st.lists(st.integers(0, 6), max_size=12).map(
-    lambda images: [WaitingRow(str(number), f"image{image}") for number, image in enumerate(images)]
+    lambda images: [WaitingRow(str(number), ImageKey(f"image{image}")) for number, image in enumerate(images)]
 )
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[list[WaitingRow], dict[str, int], list[int], int, int]:
+def situations(draw: st.DrawFn) -> tuple[list[WaitingRow], dict[ImageKey, int], list[int], int, int]:
     rows = draw(ROWS)
-    images = sorted({row.image for row in rows})
+    images = sorted({row.image_key for row in rows})
     encoded = {image: draw(st.integers(0, TILES)) for image in images if draw(st.booleans())}
     free = draw(st.lists(st.integers(0, 7), unique=True, max_size=8))
     return rows, encoded, free, draw(st.integers(0, 20)), draw(st.integers(0, 8))
@@ -31,17 +32,17 @@ def test_a_plan_keeps_its_budgets_and_gives_no_slot_or_tile_twice(situation) -> 
     assert len(set(slots)) == len(slots) <= prompts
     assert set(slots) <= set(free)
     assert sum(span.stop - span.start for span in made.encode) <= tiles
-    assert len({span.image for span in made.encode}) == len(made.encode)
+    assert len({span.image_key for span in made.encode}) == len(made.encode)
     for span in made.encode:
-        assert encoded[span.image] == span.start < span.stop <= TILES
+        assert encoded[span.image_key] == span.start < span.stop <= TILES
 
 
 @given(situations())
 def test_only_rows_with_complete_features_are_admitted_and_the_earlier_ones_first(situation) -> None:
     rows, encoded, free, tiles, prompts = situation
     made = plan(rows, encoded, TILES, free, tiles, prompts)
-    reached = encoded | {span.image: span.stop for span in made.encode}
-    ready = [row.id for row in rows if reached.get(row.image) == TILES]
+    reached = encoded | {span.image_key: span.stop for span in made.encode}
+    ready = [row.id for row in rows if reached.get(row.image_key) == TILES]
     assert [admission.id for admission in made.admit] == ready[: min(len(free), prompts)]
 
 
@@ -49,10 +50,10 @@ def test_only_rows_with_complete_features_are_admitted_and_the_earlier_ones_firs
 def test_tiles_go_to_the_image_of_the_oldest_row_first(situation) -> None:
     rows, encoded, free, tiles, prompts = situation
     made = plan(rows, encoded, TILES, free, tiles, prompts)
-    unfinished = list(dict.fromkeys(row.image for row in rows if encoded.get(row.image, TILES) < TILES))
-    assert [span.image for span in made.encode] == unfinished[: len(made.encode)]
+    unfinished = list(dict.fromkeys(row.image_key for row in rows if encoded.get(row.image_key, TILES) < TILES))
+    assert [span.image_key for span in made.encode] == unfinished[: len(made.encode)]
     if tiles and unfinished:
-        assert made.encode[0].image == unfinished[0]
+        assert made.encode[0].image_key == unfinished[0]
         assert all(span.stop == TILES for span in made.encode[:-1])
 
 
@@ -61,7 +62,7 @@ def test_every_row_is_admitted_after_boundedly_many_steps(
     rows: list[WaitingRow], tiles: int, slots: int, prompts: int, lifetime: int
 ) -> None:
     """Nobody starves and no slot leaks: with finite answers, everyone has been admitted in the end."""
-    waiting, encoded = list(rows), {row.image: 0 for row in rows}
+    waiting, encoded = list(rows), {row.image_key: 0 for row in rows}
     running: dict[int, int] = {}
     bound = len(rows) * (TILES + lifetime + 1) + 1
     for _ in range(bound):
@@ -69,7 +70,7 @@ def test_every_row_is_admitted_after_boundedly_many_steps(
         free = [slot for slot in range(slots) if slot not in running]
         made = plan(waiting, encoded, TILES, free, tiles, prompts)
         for span in made.encode:
-            encoded[span.image] = span.stop
+            encoded[span.image_key] = span.stop
         for admission in made.admit:
             running[admission.slot] = lifetime
         admitted = {admission.id for admission in made.admit}
