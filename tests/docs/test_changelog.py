@@ -6,6 +6,7 @@ import re
 import tomllib
 from datetime import date
 
+from loadtest.parser import RENAMED_OPTIONS
 from service.cli.flags import flag_of
 from service.cli.renamed import COMMANDS
 from service.settings import PREFIX, RENAMED_SETTINGS
@@ -39,3 +40,9 @@ def test_the_newest_version_tells_each_renamed_setting() -> None:
     for old, now in RENAMED_SETTINGS.items():
         names = (f"| `{PREFIX}{old.upper()}` | `{PREFIX}{now.upper()}` |", f"| `{flag_of(old)}` | `{flag_of(now)}` |")
         assert all(name in renamed for name in names)
+
+
+def test_the_newest_version_tells_each_renamed_option_of_the_load_test() -> None:
+    renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
+    for old, now in RENAMED_OPTIONS.items():
+        assert re.search(rf"\| `python -m loadtest run {old}\b.*\| `python -m loadtest run {now}\b", renamed)

@@ -86,7 +86,7 @@ def test_a_command_is_typed_right(example: Example) -> None:
 def test_a_command_named_in_a_sentence_exists(page: str) -> None:
     for typed in re.findall(r"`pheye ([^`]+)`", " ".join(PAGES[page].split())):
         command, words = get_command(app), typed.split()
-        while (inner := getattr(command, "commands", None)) and words and words[0].islower():
+        while (inner := getattr(command, "commands", None)) and words and words[0][0].islower():
             assert words[0] in inner, typed
             command = inner[words.pop(0)]
         flags = {flag for parameter in command.params for flag in parameter.opts}

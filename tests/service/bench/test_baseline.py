@@ -116,7 +116,7 @@ def test_a_comparison_drives_both_with_the_same_requests(
 ) -> None:
     servers = ["--server", f"pheye={service.url}", "--server", f"baseline={baseline.url}"]
     words = ["--clients", "1,3", "--repeats", "2", "--requests", "4", "--per-client", "1", "--max-tokens", "4"]
-    assert main(["compare", *servers, *words, "--size", "48x32", "--out", str(tmp_path)]) == 0
+    assert main(["compare", *servers, *words, "--size", "48x32", "--report", str(tmp_path)]) == 0
     document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     order = [(point["repeat"], point["load"]["loop"]["clients"], point["server"]) for point in document["points"]]
     assert order == [(n, clients, name) for n in (0, 1) for clients in (1, 3) for name in ("pheye", "baseline")]
