@@ -27,16 +27,16 @@ check: install  ## the one definition of clean
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pheye docs --check
+	$(BIN)/pheye dev docs --check
 
 bench: install  ## time the fast path, most of an hour; ARGS="--quick" is five minutes, "--report FOLDER" keeps it
-	$(BIN)/pheye bench $(ARGS)
+	$(BIN)/pheye dev bench $(ARGS)
 
 gpu:  ## check and measure everything on a GPU with the Python that has torch for it; PYTHON=... REPORT=... MINUTES=...
-	$(PYTHON) -m service.cli.entry gpu --report $(REPORT) --minutes $(MINUTES) $(ARGS)
+	$(PYTHON) -m service.cli.entry dev gpu --report $(REPORT) --minutes $(MINUTES) $(ARGS)
 
 gpu-wheels: install  ## gather in .whl/ what a CUDA image with torch and transformers lacks, for Python 3.12 on x86-64
 	$(BIN)/python docker/gpu_wheels.py .whl
 
 docs: install  ## write the generated parts of README.md and docs/
-	$(BIN)/pheye docs
+	$(BIN)/pheye dev docs

@@ -1,6 +1,7 @@
 """`python -m loadtest`: measure, tell what was found, write it down.
 
-Exit code 0; 1 if requests were lost, or a server was, or no rate keeps the target; 2 if it cannot run as typed.
+Exit code 0; 1 if requests were lost, or a server was, or no rate keeps the target; 2 if it cannot run as typed; 130
+after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from rich.console import Console
 
 from loadtest.capacity import LatencyTarget, find_capacity
 from loadtest.options import loads_of, parse
+from loadtest.parser import EXIT_USAGE
 from loadtest.plots import NothingToPlot, check_plot, plot
 from loadtest.results import document, ratios, rows
 from loadtest.servers import ServerError
 from loadtest.sweep import LoadMeasurement, measure
 from loadtest.tables import console, point_words, print_ratios, print_rows
 
-EXIT_LOST, EXIT_USAGE = 1, 2
+EXIT_LOST, EXIT_INTERRUPTED = 1, 130
+INTERRUPTED = "interrupted"
 
 
 @dataclass(slots=True)
@@ -82,11 +85,13 @@ class LoadTest:
                 out.print(f"{name}: {'no rate' if rate is None else f'{rate:.3g} requests/s'} within the target")
             if self.options.json:
                 self._write(self.options.json)
-            if self.options.out:
-                self._write(self.options.out / "results.json")
-                plot(list(rows(self.points)), list(ratios(self.points)), self.options.out / "report.png")
+            if self.options.report:
+                self._write(self.options.report / "results.json")
+                plot(list(rows(self.points)), list(ratios(self.points)), self.options.report / "report.png")
         if self.broken:
             self.errors.print(f"loadtest: {self.broken}", markup=False)
+        if self.broken == INTERRUPTED:
+            return EXIT_INTERRUPTED
         lost = not self.capacity and any(point.summary.lost for point in self.points)
         return EXIT_LOST if self.broken or lost or None in self.capacity.values() else 0
 
@@ -107,9 +112,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """The command line."""
     run = LoadTest(parse(sys.argv[1:] if words is None else words))
     try:
-        if run.options.out:
+        if run.options.report:
             check_plot()
-            run.options.out.mkdir(parents=True, exist_ok=True)
+            run.options.report.mkdir(parents=True, exist_ok=True)
     except (NothingToPlot, OSError) as error:
         run.errors.print(f"loadtest: {error}", markup=False)
         return EXIT_USAGE
@@ -118,7 +123,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ServerError as error:
         run.broken = str(error)
     except KeyboardInterrupt:
-        run.broken = "interrupted"
+        run.broken = INTERRUPTED
     return run.report()
 
 

@@ -9,10 +9,12 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource
 
 from loadtest.mix import PlannedRequest
 
@@ -112,11 +114,12 @@ def _whole(response: httpx.Response) -> TimedResponse:
 
 async def _streamed(response: httpx.Response) -> TimedResponse:
     first_text_s, last = None, {}
-    async for line in response.aiter_lines():
-        if line.startswith("data: "):
-            last = json.loads(line.removeprefix("data: "))
-            if first_text_s is None and last.get("chunk"):
-                first_text_s = time.monotonic()
+    async with aclosing(EventSource(response).aiter_sse()) as events:
+        async for event in events:
+            if event.data:
+                last = json.loads(event.data)
+                if first_text_s is None and last.get("chunk"):
+                    first_text_s = time.monotonic()
     ended_s = time.monotonic()
     if "error" in last:  # a stream begins with 200 before it can fail, and says so at its end
         status, detail = str(last["error"]["status"]), str(last["error"].get("detail"))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from loadtest.loops import ClosedLoop, OpenLoop
 from loadtest.mix import Mix
+from loadtest.parser import EXIT_USAGE, Parser, current_names
 from loadtest.servers import Server
 from loadtest.sweep import Load
 
@@ -21,9 +22,11 @@ HITS = [0.0, 0.5, 0.9]
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """What was typed, checked; a mistake ends the process with exit code 2 and a line that names it."""
+    """Read what was typed, checked; a mistake ends the process with exit code 2 and a line that names it."""
     whole = _parser()
-    options = whole.parse_args(words)
+    if not words:
+        whole.exit(EXIT_USAGE, whole.format_help())
+    options = whole.parse_args(current_names(words))
     names = [server.name for server in options.server]
     if len(set(names)) < len(names):
         whole.error("argument --server: two servers have the same name")
@@ -32,30 +35,39 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m loadtest", description="Load on a Pheye service, over HTTP.")
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shared = [_servers(), _asked(), _measured()]
-
-    def command(name: str, words: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=words, description=words, parents=shared)
-
-    run = command("run", "One load: so many clients, or so many arrivals a second.")
-    pressure = run.add_mutually_exclusive_group()
-    pressure.add_argument("--clients", type=_from(1), default=8, help="closed loop; default 8")
-    pressure.add_argument(
-        "--rate", type=_above_zero, metavar="PER_S", help="open loop: Poisson arrivals, never waiting"
+def _parser() -> Parser:
+    whole = Parser("python -m loadtest", "Load on a Pheye service, over HTTP.")
+    run = whole.command("run", "One load: so many clients, or so many arrivals a second.")
+    _add_servers(run)
+    one = run.add_mutually_exclusive_group()
+    run.option("--clients", "Closed loop: clients at a time.", among=one, type=_from(1), default=8, metavar="N")
+    run.option(
+        "--rate", "Open loop: Poisson arrivals, which never wait.", among=one, type=_above_zero, metavar="PER_SECOND"
     )
     run.set_defaults(repeats=1)
     _add_hits(run)
-    _add_grid(command("sweep", "Closed loops over numbers of clients and shares of hits."), CLIENTS, HITS, repeats=1)
-    _add_grid(command("compare", "The same loads on several servers in turns."), CLIENTS, [0.0], repeats=3)
-    capacity = command("capacity", "The highest rate of arrivals that keeps a latency target.")
-    capacity.add_argument("--target", type=_above_zero, required=True, metavar="SECONDS", help="latency to keep")
-    capacity.add_argument("--percentile", choices=("p50", "p90", "p99"), default="p90", help="of which; default p90")
-    capacity.add_argument("--rate", type=_above_zero, default=1.0, metavar="PER_S", help="first to try; default 1")
-    capacity.add_argument("--precision", type=_above_zero, default=0.05, help="relative; default 0.05")
+    sweep = whole.command("sweep", "Closed loops over numbers of clients and shares of hits.")
+    _add_servers(sweep)
+    _add_grid(sweep, CLIENTS, HITS, repeats=1)
+    compare = whole.command("compare", "The same loads on several servers in turns.")
+    _add_servers(compare)
+    _add_grid(compare, CLIENTS, [0.0], repeats=3)
+    capacity = whole.command("capacity", "The highest rate of arrivals that keeps a latency goal.")
+    _add_servers(capacity)
+    capacity.option("--target", "Latency to keep.", type=_above_zero, required=True, metavar="SECONDS")
+    capacity.option(
+        "--percentile",
+        "Percentile of the latency.",
+        choices=("p50", "p90", "p99"),
+        default="p90",
+        metavar="p50|p90|p99",
+    )
+    capacity.option("--rate", "First rate to try.", type=_above_zero, default=1.0, metavar="PER_SECOND")
+    capacity.option("--precision", "Relative precision of the rate.", type=_above_zero, default=0.05, metavar="X")
     _add_hits(capacity)
+    for command in (run, sweep, compare, capacity):
+        _add_asked(command)
+        _add_measured(command)
     return whole
 
 
@@ -85,57 +97,66 @@ def _load(options: argparse.Namespace, hits: float, loop: ClosedLoop | OpenLoop)
     return Load(mix, loop, max(options.requests, least), options.warm_up, options.timeout)
 
 
-def _servers() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(add_help=False)
-    flags.add_argument(
-        "--server", type=_server, action="append", required=True, metavar="NAME=URL", help="several times: in turns"
+def _add_servers(command: Parser) -> None:
+    command.option(
+        "--server", "Server to measure; several times: in turns.", type=_server, action="append", required=True,
+        metavar="[NAME=]URL",
+    )  # fmt: skip
+    command.option(
+        "--timeout", "How long a connection may be silent.", type=_above_zero, default=300.0, metavar="SECONDS"
     )
-    flags.add_argument("--timeout", type=_above_zero, default=300.0, metavar="SECONDS", help="of silence; default 300")
-    return flags
 
 
-def _asked() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(add_help=False)
-    flags.add_argument("--captions", type=_share, default=0.5, help="share of captions; default 0.5")
-    flags.add_argument("--questions", type=_from(1), default=1, help="most in one request; default 1")
-    flags.add_argument("--hot-images", type=_from(1), default=8, help="images that hits repeat; default 8")
-    flags.add_argument("--stream", action="store_true", help="ask for streams, and time their first text")
-    flags.add_argument("--max-tokens", type=_from(1), default=32, help="of an answer; default 32")
-    flags.add_argument("--format", choices=("JPEG", "PNG"), default="JPEG", help="of the images; default JPEG")
-    flags.add_argument("--size", type=_size, default=(640, 480), metavar="WxH", help="of the images; default 640x480")
-    return flags
-
-
-def _measured() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(add_help=False)
-    flags.add_argument("--requests", type=_from(1), default=100, help="of a load; default 100")
-    flags.add_argument("--per-client", type=_from(1), default=4, metavar="N", help="of a load, at least; default 4")
-    flags.add_argument("--warm-up", type=_from(0), default=4, help="requests before each load; default 4")
-    flags.add_argument(
-        "--seed", type=int, default=secrets.randbelow(10**9), help="of all that is drawn; a new one by default"
+def _add_asked(command: Parser) -> None:
+    command.option("--captions", "Share of captions.", type=_share, default=0.5, metavar="X")
+    command.option("--questions", "Most questions in one request.", type=_from(1), default=1, metavar="N")
+    command.option("--hot-images", "Images that hits repeat.", type=_from(1), default=8, metavar="N")
+    command.option("--stream", "Ask for streams, and time their first text.", action="store_true")
+    command.option("--max-tokens", "Most tokens of an answer.", type=_from(1), default=32, metavar="N")
+    command.option(
+        "--format", "File format of the images.", choices=("JPEG", "PNG"), default="JPEG", metavar="JPEG|PNG"
     )
-    flags.add_argument("--out", type=Path, metavar="DIR", help="write results.json and report.png there")
-    flags.add_argument("--json", type=Path, metavar="FILE", help="write the results there, and draw nothing")
-    return flags
+    command.option(
+        "--size", "Size of the images, in pixels.", type=_size, default=(640, 480), shown="640x480", metavar="WxH"
+    )
 
 
-def _add_hits(flags: argparse.ArgumentParser) -> None:
-    flags.add_argument("--hits", type=_share, default=0.0, help="share of requests about an image seen before")
+def _add_measured(command: Parser) -> None:
+    command.option("--requests", "Requests of each load.", type=_from(1), default=100, metavar="N")
+    command.option("--per-client", "Requests of each client, at least.", type=_from(1), default=4, metavar="N")
+    command.option("--warm-up", "Requests before each load.", type=_from(0), default=4, metavar="N")
+    drawn = secrets.randbelow(10**9)
+    command.option("--seed", "Makes a load repeatable.", type=int, default=drawn, shown="a new one", metavar="N")
+    command.option("--report", "Write results.json and report.png there.", type=Path, metavar="FOLDER")
+    command.option("--json", "Write the results there, and draw nothing.", type=Path, metavar="FILE")
 
 
-def _add_grid(flags: argparse.ArgumentParser, clients: list[int], hits: list[float], *, repeats: int) -> None:
+def _add_hits(command: Parser) -> None:
+    command.option("--hits", "Share of requests about an image seen before.", type=_share, default=0.0, metavar="X")
+
+
+def _add_grid(command: Parser, clients: list[int], hits: list[float], *, repeats: int) -> None:
     numbers, shares = ",".join(map(str, clients)), ",".join(f"{share:g}" for share in hits)
-    flags.add_argument("--clients", type=_several(_from(1)), default=clients, help=f"default {numbers}")
-    flags.add_argument("--hits", type=_several(_share), default=hits, help=f"shares of hits; default {shares}")
-    flags.add_argument("--repeats", type=_from(1), default=repeats, help=f"default {repeats}")
+    several = _several(_from(1))
+    command.option("--clients", "Clients at a time.", type=several, default=clients, shown=numbers, metavar="LIST")
+    command.option(
+        "--hits",
+        "Shares of requests about an image seen before.",
+        type=_several(_share),
+        default=hits,
+        shown=shares,
+        metavar="LIST",
+    )
+    command.option("--repeats", "Turns of each load.", type=_from(1), default=repeats, metavar="N")
 
 
 def _server(text: str) -> Server:
-    name, _, url = text.partition("=")
+    """A server under the name that was typed, or under its host and port."""
+    name, _, url = ("", "", text) if text.startswith(("http://", "https://")) else text.partition("=")
     parts = urlsplit(url)
-    if not name or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL, as in pheye=http://127.0.0.1:8000")
-    return Server(name, url.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
+    return Server(name or parts.netloc, url.rstrip("/"))
 
 
 def _number(text: str) -> float:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -19,6 +18,7 @@ from pathlib import Path
 from loadtest.client import OK, Client, open_http
 from loadtest.loops import share_out
 from loadtest.mix import PlannedRequest
+from loadtest.parser import Parser
 
 QUESTIONS = ("What is in the image?",)
 PATIENCE_S = 300.0  # for how long a client that is refused asks again
@@ -115,11 +115,11 @@ async def _one(client: Client, report: StormReport, ask: PlannedRequest, leave_a
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("images", nargs="+", type=Path)
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--clients", type=int, default=32)
+    parser = Parser("python -m loadtest.storm", "Requests of impatient clients, some of whom hang up.")
+    parser.argument("url")
+    parser.argument("images", several=True, type=Path)
+    parser.option("--requests", "Requests in all.", type=int, default=200, metavar="N")
+    parser.option("--clients", "Clients at a time.", type=int, default=32, metavar="N")
     options = parser.parse_args()
     images = [path.read_bytes() for path in options.images]
     report = asyncio.run(storm(options.url, images, requests=options.requests, clients=options.clients))

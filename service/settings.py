@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PREFIX = "PHEYE_"
 GIB = 1024**3
 MIB = 1024**2
+
+# Field of `Settings` until 0.1 -> field since 0.2. The old name is understood as variable and as flag, with a warning,
+# until the next minor version. An entry also needs a line in CHANGELOG.md and, to be read from .env, in
+# docker-compose.yml; tests ask for both.
+RENAMED_SETTINGS: Mapping[str, str] = {}
 
 
 class SettingsError(ValueError):
@@ -190,11 +195,12 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_variables(cls, values: Any) -> Any:
-        known = {PREFIX + name.upper() for name in cls.model_fields}
-        unknown = sorted(key for key in os.environ if key.upper().startswith(PREFIX) and key.upper() not in known)
+        known, old = {_variable(name) for name in cls.model_fields}, old_variables()
+        ours = (key for key in os.environ if key.upper().startswith(PREFIX))
+        unknown = sorted(key for key in ours if key.upper() not in known and key not in old)
         if unknown:
             raise ValueError("; ".join(_unknown(key, known) for key in unknown))
-        return values
+        return {_field(new): os.environ[key] for key, new in old.items()} | values
 
     @model_validator(mode="after")
     def _answers_fit_the_context(self) -> Settings:
@@ -204,6 +210,20 @@ class Settings(BaseSettings):
                 f"{PREFIX}CONTEXT_TOKENS, {self.context_tokens}"
             )
         return self
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _field(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower()
+
+
+def old_variables() -> dict[str, str]:
+    """Name the variables in the environment that have an old name, and what each is called now."""
+    renamed = {_variable(old): _variable(new) for old, new in RENAMED_SETTINGS.items()}
+    return {key: renamed[key.upper()] for key in os.environ if key.upper() in renamed}
 
 
 def _unknown(key: str, known: set[str]) -> str:
@@ -223,7 +243,7 @@ def load_settings(**flags: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
-            name = PREFIX + str(problem["loc"][0]).upper() + ": " if problem["loc"] else ""
+            name = _variable(str(problem["loc"][0])) + ": " if problem["loc"] else ""
             lines.append(name + problem["msg"].removeprefix("Value error, "))
         raise SettingsError("\n".join(lines)) from None
 
@@ -247,7 +267,7 @@ def setting_rows() -> Iterator[SettingRow]:
     for name, info in Settings.model_fields.items():
         empty = info.default is None or info.default == ()
         yield SettingRow(
-            variable=PREFIX + name.upper(),
+            variable=_variable(name),
             flag="--" + name.replace("_", "-"),
             default="" if empty else str(info.default),
             description=info.description or "",

@@ -73,7 +73,7 @@ def wanted(verdict: Verdict) -> str:
 def markdown(report: BenchReport, more: Sequence[str] = ()) -> str:
     """The whole report as a Markdown file; `more` are lines about what else was measured."""
     lines = [
-        "# pheye bench",
+        "# pheye dev bench",
         "",
         machine(report.machine),
         f"Commit {report.commit}.",

@@ -120,7 +120,7 @@ RECIPES: Mapping[str, Recipe] = {
             (Stage("level 3", 8e-4, steps=2600),),
         ),
         _small(
-            "ablation",  # of `pheye ablate`, from pheye-tiny's frozen parts
+            "ablation",  # of `pheye dev ablate`, from pheye-tiny's frozen parts
             (Stage("I", 2e-3, steps=600),),
         ),
         Recipe("finetune", (Stage("finetune", 5e-5),)),  # what the paper does last, for one's own data

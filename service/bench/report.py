@@ -1,4 +1,4 @@
-"""What `pheye bench` leaves behind: tables on the terminal; JSON, Markdown and a plot in a folder.
+"""What `pheye dev bench` leaves behind: tables on the terminal; JSON, Markdown and a plot in a folder.
 
 Owns the files' names and the terminal's look; `model/bench/` owns the cells, the words and the bars. Main thread only.
 """

@@ -6,23 +6,20 @@ one is wanted. Main thread only.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.flags import OFFLINE_NAMES, fail, flag_of, read_settings, settings_flags
+from service.cli.flags import OFFLINE_NAMES, fail, flag_of, read_settings
 
 if TYPE_CHECKING:
     from service.batch.server import ServiceConnection
     from service.settings import Settings
 
-Command = Callable[..., None]
 Flags = Mapping[str, str | None]  # settings of the engine, as they were typed
-Options = TypeVar("Options")
 
 MODEL_SETTINGS = ("model", "revision", "name", "devices", "dtype", "threads", "slots", "context_tokens")
 IMAGE_SETTINGS = ("feature_cache_bytes", "max_pixels", "preprocess_threads")
@@ -51,39 +48,6 @@ class AnswererOptions:
     api_key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --server: a file that holds nothing but the API key.")
     ] = None
-
-
-def options(*kinds: type[Any], settings: tuple[str, ...]) -> Callable[[Command], Command]:
-    """Replace a command's `**words` by the fields of option classes and a flag for each of these settings.
-
-    Args:
-        kinds: dataclasses whose fields are annotated with their option; their order is that of the help.
-        settings: fields of `Settings`, under the names that commands without a server give them.
-    """
-
-    def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        *own, rest = signature.parameters.values()
-        shared = [parameter for kind in kinds for parameter in _parameters(kind)]
-        command.__signature__ = signature.replace(parameters=[*own, *shared, rest])  # type: ignore[attr-defined]
-        return settings_flags(*settings, renamed=OFFLINE_NAMES)(command)
-
-    return decorate
-
-
-def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
-    hints = get_type_hints(kind, include_extras=True)
-    return [
-        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
-        for each in fields(kind)
-    ]
-
-
-def take(kind: type[Options], words: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-    """The options of one class out of everything a command was given, and the rest."""
-    own = {each.name for each in fields(kind)}  # type: ignore[arg-type]
-    given = {name: value for name, value in words.items() if name in own}
-    return kind(**given), {name: value for name, value in words.items() if name not in own}
 
 
 def engine_settings(where: AnswererOptions, flags: Flags) -> Settings:

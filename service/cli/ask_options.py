@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.cli.answerer_options import (
-    IMAGE_SETTINGS,
-    MODEL_SETTINGS,
-    AnswererOptions,
-    Command,
-    Flags,
-    engine_settings,
-    options,
-    server,
-    take,
-)
-from service.cli.flags import fail
+from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, Flags, engine_settings, server
+from service.cli.flags import OFFLINE_NAMES, current_names, fail, setting_flags
+from service.cli.options import Command, options, take
 
 if TYPE_CHECKING:
     from service.batch.run import Job
@@ -54,7 +45,8 @@ class AskOptions:
 
 def answering(command: Command) -> Command:
     """Replace a command's `**words` by `AskOptions`, `AnswererOptions` and a flag for each setting of the engine."""
-    return options(AskOptions, AnswererOptions, settings=(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS))(command)
+    settings = setting_flags(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS, renamed=OFFLINE_NAMES)
+    return options(AskOptions, AnswererOptions, settings)(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,8 @@ def answer(
         words: `AskOptions`, `AnswererOptions` and settings, as `answering` declares them.
     """
     own, rest = take(AskOptions, words)
-    where, flags = take(AnswererOptions, rest)
+    where, typed_flags = take(AnswererOptions, rest)
+    flags = current_names(typed_flags)
     sampling = {name: getattr(own, name) for name in ("temperature", "top_p", "seed", "stop")}
     if where.server is not None:
         sampling["max_tokens"] = flags[_MAX_TOKENS]

@@ -6,16 +6,23 @@ the environment. Used while commands are declared and started.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, make_dataclass, replace
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from service.settings import PREFIX, SettingRow, Settings, SettingsError, load_settings, setting_rows
+from service.settings import (
+    PREFIX,
+    RENAMED_SETTINGS,
+    SettingRow,
+    Settings,
+    SettingsError,
+    load_settings,
+    old_variables,
+    setting_rows,
+)
 
-Command = Callable[..., None]
 EXIT_USAGE = 2  # the command cannot be run as typed
 
 
@@ -40,28 +47,25 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(EXIT_USAGE)
 
 
-def settings_flags(*names: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> Callable[[Command], Command]:
-    """Replace a command's `**flags` by one flag for each of these settings.
+def setting_flags(*names: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> type[Any]:
+    """Make an option class, for `service.cli.options`, with a flag for each of these settings.
+
+    A value is text, None if it was not typed. A setting that was renamed has a flag under its old name too, which help
+    does not show.
 
     Args:
         names: fields of `Settings`; none means all of them.
         renamed: field -> what the command calls it, where that is something else.
 
-    >>> @settings_flags("port")
-    ... def command(**flags: str | None) -> None: ...
-    >>> list(inspect.signature(command).parameters)
-    ['port']
+    >>> list(setting_flags("port", "host").__dataclass_fields__)
+    ['port', 'host']
     """
     rows = {_field(row): row for row in setting_rows()}
-
-    def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        flags = [_parameter(_named(rows[name], renamed)) for name in names or rows]
-        command.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
-        return command
-
-    return decorate
+    made = []
+    for name in names or rows:
+        made.append((name, _option(_named(rows[name], renamed)), None))
+        made += [(old, _old_option(old), None) for old, now in RENAMED_SETTINGS.items() if now == name]
+    return make_dataclass("SettingFlags", made, frozen=True, kw_only=True)
 
 
 def _field(row: SettingRow) -> str:
@@ -73,7 +77,7 @@ def _named(row: SettingRow, renamed: Mapping[str, Renamed]) -> SettingRow:
     return replace(row, flag=other.flag, description=other.description) if other else row
 
 
-def _parameter(row: SettingRow) -> inspect.Parameter:
+def _option(row: SettingRow) -> Any:
     default = f"; default {row.default}" if row.default else ""
     option = typer.Option(
         row.flag,
@@ -81,8 +85,11 @@ def _parameter(row: SettingRow) -> inspect.Parameter:
         metavar=_metavar(_field(row)),
         show_default=False,
     )
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(_field(row), kind, default=None, annotation=Annotated[str | None, option])
+    return Annotated[str | None, option]
+
+
+def _old_option(old: str) -> Any:
+    return Annotated[str | None, typer.Option(flag_of(old), hidden=True)]
 
 
 def flag_of(field: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> str:
@@ -100,9 +107,25 @@ def _metavar(field: str) -> str:
     return "N" if Settings.model_fields[field].annotation is int else "TEXT"
 
 
+def current_names(flags: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Rename flags that were typed under an old name, with a warning; a flag's new name wins if both were typed."""
+    now = {name: value for name, value in flags.items() if name not in RENAMED_SETTINGS}
+    for old, new in RENAMED_SETTINGS.items():
+        if flags.get(old) is not None:
+            _warn(flag_of(old), flag_of(new))
+            now[new] = flags[old] if now.get(new) is None else now[new]
+    return now
+
+
+def _warn(old: str, new: str) -> None:
+    typer.echo(f"pheye: {old} is now {new}; the next version will not know it", err=True)
+
+
 def read_settings(flags: Mapping[str, str | None], renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> Settings:
-    """Settings from the environment with the given flags on top; what is wrong ends the command with exit code 2."""
-    given = {name: value for name, value in flags.items() if value is not None}
+    """Read settings from the environment, with the given flags on top; a mistake ends the command with exit code 2."""
+    given = {name: value for name, value in current_names(flags).items() if value is not None}
+    for old, new in old_variables().items():
+        _warn(old, new)
     try:
         return load_settings(**given)
     except SettingsError as error:

@@ -15,45 +15,47 @@ import typer
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
 from service.cli.ask_options import answer, answering
-from service.cli.dev.ablate import ablate
-from service.cli.dev.bench import bench
-from service.cli.dev.docs.command import docs_command
-from service.cli.dev.gpu import gpu
+from service.cli.dev.commands import dev_commands
 from service.cli.evaluate.commands import evaluate
-from service.cli.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
-from service.cli.train import training
+from service.cli.flags import fail, read_settings, setting_flags
+from service.cli.options import options
+from service.cli.renamed import RenamedCommands
+from service.cli.train import manifest, train
 
 app = typer.Typer(
     name="pheye",
     help="Captions and visual question answering with Pheye, a small high-resolution vision-language model.",
+    cls=RenamedCommands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(installed_version("pheye-service"))
+        raise typer.Exit
+
+
+@app.callback()
+def pheye(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
 @app.command()
-@settings_flags()
+@options(setting_flags())
 def serve(**flags: str | None) -> None:
     """Serve captions and answers over HTTP until a signal ends it."""
     settings = read_settings(flags)
     from service.api.server import serve as run_server
 
     raise typer.Exit(run_server(settings))
-
-
-@app.command()
-@settings_flags("model", "revision", "devices", "dtype", "threads", "host", "port", renamed=OFFLINE_NAMES)
-def baseline(**flags: str | None) -> None:
-    """Serve the naive model behind a lock, to measure `serve` against; never deploy it."""
-    settings = read_settings(flags, OFFLINE_NAMES)
-    from service.bench.baseline import serve as run_baseline
-
-    try:
-        run_baseline(settings)
-    except (ValueError, OSError) as error:
-        fail(str(error))
 
 
 @app.command()
@@ -121,33 +123,8 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
     return texts or fail("QUESTION: there is none; type one, or name a file of them with --questions")
 
 
-app.add_typer(evaluate)
-app.add_typer(training)
-app.command()(bench)
-app.command()(ablate)
-app.command()(docs_command(app))
-app.command(hidden=True)(gpu)
-
-
 @app.command()
-def convert(
-    source: Annotated[str, typer.Argument(help="A published checkpoint: a folder or a hub id.")],
-    target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None,
-) -> None:
-    """Write a checkpoint as a safetensors folder that needs nothing else."""
-    from model.checkpoint.checkpoint import convert as write
-
-    try:
-        write(source, target, revision)
-    except (ValueError, OSError) as error:
-        fail(str(error))
-    for path in sorted(path for path in target.rglob("*") if path.is_file()):
-        typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
-
-
-@app.command()
-@settings_flags("revision", "context_tokens")
+@options(setting_flags("revision", "context_tokens"))
 def info(
     model: Annotated[
         str | None, typer.Argument(help="A geometry's name, a folder or a hub id; default PHEYE_MODEL.")
@@ -175,9 +152,26 @@ def info(
 
 
 @app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(installed_version("pheye-service"))
+def convert(
+    source: Annotated[str, typer.Argument(help="A published checkpoint: a folder or a hub id.")],
+    target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None,
+) -> None:
+    """Write a checkpoint as a safetensors folder that needs nothing else."""
+    from model.checkpoint.checkpoint import convert as write
+
+    try:
+        write(source, target, revision)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    for path in sorted(path for path in target.rglob("*") if path.is_file()):
+        typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
+
+
+app.command()(train)
+app.command()(manifest)
+app.add_typer(evaluate)
+app.add_typer(dev_commands(app))
 
 
 def main() -> None:

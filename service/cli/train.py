@@ -6,17 +6,16 @@ Owns the words and the display; the training is `model.training.run`, imported o
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from service.cli.flags import fail
+from service.cli.options import options
 
 if TYPE_CHECKING:
     from model.training.recipe import Recipe
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
-
-training = typer.Typer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,25 +70,7 @@ class TrainOptions:
     revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None
 
 
-def _words(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `**words` by the fields of `TrainOptions`."""
-    hints = get_type_hints(TrainOptions, include_extras=True)
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                each.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if each.default is MISSING else each.default,
-                annotation=hints[each.name],
-            )
-            for each in fields(TrainOptions)
-        ]
-    )
-    return command
-
-
-@training.command()
-@_words
+@options(TrainOptions)
 def train(**typed: Any) -> None:
     """Train what Pheye trains on your own images; can be interrupted and resumed."""
     words = TrainOptions(**typed)
@@ -109,22 +88,6 @@ def train(**typed: Any) -> None:
     raise typer.Exit(code)
 
 
-@training.command()
-def pretrain(
-    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="The work's folder; the parts go to FOLDER/model.")],
-) -> None:
-    """Teach pheye-tiny's frozen parts on the synthetic world; run again to go on after a kill."""
-    try:
-        from model.training.stage0.parts import make_parts
-
-        typer.echo(f"{make_parts(output)}")
-    except ModuleNotFoundError as error:
-        fail(f"{error}; {EXTRA}")
-    except (ValueError, OSError) as error:
-        fail(str(error))
-
-
-@training.command()
 def manifest(
     source: Annotated[Literal["easy-vqa"], typer.Argument(help="easy-vqa: the training split of the package.")],
     file: Annotated[Path, typer.Argument(help="The manifest to write.")],

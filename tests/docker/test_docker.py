@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.settings import setting_rows
+from service.settings import PREFIX, RENAMED_SETTINGS, setting_rows
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -21,6 +21,7 @@ COMPOSE = yaml.safe_load(COMPOSE_TEXT)
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 SETTINGS = {row.variable: row.default for row in setting_rows()}
+OLD_VARIABLES = {PREFIX + old.upper() for old in RENAMED_SETTINGS}  # understood in a .env of the last version
 IN_THE_IMAGE = {"PHEYE_HOST", "PHEYE_PORT"}  # what a container listens on inside is no choice of .env
 
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
@@ -79,7 +80,7 @@ def test_every_interpolated_variable_has_a_default():
 
 
 def test_env_example_lists_every_variable_the_compose_file_reads_and_no_other():
-    assert env_example().keys() == compose_variables().keys()
+    assert env_example().keys() == compose_variables().keys() - OLD_VARIABLES
 
 
 @pytest.mark.parametrize("name", env_example())
@@ -98,7 +99,7 @@ def test_copied_as_it_is_env_example_changes_nothing():
 @each_of_ours
 def test_compose_passes_on_every_setting_but_the_inner_address(service):
     passed = {name for name in service["environment"] if name.startswith("PHEYE_")}
-    assert passed == SETTINGS.keys() - IN_THE_IMAGE
+    assert passed == (SETTINGS.keys() | OLD_VARIABLES) - IN_THE_IMAGE
 
 
 def test_the_image_sets_only_known_settings():

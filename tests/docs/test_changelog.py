@@ -6,6 +6,10 @@ import re
 import tomllib
 from datetime import date
 
+from loadtest.parser import RENAMED_OPTIONS
+from service.cli.flags import flag_of
+from service.cli.renamed import COMMANDS
+from service.settings import PREFIX, RENAMED_SETTINGS
 from tests.support.pages import PAGES, ROOT
 
 VERSIONS = re.findall(r"^## (\S+) \((\S+)\)$", PAGES["CHANGELOG.md"], re.MULTILINE)
@@ -23,3 +27,22 @@ def test_the_newest_version_is_the_one_that_is_built() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == VERSIONS[0][0]
     assert f'org.opencontainers.image.version="{VERSIONS[0][0]}"' in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_newest_version_tells_what_to_type_now_for_each_renamed_command() -> None:
+    renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
+    for old, now in COMMANDS.items():
+        assert f"| `pheye {old}` | `pheye {now}` |" in renamed
+
+
+def test_the_newest_version_tells_each_renamed_setting() -> None:
+    renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
+    for old, now in RENAMED_SETTINGS.items():
+        names = (f"| `{PREFIX}{old.upper()}` | `{PREFIX}{now.upper()}` |", f"| `{flag_of(old)}` | `{flag_of(now)}` |")
+        assert all(name in renamed for name in names)
+
+
+def test_the_newest_version_tells_each_renamed_option_of_the_load_test() -> None:
+    renamed = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n## ")[0]
+    for old, now in RENAMED_OPTIONS.items():
+        assert re.search(rf"\| `python -m loadtest run {old}\b.*\| `python -m loadtest run {now}\b", renamed)

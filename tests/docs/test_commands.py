@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ COMMANDS = list(shell_commands())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+OF_TYPER = {"-h", "--help", "--install-completion", "--show-completion"}
 
 
 def check_pheye(words: Sequence[str]) -> None:
@@ -35,8 +37,14 @@ def check_make(words: Sequence[str]) -> None:
     recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     assert recipe, f"there is no target {target}"
     arguments = dict(word.split("=", 1) for word in variables).get("ARGS", "")
-    for line in re.findall(r"\$\(BIN\)/pheye (.*\$\(ARGS\))", recipe[1]):
-        check_pheye(shlex.split(line.replace("$(ARGS)", arguments)))
+    for line in re.findall(r"(?:\$\(BIN\)/pheye|-m service\.cli\.entry) (.*)", recipe[1]):
+        check_pheye(shlex.split(re.sub(r"\$\((\w+)\)", partial(made_of, arguments), line)))
+
+
+def made_of(arguments: str, variable: re.Match[str]) -> str:
+    """What a variable of the Makefile stands for."""
+    found = re.search(rf"^{variable[1]} [?:]= (.*)$", MAKEFILE, re.MULTILINE)
+    return arguments if variable[1] == "ARGS" or not found else found[1]
 
 
 def check_torchrun(words: Sequence[str]) -> None:
@@ -78,11 +86,16 @@ def test_a_command_is_typed_right(example: Example) -> None:
 def test_a_command_named_in_a_sentence_exists(page: str) -> None:
     for typed in re.findall(r"`pheye ([^`]+)`", " ".join(PAGES[page].split())):
         command, words = get_command(app), typed.split()
-        while (inner := getattr(command, "commands", None)) and words and words[0].islower():
+        while (inner := getattr(command, "commands", None)) and words and words[0][0].islower():
             assert words[0] in inner, typed
             command = inner[words.pop(0)]
         flags = {flag for parameter in command.params for flag in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= flags | {"--help"}, typed
+        assert {word for word in words if word.startswith("-")} <= flags | OF_TYPER, typed
+
+
+@pytest.mark.parametrize("target", re.findall(r"^([\w-]+):.*##", MAKEFILE, re.MULTILINE))
+def test_what_a_target_of_make_runs_is_typed_right(target: str) -> None:
+    check_make([target])
 
 
 def test_a_target_of_make_named_in_a_sentence_exists() -> None:

@@ -16,6 +16,7 @@ from tests.support.scripted import EVENTS, JSON, Actor, Line, serving
 ASK = PlannedRequest(b"image", ("What?",), stream=False, max_tokens=4)
 USAGE = b'"usage": {"completion_tokens": 4, "image_features_cached": true}'
 END = b'data: {"completed": true, %s}\n\n' % USAGE
+LINES = b'data:{"completed": true,\r\ndata: %s}\r\n\r\n' % USAGE
 
 
 def reply_to(*lines: Line, patience_s: float = 0.0) -> tuple[TimedResponse, int]:
@@ -42,6 +43,10 @@ def reply_to(*lines: Line, patience_s: float = 0.0) -> tuple[TimedResponse, int]
         pytest.param((500, JSON, "1", b"broken"), "500", 0, None, "broken", id="a failure with a time to come back"),
         pytest.param((200, EVENTS, None, END), "200", 4, True, "", id="a stream without text"),
         pytest.param((200, EVENTS, None, b": keep-alive\n\n" + END), "200", 4, True, "", id="a stream with a comment"),
+        pytest.param((200, EVENTS, None, b"retry: 10\n\n" + END), "200", 4, True, "", id="an event without data"),
+        pytest.param(
+            (200, EVENTS, None, LINES), "200", 4, True, "", id="an event of several lines, ended as on Windows"
+        ),
         pytest.param((200, EVENTS, None, b"data: nonsense\n\n"), "no JSON", 0, None, "Expecting", id="no events"),
         pytest.param((0, "", None, b""), "RemoteProtocolError", 0, None, "disconnected", id="a broken connection"),
     ],

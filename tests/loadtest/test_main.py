@@ -29,7 +29,7 @@ def service() -> Iterator[Server]:
 
 def measured(folder: Path, command: str, server: Server, *words: str, seed: int) -> dict[str, Any]:
     """The document of a command that ends well."""
-    shared = ["--server", f"pheye={server.url}", "--seed", str(seed), "--out", str(folder), *SMALL]
+    shared = ["--server", f"pheye={server.url}", "--seed", str(seed), "--report", str(folder), *SMALL]
     assert main([command, *shared, *words]) == 0
     document: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert document["command"] == command
@@ -114,7 +114,7 @@ def test_a_service_that_dies_in_the_middle_of_a_load_is_reported_with_what_was_l
 
         killer = threading.Thread(target=kill)
         killer.start()
-        words = ["--clients", "2,4", "--hits", "0", "--requests", "60", "--out", str(tmp_path), *SMALL]
+        words = ["--clients", "2,4", "--hits", "0", "--requests", "60", "--report", str(tmp_path), *SMALL]
         code = main(["sweep", "--server", f"pheye={server.url}", *words, "--max-tokens", "200", "--warm-up", "0"])
         killer.join()
     document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
@@ -130,7 +130,7 @@ def test_a_server_lost_between_two_loads_ends_the_run_and_keeps_what_was_measure
 ) -> None:
     card, answer, broken = (200, JSON, None, b"{}"), (200, JSON, None, b"{}"), (500, JSON, None, b"out of order")
     metrics = (404, JSON, None, b"")
-    words = ["--clients", "1", "--hits", "0", "--repeats", "2", "--requests", "1", "--out", str(tmp_path), *SMALL]
+    words = ["--clients", "1", "--hits", "0", "--repeats", "2", "--requests", "1", "--report", str(tmp_path), *SMALL]
     with serving(card, answer, metrics, answer, metrics, broken) as server:
         assert main(["sweep", "--server", f"a={server.url}", *words]) == 1
     document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
@@ -148,14 +148,14 @@ def test_an_interrupted_run_keeps_what_was_measured(
 
     monkeypatch.setattr("loadtest.__main__.measure", interrupted)
     with serving((200, JSON, None, b"{}")) as server:
-        assert main(["run", "--server", f"ours={server.url}", "--out", str(tmp_path)]) == 1
+        assert main(["run", "--server", f"ours={server.url}", "--report", str(tmp_path)]) == 130
     document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert (len(document["points"]), document["broken"]) == (1, "interrupted")
     assert "loadtest: interrupted" in capsys.readouterr().err
 
 
 def test_results_alone_are_written_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def measured(*_: Any) -> AsyncIterator[Point]:
+    async def measured(*_: Any) -> AsyncIterator[LoadMeasurement]:
         yield POINTS[0]
 
     monkeypatch.setattr("loadtest.__main__.measure", measured)
@@ -170,7 +170,7 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_written(
 ) -> None:
     with serving() as server:
         gone = server.url
-    assert main(["run", "--server", f"a={gone}", "--out", str(tmp_path), *SMALL]) == 1
+    assert main(["run", "--server", f"a={gone}", "--report", str(tmp_path), *SMALL]) == 1
     assert f"loadtest: a: no answer from {gone}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -179,5 +179,5 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["run", "--server", "a=http://127.0.0.1:9", "--out", str(tmp_path / "file" / "folder")]) == 2
+    assert main(["run", "--server", "a=http://127.0.0.1:9", "--report", str(tmp_path / "file" / "folder")]) == 2
     assert "loadtest: " in capsys.readouterr().err

@@ -19,9 +19,10 @@ def test_one_load_is_closed_unless_a_rate_is_asked_for() -> None:
 
 
 def test_servers_have_names_and_addresses() -> None:
-    assert parse(["run", PHEYE, OTHER]).server == [
+    assert parse(["run", PHEYE, OTHER, "--server", "http://127.0.0.1:8000/?a=b"]).server == [
         Server("pheye", "http://127.0.0.1:8000"),
         Server("other", "https://there"),
+        Server("127.0.0.1:8000", "http://127.0.0.1:8000/?a=b"),
     ]
 
 
@@ -64,24 +65,25 @@ def test_a_seed_is_new_unless_it_is_given() -> None:
         ([], "COMMAND"),
         (["fly"], "'fly'"),
         (["run"], "--server"),
-        (["run", "--server", "http://127.0.0.1:8000"], "NAME=URL"),
+        (["run", "--server", "127.0.0.1:8000"], "NAME=URL"),
+        (["run", "--server", "http://"], "NAME=URL"),
         (["run", "--server", "a=127.0.0.1:8000"], "NAME=URL"),
         (["run", "--server", "a=ftp://127.0.0.1"], "NAME=URL"),
         (["run", PHEYE, PHEYE], "two servers have the same name"),
         (["compare", PHEYE], "two or more"),
-        (["run", PHEYE, "--clients", "0"], "--clients: '0' is not a whole number from 1 up"),
-        (["run", PHEYE, "--clients", "many"], "--clients: 'many' is not a whole number"),
+        (["run", PHEYE, "--clients", "0"], "'--clients': '0' is not a whole number from 1 up"),
+        (["run", PHEYE, "--clients", "many"], "'--clients': 'many' is not a whole number"),
         (["run", PHEYE, "--clients", "2", "--rate", "1"], "not allowed with"),
-        (["run", PHEYE, "--rate", "0"], "--rate: '0' is not above 0"),
-        (["run", PHEYE, "--rate", "inf"], "--rate: 'inf'"),
-        (["run", PHEYE, "--rate", "fast"], "--rate: 'fast' is not a number"),
-        (["run", PHEYE, "--captions", "2"], "--captions: '2' is not a share from 0 to 1"),
-        (["run", PHEYE, "--hits", "nan"], "--hits: 'nan' is not a share"),
-        (["run", PHEYE, "--size", "640"], "--size: '' is not a whole number"),
+        (["run", PHEYE, "--rate", "0"], "'--rate': '0' is not above 0"),
+        (["run", PHEYE, "--rate", "inf"], "'--rate': 'inf'"),
+        (["run", PHEYE, "--rate", "fast"], "'--rate': 'fast' is not a number"),
+        (["run", PHEYE, "--captions", "2"], "'--captions': '2' is not a share from 0 to 1"),
+        (["run", PHEYE, "--hits", "nan"], "'--hits': 'nan' is not a share"),
+        (["run", PHEYE, "--size", "640"], "'--size': '' is not a whole number"),
         (["run", PHEYE, "--format", "GIF"], "--format"),
-        (["sweep", PHEYE, "--clients", "1,,2"], "--clients: '' is not"),
-        (["sweep", PHEYE, "--hits", "0;1"], "--hits: '0;1' is not a number"),
-        (["sweep", PHEYE, "--repeats", "0"], "--repeats: '0'"),
+        (["sweep", PHEYE, "--clients", "1,,2"], "'--clients': '' is not"),
+        (["sweep", PHEYE, "--hits", "0;1"], "'--hits': '0;1' is not a number"),
+        (["sweep", PHEYE, "--repeats", "0"], "'--repeats': '0'"),
         (["capacity", PHEYE], "--target"),
         (["capacity", PHEYE, "--target", "2", "--percentile", "p95"], "--percentile"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, SettingsError, load_settings, setting_rows
+from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings, setting_rows
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,16 @@ def test_the_table_has_a_described_row_for_every_setting():
     rows = list(setting_rows())
     assert [row.variable for row in rows] == [f"PHEYE_{name.upper()}" for name in Settings.model_fields]
     assert all(row.description.endswith(".") and row.flag.startswith("--") for row in rows)
+
+
+def test_every_renamed_setting_is_one_that_is_there_and_its_old_name_is_free():
+    assert set(RENAMED_SETTINGS.values()) <= Settings.model_fields.keys()
+    assert not RENAMED_SETTINGS.keys() & Settings.model_fields.keys()
+
+
+def test_an_old_variable_is_read_unless_the_new_one_is_set(monkeypatch):
+    monkeypatch.setitem(RENAMED_SETTINGS, "keys", "api_keys")
+    monkeypatch.setenv("PHEYE_KEYS", "one,two")
+    assert [key.get_secret_value() for key in load_settings().api_keys] == ["one", "two"]
+    monkeypatch.setenv("PHEYE_API_KEYS", "three")
+    assert [key.get_secret_value() for key in load_settings().api_keys] == ["three"]

@@ -60,7 +60,7 @@ class LoadedServer:
         if self.kind == kind and self._process is not None and self._ready():
             return False
         self.stop()
-        self._start(kind, _words(kind, model, device), limit_s)
+        self._start(kind, command_words(kind, model, device), limit_s)
         return True
 
     def _start(self, kind: str, words: Sequence[str], limit_s: float) -> None:
@@ -113,11 +113,11 @@ class LoadedServer:
             self._log.write(self._own_log.read_bytes())
 
 
-def _words(kind: str, model: str, device: str) -> list[str]:
-    """What is typed after `pheye`."""
+def command_words(kind: str, model: str, device: str) -> list[str]:
+    """Name what is typed after `pheye` to start a server of this kind."""
     shared = ["--model", model, "--port", "0"]
     if kind == "baseline":
-        return ["baseline", *shared, "--device", device]
+        return ["dev", "baseline", *shared, "--device", device]
     sizes = {
         "slots": SLOTS,
         "max-waiting": 512,

@@ -1,6 +1,7 @@
-"""`pheye ablate`: what can be typed to compare architectures, and the table that comes of it.
+"""`pheye dev ablate`: what can be typed to compare architectures, and the table that comes of it.
 
-Owns the words and the display; the comparison is `model.ablation`, imported only when the command runs. Main thread.
+Owns the words and the display; the comparison is `model.ablation`, imported only when the command runs. That folder is
+in the repository and in no wheel: experiments are not for those who install the service. Main thread.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from model.ablation.study import AblationResult, StudySetup
     from model.ablation.variants import Variant
 
+NOT_INSTALLED = "experiments come with the source only: run pip install -e '.[train]' in a clone of the repository"
 _COLUMNS = {  # what a column is called -> the kind of answer in it
     "signs": "sign", "small": "sign small", "medium": "sign medium", "large": "sign large",
     "counts": "count", "captions": "caption",
@@ -53,7 +55,7 @@ def ablate(
         results = [_result(variant, setup, output / variant.name) for variant in named_variants(variants)]
         _publish(results, output)
     except ModuleNotFoundError as error:
-        fail(f"{error}; {EXTRA}")
+        fail(f"{error}; {NOT_INSTALLED if (error.name or '').startswith('model.ablation') else EXTRA}")
     except (ValueError, OSError) as error:
         fail(str(error))
     except ArithmeticError as error:

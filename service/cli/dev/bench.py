@@ -1,4 +1,4 @@
-"""`pheye bench`: what can be typed to measure the fast path, and how a run of it is followed.
+"""`pheye dev bench`: what can be typed to measure the fast path, and how a run of it is followed.
 
 Owns the words; `model/bench/` measures, `service/bench/engine.py` the engine, `service/bench/agreement.py` what int8
 does to answers, `service/bench/report.py` tells. All of them are imported only when the command runs. Main thread only.

@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.cli.answerer_options import (
-    IMAGE_SETTINGS,
-    MODEL_SETTINGS,
-    AnswererOptions,
-    Command,
-    engine_settings,
-    options,
-    server,
-    take,
-)
-from service.cli.flags import fail
+from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, engine_settings, server
+from service.cli.flags import OFFLINE_NAMES, fail, setting_flags
+from service.cli.options import Command, options, take
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
@@ -68,7 +60,8 @@ class EvaluateOptions:
 
 def evaluating(command: Command) -> Command:
     """Replace a command's `**words` by `EvaluateOptions`, `AnswererOptions` and a flag for each engine setting."""
-    return options(EvaluateOptions, AnswererOptions, settings=(*MODEL_SETTINGS, *IMAGE_SETTINGS))(command)
+    settings = setting_flags(*MODEL_SETTINGS, *IMAGE_SETTINGS, renamed=OFFLINE_NAMES)
+    return options(EvaluateOptions, AnswererOptions, settings)(command)
 
 
 def evaluate_cases(

@@ -144,7 +144,9 @@ def test_variants_are_asked_for_by_name() -> None:
 
 
 def ablate(*words: object) -> Any:
-    return CliRunner().invoke(app, ["ablate", *(str(word) for word in words), "--threads", "1", "--workers", "0"])
+    return CliRunner().invoke(
+        app, ["dev", "ablate", *(str(word) for word in words), "--threads", "1", "--workers", "0"]
+    )
 
 
 def test_the_command_trains_judges_and_shows_each_variant_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.support.serving import RANDOM, Server, data_uri, image_file, running_
 
 COMMAND = (
     "import sys, warnings; warnings.filterwarnings('ignore', '`is_gradient_checkpointing` is', FutureWarning); "
-    "sys.argv = ['pheye', 'baseline']; from service.cli.entry import main; main()"
+    "sys.argv = ['pheye', 'dev', 'baseline']; from service.cli.entry import main; main()"
 )
 SHORT = {"max_tokens": 12}
 
@@ -116,7 +116,7 @@ def test_a_comparison_drives_both_with_the_same_requests(
 ) -> None:
     servers = ["--server", f"pheye={service.url}", "--server", f"baseline={baseline.url}"]
     words = ["--clients", "1,3", "--repeats", "2", "--requests", "4", "--per-client", "1", "--max-tokens", "4"]
-    assert main(["compare", *servers, *words, "--size", "48x32", "--out", str(tmp_path)]) == 0
+    assert main(["compare", *servers, *words, "--size", "48x32", "--report", str(tmp_path)]) == 0
     document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     order = [(point["repeat"], point["load"]["loop"]["clients"], point["server"]) for point in document["points"]]
     assert order == [(n, clients, name) for n in (0, 1) for clients in (1, 3) for name in ("pheye", "baseline")]
@@ -145,7 +145,7 @@ def test_a_comparison_drives_both_with_the_same_requests(
 )
 def test_what_keeps_it_from_starting_is_one_line(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.bench.baseline.configure_logging", lambda _: None)  # pytest has its own
-    result = CliRunner().invoke(app, ["baseline", "--port", "0", *words])
+    result = CliRunner().invoke(app, ["dev", "baseline", "--port", "0", *words])
     assert result.exit_code == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr

@@ -55,7 +55,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 def test_serve_has_a_flag_for_every_setting_and_no_other() -> None:
     command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    flags = {option for parameter in command.params for option in parameter.opts}
+    flags = {option for parameter in command.params if not parameter.hidden for option in parameter.opts}
     assert flags == {"--" + name.replace("_", "-") for name in Settings.model_fields}
 
 
@@ -103,7 +103,7 @@ def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         (["info", "random:Pheye-x9"], {}, ["no geometry 'Pheye-x9'"]),
         (["convert", str(GOLDEN), str(GOLDEN)], {}, ["exists already"]),
         (["convert", str(GOLDEN / "images"), "/nowhere/else"], {}, ["config.json"]),
-        (["docs", "--root", "nowhere"], {}, ["nowhere/README.md: there is no such file"]),
+        (["dev", "docs", "--root", "nowhere"], {}, ["nowhere/README.md: there is no such file"]),
     ],
     ids=lambda value: " ".join(value)[-60:].replace("/", "_") if isinstance(value, list) else "",
 )
@@ -129,7 +129,7 @@ def test_a_wrong_key_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *(["--help"], ["serve", "--help"], ["version"], ["info"], ["docs", "--check"]),
+        *(["--help"], ["serve", "--help"], ["-h"], ["--version"], ["dev", "-h"], ["info"], ["dev", "docs", "--check"]),
         ["caption", IMAGE, "--server", "http://127.0.0.1:9"],
     ],
     ids=lambda words: " ".join(words).replace(IMAGE, "IMAGE"),
@@ -146,7 +146,44 @@ def test_torch_is_not_loaded_for_what_needs_no_model(words: list[str]) -> None:
 
 
 def test_the_version_is_the_distributions() -> None:
-    assert pheye("version").stdout == version("pheye-service") + "\n"
+    assert pheye("--version").stdout == version("pheye-service") + "\n"
+
+
+def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> None:
+    root = get_command(app).commands  # type: ignore[attr-defined]
+    users = ["serve", "caption", "ask", "info", "convert", "train", "manifest", "evaluate"]
+    assert list(root) == [*users, "dev"]
+    assert list(root["dev"].commands) == ["bench", "gpu", "baseline", "ablate", "pretrain", "docs"]
+    shown = pheye("--help").stdout.partition("\nCommands:\n")[2]
+    assert [line.split()[0] for line in shown.splitlines()] == [*users, "dev"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["serve"], ["ask"], ["dev"], ["dev", "bench"], ["evaluate"], ["evaluate", "scores"]],
+    ids=lambda words: " ".join(words) or "pheye",
+)
+def test_h_is_help_everywhere(words: list[str]) -> None:
+    short, long = pheye(*words, "-h"), pheye(*words, "--help")
+    assert short.exit_code == 0
+    assert "-h, --help" in short.stdout
+    assert short.stdout == long.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed", "hidden"),
+    [("pheye ", ["serve", "dev"], ["bench", "version"]), ("pheye dev b", ["bench", "baseline"], ["ablate"])],
+    ids=["commands", "commands of a group"],
+)
+def test_a_shell_completes_what_there_is_and_no_old_name(typed: str, completed: list[str], hidden: list[str]) -> None:
+    environment = {
+        "_PHEYE_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split(" ")) - 1),
+    }
+    found = CliRunner().invoke(app, [], env=environment, prog_name="pheye").stdout.split()
+    assert set(completed) <= set(found)
+    assert not set(hidden) & set(found)
 
 
 def test_a_caption_of_one_image_is_printed_alone() -> None:

@@ -1,4 +1,4 @@
-"""`pheye bench`: from what is typed to tables, files and an exit code."""
+"""`pheye dev bench`: from what is typed to tables, files and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bench(*words: str) -> Any:
-    return CliRunner().invoke(app, ["bench", *words])
+    return CliRunner().invoke(app, ["dev", "bench", *words])
 
 
 def results(folder: Path) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""`pheye docs` writes what is stale, `--check` finds it, and what a person must mend is named."""
+"""`pheye dev docs` writes what is stale, `--check` finds it, and what a person must mend is named."""
 
 from __future__ import annotations
 

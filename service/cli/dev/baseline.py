@@ -1,0 +1,20 @@
+"""`pheye dev baseline`: what can be typed to serve the naive model. Main thread only."""
+
+from __future__ import annotations
+
+from service.cli.flags import OFFLINE_NAMES, fail, read_settings, setting_flags
+from service.cli.options import options
+
+SETTINGS = ("model", "revision", "devices", "dtype", "threads", "host", "port")
+
+
+@options(setting_flags(*SETTINGS, renamed=OFFLINE_NAMES))
+def baseline(**flags: str | None) -> None:
+    """Serve the naive model behind a lock, to measure `serve` against; never deploy it."""
+    settings = read_settings(flags, OFFLINE_NAMES)
+    from service.bench.baseline import serve as run_baseline
+
+    try:
+        run_baseline(settings)
+    except (ValueError, OSError) as error:
+        fail(str(error))
