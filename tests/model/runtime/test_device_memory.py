@@ -16,7 +16,7 @@ from model.runtime.device_memory import with_room
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import GIB, MemoryDemand, MemoryPlanError
 from model.runtime.runner import ModelRunner
-from tests.conftest import fp32_runner, noise_image
+from tests.support.golden import fp32_runner, noise_image
 from tests.support.out_of_memory import run_out_of_memory
 
 

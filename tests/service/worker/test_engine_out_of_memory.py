@@ -11,7 +11,7 @@ from model.request import Sampling
 from model.tiles import TiledImage
 from service.messages import Broken, Finished, Row, RowEvent, Submit
 from service.worker.engine import Engine
-from tests.conftest import fp32_runner, noise_image
+from tests.support.golden import fp32_runner, noise_image
 from tests.support.out_of_memory import run_out_of_memory
 
 OPERATIONS = ["encode_tiles", "admit_image", "prefill", "decode"]
