@@ -35,7 +35,7 @@ RUN /opt/pheye/bin/pip install --no-deps . \
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="pheye" \
       org.opencontainers.image.description="Captions and visual question answering over HTTP with Pheye" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="0.2.0"
 
 # The base image's own pip and its companions go as well. The uid is fixed, so that volumes keep their owner from build
 # to build.

@@ -30,5 +30,5 @@ check: install  ## the one definition of clean
 bench: install  ## time the fast path, most of an hour; ARGS="--quick" is five minutes, "--report FOLDER" keeps it
 	$(BIN)/pheye bench $(ARGS)
 
-docs: install  ## write the generated parts of README.md
+docs: install  ## write the generated parts of README.md and docs/
 	$(BIN)/pheye docs

@@ -23,7 +23,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One line of the README's table of metrics."""
+    """One line of the table of metrics in `docs/monitoring.md`."""
 
     name: str
     type: str

@@ -44,7 +44,7 @@ def _check_devices(value: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Every way to run the service differently; the field order is the order of the README's table."""
+    """Every way to run the service differently; the field order is that of the documentation's tables."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -230,7 +230,7 @@ def load_settings(**flags: Any) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One line of the README's table of settings."""
+    """One line of the table of settings in `docs/configuration.md`."""
 
     variable: str
     flag: str

@@ -17,6 +17,7 @@ from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instr
 from service.cli.ask_options import answer, answering
 from service.cli.dev.ablate import ablate
 from service.cli.dev.bench import bench
+from service.cli.dev.docs.command import docs_command
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import OFFLINE_NAMES, fail, read_settings, settings_flags
 from service.cli.train import training
@@ -123,6 +124,7 @@ app.add_typer(evaluate)
 app.add_typer(training)
 app.command()(bench)
 app.command()(ablate)
+app.command()(docs_command(app))
 
 
 @app.command()
@@ -168,27 +170,6 @@ def info(
         typer.echo(json.dumps(report.as_json(figures), indent=2))
     else:
         report.print_tables(figures, Console())
-
-
-@app.command()
-def docs(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 with a diff if it is stale.")] = False,
-    file: Annotated[Path, typer.Option(help="The README.")] = Path("README.md"),
-) -> None:
-    """Write the generated parts of the README."""
-    from service.cli.dev.readme import MarkerError, command_rows, difference, render
-
-    try:
-        old = file.read_text(encoding="utf-8")
-        new = render(old, command_rows(app))
-    except (MarkerError, OSError) as error:
-        fail(f"{file}: {error}")
-    if not check:
-        file.write_text(new, encoding="utf-8")
-    elif old != new:
-        typer.echo(difference(old, new))
-        typer.echo(f"pheye: {file} is stale; run: pheye docs", err=True)
-        raise typer.Exit(1)
 
 
 @app.command()

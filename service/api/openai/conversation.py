@@ -1,9 +1,9 @@
 r"""A chat folded into what Pheye takes: one instruction about one image.
 
-Owns the rule, which is in the README too. The texts of a message's parts are joined by line breaks. A single message is
-the instruction, verbatim. A system message before it stands on lines of its own above it. With more turns, each is a
-line that begins with `User: ` or `Assistant: `, and the last one, which must be the user's, is what is to be answered.
-Pheye was trained on single instructions, so the fewer turns, the better. Pure; safe from any thread.
+Owns the rule, which `docs/clients.md` tells too. The texts of a message's parts are joined by line breaks. A single
+message is the instruction, verbatim. A system message before it stands on lines of its own above it. With more turns,
+each is a line that begins with `User: ` or `Assistant: `, and the last one, which must be the user's, is what is to be
+answered. Pheye was trained on single instructions, so the fewer turns, the better. Pure; safe from any thread.
 """
 
 from __future__ import annotations

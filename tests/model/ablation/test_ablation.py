@@ -181,12 +181,12 @@ def test_what_cannot_be_compared_is_said_in_a_line(words: list[str], complaint: 
     assert complaint in asked.output
 
 
-def test_the_readme_shows_what_was_measured() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    results = read_results(ROOT / "docs" / "ablation.json")
+def test_the_page_about_evaluation_shows_what_was_measured() -> None:
+    page = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    results = read_results(ROOT / "docs/results/ablation.json")
     assert {result.variant for result in results} <= VARIANTS.keys()
     for result in results:
-        assert f"| {' | '.join(cells(result))} |" in readme, result.variant
+        assert f"| {' | '.join(cells(result))} |" in page, result.variant
 
 
 def test_a_result_that_is_damaged_is_named(tmp_path: Path) -> None:

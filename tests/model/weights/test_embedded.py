@@ -1,6 +1,6 @@
 """pheye-tiny, the model that is built in: small, honest about where it comes from, and worth being the default.
 
-A quick subset of its evaluation, with room for the chance of a small sample; the README's table is of the whole.
+A quick subset of its evaluation, with room for the chance of a small sample; docs/models.md tells the whole.
 """
 
 from __future__ import annotations

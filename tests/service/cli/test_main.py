@@ -103,7 +103,7 @@ def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         (["info", "random:Pheye-x9"], {}, ["no geometry 'Pheye-x9'"]),
         (["convert", str(GOLDEN), str(GOLDEN)], {}, ["exists already"]),
         (["convert", str(GOLDEN / "images"), "/nowhere/else"], {}, ["config.json"]),
-        (["docs", "--file", "nowhere.md"], {}, ["nowhere.md"]),
+        (["docs", "--root", "nowhere"], {}, ["nowhere/README.md: there is no such file"]),
     ],
     ids=lambda value: " ".join(value)[-60:].replace("/", "_") if isinstance(value, list) else "",
 )

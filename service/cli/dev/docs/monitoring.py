@@ -1,0 +1,77 @@
+"""The page about monitoring: metrics, alert rules, the dashboard's panels; from the code and from Compose's files.
+
+Reads `docker/` below the repository's root; knows nothing of Prometheus or Grafana but these files. Main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.cli.dev.docs.markdown import code, code_list, table
+from service.metrics import metric_rows
+
+WIDTH = 120
+_TEMPLATES = {
+    r"{{ with \$labels\.(\w+) }}.*?{{ end }}": r"*\1*",
+    r"{{ \$labels\.(\w+) }}": r"*\1*",
+    r"{{ \$value[^}]*}}": "*value*",
+}
+
+
+def metrics(_: Sequence[str] = ()) -> str:
+    """A table of every metric."""
+    rows = [(code(row.name), row.type, code_list(row.labels), row.help) for row in metric_rows()]
+    return table(("Metric", "Type", "Labels", "Meaning"), rows)
+
+
+def alerts(root: Path) -> str:
+    """A section for each alert: when it fires, and what to do first."""
+    import yaml  # of the development tools, which only this needs
+
+    document = yaml.safe_load((root / "docker/alerts.yml").read_text(encoding="utf-8"))
+    rules = [rule for group in document["groups"] for rule in group["rules"]]
+    return "\n\n".join(_alert(rule) for rule in rules)
+
+
+def _alert(rule: Mapping[str, Any]) -> str:
+    notes, lasting = rule["annotations"], f", for {rule['for']}" if "for" in rule else ""
+    return "\n\n".join(
+        [
+            f"### {rule['alert']}",
+            f"**{_words(notes['summary'])}.** Severity: {rule['labels']['severity']}. Fires when{lasting}:",
+            f"```promql\n{rule['expr'].strip()}\n```",
+            textwrap.fill(_words(notes["description"]), WIDTH, break_long_words=False, break_on_hyphens=False),
+        ]
+    )
+
+
+def _words(text: str) -> str:
+    """An annotation with its templates replaced by what they stand for."""
+    for pattern, name in _TEMPLATES.items():
+        text = re.sub(pattern, name, text)
+    return " ".join(text.split())
+
+
+def dashboard(root: Path) -> str:
+    """A table of panels for each row of the dashboard."""
+    document = json.loads((root / "docker/grafana/dashboards/pheye.json").read_text(encoding="utf-8"))
+    return "\n\n".join(
+        f"### {title}\n\n{table(('Panel', 'What it shows'), panels)}" for title, panels in _rows(document["panels"])
+    )
+
+
+def _rows(panels: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    title, shown = "", list[tuple[str, str]]()
+    for panel in panels:
+        if panel["type"] == "row":
+            if shown:
+                yield title, shown
+            title, shown = panel["title"], []
+        else:
+            shown.append((panel["title"], panel.get("description", "")))
+    yield title, shown
