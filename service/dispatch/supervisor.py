@@ -171,8 +171,8 @@ class WorkerSupervisor:
                     row.started = True
             case Ready(card, tokenizer, load_s):
                 logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
-                if card.memory:
-                    logger.info("memory of %s:\n%s", self.device, "\n".join(card.memory))
+                for line in card.memory:
+                    logger.info("memory of %s: %s", self.device, line)
                 self.card, self.tokenizer = card, tokenizer
                 self._load_s, self._failed_starts = load_s, 0
                 self._on_change(self, [])

@@ -17,7 +17,7 @@ from tests.support.device_sampling import chosen, random_logits, rows_of_a_batch
 Choose = Callable[..., torch.Tensor]
 interpreter_only = pytest.mark.skipif(
     device_sampling_kernels.triton is None or not device_sampling_kernels.triton.knobs.runtime.interpret,
-    reason="needs Triton and TRITON_INTERPRET=1",
+    reason="needs Triton and TRITON_INTERPRET=1; test_device_sampling_kernels.py sees to it",
 )
 few = settings(max_examples=15, deadline=None)  # the interpreter takes a tenth of a second for a batch
 both_ways = pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -16,8 +17,9 @@ import pytest
 from model.request import Sampling
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow, Reservation
+from service.dispatch.supervisor import WorkerSupervisor
 from service.errors import Poisoned
-from service.messages import Broken, Delta, Row, StepDone
+from service.messages import Broken, Delta, Ready, Row, StepDone
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support import deadly
@@ -280,3 +282,15 @@ def test_stopping_does_not_wait_for_a_worker_that_loads(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("service.dispatch.worker_handle.STOP_S", 90.0)
     go(scenario)
+
+
+def test_what_takes_how_much_of_a_gpu_is_logged_line_by_line_when_a_worker_is_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lane = WorkerSupervisor(Settings(), "cuda:0", Mock(), Mock(), Mock())
+    with caplog.at_level(logging.INFO, "pheye.lane"):
+        lane._message(Ready(Mock(memory=("6.05 GiB  weights", "1.83 GiB  workspace")), Mock(), 1.0))
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "memory of cuda:0: 6.05 GiB  weights",
+        "memory of cuda:0: 1.83 GiB  workspace",
+    ]

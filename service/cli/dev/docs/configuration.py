@@ -14,7 +14,9 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name"),
     "Devices and number format": ("devices", "dtype", "threads"),
     "Network and access": ("host", "port", "api_keys", "keep_alive_s"),
-    "Batching and caches": ("slots", "context_tokens", "stall_s", "feature_cache_bytes", "preprocess_threads"),
+    "Batching and caches": (
+        "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share", "preprocess_threads",
+    ),
     "Admission control and limits of a request": (
         "max_waiting", "max_questions", "default_max_tokens", "deadline_s", "max_body_bytes", "max_upload_bytes",
         "max_pixels",
