@@ -1,4 +1,4 @@
-"""The `pheye` process's first moment: it can be ended before it has imported anything.
+"""The console script `pheye`: it can be ended at any moment, even before the imports are done.
 
 Knows no commands (`service.cli.main` does, and takes its time to import). Main thread only, first thing in the process.
 """
@@ -11,7 +11,7 @@ from types import FrameType
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     signal.signal(signal.SIGTERM, _end)
     from service.cli.main import main as run
 
@@ -19,7 +19,7 @@ def main() -> None:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End as SIGTERM ends a process that has no handler; the server puts its own, which drains, in this one's place.
+    """End the process as SIGTERM ends one that has no handler; the server later sets its own, which drains.
 
     The kernel spares process 1 of a container, and whoever was started with the signal ignored, unless there is a
     handler.

@@ -1,4 +1,4 @@
-"""Supervision of one device's worker process: the rows that are with it, and what happens when it dies.
+"""The supervisor of one device's worker process: its rows, its heartbeat, and its restarts.
 
 Owns restarts and their pauses. Knows no admission and no clients. Event loop's thread only.
 """
@@ -38,7 +38,7 @@ logger = logging.getLogger("pheye.supervisor")
 
 
 class WorkerSupervisor:
-    """One device: its worker process, and the next one when that dies.
+    """A supervisor of one device: it keeps a worker process there, and starts the next one when that dies.
 
     Args:
         settings: given to the worker.
@@ -86,16 +86,16 @@ class WorkerSupervisor:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the worker."""
+        """The process id of the worker."""
         return self._worker.pid if self._worker else None
 
     @property
     def quiet_s(self) -> float:
-        """Seconds since the worker last gave a sign of progress."""
+        """The seconds since the worker's last sign of progress."""
         return time.monotonic() - self._progress_s
 
     def start(self) -> None:
-        """Start a worker."""
+        """Start a worker process."""
         self._progress_s = time.monotonic()
         try:
             self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
@@ -115,11 +115,11 @@ class WorkerSupervisor:
 
     @property
     def holds_quarantined(self) -> bool:
-        """Whether it must be given nothing, because it works on what two workers before it may have died of."""
+        """True if the worker runs a request in quarantine, and must be given nothing else."""
         return self._quarantined is not None and self._quarantined.quarantined and self._quarantined.id in self.rows
 
     def cost(self, image: TiledImage) -> int:
-        """How much a new row would wait for, in rows: features that are here, or will be, count as a batch."""
+        """Estimate a new row's wait, in rows: a worker that has the image's features, or will, is preferred."""
         here = image.image_key in self.resident or any(
             row.image.image_key == image.image_key for row in self.rows.values()
         )
@@ -183,7 +183,7 @@ class WorkerSupervisor:
                 self._on_failure(reason)
 
     def _acquit(self, step: StepReport) -> None:
-        """Those a step touched and did not admit wait again: what the worker dies of from now on is not them.
+        """Clear the rows that a step touched and did not admit: if the worker dies from now on, they are not why.
 
         Encoding may still be under way on the device when its step ends. A step with tokens has waited for it.
         """

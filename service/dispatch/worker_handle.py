@@ -65,7 +65,7 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id."""
+        """The process id of the child."""
         return self._process.pid
 
     def send(self, message: ToWorker) -> None:
@@ -73,11 +73,11 @@ class WorkerProcess:
         self._outbox.put(message)
 
     def kill(self) -> None:
-        """End it now; `on_exit` follows."""
+        """End the worker process now; `on_exit` follows."""
         self._process.kill()
 
     async def stop(self) -> None:
-        """Ask it to end, and insist."""
+        """Ask the worker process to end, and insist."""
         self.send(Stop())
         await asyncio.to_thread(self._process.join, STOP_S)
         self.kill()

@@ -1,4 +1,4 @@
-"""The loop's body: one call of `step` plans, encodes, prefills, decodes and commits.
+"""Continuous batching: one call of `step` plans, encodes, prefills, decodes and commits.
 
 Drives a model runner and owns the state of every accepted row. Knows no HTTP, no pipes and no tensors; policy is
 `service/worker/scheduler.py`'s. Runs in the worker process (or in the offline commands), one thread.
@@ -43,7 +43,7 @@ logger = logging.getLogger("pheye.engine")
 
 
 class Engine:
-    """Rows in, events out.
+    """The continuous batching engine: rows come in, events go out.
 
     Args:
         runner: a loaded and warmed-up model.
@@ -70,7 +70,7 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether a step would do or say anything."""
+        """True if a step would do or say anything."""
         return bool(self._waiting or self._running or self._prefetch or self._early or self._changed)
 
     def submit(self, message: Submit) -> None:
@@ -124,7 +124,7 @@ class Engine:
             self._changed = True
 
     def step(self) -> StepDone:
-        """Plan, encode, prefill, decode, commit; everything that came of it."""
+        """Run one step - plan, encode, prefill, decode, commit - and return everything that came of it."""
         started, held_up = time.monotonic(), bool(self._running)
         step = Step(events=self._early)
         self._early, self._changed = [], False
@@ -144,7 +144,7 @@ class Engine:
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
 
     def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
-        """A step's report with what is known at its end; `held_up`: rows were decoding when it began."""
+        """Complete a step's report with what is known at its end; `held_up`: rows were decoding when it began."""
         (queries, found), self._hits = self._hits, (0, 0)
         return replace(
             step.report,
@@ -159,7 +159,7 @@ class Engine:
 
     @contextmanager
     def _out_of_memory_fails(self, ids: Sequence[str], step: Step) -> Iterator[None]:
-        """Fail these rows alone, and forget what is encoded for nobody yet, if the device has no memory for a phase."""
+        """Fail only these rows if the device runs out of memory, and forget what is encoded for nobody yet."""
         try:
             yield
         except DeviceMemoryError as error:
@@ -173,7 +173,7 @@ class Engine:
         return [row_id for row_id, row in self._opened.items() if row.image_key in image_keys]
 
     def _open_images(self) -> None:
-        """Look after the images of the first waiting rows, as many as there are slots: features wait for rows here."""
+        """Open the images of the first waiting rows, as many as there are slots, so that features wait for rows."""
         for row_id in list(self._waiting)[: self._runner.slots]:
             if row_id not in self._opened:
                 row = self._waiting[row_id]
