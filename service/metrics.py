@@ -54,8 +54,8 @@ class Metrics:
         )
         self.requests_dropped = self._counter(
             "requests_dropped_total",
-            "Requests not answered: full (waiting queue full, 429), loading and draining (503), deadline (504), disconnect "
-            "(the client left), poison (workers kept dying of it), refused (the model cannot run it as asked).",
+            "Requests not answered: full (waiting queue full, 429), loading and draining (503), deadline (504), "
+            "disconnect (the client left), poison (workers kept dying of it), refused (not possible as asked).",
             ("reason",),
         )
         for reason in DROP_REASONS:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -247,29 +246,3 @@ def load_settings(**flags: Any) -> Settings:
             name = _variable(str(problem["loc"][0])) + ": " if problem["loc"] else ""
             lines.append(name + problem["msg"].removeprefix("Value error, "))
         raise SettingsError("\n".join(lines)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class SettingRow:
-    """A line of the table of settings in `docs/configuration.md`."""
-
-    variable: str
-    flag: str
-    default: str
-    description: str
-
-
-def setting_rows() -> Iterator[SettingRow]:
-    """List every setting, in order, for the generated table.
-
-    >>> next(setting_rows()).variable
-    'PHEYE_MODEL'
-    """
-    for name, info in Settings.model_fields.items():
-        empty = info.default is None or info.default == ()
-        yield SettingRow(
-            variable=_variable(name),
-            flag="--" + name.replace("_", "-"),
-            default="" if empty else str(info.default),
-            description=info.description or "",
-        )

@@ -53,7 +53,7 @@ class ImageStore:
         self._limit_bytes = limit_bytes
         self._ttl_s = ttl_s
         self._clock = clock
-        self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id
+        self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id, oldest use first
         self.size_bytes = 0
 
     def __len__(self) -> int:

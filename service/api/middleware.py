@@ -81,14 +81,16 @@ class Edge:
             if context.sent_status is None:
                 await problem_response(internal_problem(scope), scope)(scope, receive, send_late)
             else:
-                raise  # half an answer is out: the server breaks the connection, so nobody takes it for a whole one
+                raise  # a part was sent: breaking the connection shows that the answer is not whole
         finally:
             upload.forget()
 
     def _record(self, scope: Scope, context: RequestContext) -> None:
         took_s, status = context.age_s, context.status
         route: BaseRoute | None = scope.get("route")
-        endpoint = getattr(route, "path", "other")  # never the path itself: anybody may invent paths
+        endpoint = getattr(
+            route, "path", "other"
+        )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
         quiet = context.quiet and status in (200, 503)  # 503: a probe of a service that loads

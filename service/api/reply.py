@@ -137,7 +137,7 @@ class Reply(Response):
         reservation.submit(image, self._rows)
 
     async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
-        first = await anext(events)  # its failure is still a plain error
+        first = await anext(events)  # nothing was sent yet, so a failure here is still a plain error
         await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         try:
             for opening in self._answer.opening():
@@ -159,7 +159,9 @@ class Reply(Response):
         await _send_body(send, b"".join(map(sse_event, end)), last=True)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
-        context_of(scope).outcome = problem.status  # the status line says 200 already; the metrics shall not
+        context_of(
+            scope
+        ).outcome = problem.status  # the status line says 200 already; metrics and log say how it really ended
         return self._answer.failed(problem)
 
 

@@ -18,7 +18,7 @@ from service.messages import ModelCard
 from service.metrics import Metrics
 from service.settings import Settings
 
-LAST_BYTES_S = 5.0  # for answers that are complete and still on their way when the drain ends
+LAST_BYTES_S = 5.0  # for complete answers that are still being sent when graceful shutdown ends
 
 logger = logging.getLogger("pheye")
 
@@ -56,7 +56,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     logger.info("listening on %s; loading %s", url_of(listener), settings.model)
     await server.serve(sockets=[listener])
     if server.force_exit:
-        await queue.stop()  # the forced way out skips the app's own end, and with it this
+        await queue.stop()  # a forced exit skips the lifespan's end, which would stop the queue
     logger.info("stopped")
     return 1 if queue.failed.is_set() else 0
 
@@ -94,7 +94,7 @@ class DrainingServer(uvicorn.Server):
 
     def _give_up(self) -> None:
         logger.error("giving up: %s", self._queue.failure)
-        self._drain = asyncio.create_task(self._drain_and_exit())  # another device may have answers under way
+        self._drain = asyncio.create_task(self._drain_and_exit())  # other devices may still run accepted answers
 
     async def _drain_and_exit(self) -> None:
         await self._queue.drain(self._grace_s)

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive
 
 from service.errors import ServiceError, TooLarge, UploadStalled, WaitingRoomFull
 
-PAUSE_S = 30.0  # a body of which nothing comes for so long is given up
+PAUSE_S = 30.0  # a body is given up when nothing of it comes for so long
 LINGER_S = 5.0
 
 
@@ -54,7 +54,7 @@ class Upload:
             WaitingRoomFull: all bodies together hold too much.
         """
         if self._complete:
-            return await self._receive()  # from here on only the hang-up can come, whenever it likes
+            return await self._receive()  # the body is complete: only a disconnect can come
         try:
             async with asyncio.timeout(PAUSE_S):
                 message = await self._receive()
@@ -85,7 +85,8 @@ class Upload:
 
     async def linger(self, headers: Headers) -> None:
         """Read and drop the rest for a while: a client that is still sending would miss a refusal."""
-        if self._complete or ("expect" in headers and not self._seen_bytes):  # who asks first has sent nothing yet
+        # A client that waits for 100-continue has sent nothing yet.
+        if self._complete or ("expect" in headers and not self._seen_bytes):
             return
         self._complete = True
         dropped_bytes = 0

@@ -28,8 +28,8 @@ from service.errors import ServiceError, TooLarge
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
 
-SLACK_S = 30.0  # beyond the service's own deadline, after which it is taken for dead
-FOR_ALL = frozenset({401, 404, 405})  # key and address: the next request would fare no better
+SLACK_S = 30.0  # past the service's own deadline it is taken for dead
+FOR_ALL = frozenset({401, 404, 405})  # wrong key or address: every other request would fail too
 
 Form = Mapping[str, Any]
 
@@ -100,7 +100,7 @@ class RemoteRun:
         async def following() -> TaskOutcome | None:
             return await anext(outcomes, None)
 
-        with asyncio.Runner() as loop:  # its end is the end of every request
+        with asyncio.Runner() as loop:  # closing it cancels every request
             while (outcome := loop.run(following())) is not None:
                 yield outcome
 

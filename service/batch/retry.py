@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-PASSING = frozenset({408, 429, 502, 503})  # a slow upload, a full waiting queue, a restart behind a proxy, a restart
+PASSING = frozenset({408, 429, 502, 503})  # slow upload, full waiting queue, restart behind a proxy, restart
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 

@@ -26,7 +26,7 @@ def _end(number: int, _: FrameType | None) -> None:
     """
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
-    os._exit(128 + number)  # process 1 is still here; nothing has been started that would need an orderly end
+    os._exit(128 + number)  # only process 1 is still here, which ignores the signal; nothing needs an orderly end
 
 
 if __name__ == "__main__":

@@ -12,16 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from service.settings import (
-    PREFIX,
-    RENAMED_SETTINGS,
-    SettingRow,
-    Settings,
-    SettingsError,
-    load_settings,
-    old_variables,
-    setting_rows,
-)
+from service.setting_rows import SettingRow, setting_rows
+from service.settings import PREFIX, RENAMED_SETTINGS, Settings, SettingsError, load_settings, old_variables
 
 EXIT_USAGE = 2  # the command cannot be run as typed
 

@@ -1,4 +1,4 @@
-"""Running averages of the cost of work on one device, learnt from the steps' reports. Pure. Pure."""
+"""Running averages of the cost of work on one device, learnt from the steps' reports. Pure."""
 
 from __future__ import annotations
 

@@ -41,5 +41,5 @@ class PoisonTracker:
         return self.deaths >= PROOF
 
     def _is_past(self, tokens: int) -> bool:
-        # One token more clears nobody: a replay's prefill gives it, and the worker may have died of decoding.
+        # One token more does not clear a request: a replay's prefill gives it; the worker may have died of decoding.
         return tokens > self._place + 1

@@ -24,7 +24,7 @@ from service.metrics import Metrics
 from service.moving_average import moving_average
 from service.settings import Settings
 
-MOST_LOADS = 5  # workers that may die before any was ever ready
+MOST_LOADS = 5  # deaths of workers that are accepted before any worker was ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
 LOADING = "the model is loading"
 WATCH_S = 1.0

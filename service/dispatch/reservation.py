@@ -29,7 +29,7 @@ class AcceptedRow:
     index: int
     tokens: list[int] = field(default_factory=list)
     poison: PoisonTracker = field(default_factory=PoisonTracker)
-    started: bool = False  # its worker works on it: it may be what kills the worker
+    started: bool = False  # its worker has begun it, so it may be why the worker dies
     admitted: bool = False
     first_token_s: float | None = None
     last_token_s: float = 0.0

@@ -31,8 +31,8 @@ from service.messages import (
 )
 from service.settings import Settings
 
-LONGEST_PAUSE_S = 8.0  # between two starts of a worker that dies before it is ready; accepted requests may be waiting
-LOAD_PATIENCE = 5.0  # times as long as the load before: a successor that takes longer is stuck
+LONGEST_PAUSE_S = 8.0  # longest backoff between starts of a worker that dies before it is ready
+LOAD_PATIENCE = 5.0  # a successor that loads so many times longer than the one before is stuck
 
 logger = logging.getLogger("pheye.supervisor")
 
@@ -77,9 +77,9 @@ class WorkerSupervisor:
         self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
         self._progress_s = time.monotonic()
         self._load_s = math.inf  # what loading took last; before that it may be a long download
-        self._failed_starts = 0  # in a row
-        self._quarantined: AcceptedRow | None = None  # the latest it was given in quarantine
-        self._touched: list[AcceptedRow] = []  # announced, by steps whose end is not known
+        self._failed_starts = 0  # consecutive
+        self._quarantined: AcceptedRow | None = None  # the row in quarantine that the worker was given last
+        self._touched: list[AcceptedRow] = []  # rows announced by `Started`, by steps not yet known to be over
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
         self._worker: WorkerProcess | None = None
@@ -110,7 +110,7 @@ class WorkerSupervisor:
             self._restart.cancel()
         if self._worker is not None:
             if self.card is None:
-                self._worker.kill()  # while it loads it does not listen
+                self._worker.kill()  # a loading worker does not read messages
             await self._worker.stop()
 
     @property
@@ -176,7 +176,7 @@ class WorkerSupervisor:
                 self.card, self.tokenizer = card, tokenizer
                 self._load_s, self._failed_starts = load_s, 0
                 self._on_change(self, [])
-            case LoadFailed(reason) if self.tokenizer is not None:  # what could be loaded once is not wrong, but away
+            case LoadFailed(reason) if self.tokenizer is not None:  # loaded once, so not wrong: its files may be gone
                 logger.error("the model cannot be loaded again on %s: %s", self.device, reason)
             case LoadFailed(reason):
                 self._stopping = True

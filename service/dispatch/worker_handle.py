@@ -50,15 +50,15 @@ class WorkerProcess:
             target=run, args=(settings, device, child_end), name=f"pheye-{device}", daemon=True
         )
         self._process.start()
-        child_end.close()  # or the end of the child would not end the pipe
+        child_end.close()  # else the pipe would stay open when the child ends
         self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         self._start_threads()
 
     def _start_threads(self) -> None:
         try:
-            for target in (self._send, self._receive):  # in this order: once it receives, it tells of its end itself
+            for target in (self._send, self._receive):  # in this order: the receiving one reports the worker's end
                 threading.Thread(target=target, daemon=True).start()
-        except RuntimeError:  # there is no thread left
+        except RuntimeError:  # the system gives no more threads
             self._outbox.put(None)
             self.kill()
             raise
@@ -95,7 +95,7 @@ class WorkerProcess:
             while True:
                 self._tell(self._on_message, self._pipe.recv())
         except (EOFError, OSError):
-            self._process.join(STOP_S)  # its exit code is worth a moment; without its pipe it is worth nothing
+            self._process.join(STOP_S)  # wait a moment for its exit code; the worker cannot go on without its pipe
             self._process.kill()
             self._process.join()
             self._outbox.put(None)

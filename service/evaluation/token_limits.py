@@ -1,4 +1,4 @@
-"""Limits on the tokens of an answer in an evaluation, by kind: enough that none is cut. Data alone. Data alone."""
+"""Limits on the tokens of an answer in an evaluation, by kind: enough that none is cut. Data alone."""
 
 from __future__ import annotations
 

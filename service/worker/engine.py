@@ -58,14 +58,12 @@ class Engine:
         self._runner = runner
         self._budget = StepBudget(stall_s, runner.config.tiles, runner.slots)
         self._announce = announce
-        self._waiting: dict[str, EngineRow] = {}  # first come first, but for those sent ahead
-        self._opened: dict[str, EngineRow] = {}  # those of them whose image is being looked after
+        self._waiting: dict[str, EngineRow] = {}  # the waiting queue: in order of arrival, after those sent ahead
+        self._opened: dict[str, EngineRow] = {}  # the waiting rows whose image is open in the runner
         self._running: dict[int, EngineRow] = {}  # by slot
-        self._early: list[RowEvent] = []  # refusals, told with the next step
+        self._early: list[RowEvent] = []  # refusals, reported by the next step
         self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
-        self._changed = (
-            False  # something happened between two steps that must be told, though there may be nothing to do
-        )
+        self._changed = False  # a cancellation or a dropped image between steps: the next step must report it
         self._hits = (0, 0)  # images looked up in the cache since the last step, and found there
 
     @property

@@ -63,7 +63,7 @@ async def readyz(parts: Parts) -> ReadyCard:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
 )
 async def metrics(request: Request, parts: Parts) -> Response:
-    """Send all metrics in Prometheus' text format."""
+    """Read all metrics in Prometheus' text format."""
     parts.metrics.describe_build(request.app.version, parts.queue.card)
     parts.metrics.ready.set(parts.queue.not_ready() is None)
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

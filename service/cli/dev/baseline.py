@@ -1,4 +1,4 @@
-"""`pheye dev baseline`: the options of the naive server. Main thread only. Main thread only."""
+"""`pheye dev baseline`: the options of the naive server. Main thread only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pheye dev gpu`: the options of the checks and measurements on a GPU. Main thread only. Main thread only."""
+"""`pheye dev gpu`: the options of the checks and measurements on a GPU. Main thread only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goals of the fast path on a GPU, and whether a run reaches them. Pure. Pure."""
+"""Goals of the fast path on a GPU, and whether a run reaches them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of the service under load: throughput and waits, the API's cost, a killed worker, a soak. Pure. Pure."""
+"""Tables of the service under load: throughput and waits, the API's cost, a killed worker, a soak. Pure."""
 
 from __future__ import annotations
 

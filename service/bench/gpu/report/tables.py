@@ -1,4 +1,4 @@
-"""Tables of a GPU run: the machine, the goals, correctness, speed, and what was lost. Pure. Pure."""
+"""Tables of a GPU run: the machine, the goals, correctness, speed, and what was lost. Pure."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from service.cli.dev.docs.markdown import code, table
-from service.settings import PREFIX, SettingRow, setting_rows
+from service.setting_rows import SettingRow, setting_rows
+from service.settings import PREFIX
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name"),
