@@ -47,7 +47,7 @@ class _RunningRow:
 
 
 class ModelRunner:
-    """A model, its slots, its features.
+    """Loaded model with its slots and its feature cache.
 
     Args:
         checkpoint: what to run.
@@ -104,35 +104,35 @@ class ModelRunner:
 
     @property
     def slots(self) -> int:
-        """How many rows can run at once."""
+        """Number of rows that can run at once."""
         return len(self._slots)
 
     @property
     def gpu_uuid(self) -> str | None:
-        """What names the device outside of torch; None for a CPU."""
+        """UUID of the GPU, its name outside of torch; None for a CPU."""
         return device_uuid(self.device)
 
     @property
     def eos_id(self) -> int:
-        """The token that ends an answer."""
+        """Token that ends an answer."""
         return self._tokenizer.eos_id
 
     @property
     def tokenizer(self) -> TextTokenizer:
-        """The model's tokenizer."""
+        """Tokenizer of the model."""
         return self._tokenizer
 
     @property
     def cache_bytes(self) -> int:
-        """What the feature cache holds."""
+        """Number of bytes that the feature cache holds."""
         return self._images.cache_bytes
 
     def prompt(self, instruction: str) -> tuple[int, ...]:
-        """Token ids of the whole prompt around an instruction."""
+        """Return the token ids of the whole prompt around an instruction."""
         return tuple(self._tokenizer.encode(render(instruction)))
 
     def text_stream(self, stop: Sequence[str]) -> TextStream:
-        """An incremental decoder for one answer."""
+        """Return an incremental decoder for one answer."""
         return self._tokenizer.stream(stop)
 
     def open_image(self, image: TiledImage) -> bool:
@@ -144,11 +144,11 @@ class ModelRunner:
         return self._images.open(image)
 
     def close_image(self, image_key: ImageKey) -> None:
-        """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
+        """Declare that one waiting row less needs an image; without any, an unfinished encoding is dropped."""
         self._images.close(image_key)
 
     def encoded_tiles(self, image_key: ImageKey) -> int:
-        """How many tiles of an open image are encoded."""
+        """Return the number of tiles of an open image that are encoded."""
         return self._images[image_key].encoded
 
     def forget(self, image_key: ImageKey) -> None:
@@ -157,7 +157,7 @@ class ModelRunner:
         self._slots.forget(image_key)
 
     def take_cache_changes(self) -> CacheChanges:
-        """Whose features have come or gone since the last call."""
+        """Return the images whose features have come or gone since the last call."""
         return self._images.take_changes()
 
     @torch.inference_mode()
@@ -179,14 +179,14 @@ class ModelRunner:
             done += count
 
     def _features(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
-        """Features of tiles that come in several arrays [n, tokens, D_vit]."""
+        """Encode tiles that come in several arrays to features [n, tokens, D_vit]."""
         if self._vision is None:
             return self._model.encode_tiles(np.concatenate(tiles), indices)
         return self._vision.encode([tile for array in tiles for tile in array], indices)
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
-        """Put rows into slots and read their prompts; the first new token of each, None for a failed row.
+        """Prefill rows into slots, and return the first new token of each, None for a failed row.
 
         Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
 
@@ -205,7 +205,7 @@ class ModelRunner:
             raise
 
     def _prefill(self, rows: Sequence[NewRow], leaders: dict[ImageKey, NewRow]) -> list[int | None]:
-        """Do so, and tell `leaders` of those that bring a new image."""
+        """Prefill rows, and add those that bring a new image to `leaders`."""
         for row in rows:
             if not self._slots.has_image(row.image_key):
                 leaders[row.image_key] = row
@@ -222,7 +222,7 @@ class ModelRunner:
         self._with_room(lambda: self._model.admit_image(self._slots, image_key, features))
 
     def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
-        """Read what is not yet known of some rows' prompts; each row's first new token."""
+        """Read what is not yet known of some rows' prompts, and return each row's first new token."""
         if not rows:
             return []
         slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
@@ -248,7 +248,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
-        """One more token for each of these rows, None for a failed row.
+        """Decode one more token for each of these rows, None for a failed row.
 
         Raises:
             DeviceMemoryError: the rows still hold their slots, but are of no more use.
@@ -268,7 +268,7 @@ class ModelRunner:
         return self._choose(slots, logits)
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
-        """Where a row that was prefilled with `explain` has looked; `pieces` is the text of each of its tokens."""
+        """Explain an answer that was prefilled with `explain`; `pieces` is the text of each of its tokens."""
         attention = self._running[slot].attention or []
         return explain(torch.stack(attention).numpy(), pieces, self.config)
 
@@ -305,7 +305,7 @@ class ModelRunner:
                 attention.append(weights)
 
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
-        """The next token of each row, which may go on with steps of fixed shapes."""
+        """Choose the next token of each row, and tell the steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
         samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
         tokens = self._given(rows, self._with_room(lambda: choose(logits, samplings, given)))
@@ -325,7 +325,7 @@ class ModelRunner:
         return tokens
 
     def _with_room(self, work: Callable[[], Result]) -> Result:
-        """Do work that may be repeated; at the expense of the feature cache if memory runs out."""
+        """Run work that may be repeated; at the expense of the feature cache if memory runs out."""
         return with_room(work, self._make_room)
 
     def _make_room(self) -> None:

@@ -1,4 +1,4 @@
-"""How fast one geometry runs: decode steps in every variant, encoding, prefill, the first token of a cached image.
+"""Speed of one geometry: decode steps in every variant, encoding, prefill, and TTFT (first token) of a cached image.
 
 Random weights are made where they are used. Every figure stands beside the least time the measured rates allow; the
 naive twin computes on the same tensors where it is asked at all. One thread.
@@ -39,7 +39,7 @@ REPEATS = 5
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Of the first model that was given: what matters most comes first."""
+    """List the timings of the first model that was given, the most important first."""
     bench = _Bench(given)
     yield Item("load", bench.load, 90.0)
     fast, absorbed, eager, eager_absorbed = VARIANTS
@@ -58,7 +58,7 @@ def items(given: PartInput) -> Iterator[Item]:
 
 
 class _Bench:
-    """One geometry, loaded when the first item runs; one runner at a time, since each has slots of gigabytes."""
+    """Benchmark of one geometry, loaded by the first item; one runner at a time, since each has slots of gigabytes."""
 
     def __init__(self, given: PartInput) -> None:
         self._given = given
@@ -73,7 +73,7 @@ class _Bench:
         self._rates: Ceilings | None = None
 
     def counts(self, planned: Sequence[int]) -> Sequence[int]:
-        """So many rows; a CPU that only rehearses is spared the larger numbers."""
+        """Return the planned numbers of rows; a CPU that only rehearses is spared the larger ones."""
         return planned if self._device.type == "cuda" else [count for count in planned if count <= 8]
 
     def load(self) -> Data:
@@ -97,7 +97,7 @@ class _Bench:
 
     @property
     def _ceilings(self) -> Ceilings:
-        """The rates that were given, or if there are none those measured now."""
+        """Peak rates that were given, or else measured now."""
         if self._rates is None:
             known = dict(
                 (self._given.rates or {}).get(self._precision.name) or rates(self._given, self._precision.name)
@@ -107,7 +107,7 @@ class _Bench:
         return self._rates
 
     def _runner(self, variant: DecodeVariant) -> Rows:
-        """Rows of this variant; another variant's are dropped first."""
+        """Return rows of this variant; another variant's are dropped first."""
         if self._rows is None or self._rows[0] != variant:
             self._rows = None
             gc.collect()
@@ -120,7 +120,7 @@ class _Bench:
         return self._rows[1]
 
     def decode(self, variant: DecodeVariant, rows: int) -> Item:
-        """One more token for each of so many rows, each about an image of its own."""
+        """Time decoding one more token for each of so many rows, each about an image of its own."""
         return Item(f"decode {variant.name} {rows}", partial(self._decode, variant, rows), 90.0)
 
     def _decode(self, variant: DecodeVariant, rows: int) -> Data:
@@ -150,7 +150,7 @@ class _Bench:
         }
 
     def _step(self, variant: DecodeVariant, context: int, rows: int) -> Pass:
-        """What a step must read; absorbed, every block reads the features, and the weights that projected them."""
+        """Return the costs of a step; absorbed, every block reads the features, and the weights that projected them."""
         whole = self._costs.decode([context] * rows, rows)
         if variant.attention == "projected":
             return whole
@@ -161,7 +161,7 @@ class _Bench:
         return Pass(whole.bytes - kept + features + self._costs.weight_bytes * projection, whole.flops)
 
     def encode(self, variant: DecodeVariant, images: int) -> Data:
-        """Features of so many new images in one call, from host memory to the cache."""
+        """Time encoding so many new images in one call, from host memory to the cache."""
         crowd = self._runner(variant)
         ready = [[crowd.image() for _ in range(images)] for _ in range(REPEATS + 1)]
 
@@ -184,7 +184,7 @@ class _Bench:
         }
 
     def prefill(self, variant: DecodeVariant, rows: int) -> Data:
-        """First tokens of so many rows, each about an image of its own that is encoded and in no slot."""
+        """Time the prefill of so many rows, each about an image of its own that is encoded and in no slot."""
         crowd = self._runner(variant)
         prompts = [crowd.prompt(number) for number in range(rows)]
         ready = [[crowd.image() for _ in range(rows)] for _ in range(REPEATS + 1)]
@@ -208,7 +208,7 @@ class _Bench:
         }
 
     def first_token(self, variant: DecodeVariant) -> Data:
-        """From an image whose features are cached, and which is in no slot, to the first token of one row."""
+        """Time the first token of a row about an image whose features are cached, and which is in no slot."""
         crowd = self._runner(variant)
         images = [crowd.image() for _ in range(REPEATS + 1)]
         crowd.encode(images)
@@ -225,7 +225,7 @@ class _Bench:
 
     @torch.inference_mode()
     def naive_decode(self, rows: int) -> Data:
-        """The naive twin's step: one row after another."""
+        """Time the naive twin's step: one row after another."""
         twin, config = self._loaded, self._config
         crowd = self._runner(EAGER)
         noise = torch.randn((config.image_tokens, config.vision.width), device=self._device).to(self._precision.dtype)
@@ -240,7 +240,7 @@ class _Bench:
 
     @torch.inference_mode()
     def naive_encode(self) -> Data:
-        """The naive twin's features of one image."""
+        """Time the naive twin's encoding of one image."""
         twin, side = self._loaded, self._config.vision.tile_px
         tiles = np.random.default_rng(0).integers(256, size=(self._config.tiles, side, side, 3), dtype=np.uint8)
         return _spread(self._repeated(lambda _: encode_naively(twin.model, tiles), repeats=3))
@@ -248,7 +248,7 @@ class _Bench:
     def _repeated(
         self, once: Callable[[int], object], repeats: int = REPEATS, after: Callable[[], None] = lambda: None
     ) -> list[float]:
-        """Seconds of each turn; the first turn is not counted."""
+        """Return the seconds of each turn; the first turn is not counted."""
         took_s = []
         for turn in range(repeats + 1):
             self._settle()
@@ -265,7 +265,7 @@ class _Bench:
 
 
 def _timed(once: Callable[[], object], calls: int, least_s: float) -> list[float]:
-    """Seconds of each call, each of which ends with its tokens on the host; fewer calls if they are slow."""
+    """Return the seconds of each call that ends with its tokens on the host; fewer calls if they are slow."""
     took_s: list[float] = []
     while len(took_s) < calls and (len(took_s) < 5 or sum(took_s) < least_s):
         start = time.perf_counter()
