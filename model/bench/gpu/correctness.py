@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.bench.gpu import equal, golden, sampled, twin
 from model.bench.gpu.card import exact_float32
+from model.bench.gpu.checks import equal, golden, sampled, twin
 from model.bench.gpu.item import Item, PartInput
 
 

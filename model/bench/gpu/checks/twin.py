@@ -13,11 +13,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from model.bench.gpu.checks.subjects import SUBJECTS, subject
+from model.bench.gpu.checks.verdict import within
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
-from model.bench.gpu.subjects import SUBJECTS, subject
 from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
-from model.bench.gpu.verdict import within
 from model.bench.halves import Twin, load_twin
 from model.runtime.hardware import resolve_device
 from model.tiles import TiledImage, Tiles

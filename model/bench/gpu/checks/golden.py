@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from PIL import Image
 
+from model.bench.gpu.checks.verdict import same
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
-from model.bench.gpu.verdict import same
 from model.checkpoint.checkpoint import open_checkpoint
 from model.runtime.hardware import resolve_device
 from model.tiles import prepare

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.bench.gpu.checks.verdict import same
 from model.bench.gpu.item import Data, Item, PartInput
-from model.bench.gpu.verdict import same
 from model.request import Sampling
 from model.runtime.device_sampling import FAILED, choose_on_device
 from model.runtime.hardware import resolve_device

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.bench.gpu.checks.subjects import MICRO, SUBJECTS, TINY, subject
+from model.bench.gpu.checks.verdict import same, within
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
-from model.bench.gpu.subjects import MICRO, SUBJECTS, TINY, subject
 from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant, new_runner
-from model.bench.gpu.verdict import same, within
 from model.request import NewRow, Sampling
 from model.runtime.hardware import resolve_device
 from model.tiles import TiledImage
