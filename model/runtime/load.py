@@ -46,12 +46,14 @@ def load_runner(
         ValueError: the model cannot be served like this; the message says what to change.
     """
     where = resolve_device(device)
+    if where.type == "cuda":
+        torch.cuda.set_device(where)  # Triton launches on the current device
+    budget = memory_budget(where, gpu_memory_share)  # before anything is there
     checkpoint = open_checkpoint(source, revision, where)
     torch.set_num_threads(threads or compute_threads(checkpoint.config, workers))
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))
     precision = choose_precision(dtype, where, checkpoint.config)
-    budget = memory_budget(where, gpu_memory_share)
     plan = plan_memory(checkpoint.config, precision.name, demand, budget)
     try:
         runner = ModelRunner(

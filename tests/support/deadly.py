@@ -18,12 +18,12 @@ class DeadlyEngine(Engine):
     """The engine, except that some questions kill its process: before their first token, or behind their fifth."""
 
     def _prefill(self, admissions, step):
-        if any(PREFILL in self._waiting[admission.id].request.instruction for admission in admissions):
+        if any(PREFILL in self._waiting[admission.id].row.instruction for admission in admissions):
             die()
         super()._prefill(admissions, step)
 
     def _decode(self, step):
-        if any(DECODE in row.request.instruction and len(row.pieces) >= 5 for row in self._running.values()):
+        if any(DECODE in row.row.instruction and len(row.pieces) >= 5 for row in self._running.values()):
             die()
         super()._decode(step)
 

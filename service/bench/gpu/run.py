@@ -55,6 +55,7 @@ def parts(models: Sequence[str]) -> list[Part]:
         Part("correctness", f"{_MODEL}.correctness", 70.0),
         *speed,
         Part("profile", f"{_MODEL}.kernels", 14.0, model=0),
+        Part("products", f"{_MODEL}.products", 12.0),
         Part("engine", f"{_SERVICE}.engine", 20.0, model=0),
         Part("load", f"{_SERVICE}.load", 75.0, "service", model=0),
         Part("kill", f"{_SERVICE}.kill", 20.0, "service", model=0),

@@ -25,7 +25,10 @@ def gpu(
     ] = None,
     only: Annotated[
         str,
-        typer.Option(metavar="LIST", help="machine, correctness, speed, profile, engine, load, kill, soak, baseline."),
+        typer.Option(
+            metavar="LIST",
+            help="machine, correctness, speed, profile, products, engine, load, kill, soak, baseline.",
+        ),
     ] = "",
     commit: Annotated[str, typer.Option(help="Of the source, where there is no repository to ask.")] = "",
 ) -> None:

@@ -1,4 +1,7 @@
-"""Triton's interpreter runs the kernels on the CPU, in processes of their own: it is on from Triton's import."""
+"""Triton's kernels without a GPU, in processes of their own: interpreted on the CPU, and compiled for a GPU.
+
+Triton decides which when it is imported.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,17 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("cases", sorted(HERE.glob("*_cases.py")), ids=lambda path: path.stem)
 def test_kernels_agree_with_their_twins(cases):
+    passes(cases, TRITON_INTERPRET="1")
+
+
+def test_kernels_compile_for_a_gpu_that_is_not_here(tmp_path):
+    passes(HERE / "compiled_kernels.py", TRITON_CACHE_DIR=str(tmp_path), TRITON_DEFAULT_FP_FUSION="1")
+
+
+def passes(cases: Path, **variables: str) -> None:
     # The interpreter of Triton 3.6 cannot count a loop with NumPy 2.4.
     pytest.importorskip("triton", "3.9", reason="no Triton of 3.9 or later is installed to interpret the kernels")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", "-x", str(cases)]
-    run = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    run = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout

@@ -25,6 +25,7 @@ def markdown(head: Data, outcomes: Sequence[ItemOutcome]) -> str:
         *serving(outcomes),
         *_lost(outcomes),
         *_kernels([each for each in outcomes if each.part == "profile" and each.state == "done"]),
+        *_products([each for each in outcomes if each.part == "products" and each.state == "done"]),
     ]
     return "\n".join(told) + "\n"
 
@@ -122,6 +123,23 @@ def _kernels(done: Sequence[ItemOutcome]) -> Iterator[str]:
             f"{each.data['device_ms']:.2f} ms"
         )
         yield from table(title, ["kernel", "calls", "ms"], rows)
+
+
+def _products(done: Sequence[ItemOutcome]) -> list[str]:
+    forms = ("library", "own", "own, split")
+    rows = [
+        [
+            each.item,
+            *(
+                f"{each.data['microseconds'][form]:.1f} ({each.data['bytes_per_s'][form] / 1e12:.2f})"
+                if form in each.data["microseconds"]
+                else ""
+                for form in forms
+            ),
+        ]
+        for each in done
+    ]
+    return table("Linear layers of a decode step, microseconds (TB/s of weights)", ["layer, rows", *forms], rows)
 
 
 def _lost(outcomes: Sequence[ItemOutcome]) -> list[str]:
