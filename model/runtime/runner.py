@@ -7,7 +7,6 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,13 +18,14 @@ from model.explain import Explanation, explain
 from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, DeviceMemoryError, NewRow, Sampling, TileSpan
-from model.runtime.decode_steps import DecodeSteps, StepRow
+from model.request import CacheChanges, DeviceMemoryError, NewRow, TileSpan
+from model.runtime.decode_steps import DecodeSteps
 from model.runtime.device_memory import Result, with_room
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
+from model.runtime.running_rows import RunningRows, explained_queries
 from model.runtime.sampling import choose
 from model.runtime.vision_steps import VisionSteps
 from model.tiles import ImageKey, TiledImage, Tiles
@@ -38,21 +38,13 @@ _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose pr
 _WARM_UP = ImageKey("warm-up")  # no image's hash
 
 
-@dataclass(slots=True)
-class _RunningRow:
-    sampling: Sampling
-    last_token: int
-    given_tokens: int
-    attention: list[Tensor] | None = None  # [cross layers, V] for each new token, if it is to be explained
-
-
 class ModelRunner:
     """Loaded model with its slots and its feature cache.
 
     Args:
-        checkpoint: what to run.
-        device: where.
-        precision: in which number format, and why.
+        checkpoint: the model to run.
+        device: device of all its tensors.
+        precision: number format, and the reason for it.
         slots: how many rows can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
@@ -94,7 +86,7 @@ class ModelRunner:
         self._images = OpenImages(
             self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
         )
-        self._running: dict[int, _RunningRow] = {}
+        self._running = RunningRows()
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
         self._steps: DecodeSteps | None = None
         self._vision: VisionSteps | None = None
@@ -211,8 +203,7 @@ class ModelRunner:
                 leaders[row.image_key] = row
                 self._admit_image(row.image_key)
             self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
-            attention: list[Tensor] | None = [] if row.explain else None
-            self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
+            self._running.add(row)
         followers = [row for row in rows if leaders.get(row.image_key) is not row]
         first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
         return [first[row.slot] for row in rows]
@@ -227,19 +218,14 @@ class ModelRunner:
             return []
         slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
         starts = [self._slots.begin(slot, row.prompt) for slot, row in zip(slots, rows, strict=True)]
-        # Each new token is written by the query before it, those that were given before a restart included.
-        queries = {
-            place: range(len(row.prompt) - 1 - start, len(row.prompt) + len(row.given) - start)
-            for place, (row, start) in enumerate(zip(rows, starts, strict=True))
-            if row.explain
-        }
+        queries = explained_queries(rows, starts)
 
         def read() -> tuple[Tensor, AttentionRecorder | None]:
             recorder = AttentionRecorder.over(queries)
             return self._model.prefill(self._slots, slots, prompts, starts, recorder), recorder
 
         logits, recorder = self._with_room(read)
-        self._remember(slots, recorder)
+        self._running.record(slots, recorder)
         tokens = self._choose(slots, logits)
         for row, token in zip(rows, tokens, strict=True):
             if token is not None:
@@ -256,7 +242,7 @@ class ModelRunner:
         rows = [self._running[slot] for slot in slots]
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(row.sampling.temperature > 0 for row in rows)
-            return self._given(rows, self._steps.decode(slots, sampled=sampled))
+            return self._running.append(slots, self._steps.decode(slots, sampled=sampled))
         explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
 
         def append() -> tuple[Tensor, AttentionRecorder | None]:
@@ -264,7 +250,7 @@ class ModelRunner:
             return self._model.decode(self._slots, slots, [row.last_token for row in rows], recorder), recorder
 
         logits, recorder = self._with_room(append)
-        self._remember(slots, recorder)
+        self._running.record(slots, recorder)
         return self._choose(slots, logits)
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
@@ -274,7 +260,7 @@ class ModelRunner:
 
     def release(self, slot: int, *, failed: bool = False) -> None:
         """Free a slot."""
-        del self._running[slot]
+        self._running.remove(slot)
         self._slots.release(slot, failed=failed)
 
     @torch.inference_mode()
@@ -295,33 +281,13 @@ class ModelRunner:
         if self._steps is not None:
             self._steps.warm_up()
 
-    def _remember(self, slots: Sequence[int], recorder: AttentionRecorder | None) -> None:
-        if recorder is None:
-            return
-        seen = torch.stack(recorder.layers, dim=1).cpu()  # [Q, cross layers, V]
-        for place, weights in zip(recorder.rows, seen, strict=True):
-            attention = self._running[slots[place]].attention
-            if attention is not None:
-                attention.append(weights)
-
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
         """Choose the next token of each row, and tell the steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
         samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
-        tokens = self._given(rows, self._with_room(lambda: choose(logits, samplings, given)))
+        tokens = self._running.append(slots, self._with_room(lambda: choose(logits, samplings, given)))
         if self._steps is not None:
-            self._steps.enter(
-                [
-                    StepRow(slot, row.last_token, self._slots.lengths[slot], row.given_tokens, row.sampling)
-                    for slot, row in zip(slots, rows, strict=True)
-                ]
-            )
-        return tokens
-
-    def _given(self, rows: Sequence[_RunningRow], tokens: list[int | None]) -> list[int | None]:
-        for row, token in zip(rows, tokens, strict=True):
-            row.last_token = 0 if token is None else token
-            row.given_tokens += 1
+            self._steps.enter(self._running.step_rows(slots, self._slots.lengths))
         return tokens
 
     def _with_room(self, work: Callable[[], Result]) -> Result:
