@@ -1,4 +1,4 @@
-"""Load over HTTP: closed and open loops, sweeps, the highest rate that keeps a target; imports neither room.
+"""Load test over HTTP: closed and open loops, sweeps, the highest rate within a latency target; imports neither room.
 
 `python -m loadtest COMMAND --help` tells what can be measured. Built on httpx and asyncio and not on locust, because
 here a run is a function of its seed: who asks what, about which image and when is drawn before the clock starts, an

@@ -1,4 +1,4 @@
-"""`python -m loadtest`: measure, tell what was found, write it down.
+"""`python -m loadtest`: measure, report, and write the results down.
 
 Exit code 0; 1 if requests were lost, or a server was, or no rate keeps the target; 2 if it cannot run as typed; 130
 after Ctrl-C.
@@ -33,7 +33,7 @@ INTERRUPTED = "interrupted"
 
 @dataclass(slots=True)
 class LoadTest:
-    """One command, while it runs and when it has ended.
+    """Load test of one command, during and after its run.
 
     Attributes:
         options: what was typed.
@@ -54,7 +54,7 @@ class LoadTest:
     broken: str | None = None
 
     async def measure(self) -> None:
-        """Do what the command says.
+        """Run the command's loads.
 
         Raises:
             ServerError: a server is not there, not ready, or was lost.
@@ -76,7 +76,7 @@ class LoadTest:
         self.errors.print(point_words(point), markup=False)
 
     def report(self) -> int:
-        """Tables, files, and the exit code."""
+        """Print tables, write files, and return the exit code."""
         if self.points:
             out, told = console(), list(rows(self.points))
             print_rows(told, out)
@@ -109,7 +109,7 @@ class LoadTest:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     run = LoadTest(parse(sys.argv[1:] if words is None else words))
     try:
         if run.options.report:

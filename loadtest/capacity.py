@@ -1,4 +1,4 @@
-"""The highest rate of arrivals at which a server keeps a promise about its latency.
+"""Capacity of a server: the highest rate of arrivals within a latency target.
 
 A rate just above what a server can do shows only after a while, as its queue grows; the more requests a load has, the
 closer the answer. Event loop.
@@ -22,13 +22,13 @@ LEAST_PER_S, MOST_PER_S = 0.01, 10_000.0
 
 @dataclass(frozen=True, slots=True)
 class LatencyTarget:
-    """A promise: so many percent of the requests are answered within so many seconds, and all are answered."""
+    """Latency target: so many percent of the requests are answered within so many seconds, and all are answered."""
 
     percentile: Literal["p50", "p90", "p99"]
     seconds: float
 
     def kept(self, summary: Summary) -> bool:
-        """Whether a load kept it."""
+        """Return whether a load kept the target."""
         if summary.latency_s is None or summary.answered < summary.requests:
             return False
         seconds: float = getattr(summary.latency_s, self.percentile)
@@ -36,7 +36,7 @@ class LatencyTarget:
 
 
 async def highest_rate(keeps: Callable[[float], Awaitable[bool]], start_per_s: float, precision: float) -> float | None:
-    """Bisection between a rate that keeps the promise and one that does not, found by doubling and halving.
+    """Search by bisection between a rate that keeps the target and one that does not, found by doubling and halving.
 
     Args:
         keeps: tries a rate.
@@ -65,7 +65,7 @@ async def find_capacity(
     seed: int,
     note: Callable[[LoadMeasurement], None],
 ) -> float | None:
-    """The highest rate of such a load that a server keeps the target at, in arrivals a second.
+    """Find the highest rate of such a load that a server keeps the target at, in arrivals a second.
 
     Args:
         server: whose.

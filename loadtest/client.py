@@ -1,4 +1,4 @@
-"""One request over HTTP and what came of it, timed: the first text, the end, who was refused and what broke.
+"""HTTP client of one request, timed: first text, end, refusals and failures.
 
 Knows the service's routes and answers, not who asks what or when. Event loop; times are `time.monotonic`'s.
 """
@@ -27,7 +27,7 @@ IDLE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class TimedResponse:
-    """What came back for one request.
+    """Response to one request, with its times.
 
     Attributes:
         status: 200 only for a whole answer; else a status, that of an error at the end of a stream included, or what
@@ -50,7 +50,7 @@ class TimedResponse:
 
 
 def open_http(url: str, connections: int | None, timeout_s: float = 300.0) -> httpx.AsyncClient:
-    """A client for one server.
+    """Open a client for one server.
 
     Args:
         url: of the server.
@@ -67,7 +67,7 @@ def open_http(url: str, connections: int | None, timeout_s: float = 300.0) -> ht
 
 @dataclass(slots=True)
 class Client:
-    """Asks one server, and comes back if told to.
+    """Client of one server, with retries after a refusal if told to.
 
     Attributes:
         http: the connections.
@@ -80,7 +80,7 @@ class Client:
     refusals: int = 0
 
     async def ask(self, ask: PlannedRequest) -> TimedResponse:
-        """The reply to one request; that of its last try if it was refused before."""
+        """Return the response to one request; that of its last try if it was refused before."""
         end_s = time.monotonic() + self.patience_s
         while True:
             reply = await send(self.http, ask)
@@ -91,7 +91,7 @@ class Client:
 
 
 async def send(http: httpx.AsyncClient, ask: PlannedRequest) -> TimedResponse:
-    """Ask once."""
+    """Send one request once."""
     try:
         async with http.stream("POST", ask.path, data=ask.form(), files={"image": ask.image}) as response:
             if response.headers.get("Content-Type", "").startswith("text/event-stream"):
@@ -137,7 +137,7 @@ def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | N
 
 
 def _come_back_s(response: httpx.Response) -> float | None:
-    """Seconds in Retry-After of a refusal; None if there are none, and it is a failure."""
+    """Return the seconds in Retry-After of a refusal; None if there are none, and it is a failure."""
     asked = response.headers.get("Retry-After", "")
     try:
         return float(asked) if response.status_code in (429, 503) else None

@@ -1,4 +1,4 @@
-"""Pictures to ask about, drawn from their names: as many as wanted, no two alike, the same on every machine.
+"""Images to ask about, drawn from their names: as many as wanted, no two alike, the same on every machine.
 
 Knows no requests. Pure; takes a few milliseconds a picture, so draw before the clock starts.
 """
@@ -17,7 +17,7 @@ DETAIL_PX = 8  # a new colour every so many pixels: a JPEG of it is about as lar
 
 
 def picture(name: str, form: Form = "JPEG", width_px: int = 640, height_px: int = 480) -> bytes:
-    """An image file of blurred, coloured noise that only this name has."""
+    """Draw an image file of blurred, coloured noise that only this name has."""
     chance = np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
     grid = (max(1, height_px // DETAIL_PX), max(1, width_px // DETAIL_PX), 3)
     coarse = Image.fromarray(chance.integers(0, 256, grid, dtype=np.uint8))

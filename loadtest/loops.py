@@ -1,4 +1,4 @@
-"""When requests are sent: by clients that wait for their answers, or at times drawn before.
+"""Closed and open loops: clients that wait for their answers, or arrivals at times drawn before.
 
 A closed loop asks what throughput so many clients see. An open loop asks how long people wait who come when they come:
 its latencies count from the time at which a request was due, so that a server that stalls is charged for all who would
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class TimedRequest:
-    """One request of a load.
+    """Request of a load, with its response.
 
     Attributes:
         answers: texts it asked for.
@@ -40,14 +40,14 @@ class TimedRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """What came of a load: every request, and how often one was refused and came back."""
+    """Results of a load: every request, and how often one was refused and came back."""
 
     outcomes: Sequence[TimedRequest]
     refusals_obeyed: int
 
 
 class Loop(Protocol):
-    """A way to send requests.
+    """Protocol of a way to send requests.
 
     Attributes:
         unit: of its pressure, in words.
@@ -57,15 +57,15 @@ class Loop(Protocol):
 
     @property
     def pressure(self) -> float:
-        """How many clients, or how many arrivals a second."""
+        """Number of clients, or of arrivals a second."""
 
     async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
-        """Send all of them to a server and wait for their replies."""
+        """Send all requests to a server and wait for their responses."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """So many clients, each of which sends its next request when the one before is answered.
+    """Closed loop: so many clients, each of which sends its next request when the one before is answered.
 
     Attributes:
         clients: how many.
@@ -79,11 +79,11 @@ class ClosedLoop:
 
     @property
     def pressure(self) -> float:
-        """How many clients."""
+        """Number of clients."""
         return self.clients
 
     async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
-        """Send all of them; which client sends which is the server's speed's to decide, and no seed's."""
+        """Send all requests; the server's speed decides which client sends which, not the seed."""
         outcomes: list[TimedRequest] = []
         async with open_http(url, self.clients, timeout_s) as http:
             client = Client(http, self.patience_s)
@@ -98,7 +98,7 @@ class ClosedLoop:
 
 @dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """Requests that arrive as a Poisson process, whatever becomes of those before; who is refused stays away.
+    """Open loop: requests arrive as a Poisson process, whatever becomes of those before; who is refused stays away.
 
     Attributes:
         rate_per_s: mean arrivals a second.
@@ -110,11 +110,11 @@ class OpenLoop:
 
     @property
     def pressure(self) -> float:
-        """Arrivals a second."""
+        """Number of arrivals a second."""
         return self.rate_per_s
 
     async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
-        """Send each when it is due."""
+        """Send each request when it is due."""
         async with open_http(url, None, timeout_s) as http:
             client = Client(http, patience_s=0.0)
             start_s = time.monotonic()
@@ -131,7 +131,7 @@ class OpenLoop:
 
 
 async def share_out(items: Iterable[Item], clients: int, work: Callable[[Item], Awaitable[None]]) -> None:
-    """Do the work for each item, by so many clients at a time, each of which takes the next one left."""
+    """Share out the items among so many clients at a time, each of which takes the next one left."""
     todo = iter(items)
 
     async def client() -> None:
@@ -142,6 +142,6 @@ async def share_out(items: Iterable[Item], clients: int, work: Callable[[Item], 
 
 
 def poisson_arrivals_s(rate_per_s: float, count: int, seed: str) -> list[float]:
-    """Seconds from the start at which requests arrive, so many a second on average, drawn from the seed."""
+    """Draw from the seed the seconds from the start at which requests arrive, so many a second on average."""
     chance = random.Random(f"{seed} arrivals")  # noqa: S311 - no secrets here
     return list(accumulate(chance.expovariate(rate_per_s) for _ in range(count)))

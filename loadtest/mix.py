@@ -1,4 +1,4 @@
-"""What is asked: captions and questions, about new images and known ones, drawn from a seed.
+"""Mix of requests: captions and questions, about new images and known ones, drawn from a seed.
 
 Request number n of a seed depends on nothing but the two, so that every server of a run is asked the same and a run
 can be repeated. Knows no HTTP and no time. Pure.
@@ -26,7 +26,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Which requests there are, and how many of each.
+    """Kinds of requests, and the share of each.
 
     Attributes:
         captions: share of the requests that ask for a caption; the others ask questions.
@@ -54,7 +54,7 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
-    """One request: a caption if there are no questions."""
+    """Planned request: a caption if there are no questions."""
 
     image: bytes = field(repr=False)
     questions: tuple[str, ...]
@@ -63,16 +63,16 @@ class PlannedRequest:
 
     @property
     def path(self) -> str:
-        """The route that answers it."""
+        """Route that answers the request."""
         return "/v1/vqa" if self.questions else "/v1/caption"
 
     @property
     def answers(self) -> int:
-        """How many texts come back."""
+        """Number of answers in the response."""
         return max(1, len(self.questions))
 
     def form(self) -> dict[str, str | list[str]]:
-        """Its form fields, the image left out."""
+        """Form fields of the request, the image left out."""
         fields: dict[str, str | list[str]] = {"settings": json.dumps({"max_tokens": self.max_tokens})}
         if self.stream:
             fields["stream"] = "true"
@@ -84,12 +84,12 @@ class PlannedRequest:
 
 
 def asks(mix: Mix, seed: str, count: int) -> list[PlannedRequest]:
-    """The first requests of a seed."""
+    """Draw the first requests of a seed."""
     return [_ask(mix, seed, number) for number in range(count)]
 
 
 def warm_up_asks(mix: Mix, seed: str, count: int) -> list[PlannedRequest]:
-    """What to ask before a load: each image that it will repeat once, and so many new ones.
+    """Draw the requests before a load: each image that it will repeat once, and so many new ones.
 
     Without the former a load's first requests about them would be no hits.
     """

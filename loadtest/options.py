@@ -1,4 +1,4 @@
-"""What can be typed after `python -m loadtest`, checked: commands, flags, and the plans they stand for."""
+"""Command-line options of `python -m loadtest`, checked: commands, flags, and the plans they stand for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HITS = [0.0, 0.5, 0.9]
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Read what was typed, checked; a mistake ends the process with exit code 2 and a line that names it."""
+    """Read the command line, checked; a mistake ends the process with exit code 2 and a line that names it."""
     whole = _parser()
     if not words:
         whole.exit(EXIT_USAGE, whole.format_help())
@@ -72,7 +72,7 @@ def _parser() -> Parser:
 
 
 def loads_of(options: argparse.Namespace) -> list[Load]:
-    """The loads that were asked for, in order; of `capacity` one at the first rate to try."""
+    """Return the loads that were asked for, in order; of `capacity` one at the first rate to try."""
     if options.command in ("sweep", "compare"):
         return [_load(options, hits, ClosedLoop(count)) for hits in options.hits for count in options.clients]
     if options.rate is None:
@@ -151,7 +151,7 @@ def _add_grid(command: Parser, clients: list[int], hits: list[float], *, repeats
 
 
 def _server(text: str) -> Server:
-    """A server under the name that was typed, or under its host and port."""
+    """Parse a server under the name that was typed, or under its host and port."""
     name, _, url = ("", "", text) if text.startswith(("http://", "https://")) else text.partition("=")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:

@@ -1,4 +1,4 @@
-"""What is typed, read as the `pheye` command reads it: the same help, the same errors, the same exit codes.
+"""Command-line parser that works as the `pheye` command does: the same help, the same errors, the same exit codes.
 
 The load test imports nothing of the service, so it brings its own few lines on top of argparse. Knows no option of the
 load test's. Main thread only.
@@ -21,7 +21,7 @@ RENAMED_OPTIONS = {"--out": "--report"}
 
 
 class Parser(argparse.ArgumentParser):
-    """A command, or a group of commands, with the options that `option` declares.
+    """Parser of a command, or of a group of commands, with the options that `option` declares.
 
     Args:
         prog: how it is typed.
@@ -67,12 +67,12 @@ class Parser(argparse.ArgumentParser):
         return made
 
     def format_usage(self) -> str:
-        """How it is typed, in one line."""
+        """Format the usage in one line."""
         rest = ["COMMAND [ARGS]..."] if self._commands else self._arguments
         return " ".join(["Usage:", self.prog, "[OPTIONS]", *rest]) + "\n"
 
     def format_help(self) -> str:
-        """Usage, description, options, commands."""
+        """Format usage, description, options and commands."""
         width = min(shutil.get_terminal_size().columns, WIDTH)
         about = textwrap.fill(self.description or "", width, initial_indent="  ", subsequent_indent="  ")
         options = [*self._options, ("-h, --help", "Show this message and exit.")]
@@ -80,14 +80,14 @@ class Parser(argparse.ArgumentParser):
         return "\n".join([*parts, *_section("Commands", self._commands, width)])
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end with exit code 2."""
+        """Print the error and end with exit code 2."""
         text = re.sub(r"^argument (\S+): ", r"Invalid value for '\1': ", message)
         text = re.sub(r"^the following arguments are required: (.*)", r"Missing \1.", text)
         self.exit(EXIT_USAGE, f"{self.format_usage()}Try '{self.prog} -h' for help.\n\nError: {text}\n")
 
 
 def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    """A titled list in two columns; nothing if it is empty."""
+    """Format a titled list in two columns; nothing if it is empty."""
     if rows:
         first = max(len(name) for name, _ in rows if len(name) <= FIRST_COLUMN) + GAP
         yield f"{title}:\n" + "".join(f"{line}\n" for row in rows for line in _row(*row, first, width))

@@ -1,4 +1,4 @@
-"""What was measured, drawn: throughput, latency, what an answer costs, and ratios, over pressure or share of hits.
+"""Plots of a run: throughput, latency, cost of an answer, and ratios, over pressure or share of hits.
 
 Owns the look. Needs matplotlib, which comes with the `train` extra. One thread at a time: matplotlib's is a global.
 """
@@ -30,12 +30,12 @@ _SHORT = {
 
 
 class NothingToPlot(RuntimeError):
-    """Nothing can be drawn; the message says what is missing."""
+    """Plot that cannot be drawn; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Across:
-    """What the loads of a run differ in: their pressure, or else the share of hits."""
+    """Horizontal axis, in which the loads of a run differ: pressure, or else the share of hits."""
 
     label: str
     over_hits: bool
@@ -44,12 +44,12 @@ class _Across:
         return float(load.mix.hits if self.over_hits else load.loop.pressure)
 
     def line(self, name: str, load: Load) -> str:
-        """What the line through a load is called."""
+        """Return the label of the line through a load."""
         return f"{name}, {load.mix.hits:.0%} hits" if load.mix.hits and not self.over_hits else name
 
 
 def check_plot() -> None:
-    """See that something could be drawn, before hours of work.
+    """Check that a plot could be drawn, before hours of work.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -61,7 +61,7 @@ def check_plot() -> None:
 
 
 def plot(rows: Sequence[ResultRow], ratios: Sequence[Ratio], file: Path) -> None:
-    """Throughput, latency and the cost of an answer over what the loads differ in, and how servers compare.
+    """Plot throughput, latency and the cost of an answer over what the loads differ in, and how servers compare.
 
     Args:
         rows: at least one.
@@ -106,7 +106,7 @@ def _draw(
     figures: Mapping[str, str],
     label: str,
 ) -> None:
-    """Lines of medians, the whole ones within bands from lowest to highest.
+    """Draw lines of medians, within bands from lowest to highest.
 
     Args:
         axes: where.

@@ -1,4 +1,4 @@
-"""What was measured, as a document for programs: every load, medians over repeats, ratios between servers.
+"""Results of a run as a document for programs: every load, medians over repeats, ratios between servers.
 
 `results.json`, version 1; seconds throughout, a figure that does not apply is null:
 
@@ -38,7 +38,7 @@ _COMPARED = ("answers_per_s", "s_per_answer", "latency_p50_s", "latency_p90_s", 
 
 @dataclass(frozen=True, slots=True)
 class RepeatSpread:
-    """One figure over the repeats."""
+    """Spread of one figure over the repeats."""
 
     median: float
     low: float
@@ -50,7 +50,7 @@ Figures = Mapping[str, RepeatSpread | None]
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """The same load on the same server, all repeats together."""
+    """Load on one server, all repeats together."""
 
     server: str
     load: Load
@@ -62,7 +62,7 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """The first server's figures over another's under the same load, taken within each repeat."""
+    """Ratios of the first server's figures to another's under the same load, taken within each repeat."""
 
     server: str
     other: str
@@ -71,7 +71,7 @@ class Ratio:
 
 
 def figures_of(point: LoadMeasurement) -> dict[str, float | None]:
-    """What tables and plots show of a point, by name.
+    """Return what tables and plots show of a point, by name.
 
     `s_per_answer` is what an answer costs a server that is kept busy, and so for closed loops only; `late_p99_s` is
     for open ones, as nobody can be late who waits for an answer.
@@ -95,7 +95,7 @@ def _quantile(distribution: Distribution | None, name: str) -> float | None:
 
 
 def rows(points: Sequence[LoadMeasurement]) -> Iterator[ResultRow]:
-    """The points of each load and server together, in the order they first appear."""
+    """Group the points of each load and server, in the order they first appear."""
     for server, load in dict.fromkeys((point.server, point.load) for point in points):
         same = [point for point in points if (point.server, point.load) == (server, load)]
         yield ResultRow(
@@ -109,7 +109,7 @@ def rows(points: Sequence[LoadMeasurement]) -> Iterator[ResultRow]:
 
 
 def ratios(points: Sequence[LoadMeasurement]) -> Iterator[Ratio]:
-    """The first server against each other one, load by load."""
+    """Compare the first server with each other one, load by load."""
     servers, loads = (list(dict.fromkeys(found)) for found in zip(*((p.server, p.load) for p in points), strict=True))
     figures = {(point.server, point.load, point.repeat): figures_of(point) for point in points}
     repeats = sorted({point.repeat for point in points})
@@ -136,7 +136,7 @@ def _spread(values: Sequence[float | None]) -> RepeatSpread | None:
 
 
 def document(head: Mapping[str, Any], points: Sequence[LoadMeasurement]) -> dict[str, Any]:
-    """The whole document.
+    """Build the whole document.
 
     Args:
         head: what the points do not tell: command, seed, started, servers, and what else belongs to the command.

@@ -1,4 +1,4 @@
-"""The servers of a run: their names, what they say of themselves, and the work they count.
+"""Servers of a run: their names, their readiness documents, and the engine time they count.
 
 Event loop.
 """
@@ -17,18 +17,18 @@ ENGINE_SECONDS = "pheye_step_seconds_sum"  # by phase
 
 
 class ServerError(RuntimeError):
-    """A server that cannot be measured; the message says which and why."""
+    """Server that cannot be measured; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Something that answers `/v1/caption` and `/v1/vqa`, under the name that the report gives it."""
+    """Server that answers `/v1/caption` and `/v1/vqa`, under the name that the report gives it."""
 
     name: str
     url: str
 
     async def card(self) -> dict[str, Any]:
-        """What it says in `/readyz`: its model, device, number format.
+        """Fetch the server's `/readyz`: its model, device, number format.
 
         Raises:
             ServerError: it is not there, or not ready.
@@ -44,7 +44,7 @@ class Server:
         return card
 
     async def engine_s(self) -> float | None:
-        """Seconds for which its engines have worked so far; None if it does not tell."""
+        """Return the seconds for which its engines have worked so far; None if it does not tell."""
         try:
             async with open_http(self.url, 1) as http:
                 response = await http.get("/metrics")

@@ -1,4 +1,4 @@
-"""A storm of impatient clients: closed-loop requests over HTTP, a share of which hang up at a random moment.
+"""Storm of impatient clients: closed-loop requests over HTTP, a share of which hang up at a random moment.
 
 `python -m loadtest.storm URL IMAGE` prints what came of it as JSON; exit code 1 if an answer is lost.
 """
@@ -26,7 +26,7 @@ PATIENCE_S = 300.0  # for how long a client that is refused asks again
 
 @dataclass(slots=True)
 class StormReport:
-    """What came of a storm.
+    """Results of a storm.
 
     Attributes:
         answered: requests that got their whole answer.
@@ -56,7 +56,7 @@ async def storm(
     max_tokens: int = 32,
     seed: int = 0,
 ) -> StormReport:
-    """Ask until `requests` have been made, by `clients` at a time.
+    """Run the storm until `requests` have been made, by `clients` at a time.
 
     Args:
         url: of the service.
@@ -93,7 +93,7 @@ async def storm(
 
 @dataclass(frozen=True, slots=True)
 class _StormRequest:
-    """One client's request, and when it loses patience, if it does."""
+    """Request of one client, and when it loses patience, if it does."""
 
     image: bytes
     leave_after_s: float | None
@@ -114,7 +114,7 @@ async def _one(client: Client, report: StormReport, ask: PlannedRequest, leave_a
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = Parser("python -m loadtest.storm", "Requests of impatient clients, some of whom hang up.")
     parser.argument("url")
     parser.argument("images", several=True, type=Path)

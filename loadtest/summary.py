@@ -1,4 +1,4 @@
-"""From a load's requests to its numbers: throughput, percentiles, what was refused, what was lost.
+"""Summary of a load in numbers: throughput, percentiles, requests refused and lost.
 
 Pure.
 """
@@ -15,7 +15,7 @@ from loadtest.loops import LoadRun, TimedRequest
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which so many percent lie, between two neighbours in proportion; values need not be sorted.
+    """Return the value below which so many percent of values lie, interpolated; values need not be sorted.
 
     Raises:
         ValueError: there are no values.
@@ -30,7 +30,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Many numbers in four."""
+    """Distribution of many numbers: mean and percentiles."""
 
     mean: float
     p50: float
@@ -40,7 +40,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A load in numbers; seconds throughout.
+    """Summary of a load in numbers; seconds throughout.
 
     Attributes:
         requests: sent.
@@ -82,12 +82,12 @@ class Summary:
 
     @property
     def lost(self) -> int:
-        """Requests that failed for other reasons than that they were refused."""
+        """Number of requests that failed for other reasons than that they were refused."""
         return sum(self.failed.values())
 
 
 def summarise(drive: LoadRun, engine_s: float | None = None) -> Summary:
-    """The numbers of a load.
+    """Summarise a load.
 
     Args:
         drive: its requests, at least one.
@@ -124,7 +124,7 @@ def _seconds_to_first_text(answered: Iterable[TimedRequest]) -> Iterable[float]:
 
 
 def _seconds_per_token(answered: Iterable[TimedRequest]) -> Iterable[float]:
-    """Of each stream; the answers to several questions grow side by side."""
+    """Return the seconds per token of each stream; answers to several questions grow side by side."""
     for each in answered:
         later = each.reply.tokens / each.answers - 1
         if each.reply.first_text_s is not None and later > 0:

@@ -1,4 +1,4 @@
-"""Many loads on several servers, in turns: the same requests to one server after the other, again and again.
+"""Sweep of many loads over several servers, in turns: the same requests to one server after the other, again and again.
 
 A machine that slows down for a while then slows all of them. Event loop.
 """
@@ -19,7 +19,7 @@ WARM_UP_CLIENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent to a server in one go.
+    """Requests that are sent to a server in one go.
 
     Attributes:
         mix: what is asked.
@@ -38,7 +38,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class LoadMeasurement:
-    """One load on one server, measured."""
+    """Measurement of one load on one server."""
 
     server: str
     repeat: int
@@ -48,7 +48,7 @@ class LoadMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class PreparedLoad:
-    """A load whose requests are drawn."""
+    """Load whose requests are drawn."""
 
     load: Load
     seed: str
@@ -56,7 +56,7 @@ class PreparedLoad:
     asks: Sequence[PlannedRequest]
 
     async def run(self, server: Server) -> Summary:
-        """Warm the server up, send the load, sum up.
+        """Warm the server up, send the load, and summarise.
 
         Raises:
             ServerError: a warm-up request was not answered.
@@ -81,7 +81,7 @@ def prepare(load: Load, seed: str) -> PreparedLoad:
 async def measure(
     servers: Sequence[Server], loads: Sequence[Load], repeats: int, seed: int
 ) -> AsyncIterator[LoadMeasurement]:
-    """Each load on each server, so many times; whoever asks about a new image has never asked about it before.
+    """Measure each load on each server, so many times; new images are new each time.
 
     Raises:
         ServerError: a server was lost; what was measured until then stands.

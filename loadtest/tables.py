@@ -1,4 +1,4 @@
-"""What was measured, as tables for people: medians over the repeats, and from lowest to highest where it matters."""
+"""Results as tables for people: medians over the repeats, and from lowest to highest where it matters."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _RATIOS = {"answers/s": "answers_per_s", "s/answer": "s_per_answer", "p50": "lat
 
 
 def console() -> Console:
-    """Standard output, wide enough for the tables."""
+    """Return standard output, wide enough for the tables."""
     out = Console(highlight=False)
     return out if out.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 def print_rows(rows: Sequence[ResultRow], out: Console) -> None:
-    """A line for each server and load."""
+    """Print a line for each server and load."""
     known = {words: name for words, name in _FIGURES.items() if any(row.figures[name] for row in rows)}
     table = _table("Loads: medians over the repeats", "server", "load", "answers/s", *known, "refused", "lost")
     for row in rows:
@@ -44,7 +44,7 @@ def print_rows(rows: Sequence[ResultRow], out: Console) -> None:
 
 
 def print_ratios(ratios: Iterable[Ratio], out: Console) -> None:
-    """A line for each pair of servers and load, if there are any."""
+    """Print a line for each pair of servers and load, if there are any."""
     table = _table("Ratios: the first over the other, in the same repeat", "servers", "load", *_RATIOS)
     for ratio in ratios:
         figures = [_range(ratio.figures[name]) for name in _RATIOS.values()]
@@ -54,7 +54,7 @@ def print_ratios(ratios: Iterable[Ratio], out: Console) -> None:
 
 
 def point_words(point: LoadMeasurement) -> str:
-    """A line about one load on one server."""
+    """Describe one load on one server in a line."""
     figures, lost = figures_of(point), point.summary.lost
     p50_s, failure = figures["latency_p50_s"], f"; {lost} lost: {dict(point.summary.failed)}" if lost else ""
     middle = "nothing answered" if p50_s is None else f"p50 {_shown(p50_s)} s"
@@ -63,7 +63,7 @@ def point_words(point: LoadMeasurement) -> str:
 
 
 def load_words(load: Load) -> str:
-    """What sets a load apart from the others of a run."""
+    """Describe what sets a load apart from the others of a run."""
     hits = f", {load.mix.hits:.0%} hits" if load.mix.hits else ""
     return f"{_shown(load.loop.pressure)} {load.loop.unit}{hits}"
 
@@ -86,5 +86,5 @@ def _range(spread: RepeatSpread | None) -> str:
 
 
 def _shown(number: float) -> str:
-    """Three digits that count."""
+    """Format a number with three significant digits."""
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"

@@ -1,1 +1,5 @@
-"""The model room: pixels and tensors. It knows no HTTP, asyncio, Prometheus or environment variables."""
+"""The model room owns pixels and tensors.
+
+It knows no HTTP, asyncio, Prometheus or settings. Of the environment it reads only what its libraries define
+(HF_HUB_OFFLINE, HF_HOME, HF_TOKEN; LOCAL_WORLD_SIZE in training).
+"""

@@ -1,4 +1,4 @@
-"""What a Pheye model costs: the paper's equations 1 to 4, and exact counts of parameters, bytes and FLOPs.
+"""Costs of a Pheye model: the paper's equations 1 to 4, and exact counts of parameters, bytes and FLOPs.
 
 Pure arithmetic on a `PheyeConfig`: no tensors and no machine, so a model can be judged before it is downloaded. The
 counts are the shapes of the matrices in `model/`; tests hold them against what torch measures. Any thread may ask.
@@ -25,7 +25,7 @@ _UNUSED = ("post_layernorm", "norm_lvl_3")  # in every checkpoint, in no computa
 
 
 def vit_multiplications(n: int, d: int) -> int:
-    """Equation 1: one layer of a vision transformer over N tokens of width D.
+    """Compute equation 1: one layer of a vision transformer over N tokens of width D.
 
     Args:
         n: N, patches and the CLS token.
@@ -35,7 +35,7 @@ def vit_multiplications(n: int, d: int) -> int:
 
 
 def tiled_vit_multiplications(n_tile: int, d: int, p: int) -> int:
-    """Equation 2: the same layer over P sub-images of N' tokens each, which do not attend to one another.
+    """Compute equation 2: the same layer over P sub-images of N' tokens each, which do not attend to one another.
 
     Args:
         n_tile: N', tokens of one sub-image, its CLS token included.
@@ -46,7 +46,7 @@ def tiled_vit_multiplications(n_tile: int, d: int, p: int) -> int:
 
 
 def llava_multiplications(n_t: int, n_i: int, d: int) -> int:
-    """Equation 3: one layer of a language model that has the image tokens in its sequence, as LLaVA does.
+    """Compute equation 3: one layer of a language model that has the image tokens in its sequence, as LLaVA does.
 
     Args:
         n_t: N_T, text tokens.
@@ -57,7 +57,7 @@ def llava_multiplications(n_t: int, n_i: int, d: int) -> int:
 
 
 def pheye_multiplications(n_t: int, n_i: int, d: int, d_vit: int, i: float) -> float:
-    """Equation 4: the average layer of a language model with dense cross-attention before every I-th layer.
+    """Compute equation 4: the average layer of a language model with dense cross-attention before every I-th layer.
 
     Args:
         n_t: N_T, text tokens.
@@ -72,14 +72,14 @@ def pheye_multiplications(n_t: int, n_i: int, d: int, d_vit: int, i: float) -> f
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """How many times more multiplications the usual way takes: a large ViT, and image tokens in the sequence."""
+    """Ratios of multiplications, usual way over Pheye's: a large ViT, and image tokens in the sequence."""
 
     vision: float
     language: float
 
 
 def paper_ratios(interval: int) -> Ratios:
-    """Section 2.2's examples: 672 px, N = N_I = 2305, N' = 257, P = 10, D = 1280 and 2048, N_T = 65.
+    """Compute the examples of section 2.2: 672 px, N = N_I = 2305, N' = 257, P = 10, D = 1280 and 2048, N_T = 65.
 
     The text rounds them to 1.02 (equations 1 and 2 give 1.0145), 12.1 for I = 2 and 18.5 for I = 4.
     """
@@ -89,7 +89,7 @@ def paper_ratios(interval: int) -> Ratios:
 
 
 def own_ratios(config: PheyeConfig, text_tokens: int = PAPER_TEXT_TOKENS) -> Ratios:
-    """The same equations with a model's own sizes: N of one ViT at its resolution, N_I of its own image tokens.
+    """Compute the ratios with a model's own sizes: N of one ViT at its resolution, N_I of its own image tokens.
 
     The paper gives both language models the ViT's N_I; here equation 4 gets the tiles' tokens, which are more.
     """
@@ -106,7 +106,7 @@ def own_ratios(config: PheyeConfig, text_tokens: int = PAPER_TEXT_TOKENS) -> Rat
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Numbers stored in a checkpoint, part by part.
+    """Number of parameters in a checkpoint, part by part.
 
     `unused` are the level norm of a third level and CLIP's last norm. `trained` counts what training changes (section
     3.1); it overlaps the parts, all three level norms included.
@@ -124,19 +124,19 @@ class Parameters:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of parameters of all parts."""
         parts = (self.vision_tower, self.adapter_local, self.adapter_global, self.level_norms, self.tile_positions)
         return sum(parts) + self.cross_attention + self.language_model + self.unused
 
     @property
     def served(self) -> int:
-        """Numbers in memory while serving: each adapter is merged into a vision tower of its own, so there are two."""
+        """Number of parameters in memory while serving: two vision towers, each with its adapter merged in."""
         rest = self.level_norms + self.tile_positions + self.cross_attention + self.language_model
         return 2 * self.vision_tower + rest
 
 
 def parameters(config: PheyeConfig, ranks: Mapping[str, int] = ADAPTER_RANKS) -> Parameters:
-    """Parameters of each part.
+    """Count the parameters of each part.
 
     Args:
         config: the model.
@@ -153,7 +153,7 @@ def parameters(config: PheyeConfig, ranks: Mapping[str, int] = ADAPTER_RANKS) ->
 
 
 def _part(name: str) -> str:
-    """The field of `Parameters` that counts a tensor; the first match wins."""
+    """Return the field of `Parameters` that counts a tensor; the first match wins."""
     if any(unused in name for unused in _UNUSED):
         return "unused"
     if ".lora_" in name:
@@ -168,29 +168,29 @@ def _part(name: str) -> str:
 
 
 def self_attention_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
-    """Bytes of one row slot: keys and values of every decoder layer."""
+    """Compute the bytes of one row slot's KV cache: keys and values of every decoder layer."""
     decoder = config.decoder
     return 2 * decoder.layers * decoder.width * min(context_tokens, decoder.max_positions) * KEPT_BYTES[dtype]
 
 
 def cross_attention_bytes(config: PheyeConfig, dtype: str) -> int:
-    """Bytes of one image's keys and values for every cross-attention block."""
+    """Compute the bytes of one image's keys and values for every cross-attention block."""
     return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * KEPT_BYTES[dtype]
 
 
 def slot_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
-    """Bytes of a row slot and an image slot, in which the beginning of every prompt is kept as well."""
+    """Compute the bytes of a row slot and an image slot, in which the beginning of every prompt is kept as well."""
     own, beginning = (self_attention_bytes(config, tokens, dtype) for tokens in (context_tokens, PREFIX_TOKENS))
     return own + beginning + cross_attention_bytes(config, dtype)
 
 
 def feature_bytes(config: PheyeConfig, dtype: str) -> int:
-    """Bytes of one image in the feature cache."""
+    """Compute the bytes of one image in the feature cache."""
     return config.image_tokens * config.vision.width * FEATURE_BYTES[dtype]
 
 
 def encode_flops(config: PheyeConfig, side_ranks: Mapping[str, int] | None = None) -> int:
-    """FLOPs of encoding one image.
+    """Compute the FLOPs of encoding one image.
 
     Args:
         config: the model.
@@ -210,18 +210,18 @@ def encode_flops(config: PheyeConfig, side_ranks: Mapping[str, int] | None = Non
 
 
 def _tile_ranks(config: PheyeConfig, ranks: Mapping[str, int]) -> Iterator[int]:
-    """The adapter rank that each tile of an image is computed with."""
+    """Return the adapter rank that each tile of an image is computed with."""
     yield ranks["first"] if config.first_level else 0
     yield from [ranks["second"]] * (config.tiles - 1)
 
 
 def project_flops(config: PheyeConfig) -> int:
-    """FLOPs of the keys and values of one image in every cross-attention block."""
+    """Compute the FLOPs of the keys and values of one image in every cross-attention block."""
     return 2 * len(config.cross_layers) * config.image_tokens * config.vision.width * 2 * config.inner_width
 
 
 def prefill_flops(config: PheyeConfig, tokens: int, *, original: bool = False) -> int:
-    """FLOPs of reading a prompt about an encoded image, the image's keys and values included.
+    """Compute the FLOPs of prefill for a prompt about an encoded image, the image's keys and values included.
 
     The original computes logits of every prompt token, the service those of the last one.
     """
@@ -229,7 +229,7 @@ def prefill_flops(config: PheyeConfig, tokens: int, *, original: bool = False) -
 
 
 def decode_flops(config: PheyeConfig, context_tokens: int, *, recompute: bool = False) -> int:
-    """FLOPs of one more token.
+    """Compute the FLOPs of decoding one more token.
 
     Args:
         config: the model.

@@ -1,4 +1,4 @@
-"""What a Pheye checkpoint is: its geometry, and the geometries that have names.
+"""Configuration of a Pheye checkpoint: its geometry, and the geometries that have names.
 
 Owns every derived size (tiles, image tokens, which layers have cross-attention). Knows neither tensors nor files (those
 are read in `model/checkpoint/config_files.py`). Safe from any thread or process.
@@ -15,12 +15,12 @@ CROSS_HEAD_WIDTH = 64  # width of a cross-attention head before `reduce` shrinks
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be served; the message names the key and what would be accepted."""
+    """Configuration that cannot be served; the message names the key and what would be accepted."""
 
 
 @dataclass(frozen=True)
 class VisionGeometry:
-    """The CLIP vision transformer that reads one tile (arXiv 2501.02584, section 2.1)."""
+    """Geometry of the CLIP vision transformer that reads one tile (arXiv 2501.02584, section 2.1)."""
 
     width: int
     layers: int
@@ -33,13 +33,13 @@ class VisionGeometry:
 
     @property
     def tokens_per_tile(self) -> int:
-        """Patches of one tile, and its CLS token."""
+        """Number of tokens of one tile: its patches and its CLS token."""
         return (self.tile_px // self.patch_px) ** 2 + 1
 
 
 @dataclass(frozen=True)
 class DecoderGeometry:
-    """The Phi language model."""
+    """Geometry of the Phi language model."""
 
     width: int
     layers: int
@@ -60,7 +60,7 @@ class DecoderGeometry:
 
 @dataclass(frozen=True)
 class PheyeConfig:
-    """One Pheye model: two geometries, and how cross-attention joins them.
+    """Configuration of one Pheye model: two geometries, and how cross-attention joins them.
 
     `level` is the number of local tiles along each side of the image: 2 for 2 x 2 (448 px), 3 for 3 x 3 (672 px).
     `first_level` says whether the global view has an adapter of its own.
@@ -79,7 +79,7 @@ class PheyeConfig:
     other_params_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
-        """Refuse what could only fail later, and name the key."""
+        """Refuse values that could only fail later, and name the key."""
         if self.level not in (2, 3):
             raise ConfigError(f"level: {self.level} is not 2 or 3")
         for key in ("cross_interval", "reduce"):
@@ -92,7 +92,7 @@ class PheyeConfig:
 
     @property
     def tiles(self) -> int:
-        """Tiles an image is encoded as: the global view, then level x level local tiles."""
+        """Number of tiles an image is encoded as: the global view, then level x level local tiles."""
         return 1 + self.level**2
 
     @property
@@ -102,18 +102,18 @@ class PheyeConfig:
 
     @property
     def image_tokens(self) -> int:
-        """Vision tokens of one image, V."""
+        """Number of vision tokens of one image, V."""
         return self.tiles * self.vision.tokens_per_tile
 
     @property
     def cross_layers(self) -> tuple[int, ...]:
-        """Decoder layers that have a cross-attention block in front of them."""
+        """Indices of the decoder layers that have a cross-attention block in front of them."""
         every = range(self.cross_interval - 1, self.decoder.layers, self.cross_interval)
         return tuple(layer for layer in every if layer >= self.from_layer)
 
     @property
     def cross_heads(self) -> int:
-        """Heads of a cross-attention block."""
+        """Number of heads of a cross-attention block."""
         return max(self.decoder.width, self.vision.width) // CROSS_HEAD_WIDTH
 
     @property
@@ -169,7 +169,7 @@ GEOMETRIES: Mapping[str, PheyeConfig] = {
 
 
 def named_geometry(name: str) -> PheyeConfig:
-    """The configuration of a published geometry, to be built with random weights.
+    """Return the configuration of a published geometry, to be built with random weights.
 
     Raises:
         ConfigError: the name is unknown; the message lists the known ones.

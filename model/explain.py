@@ -1,4 +1,4 @@
-"""Where did it look? Cross-attention weights turned into shares of global and local tiles, and maps over the image.
+"""Explanations of an answer: cross-attention as shares of global and local tiles, and as maps over the image.
 
 Sources: arXiv 2501.02584, appendix C (shares, averaged over heads and generated tokens). Attention shows where the
 model read; it does not prove what an answer rests on. Pure; knows numpy and Pillow, not torch.
@@ -22,7 +22,7 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class LayerShare:
-    """How one decoder layer's cross-attention divides between the global view and the local tiles; they add up to 1."""
+    """Shares of one decoder layer's cross-attention: to the global view and to the local tiles; they add up to 1."""
 
     layer: int
     global_share: float
@@ -36,7 +36,7 @@ class HeatMap:
     values: Map
 
     def png(self) -> bytes:
-        """As a greyscale picture of one pixel for each cell, the maximum white."""
+        """Encode as a greyscale picture of one pixel for each cell, the maximum white."""
         scaled = np.round(255 * self.values / max(float(self.values.max()), 1e-12)).astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(scaled).save(file, "PNG")
@@ -45,7 +45,7 @@ class HeatMap:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class WordMap:
-    """A word of the answer, `start` up to `end` in characters, and where the model looked while it wrote it."""
+    """Word of the answer, `start` up to `end` in characters, and where the model looked while it wrote it."""
 
     text: str
     start: int
@@ -55,7 +55,7 @@ class WordMap:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Explanation:
-    """Where the model looked: by layer, for the whole answer, and word by word."""
+    """Explanation of an answer: attention by layer, for the whole answer, and word by word."""
 
     layers: tuple[LayerShare, ...]
     heat_map: HeatMap
@@ -63,7 +63,7 @@ class Explanation:
 
 
 def explain(attention: Map, pieces: Sequence[str], config: PheyeConfig) -> Explanation:
-    """Make sense of an answer's cross-attention.
+    """Explain an answer from its cross-attention.
 
     Args:
         attention: weights over the image tokens, mean over heads [tokens, cross layers, V].
@@ -83,7 +83,7 @@ def explain(attention: Map, pieces: Sequence[str], config: PheyeConfig) -> Expla
 
 
 def image_maps(weights: Map, config: PheyeConfig) -> Map:
-    """Weights over image tokens [n, V] laid over the image [n, grid, grid], as fine as the local tiles' patches.
+    """Lay weights over image tokens [n, V] onto the image [n, grid, grid], as fine as the local tiles' patches.
 
     A patch of the global view covers level x level cells, which share its weight. CLS tokens stand for no place and
     are left out.
@@ -102,7 +102,7 @@ def _normalised(weights: Map) -> HeatMap:
 
 
 def _words(pieces: Sequence[str]) -> Iterator[tuple[str, int, int, list[int]]]:
-    """Each word with its place in the answer and the tokens that wrote it."""
+    """Return each word with its place in the answer and the tokens that wrote it."""
     raw = "".join(pieces)
     lead = len(raw) - len(raw.lstrip())
     owners: list[list[int]] = []  # the tokens of each character

@@ -1,4 +1,4 @@
-"""The names and shapes of every tensor a checkpoint of a given configuration has: the yardstick of strict loading.
+"""Names and shapes of every tensor in a checkpoint of a given configuration, against which strict loading checks.
 
 The names are the published checkpoints' own, without the duplicates they also carry. Pure.
 """
@@ -17,17 +17,17 @@ RANK_PROBE = VISION + "encoder.layers.0.self_attn.q_proj.lora_A.{}.weight"
 
 
 def adapters(config: PheyeConfig) -> tuple[str, ...]:
-    """Names of the LoRA sets a checkpoint has."""
+    """Return the names of the LoRA sets a checkpoint has."""
     return ("first", "second") if config.first_level else ("second",)
 
 
 def tensor_shapes(config: PheyeConfig, ranks: Mapping[str, int]) -> Shapes:
-    """Every canonical tensor name with its shape; `ranks` gives the rank of each adapter."""
+    """Return every canonical tensor name with its shape; `ranks` gives the rank of each adapter."""
     return _vision(config, ranks) | _language(config)
 
 
 def is_trained(name: str) -> bool:
-    """Whether Pheye's training changes the tensor: LoRA, cross-attention, tile positions, level norms (section 3.1)."""
+    """Return whether training changes the tensor: LoRA, cross-attention, tile positions, level norms (section 3.1)."""
     return any(part in name for part in (".lora_", ".cross_attn_layer.", "connector.", ".norm_lvl_"))
 
 

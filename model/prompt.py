@@ -1,4 +1,4 @@
-"""The words put in front of the language model: system prompt, captioning instructions, answer formats.
+"""Prompts of the language model: system prompt, captioning instructions, answer formats.
 
 Sources: arXiv 2501.02584, caption of Table 1 (captioning prompts) and Table 3 (response formatting prompts). Pure
 strings; any thread may call it.
@@ -30,12 +30,12 @@ CHOICE_ANSWER = "Answer with the option's letter from the given choices directly
 
 
 def render(instruction: str) -> str:
-    """The whole text that precedes an answer; the instruction goes in verbatim, with no space after the colon."""
+    """Write the whole text that precedes an answer; the instruction goes in verbatim, with no space after the colon."""
     return f"{SYSTEM_PROMPT}\n\nInstruction: {instruction}\nOutput:"
 
 
 def caption_instruction(length: CaptionLength = "normal", style: CaptionStyle = "plain") -> str:
-    """The instruction for a caption; a scene-text caption is one sentence whatever the length.
+    """Return the instruction for a caption; a scene-text caption is one sentence whatever the length.
 
     >>> caption_instruction("short")
     'Provide a one-sentence caption for the provided image'
@@ -44,7 +44,7 @@ def caption_instruction(length: CaptionLength = "normal", style: CaptionStyle = 
 
 
 def question_instruction(question: str, style: AnswerStyle = "sentence", choices: Sequence[str] = ()) -> str:
-    r"""The instruction for a question: verbatim, or followed by a response formatting prompt on a line of its own.
+    r"""Return the instruction for a question: verbatim, or with a response formatting prompt on a line of its own.
 
     >>> question_instruction("Which one?", "choice", ["cat", "dog"])
     "Which one?\nA. cat\nB. dog\nAnswer with the option's letter from the given choices directly."

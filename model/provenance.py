@@ -1,4 +1,4 @@
-"""How weights were made, as plain data to keep beside them: commit, command, versions.
+"""Provenance of weights, as plain data to keep beside them: commit, command, versions.
 
 Asks git and the installed packages; knows no model. Any thread.
 """
@@ -17,7 +17,7 @@ _PACKAGES = ("pheye-service", "torch", "transformers", "peft", "accelerate", "pi
 
 
 def provenance() -> dict[str, Any]:
-    """Commit of the source ("unknown" where there is no repository), the command typed, versions."""
+    """Return the commit of the source ("unknown" where there is no repository), the command typed, and versions."""
     return {
         "commit": commit(Path(__file__).parent),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -26,7 +26,7 @@ def provenance() -> dict[str, Any]:
 
 
 def commit(folder: Path) -> str:
-    """The commit that is checked out there, marked if files differ from it; "unknown" outside a repository."""
+    """Return the commit that is checked out there, marked if files differ from it; "unknown" outside a repository."""
     git = shutil.which("git")
     if git is None:
         return "unknown"

@@ -1,4 +1,4 @@
-"""What is asked of the model for one answer, and the fault it may answer with: plain data for any process."""
+"""Requests to the model for one answer, and the memory error it may raise: plain data for any process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen and when an answer ends.
+    """Settings of sampling: how the next token is chosen and when an answer ends.
 
     `temperature` 0 is greedy. `top_p` keeps the smallest set of tokens whose probability reaches it. Token i of a
     request is drawn with randomness that depends on (`seed`, i) alone, so an interrupted request can be continued and
@@ -37,7 +37,7 @@ class TileSpan:
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A row to be prefilled into a free slot.
+    """Row to be prefilled into a free slot.
 
     `given` tokens follow the prompt and are not generated again. `explain`: remember what its cross-attention looks at.
     """
@@ -52,11 +52,11 @@ class NewRow:
 
 @dataclass(frozen=True, slots=True)
 class CacheChanges:
-    """Images whose features have come into the cache or gone from it."""
+    """Images whose features have come into the feature cache or gone from it."""
 
     added: tuple[ImageKey, ...] = ()
     dropped: tuple[ImageKey, ...] = ()
 
 
 class DeviceMemoryError(RuntimeError):
-    """The device had no memory for a step, even after all that could be freed was freed. The model is well."""
+    """Lack of device memory for a step, even after all that could be freed was freed. The model is well."""

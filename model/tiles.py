@@ -1,4 +1,4 @@
-"""From a decoded image to tiles: the global view and the local tiles, in the one place that knows their order.
+"""Tiling of a decoded image into the global view and the local tiles, in the one place that knows their order.
 
 Knows numpy and Pillow, not torch: the API process prepares images in its threads and sends the tiles, still as bytes
 per channel, to a worker. Every function is pure and safe from any thread.
@@ -23,7 +23,7 @@ ImageKey = NewType("ImageKey", str)  # the hash of an image's decoded pixels: it
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TiledImage:
-    """One image, ready for the vision encoder.
+    """Image that is ready for the vision encoder.
 
     `image_key` names what was decoded (RGB bytes, width, height), not the file: it is the identity of the image in
     the feature cache. `tiles` is uint8 [N, tile_px, tile_px, 3]: the global view, then the local tiles.
@@ -36,7 +36,7 @@ class TiledImage:
 
 
 def prepare(image: Image.Image, tile_px: int, level: int) -> TiledImage:
-    """Decode `image` as needed, name its pixels, cut its tiles.
+    """Decode `image` as needed, hash its pixels, and cut its tiles.
 
     The camera's orientation mark is applied, the first frame of an animation is taken, transparency is dropped.
 
@@ -50,7 +50,7 @@ def prepare(image: Image.Image, tile_px: int, level: int) -> TiledImage:
 
 
 def cut(rgb: Image.Image, tile_px: int, level: int) -> Tiles:
-    """Global view and local tiles of an RGB image, uint8 [1 + level**2, tile_px, tile_px, 3].
+    """Cut the global view and local tiles of an RGB image, uint8 [1 + level**2, tile_px, tile_px, 3].
 
     The aspect ratio is not kept. Local tiles are column-major: x is the outer loop, y the inner one
     (arXiv 2501.02584, figure 1; the order is the published checkpoints').

@@ -1,4 +1,4 @@
-"""Text to tokens and tokens to text, exactly and incrementally.
+"""Tokenizer: text to tokens and tokens to text, exactly and incrementally.
 
 Wraps a byte-level `tokenizers` tokenizer: user text never becomes a special token, and generated tokens turn into text
 piece by piece without ever cutting a UTF-8 character or showing the beginning of a stop string. A `TextStream` belongs
@@ -18,11 +18,11 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 class TokenizerError(ValueError):
-    """A tokenizer that cannot be used; the message says why."""
+    """Tokenizer that cannot be used; the message says why."""
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's convention)."""
+    """Return the printable character that stands for each byte in a byte-level vocabulary (GPT-2's convention)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
@@ -32,7 +32,7 @@ _ALPHABET = _byte_alphabet()
 
 
 class TextTokenizer:
-    """A byte-level BPE tokenizer.
+    """Byte-level BPE tokenizer.
 
     Raises:
         TokenizerError: it is not byte-level.
@@ -50,7 +50,7 @@ class TextTokenizer:
 
     @classmethod
     def for_random_weights(cls, vocab_size: int) -> TextTokenizer:
-        """Every byte, an end token, and made-up words up to `vocab_size`: legible nonsense from random weights."""
+        """Build a tokenizer for random weights: every byte, an end token, and made-up words up to `vocab_size`."""
         vocab = dict.fromkeys(sorted(_ALPHABET), 0) | {END_OF_TEXT: 0}
         vocab |= {f"Ġw{number}": 0 for number in range(vocab_size - len(vocab))}
         vocab_ids = {token: place for place, token in enumerate(vocab)}
@@ -72,12 +72,12 @@ class TextTokenizer:
         (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos}) + "\n", encoding="utf-8")
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text; nothing is added before or behind."""
+        """Return the token ids of plain text; nothing is added before or behind."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes a token stands for; none for special tokens and for ids beyond the vocabulary."""
+        """Return the bytes a token stands for; none for special tokens and for ids beyond the vocabulary."""
         content = self._tokenizer.id_to_token(token)
         if content is None or token in self._special:
             return b""
@@ -87,16 +87,16 @@ class TextTokenizer:
             return str(content).encode()
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of a whole sequence; what is not UTF-8 becomes U+FFFD."""
+        """Return the text of a whole sequence; what is not UTF-8 becomes U+FFFD."""
         return b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", errors="replace")
 
     def stream(self, stop: Sequence[str] = ()) -> TextStream:
-        """A new incremental decoder."""
+        """Return a new incremental decoder."""
         return TextStream(self, stop)
 
 
 class TextStream:
-    """Turns one answer's tokens into text as they come.
+    """Incremental decoder that turns one answer's tokens into text as they come.
 
     Attributes:
         stopped: a stop string has appeared; its text and what follows are never given out.
@@ -110,11 +110,11 @@ class TextStream:
         self.stopped = False
 
     def push(self, token: int) -> str:
-        """The text that can be shown now that `token` has come."""
+        """Return the text that can be shown now that `token` has come."""
         return self._release(self._decoder.decode(self._tokenizer.token_bytes(token)))
 
     def finish(self) -> str:
-        """The text still held back when the answer ends."""
+        """Return the text still held back when the answer ends."""
         rest = self._release(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
         return rest if self.stopped else rest + held
@@ -133,7 +133,7 @@ class TextStream:
         return shown
 
     def _possible_stop(self) -> int:
-        """Length of the longest end of the held text that may be the beginning of a stop string."""
+        """Return the length of the longest end of the held text that may be the beginning of a stop string."""
         longest = max((len(stop) for stop in self._stop), default=1) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):
@@ -142,7 +142,7 @@ class TextStream:
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with, leaving each at least one of its own, from which its response follows.
+    """Count the tokens that all prompts begin with, leaving each at least one of its own to get logits from.
 
     >>> shared_tokens([[1, 2, 3], [1, 2, 4]]), shared_tokens([[1, 2], [1, 2]]), shared_tokens([[1, 2]])
     (2, 1, 1)

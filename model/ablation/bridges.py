@@ -1,4 +1,4 @@
-"""What stands between image and text in the variants: resamplers and embeddings put in front of the text.
+"""Modules between image and text in the variants: resamplers, and image embeddings put in front of the text.
 
 Plain modules in float32; they are small beside what they join. Know no pixels and no tokens. One thread at a time.
 """
@@ -34,7 +34,7 @@ class Queries(nn.Module):
         self.to_out = nn.Linear(width, width, bias=False)
 
     def forward(self, queries: Tensor, image: Tensor) -> Tensor:
-        """[B, Q, D] and [B, V, D] -> [B, Q, D], without a residual connection."""
+        """Attend from queries [B, Q, D] to image tokens [B, V, D] -> [B, Q, D], without a residual connection."""
         normed = self.norm_queries(queries)
         seen = torch.cat([self.norm_image(image), normed], dim=1)
         k, v = (split_heads(part, self.heads) for part in self.to_kv(seen).chunk(2, dim=-1))
@@ -44,7 +44,7 @@ class Queries(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Image tokens compressed to a fixed number: the Perceiver's several layers, or Monkey's single one.
+    """Resampler that compresses image tokens to a fixed number: the Perceiver's several layers, or Monkey's single one.
 
     Monkey's is a layer without feed-forward part and without residual connection of the queries (appendix B.2).
 
@@ -64,7 +64,7 @@ class Resampler(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, V, D] -> [B, Q, D]."""
+        """Compress image tokens [B, V, D] to [B, Q, D]."""
         x = self.queries.expand(len(image), -1, -1)
         if not self.residual:
             x = self.layers[0](x, image)
@@ -76,7 +76,7 @@ class Resampler(nn.Module):
 
 
 class Prefix(nn.Module):
-    """Image tokens mapped into the language model's width, one by one (appendix B.1).
+    """Projection of image tokens into the language model's width, one by one (appendix B.1).
 
     Args:
         image_width, text_width: of the tokens that go in and come out.
@@ -89,13 +89,13 @@ class Prefix(nn.Module):
         self.map = nn.Linear(image_width, text_width)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, V, D_vit] -> [B, P, D], P = 1 or V."""
+        """Project image tokens [B, V, D_vit] to prefix embeddings [B, P, D], P = 1 or V."""
         out: Tensor = self.map(image[:, :1] if self.first_only else image)
         return out
 
 
 def bridge_of(variant: Variant, config: PheyeConfig, seed: int) -> nn.Module | None:
-    """A variant's own module, new, the same for the same seed; None where Pheye's own parts suffice."""
+    """Build a variant's new module, equal for equal seeds; None where Pheye's own parts suffice."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if variant.connector != "cross-attention":

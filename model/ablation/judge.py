@@ -1,4 +1,4 @@
-"""What a variant has learned: turns about scenes it never saw, right or wrong as a whole.
+"""Evaluation of a variant on scenes it was not trained on; each answer is right or wrong as a whole.
 
 An answer counts when every token of it, its end included, is the likeliest after the right ones before it. That is so
 exactly when greedy decoding says this answer and no other, and takes one pass instead of one for each token. Main
@@ -32,7 +32,7 @@ _SEED = "ablation"  # of the scenes; training's are others
 
 @dataclass(frozen=True, slots=True)
 class VariantScore:
-    """How often one kind of answer was right, all signs or those of one size.
+    """Number of right answers of one kind, over all signs or those of one size.
 
     Attributes:
         kind: `caption`, `count`, `sign`; or `sign small`, `sign medium`, `sign large` by the height of the letters.
@@ -46,19 +46,19 @@ class VariantScore:
 
     @property
     def share(self) -> float:
-        """Of right answers, 0 to 1."""
+        """Share of right answers, 0 to 1."""
         return self.right / max(1, self.cases)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Scenes with a caption, a count and, where there is one, the sign's text: sample `index` is always the same."""
+    """Held-out scenes with a caption, a count and perhaps a sign's text; sample `index` is always the same."""
 
     def __len__(self) -> int:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Sample:
-        """The scene of that number with the turns that `kinds` names."""
+        """Return scene number `index` with the turns that `kinds` names."""
         scene = draw_scene(Random(f"{_SEED} {index}"))  # noqa: S311 - reproducible, not secret
         turns = [
             Turn(caption_instruction("normal"), caption(scene, "normal")),
@@ -69,7 +69,7 @@ class HeldOut:
         return Sample(paint(scene).image, tuple(turns))
 
     def kinds(self, index: int) -> list[str]:
-        """What each turn of a sample asks for."""
+        """Kinds of answer that the turns of a sample ask for."""
         scene = draw_scene(Random(f"{_SEED} {index}"))  # noqa: S311 - reproducible, not secret
         signs = [] if scene.sign is None else [f"sign {letter_size(paint(scene).letters[0])}"]
         return ["caption", "count", *signs]
@@ -78,7 +78,7 @@ class HeldOut:
 def judge(
     learner: VariantLearner, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe, count: int
 ) -> tuple[float, list[VariantScore]]:
-    """Ask a variant about `count` scenes, rounded down to whole batches.
+    """Evaluate a variant on `count` scenes, rounded down to whole batches.
 
     Returns:
         The mean loss of an output token in nats, and the scores.
@@ -102,7 +102,7 @@ def judge(
 
 @torch.inference_mode()
 def _answers(learner: VariantLearner, batch: TrainingBatch) -> tuple[float, Tensor]:
-    """The summed loss, and whether each turn of each row is right as a whole [B, turns + 1]."""
+    """Return the summed loss, and whether each turn of each row is right as a whole [B, turns + 1]."""
     logits, said = learner.logits(batch), batch.labels != NOTHING
     labels = batch.labels[said]
     right = torch.ones(len(batch.ids), int(batch.turns.max()) + 1, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""A variant as it learns: Pheye's passes, less what the variant lacks, with its bridge between them.
+"""Training model of a variant: Pheye's forward passes without what the variant lacks, with its bridge between them.
 
 Knows no optimizer and no files. Called by the training process's main thread only.
 """
@@ -20,7 +20,7 @@ from model.training.rows import NOTHING, SHARED
 
 
 class VariantLearner(Learner):
-    """The model of a variant under training.
+    """Model of a variant during training.
 
     Args:
         variant: what it is.
@@ -45,12 +45,12 @@ class VariantLearner(Learner):
         self.bridge = bridge_of(variant, config, seed)
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter, of what is trained; the bridge's begin with `bridge.`."""
+        """Trained parameters by name; the bridge's names begin with `bridge.`."""
         new = {} if self.bridge is None else {f"bridge.{name}": each for name, each in self.bridge.named_parameters()}
         return super().trained() | new
 
     def outputs(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-        """The decoder's output at each token that has a label [n, D], and the labels [n]."""
+        """Compute the decoder's output at each token that has a label [n, D], and return it with the labels [n]."""
         tiles = batch.tiles[:, :1] if self._variant.level == 1 else batch.tiles
         features = self._vision(tiles, self._dtype)
         before = None
@@ -67,7 +67,7 @@ class VariantLearner(Learner):
 
 
 def _behind(batch: TrainingBatch, count: int) -> TrainingBatch:
-    """The batch with room for embeddings in front of the tokens, which every turn sees; the ids stay as they are."""
+    """Make room for embeddings in front of a batch's tokens, which every turn sees; the ids stay as they are."""
     places = torch.arange(count, device=batch.ids.device).expand(len(batch.ids), -1)
     return batch._replace(
         positions=torch.cat([places, batch.positions + count], dim=1),

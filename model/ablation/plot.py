@@ -1,4 +1,4 @@
-"""The comparison as a picture: what each variant read, counted and said right. Needs matplotlib. Main thread."""
+"""Bar chart of the ablation study: right captions, counts and signs of each variant. Needs matplotlib. Main thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KINDS = {  # kind -> what it is called, and its colour
 
 
 def plot_results(results: Sequence[AblationResult], file: Path) -> None:
-    """A group of bars for each variant.
+    """Draw a group of bars for each variant.
 
     Args:
         results: in the order in which they are shown.

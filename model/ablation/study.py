@@ -1,4 +1,4 @@
-"""The comparison: each variant trained by one recipe from the same frozen parts, then judged on the same scenes.
+"""Ablation study: train each variant with one recipe from the same frozen parts, then evaluate on the same scenes.
 
 A variant has a folder of its own with checkpoints and metrics, as any run; its result is written beside them when it is
 judged, and a variant with a result is not trained again. Main thread of one process.
@@ -31,7 +31,7 @@ _SEED = "train ablation"  # of the scenes that variants learn from
 
 @dataclass(frozen=True, slots=True)
 class AblationResult:
-    """One variant's line of the table.
+    """Scores of one variant, a row of the table.
 
     Attributes:
         variant: its name.
@@ -58,13 +58,13 @@ class AblationResult:
     made: dict[str, Any]
 
     def share(self, kind: str) -> float | None:
-        """Of right answers of a kind, 0 to 1; None if none was asked."""
+        """Share of right answers of a kind, 0 to 1; None if no question was of this kind."""
         return next((score.share for score in self.scores if score.kind == kind and score.cases), None)
 
 
 @dataclass(frozen=True, slots=True)
 class StudySetup:
-    """What all variants have in common.
+    """Settings that all variants of a study share.
 
     Attributes:
         checkpoint: whose frozen parts they share; its trained parts are begun anew.
@@ -80,7 +80,7 @@ class StudySetup:
 
 
 class VariantRun:
-    """One variant in the study, opened: trained from its beginning, or from where it was interrupted.
+    """Training run of one variant, new or resumed from where it was interrupted.
 
     Args:
         variant: which.
@@ -104,16 +104,16 @@ class VariantRun:
 
     @property
     def total(self) -> int:
-        """Steps of the variant's training."""
+        """Number of steps in the variant's training."""
         return self._trainer.total
 
     @property
     def done(self) -> int:
-        """Steps that were done when it was opened."""
+        """Number of steps that were done when the run was opened."""
         return self._trainer.done
 
     def finish(self, follow: Callable[[TrainingStep], None]) -> AblationResult:
-        """Train to the end, telling each step, judge, and write the result.
+        """Train to the end, report each step, evaluate, and write the result.
 
         Raises:
             TrainingError: the gradient is not finite.
@@ -147,13 +147,13 @@ class VariantRun:
 
 
 def _scenes(recipe: Recipe) -> WorldSource:
-    """Ordinary scenes; signs change from plain ones to all kinds over the first half of the run."""
+    """Mix ordinary scenes whose signs change from plain ones to all kinds over the first half of the run."""
     steps = sum(stage.steps or 0 for stage in recipe.stages)
     return WorldSource(_SEED, easy_until=steps * recipe.batch // 2)
 
 
 def read_result(folder: Path) -> AblationResult | None:
-    """What was written of a variant; None if it is not finished.
+    """Read the result of a variant; None if it is not finished.
 
     Raises:
         ValueError: the file is not a result.
@@ -163,12 +163,12 @@ def read_result(folder: Path) -> AblationResult | None:
 
 
 def write_results(results: Sequence[AblationResult], path: Path) -> None:
-    """Write the lines of a table into one file."""
+    """Write the rows of a table into one file."""
     path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8")
 
 
 def read_results(path: Path) -> list[AblationResult]:
-    """What `write_results` wrote.
+    """Read a table that `write_results` wrote.
 
     Raises:
         ValueError: the file holds no results.

@@ -1,4 +1,4 @@
-"""Which architectures are compared, as plain data: how an image is cut, whether it is compressed, how text reads it.
+"""Architectures that the ablation study compares, as plain data: image cutting, compression, and fusion with text.
 
 Sources: arXiv 2501.02584, appendix B.1 (connectors) and B.2 (resolution and resamplers). Pure; any thread.
 """
@@ -17,12 +17,12 @@ _CROSS_PART = ".cross_attn_layer."
 
 
 class VariantError(ValueError):
-    """There is no such variant; the message lists those there are."""
+    """Unknown variant; the message lists the known ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One architecture.
+    """Architecture of one variant.
 
     Attributes:
         name: how it is asked for.
@@ -41,7 +41,7 @@ class Variant:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Parts of the names of what this variant lacks of Pheye."""
+        """Parts of tensor names that mark the tensors of Pheye which this variant lacks."""
         local = _LOCAL_PARTS if self.level == 1 else ()
         return local if self.connector == "cross-attention" else (*local, _CROSS_PART)
 
@@ -61,7 +61,7 @@ VARIANTS: Mapping[str, Variant] = {
 
 
 def named_variants(names: str) -> tuple[Variant, ...]:
-    """Variants by their names, separated by commas; all of them for an empty string.
+    """Return variants by their names, separated by commas; all of them for an empty string.
 
     Raises:
         VariantError: a name is unknown.

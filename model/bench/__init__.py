@@ -1,1 +1,1 @@
-"""The benchmark: the fast path against the naive twin and against what the machine can do, in one run."""
+"""Benchmark of the fast path against the naive twin and against the limits of the machine, in one run."""

@@ -1,4 +1,4 @@
-"""What the machine can do at best: bytes read and matrix products done in a second, measured beside the model.
+"""Peak rates of the machine, measured beside the model: memory bandwidth and matrix products per second.
 
 Probes are torch's own operations on plain arrays, of the sizes a vision transformer multiplies and one that fits every
 library well; the best of all counts. Knows no model but its sizes. One thread.
@@ -26,7 +26,7 @@ _LEAST_LAUNCHED_S = 0.005  # of one sample on a device that computes while the h
 
 @dataclass(frozen=True, slots=True)
 class ProbeSize:
-    """How large the probes are: an array far larger than every cache, and the side of a square product."""
+    """Size of the probes: an array far larger than every cache, and the side of a square product."""
 
     buffer_bytes: int
     square: int
@@ -37,7 +37,7 @@ PROBES: Mapping[str, ProbeSize] = {"cpu": ProbeSize(1 << 29, 2048), "cuda": Prob
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """A device's best rates in one number format.
+    """Peak rates of a device in one number format.
 
     Attributes:
         model: whose sizes were multiplied.
@@ -57,7 +57,7 @@ class Ceilings:
 def measure_ceilings(
     name: str, config: PheyeConfig, device: torch.device, dtype: str, size: ProbeSize, watch: Stopwatch
 ) -> Ceilings:
-    """Run every probe for the model that is called `name`; the largest rate of each kind counts."""
+    """Run every probe for the model called `name`, and keep the largest rate of each kind."""
     reads = {
         f"{probe}_bytes_per_s": count / quickest(call, device, watch)
         for probe, count, call in _reads(device, size.buffer_bytes)
@@ -72,7 +72,7 @@ def measure_ceilings(
 
 
 def quickest(call: Call[Tensor], device: torch.device, watch: Stopwatch) -> float:
-    """Seconds of a call at best.
+    """Return the seconds of the fastest of several calls.
 
     To launch a short product and to wait for it takes a GPU longer than to compute it; so many are launched at once
     that neither shows.
@@ -90,7 +90,7 @@ def quickest(call: Call[Tensor], device: torch.device, watch: Stopwatch) -> floa
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The size of a matrix product, [rows, inputs] times [inputs, outputs]."""
+    """Size of a matrix product, [rows, inputs] times [inputs, outputs]."""
 
     rows: int
     inputs: int
@@ -98,12 +98,12 @@ class Product:
 
     @property
     def flops(self) -> int:
-        """Two for each multiply-add."""
+        """Number of FLOPs, two for each multiply-add."""
         return 2 * self.rows * self.inputs * self.outputs
 
 
 def vit_products(config: PheyeConfig) -> dict[str, Product]:
-    """The three large products of a vision layer over one image's tiles."""
+    """Return the three large products of a vision layer over one image's tiles."""
     v = config.vision
     return {
         "vit_qkv": Product(config.image_tokens, v.width, 3 * v.width),
@@ -113,7 +113,7 @@ def vit_products(config: PheyeConfig) -> dict[str, Product]:
 
 
 def _reads(device: torch.device, size_bytes: int) -> Iterator[tuple[str, int, Call[Tensor]]]:
-    """Ways to go through memory, with the bytes that each reads and writes."""
+    """Return ways to go through memory, with the bytes that each reads and writes."""
     matrix = torch.ones(size_bytes // 4 // _WIDTH, _WIDTH, device=device)
     vector = torch.ones(_WIDTH, device=device)
     other = torch.empty_like(matrix)
@@ -123,7 +123,7 @@ def _reads(device: torch.device, size_bytes: int) -> Iterator[tuple[str, int, Ca
 
 
 def _forms(shape: Product, device: torch.device, dtype: str) -> Iterator[tuple[str, Call[Tensor]]]:
-    """The ways in which this machine can compute a product."""
+    """Return the ways in which this machine can compute a product."""
     if dtype == "int8":
         yield "int8", _int8_product(shape)
         return
@@ -138,7 +138,7 @@ def _forms(shape: Product, device: torch.device, dtype: str) -> Iterator[tuple[s
 
 
 def _int8_product(shape: Product) -> Call[Tensor]:
-    """The product alone: inputs are quantised already, and what comes out is not scaled."""
+    """Multiply int8 inputs alone, without quantising the inputs or scaling the result."""
     weight = torch.ops.onednn.qlinear_prepack(torch.ones((shape.outputs, shape.inputs), dtype=torch.int8), None)
     x = torch.ones((shape.rows, shape.inputs), dtype=torch.uint8)
     scales, zeros = torch.ones(shape.outputs), torch.zeros(shape.outputs, dtype=torch.int32)

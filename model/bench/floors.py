@@ -1,4 +1,4 @@
-"""The least time a piece of work can take: its bytes at the measured bandwidth or its FLOPs at the measured rate.
+"""Lower bounds on time (roofline model): bytes at the measured bandwidth, or FLOPs at the measured rate.
 
 Owns what each kind of pass over the model has to read; `model/complexity.py` owns the counts it is made of,
 `model/bench/ceilings.py` the rates. Pure.
@@ -19,7 +19,7 @@ Bound = Literal["memory", "matrix"]
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass over (a part of) the model must read and multiply."""
+    """Bytes read and FLOPs computed by one pass over the model or a part of it."""
 
     bytes: int
     flops: int
@@ -27,14 +27,14 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The least seconds of some passes, and what takes most of them."""
+    """Least seconds that some passes can take, and the resource that bounds most of them."""
 
     seconds: float
     bound: Bound
 
 
 def floor(passes: Sequence[Pass], ceilings: Ceilings) -> Floor:
-    """Every pass takes the longer of its reading and its multiplying."""
+    """Add up passes that each take the longer of their reading and their multiplying."""
     spent: dict[Bound, float] = {"memory": 0.0, "matrix": 0.0}
     for each in passes:
         read_s, multiply_s = each.bytes / ceilings.bytes_per_s, each.flops / ceilings.flops_per_s
@@ -44,7 +44,7 @@ def floor(passes: Sequence[Pass], ceilings: Ceilings) -> Floor:
 
 @dataclass(frozen=True, slots=True)
 class PassCosts:
-    """What passes of the fast path cost in one number format.
+    """Costs of the fast path's passes in one number format.
 
     Attributes:
         config: the model.
@@ -56,36 +56,36 @@ class PassCosts:
 
     @property
     def weight_bytes(self) -> int:
-        """Of one weight."""
+        """Bytes of one weight."""
         return 1 if self.dtype == "int8" else complexity.DTYPE_BYTES[self.dtype]
 
     def encode(self, images: int) -> Pass:
-        """All tiles of some images in one call; each adapter is a vision tower of its own."""
+        """Cost of encoding all tiles of some images in one call; each adapter is a vision tower of its own."""
         towers = 2 * complexity.parameters(self.config).vision_tower
         return Pass(self.weight_bytes * towers, images * complexity.encode_flops(self.config))
 
     def prefill(self, prompts: Sequence[int], images: int, common: int = 0) -> Pass:
-        """Admit some images and read prompts of these lengths; `common` tokens are read once for each image."""
+        """Cost of prefill for prompts of these lengths; `common` tokens are read once for each image."""
         again = (len(prompts) - images) * complexity.project_flops(self.config)
         own = [tokens if row < images else tokens - common for row, tokens in enumerate(prompts)]
         flops = sum(complexity.prefill_flops(self.config, tokens) for tokens in own) - again
         return Pass(self.weight_bytes * decoder_weights(self.config, project=True), flops)
 
     def decode(self, contexts: Sequence[int], images: int) -> Pass:
-        """One more token for rows that then hold so many."""
+        """Cost of decoding one more token for rows that then hold so many."""
         read = self.weight_bytes * decoder_weights(self.config, project=False)
         read += sum(complexity.self_attention_bytes(self.config, context, self.dtype) for context in contexts)
         read += images * complexity.cross_attention_bytes(self.config, self.dtype)
         return Pass(read, sum(complexity.decode_flops(self.config, context) for context in contexts))
 
     def answers(self, prompts: Sequence[int], images: int, tokens: int, common: int = 0) -> list[Pass]:
-        """Admit and read as `prefill`, and decode until every row has so many new tokens."""
+        """Cost of prefill, then decode until every row has so many new tokens."""
         steps = [self.decode([length + step for length in prompts], images) for step in range(1, tokens)]
         return [self.prefill(prompts, images, common), *steps]
 
 
 def decoder_weights(config: PheyeConfig, *, project: bool) -> int:
-    """Weights that a pass of the decoder reads, whatever its rows and tokens.
+    """Number of weights that a pass of the decoder reads, whatever its rows and tokens.
 
     Of the embedding single rows are looked up, and they are not counted. The projection of features to keys and values
     takes part only where an image is admitted.

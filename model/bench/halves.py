@@ -1,4 +1,4 @@
-"""A model of which only the half that is measured is large, and both sides of the benchmark on the same tensors.
+"""Model under test with only the measured half large, and both sides of the benchmark on the same tensors.
 
 At full size a half takes gigabytes, so what a workload does not use is replaced by a few layers. Naive twin and fast
 path share every tensor that the fast path uses as it is stored. One thread at a time; tensors are made in several.
@@ -27,7 +27,7 @@ _STAND_IN = named_geometry("pheye-micro")
 
 
 def trimmed(checkpoint: Checkpoint, halves: frozenset[Half]) -> Checkpoint:
-    """The checkpoint with stand-ins, of random weights, for the halves that are not named.
+    """Replace the halves of a checkpoint that are not named by stand-ins of random weights.
 
     A stand-in keeps what the other half needs of it: width and tokens of the image features.
     """
@@ -55,7 +55,7 @@ class _Mixed(RandomTensors):
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """The naive twin, and the tensors it computes with, for a fast path to share."""
+    """Naive twin, and the tensors it computes with, for a fast path to share."""
 
     model: NaivePheye
     checkpoint: Checkpoint
@@ -64,11 +64,11 @@ class Twin:
 
 
 def load_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Twin:
-    """Every tensor once, where and as it is computed with, and the naive twin around them."""
+    """Load every tensor once, to the device and dtype of the computation, and build the naive twin around them."""
     held = replace(checkpoint, tensors=ready_tensors(checkpoint, device, dtype))
     return Twin(naive_twin(held, device, dtype), held, device, dtype)
 
 
 def load_fast(twin: Twin, precision: Precision) -> Pheye:
-    """The fast path on the twin's tensors."""
+    """Build the fast path on the twin's tensors."""
     return Pheye(twin.checkpoint.tensors, twin.checkpoint.config, twin.device, precision.dtype, int8=precision.int8)

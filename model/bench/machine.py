@@ -1,4 +1,7 @@
-"""Which machine this is, for people who compare numbers. Asks torch and the operating system; any thread."""
+"""Description of this machine, for people who compare numbers, and its peak memory.
+
+Asks torch and the operating system; any thread.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _MATRIX_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "a
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What measured times depend on.
+    """Properties of a machine that measured times depend on.
 
     Attributes:
         cpu: the processor's name.
@@ -40,7 +43,7 @@ class Machine:
 
 
 def this_machine(device: torch.device) -> Machine:
-    """This machine, computing on that device."""
+    """Describe this machine, computing on that device."""
     cpu, flags = _processor()
     return Machine(
         cpu=cpu,
@@ -55,7 +58,7 @@ def this_machine(device: torch.device) -> Machine:
 
 
 def _processor() -> tuple[str, frozenset[str]]:
-    """Name and flags as Linux tells them; elsewhere what Python knows."""
+    """Return the processor's name and flags as Linux tells them; elsewhere what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -66,7 +69,7 @@ def _processor() -> tuple[str, frozenset[str]]:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Begin to watch the most memory anew, where the system lets a process do so."""
+    """Reset the peak memory counter, where the system lets a process do so."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -77,7 +80,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held since `reset_peak`: the device's as torch knows it, or this process's resident memory."""
+    """Return the peak memory since `reset_peak`: the device's as torch knows it, or this process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)

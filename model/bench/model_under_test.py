@@ -1,4 +1,4 @@
-"""One model under test: both sides of it, what its passes cost, and what is fed to them.
+"""Model under test: the fast path and the naive twin, the costs of their passes, and their input.
 
 Inputs are drawn from fixed seeds. Prompts begin alike, as those of the service do (its system prompt), and end at
 unequal lengths. One thread.
@@ -25,7 +25,7 @@ COMMON_SHARE = PREFIX_TOKENS / PAPER_TEXT_TOKENS  # of a prompt's tokens that ev
 
 @dataclass(frozen=True, slots=True)
 class ModelUnderTest:
-    """Both sides of one model, and how they are asked.
+    """Both sides of one model, with their costs and inputs.
 
     Attributes:
         twin: the naive one, and where it computes.
@@ -45,27 +45,27 @@ class ModelUnderTest:
 
     @property
     def common(self) -> int:
-        """How many tokens all prompts begin with."""
+        """Number of tokens that all prompts begin with."""
         return int(COMMON_SHARE * self.prompt_tokens)
 
     def slots(self, rows: int, tokens: int) -> FastRows:
-        """Slots of the fast path for so many rows and answers of so many tokens."""
+        """Allocate slots of the fast path for so many rows and answers of so many tokens."""
         prefix = self.prompts(1)[0][: self.common]
         return FastRows(self.fast, rows, self.prompt_tokens + tokens, prefix, self.precision.feature_dtype)
 
     def images(self, rows: int) -> int:
-        """How many images so many rows look at."""
+        """Number of images that so many rows look at."""
         return 1 if self.shared_image else rows
 
     def tiles(self, images: int) -> list[Tiles]:
-        """Noise as images, each uint8 [N, S, S, 3]."""
+        """Return noise as images, each uint8 [N, S, S, 3]."""
         config = self.fast.config
         side = config.vision.tile_px
         noise = np.random.default_rng(0).integers(256, size=(images, config.tiles, side, side, 3), dtype=np.uint8)
         return list(noise)
 
     def features(self, images: int) -> list[Tensor]:
-        """Noise as features, each [V, D_vit] as a layer norm leaves them."""
+        """Return noise as features, each [V, D_vit] as a layer norm leaves them."""
         config = self.fast.config
         noise = torch.randn(
             (images, config.image_tokens, config.vision.width), generator=torch.Generator().manual_seed(0)
@@ -73,14 +73,14 @@ class ModelUnderTest:
         return list(noise.to(self.twin.device, self.twin.dtype))
 
     def prompts(self, rows: int) -> list[list[int]]:
-        """Token ids: the first prompt is the longest, each row's is shorter than the one before as far as they can."""
+        """Return token ids of prompts: the first is the longest, each other one is shorter where it can be."""
         ids = np.random.default_rng(0).integers(self.fast.config.decoder.vocab_size, size=(rows, self.prompt_tokens))
         ids[:, : self.common] = ids[0, : self.common]
         own = self.prompt_tokens - self.common
         return [line[: self.prompt_tokens - row * own // rows].tolist() for row, line in enumerate(ids)]
 
     def continuations(self, rows: int, tokens: int) -> list[list[int]]:
-        """Tokens to go on with: for each of so many steps one token a row."""
+        """Return tokens to go on with: for each of so many steps one token a row."""
         ids = np.random.default_rng(1).integers(self.fast.config.decoder.vocab_size, size=(tokens, rows))
         steps: list[list[int]] = ids.tolist()
         return steps

@@ -1,4 +1,4 @@
-"""What a run of the benchmark does: models, number formats, workloads and how many rows each. Pure."""
+"""Plan of a benchmark run: models, number formats, workloads and how many rows each. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _GPU_WORK: Work = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One model's part of a run.
+    """Part of a run that measures one model.
 
     Attributes:
         model: `random:NAME`, the built-in model, a folder or a hub id.
@@ -57,13 +57,13 @@ class Section:
 
     @property
     def name(self) -> str:
-        """What results call the model: its geometry, of which alone speed depends."""
+        """Name of the model in results: its geometry, since speed depends on nothing else."""
         return self.model.removeprefix(RANDOM).rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOverrides:
-    """What a user wants otherwise; None (or empty) leaves it as planned."""
+    """User's changes to the plan; None (or empty) leaves it as planned."""
 
     dtypes: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
@@ -74,7 +74,7 @@ class PlanOverrides:
     shared_image: bool = False
 
     def applied_to(self, section: Section) -> Section:
-        """The section as the user wants it."""
+        """Return the section with the user's changes."""
         counts = dict.fromkeys(BY_ROWS, self.rows) | dict.fromkeys(BY_IMAGES, self.images)
         work = {
             name: counts.get(name) or planned
@@ -92,7 +92,7 @@ class PlanOverrides:
 
 
 def plan(device: str, models: Sequence[str], *, quick: bool) -> tuple[Section, ...]:
-    """The sections of a run on `cpu` or `cuda`: of the given models, or if there are none those of the targets."""
+    """Plan a run on `cpu` or `cuda`: a section for each given model, or the models of the targets if none is given."""
     dtypes, work = (_ON_CPU, _EVERYTHING) if device == "cpu" else (_ON_GPU, _GPU_WORK)
     if models:
         return tuple(Section(model, dtypes, _EVERYTHING if quick else work) for model in models)
@@ -108,7 +108,7 @@ def plan(device: str, models: Sequence[str], *, quick: bool) -> tuple[Section, .
 
 
 def _quick(dtypes: tuple[str, ...]) -> tuple[Section, ...]:
-    """Everything on the built-in model; at full size what shows most in least time (on two cores some four minutes)."""
+    """Plan the whole built-in model, and at full size only the most telling work (some four minutes on two cores)."""
     return (
         Section("pheye-tiny", dtypes),
         Section(_X4, dtypes, {"decode": (1,), MEMORY: (1,)}),

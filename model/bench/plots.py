@@ -1,4 +1,4 @@
-"""A run drawn as bars: how many times quicker each workload is, and how close it comes to the machine's ceiling.
+"""Bar charts of a run: speed-up of each workload, and how close it comes to the machine's ceiling.
 
 Needs matplotlib, which comes with the `train` extra. One thread at a time.
 """

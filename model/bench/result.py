@@ -1,4 +1,4 @@
-"""What a run of the benchmark found, as plain data: one result a workload, size and number format. Pure."""
+"""Results of a benchmark run as plain data: one for each workload, size and number format. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALIKE = 0.9999  # in float32, sides that agree less than this have computed diff
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """One mark of one workload, timed.
+    """Timing of one milestone of one workload.
 
     Attributes:
         model: name of the geometry.
@@ -52,17 +52,17 @@ class BenchResult:
 
     @property
     def tokens_per_s(self) -> float:
-        """Of the fast path; 0 where no tokens are made."""
+        """Throughput of the fast path; 0 where no tokens are made."""
         return self.tokens / self.race.fast_s.median
 
     @property
     def wrong(self) -> bool:
-        """Whether both sides should have made the same and have not."""
+        """True if both sides should have made the same and have not."""
         return self.dtype == "float32" and not self.agreement >= ALIKE
 
     @property
     def label(self) -> str:
-        """What was done, in words.
+        """Description of the work in words.
 
         >>> Result("m", "float32", "decode", 4, 1, None, 4, 1.0, None, 0).label
         'decode, 4 rows, one image'
@@ -75,7 +75,7 @@ class BenchResult:
         return ", ".join(words)
 
     def as_json(self) -> dict[str, Any]:
-        """Fields and what follows from them."""
+        """Return the fields and the values derived from them."""
         derived = {"share_of_ceiling": self.share_of_ceiling, "fast_tokens_per_s": self.tokens_per_s}
         baseline = {"baseline_tokens_per_s": self.tokens / self.race.baseline_s.median}
         return asdict(self) | derived | baseline | {"wrong": self.wrong}
@@ -83,7 +83,7 @@ class BenchResult:
 
 @dataclass(frozen=True, slots=True)
 class CachedImage:
-    """What one image's features take in the cache, and what they should."""
+    """Bytes of one image's features in the cache, measured and expected."""
 
     model: str
     dtype: str
@@ -93,7 +93,7 @@ class CachedImage:
 
 @dataclass(frozen=True, slots=True)
 class SpeedTarget:
-    """What the fast path should reach.
+    """Least speed that the fast path should reach.
 
     Attributes:
         device: `cpu` or `cuda`.
@@ -114,7 +114,7 @@ class SpeedTarget:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target, the result it is held against, and whether it is met."""
+    """Target, the result it is held against, and whether it is met."""
 
     target: SpeedTarget
     result: BenchResult
@@ -123,7 +123,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """A whole run; `sections` is what it was to do."""
+    """Results of a whole run; `sections` is its plan."""
 
     sections: tuple[Section, ...]
     machine: Machine
@@ -134,7 +134,7 @@ class BenchReport:
     verdicts: tuple[Verdict, ...]
 
     def as_json(self, others: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything, with what else was measured in the same run by somebody else."""
+        """Return everything, with figures that other programs measured in the same run."""
         verdicts: Iterable[dict[str, Any]] = (asdict(each.target) | {"met": each.met} for each in self.verdicts)
         return {
             "schema_version": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""The benchmark's run: one section after another, one model in memory at a time, each finding as soon as it is there.
+"""Benchmark run: one section after another, one model in memory at a time, each result as soon as it is there.
 
 Owns the order of loading, so that a full-size model and its twin fit where one of them does: the twin's tensors are
 made once for all number formats that are held against it, and shared. One thread.
@@ -36,7 +36,7 @@ Finding = Ceilings | BenchResult | CachedImage
 
 @dataclass(frozen=True, slots=True)
 class BenchSession:
-    """What every section is measured with.
+    """Device, clock and ceilings that every section is measured with.
 
     Attributes:
         device: where everything computes.
@@ -50,7 +50,7 @@ class BenchSession:
 
 
 def open_session(device: str, threads: int, tell: Callable[[str], None]) -> BenchSession:
-    """Get this process ready to measure on `cpu` or `cuda`; 0 threads are as many as there are cores.
+    """Prepare this process to measure on `cpu` or `cuda`; 0 threads are as many as there are cores.
 
     Raises:
         ValueError: no such device here.
@@ -62,7 +62,7 @@ def open_session(device: str, threads: int, tell: Callable[[str], None]) -> Benc
 
 
 def run(sections: Sequence[Section], session: BenchSession) -> Iterator[Finding]:
-    """Everything that the sections ask for.
+    """Measure everything that the sections ask for.
 
     Raises:
         ValueError: a model or a number format cannot be used; the message says what to change.
@@ -72,7 +72,7 @@ def run(sections: Sequence[Section], session: BenchSession) -> Iterator[Finding]
 
 
 def report(sections: Sequence[Section], found: Sequence[Finding], device: torch.device) -> BenchReport:
-    """What a run of these sections has found so far, held against the targets."""
+    """Build the report of these sections so far, with a verdict on each target."""
     results = tuple(each for each in found if isinstance(each, BenchResult))
     return BenchReport(
         sections=tuple(sections),
@@ -86,7 +86,7 @@ def report(sections: Sequence[Section], found: Sequence[Finding], device: torch.
 
 
 def check(sections: Sequence[Section], device: torch.device) -> None:
-    """See that every model can be had and every number format computed, before an hour of work.
+    """Check that every model can be had and every number format computed, before an hour of work.
 
     Raises:
         ValueError: one cannot; the message says what to change.
@@ -123,7 +123,7 @@ def _section(section: Section, session: BenchSession) -> Iterator[Finding]:
 
 
 def twin_dtype(dtype: str) -> torch.dtype:
-    """What the naive twin computes in: the same, but for int8, which it knows nothing of."""
+    """Return the dtype of the naive twin: the same, but for int8, which it does not know."""
     other: torch.dtype = getattr(torch, dtype) if dtype != "int8" else torch.float32
     return other
 
@@ -175,7 +175,7 @@ def _timed(
 def cached_image(
     name: str, dtype: str, checkpoint: Checkpoint, device: torch.device, precision: Precision
 ) -> CachedImage:
-    """Encode an image into a runner's cache and ask what it holds; of the model only sizes matter, not its depth."""
+    """Encode an image into a runner's feature cache and measure it; only the model's sizes matter, not its depth."""
     small = trimmed(checkpoint, frozenset())
     runner = ModelRunner(small, device, precision, slots=1, context_tokens=16)
     side, tiles = small.config.vision.tile_px, small.config.tiles
@@ -187,7 +187,7 @@ def cached_image(
 
 
 def _let_go(device: torch.device) -> None:
-    """Give back what the last fast path has held, before the next is loaded."""
+    """Free what the last fast path has held, before the next is loaded."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

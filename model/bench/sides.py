@@ -1,4 +1,4 @@
-"""What the benchmark asks of each side, in its own way: of the naive twin row after row, of the fast path all at once.
+"""Two sides of the benchmark: the naive twin row after row, the fast path with all rows in one batch.
 
 Greedy tokens; no tokenizer and no end of answer, so that both sides do the same number of steps. One thread.
 """
@@ -22,7 +22,7 @@ Tokens = list[int]
 
 
 class NaiveRow:
-    """A prompt about an image and its answer, as the naive twin keeps it; features [V, D_vit]."""
+    """Prompt about an image and its answer, as the naive twin keeps it; features [V, D_vit]."""
 
     def __init__(self, twin: NaivePheye, features: Tensor) -> None:
         self._twin = twin
@@ -30,19 +30,19 @@ class NaiveRow:
         self._cache = DynamicCache(config=twin.lang_encoder.config)
 
     def read(self, ids: Sequence[int]) -> int:
-        """Append tokens; the one that follows them."""
+        """Append tokens, and return the one that follows them."""
         new = torch.tensor([list(ids)], device=self._features.device)
         logits = self._twin(new, self._features, self._cache)
         return int(logits[0, -1].argmax())
 
     def repeat(self, token: int) -> int:
-        """As `read` of one token, and then forget it: every call does the same work."""
+        """Read one token and then forget it: every call does the same work."""
         following = self.read([token])
         self._cache.crop(-1)
         return following
 
     def answer(self, prompt: Sequence[int], tokens: int, lap: Lap) -> Tokens:
-        """Greedy continuation; laps at the first token."""
+        """Decode greedily; the stopwatch marks a lap at the first token."""
         answer = [self.read(prompt)]
         lap()
         while len(answer) < tokens:
@@ -51,21 +51,21 @@ class NaiveRow:
 
 
 def encode_naively(twin: NaivePheye, tiles: Tiles) -> Tensor:
-    """One image, uint8 [N, S, S, 3] -> features [V, D_vit]."""
+    """Encode one image, uint8 [N, S, S, 3] -> features [V, D_vit]."""
     pixels = twin.vision_encoder.pixels(torch.from_numpy(tiles))
     features: Tensor = twin.vision_encoder(pixels.unsqueeze(0))[0]
     return features
 
 
 def encode_fast(model: Pheye, images: Sequence[Tiles]) -> list[Tensor]:
-    """Images, each uint8 [N, S, S, 3], in one call -> features of each [V, D_vit]."""
+    """Encode images, each uint8 [N, S, S, 3], in one call -> features of each [V, D_vit]."""
     indices = list(range(model.config.tiles)) * len(images)
     features = model.encode_tiles(np.concatenate(images), indices)  # [images * N, tokens per tile, D_vit]
     return list(features.reshape(len(images), -1, features.shape[-1]))
 
 
 class FastRows:
-    """Rows of the fast path in slots of their own, which are read, stepped and freed together.
+    """Rows of the fast path in slots of their own, which are prefilled, decoded and freed together.
 
     Args:
         model: the fast path.
@@ -85,12 +85,12 @@ class FastRows:
         self._seen = 0
 
     def unseen(self, images: Sequence[Tensor]) -> dict[ImageKey, Tensor]:
-        """Images, each features [V, D_vit], under keys that no image has had here."""
+        """Return images, each features [V, D_vit], under keys that no image has had here."""
         self._seen += len(images)
         return {ImageKey(f"image {self._seen + place}"): features for place, features in enumerate(images)}
 
     def read(self, images: Mapping[ImageKey, Tensor], prompts: Sequence[Sequence[int]]) -> Tokens:
-        """Read prompts about images, one after another in turn, as the service does; the first token of each row.
+        """Prefill prompts about images one after another, as the service does; returns each row's first token.
 
         Of the rows about an image that is not in a slot one reads all, and then the others what they do not share.
         """
@@ -106,7 +106,7 @@ class FastRows:
         return [first[row] for row in self._rows]
 
     def _prefilled(self, rows: Sequence[int], prompts: Sequence[Sequence[int]]) -> dict[int, int]:
-        """The first token of each of these rows, which leave the beginning of their prompts to those that follow."""
+        """Return the first token of each of these rows, whose beginnings of prompts are kept for those that follow."""
         if not rows:
             return {}
         own = [prompts[row] for row in rows]
@@ -117,25 +117,25 @@ class FastRows:
         return dict(zip(rows, first, strict=True))
 
     def step(self, tokens: Sequence[int]) -> Tokens:
-        """Append a token to each row; the one that follows it."""
+        """Append a token to each row, and return the one that follows it."""
         return _greedy(self._model.decode(self._slots, self._rows, tokens))
 
     def repeat(self, tokens: Sequence[int]) -> Tokens:
-        """As `step`, and then forget the tokens: every call does the same work."""
+        """Decode one step as `step` does, and then forget the tokens: every call does the same work."""
         held = list(self._slots.lengths)
         following = self.step(tokens)
         self._slots.lengths[:] = held
         return following
 
     def free(self) -> None:
-        """Let go of the rows."""
+        """Free the slots of all rows."""
         for row in self._rows:
             self._slots.release(row)
 
     def answer(
         self, images: Mapping[ImageKey, Tensor], prompts: Sequence[Sequence[int]], tokens: int, lap: Lap
     ) -> list[Tokens]:
-        """Greedy continuations of so many tokens, all rows at once; laps at the first tokens; frees the rows."""
+        """Decode so many tokens greedily, all rows at once, and free the rows; marks a lap at the first tokens."""
         steps = [self.read(images, prompts)]
         lap()
         while len(steps) < tokens:
@@ -145,6 +145,6 @@ class FastRows:
 
 
 def _greedy(logits: Tensor) -> Tokens:
-    """Logits [B, vocab] -> the likeliest token of each row."""
+    """Return the likeliest token of each row of logits [B, vocab]."""
     tokens: Tokens = logits.argmax(dim=-1).tolist()
     return tokens

@@ -1,4 +1,4 @@
-"""A run as a table of text: the same cells for the terminal and for Markdown. Pure."""
+"""Results of a run as a table of text: the same cells for the terminal and for Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTE = (
 
 
 def rows(results: Sequence[BenchResult], verdicts: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
-    """A line of cells for each result, as `HEAD` names them."""
+    """Return the cells of each result, as `HEAD` names them."""
     judged = {verdict.result: verdict for verdict in verdicts}
     for result in results:
         verdict = judged.get(result)
@@ -42,7 +42,7 @@ def rows(results: Sequence[BenchResult], verdicts: Sequence[Verdict]) -> Iterato
 
 
 def duration(seconds: float) -> str:
-    """Three significant digits in a unit that suits them.
+    """Format seconds with three significant digits in a unit that suits them.
 
     >>> duration(12.3456), duration(0.0123456), duration(0.000123456)
     ('12.3 s', '12.3 ms', '123 us')
@@ -54,7 +54,7 @@ def duration(seconds: float) -> str:
 
 
 def ratio(spread: Spread) -> str:
-    """Median and quartiles.
+    """Format median and quartiles of a ratio.
 
     >>> ratio(Spread(4.51, 4.4, 4.62))
     '4.5x (4.4-4.6)'
@@ -63,7 +63,7 @@ def ratio(spread: Spread) -> str:
 
 
 def wanted(verdict: Verdict) -> str:
-    """A target and whether it is met."""
+    """Format a target and whether it is met."""
     target = verdict.target
     parts = [f"{target.ratio:g}x"] if target.ratio is not None else []
     parts += [f"{100 * target.share:.0f} %"] if target.share is not None else []
@@ -71,7 +71,7 @@ def wanted(verdict: Verdict) -> str:
 
 
 def markdown(report: BenchReport, more: Sequence[str] = ()) -> str:
-    """The whole report as a Markdown file; `more` are lines about what else was measured."""
+    """Format the whole report as a Markdown file; `more` are lines about what else was measured."""
     lines = [
         "# pheye dev bench",
         "",
@@ -88,12 +88,12 @@ def markdown(report: BenchReport, more: Sequence[str] = ()) -> str:
 
 
 def notes(report: BenchReport) -> list[str]:
-    """What is in no line of the table: cached images and ceilings."""
+    """Return lines about cached images and ceilings, which are not in the table."""
     return [*map(cached, report.cached), *map(rates, report.ceilings)]
 
 
 def machine(this: Machine) -> str:
-    """Which machine, in a line."""
+    """Describe the machine in one line."""
     where = f"{this.accelerator}, " if this.accelerator else ""
     flags = f" ({', '.join(this.flags)})" if this.flags else ""
     memory = f"{this.memory_bytes / 1e9:.0f} GB"
@@ -101,13 +101,13 @@ def machine(this: Machine) -> str:
 
 
 def rates(ceilings: Ceilings) -> str:
-    """What the machine can do, in a line."""
+    """Describe the machine's peak rates in one line."""
     reading, products = ceilings.bytes_per_s / 1e9, ceilings.flops_per_s / 1e9
     return f"{ceilings.model} {ceilings.dtype}: reads {reading:,.1f} GB/s, multiplies {products:,.0f} GFLOP/s"
 
 
 def cached(image: CachedImage) -> str:
-    """What a cached image takes, in a line."""
+    """Describe the size of a cached image in one line."""
     verdict = "met" if image.cached_bytes == image.formula_bytes else "missed"
     taken, formula = f"{image.cached_bytes:,}", f"{image.formula_bytes:,}"
     return f"{image.model} {image.dtype}: a cached image takes {taken} bytes, its features {formula}: {verdict}"

@@ -1,4 +1,4 @@
-"""What the fast path should reach, and whether a run shows that it does.
+"""Speed targets of the fast path, and the verdict of a run on each.
 
 The CPU's numbers are ratios to the naive twin on two cores without bfloat16 instructions; int8 is held against the twin
 in float32. Pure.
@@ -47,7 +47,7 @@ TARGETS = tuple(_targets())
 
 
 def judge(device: str, results: Sequence[BenchResult], targets: Sequence[SpeedTarget] = TARGETS) -> tuple[Verdict, ...]:
-    """Hold the results of a run on a device (`cpu` or `cuda`) against the targets there are for them.
+    """Compare the results of a run on a device (`cpu` or `cuda`) with the targets there are for them.
 
     A result whose two sides disagree in float32 meets nothing, however quick it was.
     """

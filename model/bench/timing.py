@@ -1,4 +1,4 @@
-"""Two ways to do the same work, timed in turns on one clock.
+"""Paired timing of two ways to do the same work, in turns on one clock.
 
 A machine's noise lasts longer than one measurement, so the two sides take turns: what disturbs one turn disturbs both
 halves of a pair, and each pair gives a ratio of its own. Knows no tensors; the clock, and what waits for a device, are
@@ -24,7 +24,7 @@ Call = Callable[[Lap], Made]  # does the work once; calls its argument wherever 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and quartiles."""
+    """Median and quartiles of some measurements."""
 
     median: float
     low: float
@@ -32,7 +32,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of some measurements; a single one is its own quartiles.
+        """Summarise some measurements; a single one is its own quartiles.
 
         >>> Spread.of([4.0, 1.0, 2.0, 3.0, 5.0])
         Spread(median=3.0, low=2.0, high=4.0)
@@ -53,14 +53,14 @@ class Race:
 
     @classmethod
     def of(cls, baseline_s: Sequence[float], fast_s: Sequence[float]) -> Race:
-        """From measurements in pairs."""
+        """Build a race from measurements in pairs."""
         ratios = [slow / fast for slow, fast in zip(baseline_s, fast_s, strict=True)]
         return cls(Spread.of(baseline_s), Spread.of(fast_s), Spread.of(ratios))
 
 
 @dataclass(frozen=True, slots=True)
 class Raced(Generic[Made]):
-    """What both sides made in their first turn, and a race for each mark, that of the end last."""
+    """Results of both sides' first turn, and a race for each mark, that of the end last."""
 
     baseline: Made
     fast: Made
@@ -68,11 +68,11 @@ class Raced(Generic[Made]):
 
 
 def _no_wait() -> None:
-    """A CPU has done its work when a call returns."""
+    """Do nothing: a CPU has done its work when a call returns."""
 
 
 class Stopwatch:
-    """A clock that waits for the device before it is read.
+    """Clock that waits for the device before it is read.
 
     Args:
         clock: seconds, monotonic.
@@ -84,7 +84,7 @@ class Stopwatch:
         self._settle = settle
 
     def once(self, call: Call[Made]) -> tuple[Made, list[float]]:
-        """What one call makes, and the seconds from its start to each lap and to its end."""
+        """Run one call, and return its result and the seconds from its start to each lap and to its end."""
         self._settle()
         start = self._clock()
         marks: list[float] = []
@@ -98,12 +98,12 @@ class Stopwatch:
         return made, marks
 
     def mean(self, call: Call[Made], calls: int) -> list[float]:
-        """Mean seconds to each mark over some calls."""
+        """Return the mean seconds to each mark over some calls."""
         rounds = [self.once(call)[1] for _ in range(calls)]
         return [statistics.fmean(marks) for marks in zip(*rounds, strict=True)]
 
     def best(self, call: Call[object], repeats: int) -> float:
-        """Seconds of the quickest of some calls, after one that is not counted."""
+        """Return the seconds of the quickest of some calls, after one that is not counted."""
         self.once(call)
         return min(self.once(call)[1][-1] for _ in range(repeats))
 

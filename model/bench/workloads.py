@@ -1,4 +1,4 @@
-"""What is timed: the same work done by two sides, what it should at least take, and whether both have made the same.
+"""Workloads of the benchmark: the same work for two sides, its least possible time, and a check that results agree.
 
 A workload is built for some rows (or images), holds its inputs, and is dropped before the next is built. The baseline
 is the naive twin, but for `questions`, where it is the fast path asked one question after another. One thread.
@@ -26,7 +26,7 @@ WALKED_TOKENS = 4  # that both sides decode before one step of theirs is timed
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """A moment of the work whose time is wanted.
+    """Moment of the work whose time is measured.
 
     Attributes:
         name: what is done by then.
@@ -41,7 +41,7 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The same work twice; both calls make what `agreement` compares. `images` is how many the rows look at."""
+    """Pair of calls that do the same work for rows about `images` images; `agreement` compares their results."""
 
     images: int
     baseline: Call[Any]
@@ -51,7 +51,7 @@ class Workload:
 
 
 def encode(under_test: ModelUnderTest, images: int) -> Workload:
-    """Features of some images: one after another, or in one call."""
+    """Encode some images: one after another, or in one call."""
     tiles = under_test.tiles(images)
     return Workload(
         images=images,
@@ -63,7 +63,7 @@ def encode(under_test: ModelUnderTest, images: int) -> Workload:
 
 
 def prefill(under_test: ModelUnderTest, rows: int) -> Workload:
-    """First tokens of prompts about encoded images: one after another, or together."""
+    """Prefill prompts about encoded images: one after another, or together."""
     prompts, images = under_test.prompts(rows), under_test.features(under_test.images(rows))
     slots, lengths = under_test.slots(rows, 0), [len(prompt) for prompt in prompts]
 
@@ -85,7 +85,7 @@ def prefill(under_test: ModelUnderTest, rows: int) -> Workload:
 
 
 def decode(under_test: ModelUnderTest, rows: int) -> Workload:
-    """One more token for each row: one row after another, or together.
+    """Decode one more token for each row: one row after another, or together.
 
     Before that both sides have walked some tokens that are given, since answers of random weights soon repeat
     themselves; what each side would have said at every one of them counts for the agreement.
@@ -108,7 +108,7 @@ def decode(under_test: ModelUnderTest, rows: int) -> Workload:
 
 
 def caption(under_test: ModelUnderTest, rows: int) -> Workload:
-    """Images to answers: one after another, or all in one batch; of a single one the first token is timed, too."""
+    """Caption images: one after another, or all in one batch; of a single one the first token is timed, too."""
     tiles, prompts = under_test.tiles(rows), under_test.prompts(rows)
     slots, lengths = under_test.slots(rows, CAPTION_TOKENS), [len(prompt) for prompt in prompts]
 
@@ -130,7 +130,7 @@ def caption(under_test: ModelUnderTest, rows: int) -> Workload:
 
 
 def second(under_test: ModelUnderTest, _: int) -> Workload:
-    """An answer about an image that was asked about a while ago: one side has kept nothing, the other its features."""
+    """Answer again about an image that was asked about before: one side has kept nothing, the other its features."""
     (tiles,), (prompt,) = under_test.tiles(1), under_test.prompts(1)
     slots, known = under_test.slots(1, ANSWER_TOKENS), encode_fast(under_test.fast, [tiles])
 
@@ -147,7 +147,7 @@ def second(under_test: ModelUnderTest, _: int) -> Workload:
 
 
 def questions(under_test: ModelUnderTest, rows: int) -> Workload:
-    """Answers to questions about one encoded image, by the fast path: in requests one after another, or in one."""
+    """Answer questions about one encoded image on the fast path: in requests one after another, or in one."""
     image, prompts = under_test.features(1), under_test.prompts(rows)
     alone, crowd = under_test.slots(1, ANSWER_TOKENS), under_test.slots(rows, ANSWER_TOKENS)
 
@@ -163,11 +163,11 @@ def questions(under_test: ModelUnderTest, rows: int) -> Workload:
 
 
 def _unmarked() -> None:
-    """Nobody wants the time here."""
+    """Ignore a lap that is not measured."""
 
 
 def tokens_alike(baseline: Sequence[Any], fast: Sequence[Any]) -> float:
-    """Share of places with the same token, in lists of the same shape.
+    """Return the share of places with the same token, in lists of the same shape.
 
     >>> tokens_alike([[1, 2], [3, 4]], [[1, 2], [3, 5]])
     0.75
@@ -177,14 +177,14 @@ def tokens_alike(baseline: Sequence[Any], fast: Sequence[Any]) -> float:
 
 
 def features_alike(baseline: Sequence[Tensor], fast: Sequence[Tensor]) -> float:
-    """Least cosine between both sides' features of an image token; features [V, D_vit] of each image."""
+    """Return the least cosine between both sides' features of an image token; features [V, D_vit] of each image."""
     ours, theirs = (torch.stack(list(side)).float() for side in (fast, baseline))
     return float(torch.cosine_similarity(ours, theirs, dim=-1).min())
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadKind:
-    """How a workload is built for a number of rows, and which halves of the model it takes."""
+    """Builder of a workload for a number of rows, and the halves of the model that it needs."""
 
     build: Callable[[ModelUnderTest, int], Workload]
     halves: frozenset[Half]

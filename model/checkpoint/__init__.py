@@ -1,1 +1,1 @@
-"""A model's files: where they are, how they are read, and how strictly."""
+"""Checkpoints: where a model's files are, how they are read, and how strictly."""

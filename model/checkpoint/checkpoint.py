@@ -1,4 +1,4 @@
-"""Where a model comes from: a published checkpoint, our own safetensors folder, the hub, or random weights.
+"""Checkpoint of a model: published, in our own safetensors layout, from the hub, or with random weights.
 
 All three layouts are one folder: `config.json`, the weights (`checkpoint.pt` or `model.safetensors`), and the configs
 and tokenizer that `config.json` names, as folders beside it or hub ids. Weights are mapped from disk, never unpickled,
@@ -47,7 +47,10 @@ _ALIASES = {  # the published files hold these tensors twice, sharing storage
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An opened checkpoint. Tensors are canonical names (`model/layout.py`) and are read from disk when used."""
+    """Checkpoint that is open for reading.
+
+    Tensors are canonical names (`model/layout.py`) and are read from disk when used.
+    """
 
     config: PheyeConfig
     ranks: Mapping[str, int]
@@ -57,9 +60,9 @@ class Checkpoint:
 
 
 def open_checkpoint(source: str, revision: str | None = None, device: torch.device = CPU) -> Checkpoint:
-    """Open what `source` names: `random:<geometry>`, a folder, or a hub repository id (pinned by `revision`).
+    """Open the checkpoint that `source` names: `random:<geometry>`, a folder, or a hub repository id.
 
-    Random weights are made on `device`; whatever is stored is mapped from disk all the same.
+    `revision` pins a hub repository. Random weights are made on `device`; stored tensors are mapped from disk.
 
     Raises:
         ConfigError, CheckpointError, TokenizerError: it cannot be served; the message says what to change.
@@ -76,7 +79,7 @@ def open_checkpoint(source: str, revision: str | None = None, device: torch.devi
 
 
 def read_config(source: str, revision: str | None = None) -> PheyeConfig:
-    """The configuration alone; of a hub repository only `config.json` is fetched.
+    """Read the configuration alone; of a hub repository only `config.json` is fetched.
 
     Raises:
         ConfigError, CheckpointError: as `open_checkpoint`.
@@ -88,7 +91,7 @@ def read_config(source: str, revision: str | None = None) -> PheyeConfig:
 
 
 def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
-    """Rank of each adapter as the weights in a folder have it; None where no weights are at hand to say so.
+    """Return the rank of each adapter as the weights in a folder have it; None where no weights are at hand.
 
     Raises:
         CheckpointError: the weights cannot be read, or have no such adapter.
@@ -98,12 +101,12 @@ def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
 
 
 def random_config(geometry: str) -> PheyeConfig:
-    """A named geometry under a name that says what its answers are worth."""
+    """Return a named geometry under a name that says its answers are nonsense."""
     return replace(named_geometry(geometry), name=f"{geometry}-random-weights")
 
 
 def random_checkpoint(config: PheyeConfig, device: torch.device = CPU) -> Checkpoint:
-    """A checkpoint whose every tensor is drawn from its own name, and stored nowhere.
+    """Return a checkpoint with random weights: every tensor is drawn from its own name, and stored nowhere.
 
     Made on a CPU it is the same on every machine; made on another device, where a full-size model takes seconds and not
     a minute, it is the same on every device of that kind, and has a fingerprint of its own.
@@ -163,7 +166,7 @@ def convert(source: str, target: Path, revision: str | None = None) -> None:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Every tensor of a checkpoint folder by canonical name, mapped from disk."""
+    """Read every tensor of a checkpoint folder by canonical name, mapped from disk."""
     found = [folder / name for name in WEIGHT_FILES if (folder / name).exists()]
     if not found:
         raise CheckpointError(f"{folder}: there is neither {' nor '.join(WEIGHT_FILES)} in it")
@@ -202,7 +205,7 @@ def _without_aliases(tensors: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _twin(name: str) -> str | None:
-    """The canonical name that a duplicate repeats; None for a canonical name."""
+    """Return the canonical name that a duplicate repeats; None for a canonical name."""
     for alias, (prefix, part) in _ALIASES.items():
         if name.startswith(alias):
             index, _, rest = name.removeprefix(alias).partition(".")
@@ -234,7 +237,7 @@ def _check(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
 
 
 def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Names, shapes and a sample of every tensor: two models differ here, and 5 GB need not be read to see it."""
+    """Hash names, shapes and a sample of every tensor: two models differ here, and 5 GB need not be read to see it."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         sample = tensors[name].flatten()[:: max(1, tensors[name].numel() // 64)].float()

@@ -1,4 +1,4 @@
-"""The config files of a checkpoint: its own `config.json`, and the hub configs of its encoder and decoder.
+"""Config files of a checkpoint: its own `config.json`, and the hub configs of its encoder and decoder.
 
 Strict: an unknown key, a missing one or a kind of model that is not served is an error that names it. Imports
 transformers only when a hub config has to be read. Safe from any thread or process.
@@ -29,7 +29,7 @@ _KEYS: Mapping[str, type] = {
 
 
 def read_checkpoint_keys(path: Path) -> dict[str, Any]:
-    """The checked contents of a checkpoint's `config.json`, dtypes turned into plain names.
+    """Read and check a checkpoint's `config.json`, with dtypes turned into plain names.
 
     Raises:
         ConfigError: not JSON, or a key is unknown, missing or of the wrong type.
@@ -65,7 +65,7 @@ def _dtype_name(text: str, where: str) -> str:
 
 
 def vision_geometry(raw: Mapping[str, Any], where: str) -> VisionGeometry:
-    """Geometry of a CLIP vision tower from its hub config (a whole CLIP config or its vision half)."""
+    """Read the geometry of a CLIP vision tower from its hub config (a whole CLIP config or its vision half)."""
     from transformers import CLIPVisionConfig
 
     _expect(
@@ -89,7 +89,7 @@ def vision_geometry(raw: Mapping[str, Any], where: str) -> VisionGeometry:
 
 
 def decoder_geometry(raw: Mapping[str, Any], where: str) -> DecoderGeometry:
-    """Geometry of a Phi language model from its hub config."""
+    """Read the geometry of a Phi language model from its hub config."""
     from transformers import PhiConfig
 
     _expect(raw.get("model_type") == "phi", f"{where}: model_type {raw.get('model_type')!r} is not 'phi'")

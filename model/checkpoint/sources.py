@@ -1,4 +1,4 @@
-"""From the name of a model to files on this machine: the embedded model, a folder, or the hub and its cache.
+"""Lookup of a model's files by its name: the embedded model, a folder, or the hub and its cache.
 
 Knows which files a checkpoint has and where they are kept, not what is in them. May be called from any thread.
 """
@@ -19,18 +19,18 @@ NAMED = ("encoder", "decoder", "tokenizer")  # keys of config.json that name a f
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be served; the message names the file or tensor and what was expected."""
+    """Checkpoint that cannot be served; the message names the file or tensor and what was expected."""
 
 
 def local_folder(source: str) -> Path | None:
-    """The folder of the embedded model or of a path on this machine; None for anything else."""
+    """Return the folder of the embedded model or of a path on this machine; None for anything else."""
     if source in EMBEDDED:
         return EMBEDDED[source]
     return Path(source) if Path(source).is_dir() else None
 
 
 def folder_of(source: str, revision: str | None) -> Path:
-    """The folder that `source` names: the embedded model's, a folder on this machine, or one fetched from the hub.
+    """Return the folder that `source` names: the embedded model's, one on this machine, or one fetched from the hub.
 
     Raises:
         CheckpointError: there is none; the message says where it was looked for.
@@ -43,7 +43,7 @@ def folder_of(source: str, revision: str | None) -> Path:
 
 
 def named_folder(folder: Path, key: str, files: list[str]) -> Path:
-    """The folder that `config.json` names: beside it, elsewhere on this machine, or fetched from the hub."""
+    """Return the folder that `config.json` names: beside it, elsewhere on this machine, or fetched from the hub."""
     named = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))[key])
     for candidate in (folder / named, Path(named)):
         if candidate.is_dir():
@@ -52,7 +52,7 @@ def named_folder(folder: Path, key: str, files: list[str]) -> Path:
 
 
 def fetch(repository: str, revision: str | None, files: str | list[str]) -> str:
-    """From the hub or its cache; HF_HUB_OFFLINE, HF_HOME and HF_TOKEN mean what they mean everywhere."""
+    """Fetch from the hub or its cache; HF_HUB_OFFLINE, HF_HOME and HF_TOKEN mean what they mean everywhere."""
     try:
         if isinstance(files, str):
             return hf_hub_download(repository, files, revision=revision)

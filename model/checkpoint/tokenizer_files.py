@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint, from its files.
+"""Tokenizer of a checkpoint, from its files.
 
 Knows which files there may be; what a tokenizer does is `model.tokenizer`'s. Any thread or process.
 """

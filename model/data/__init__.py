@@ -1,1 +1,1 @@
-"""What training and evaluation read: samples, manifests, imported data sets and a synthetic world."""
+"""Data for training and evaluation: samples, manifests, imported data sets and a synthetic world."""

@@ -1,4 +1,4 @@
-"""A manifest: JSON lines that pair an image with an instruction and a response, read as a source of samples.
+"""Manifest: JSON lines that pair an image with an instruction and a response, read as a source of samples.
 
 Lines about the same image become turns of one sample. Every line is checked before training starts; what is wrong is
 named with its line. Knows no tensors. Read by the training process, and by its loader's workers, which open the images.
@@ -21,12 +21,12 @@ _SHOWN = 5  # mistakes named before the rest are counted
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be trained on; the message names the lines and what is wrong with each."""
+    """Manifest that cannot be trained on; the message names the lines and what is wrong with each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a manifest.
+    """Line of a manifest.
 
     Attributes:
         image: the file, absolute or relative to the manifest's folder.
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ManifestSource:
-    """The samples of a manifest, images in the order of their first lines."""
+    """Samples of a manifest, images in the order of their first lines."""
 
     images: tuple[Path, ...]
     turns: tuple[tuple[Turn, ...], ...]
@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> ManifestSource:
 
 
 def write_manifest(path: Path, lines: Iterable[Line]) -> int:
-    """Write a manifest; how many lines it has."""
+    """Write a manifest, and return the number of its lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with path.open("w", encoding="utf-8") as file:

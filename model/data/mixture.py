@@ -1,4 +1,4 @@
-"""What pheye-tiny learns from: the synthetic world without end, and easy-VQA's training split in between.
+"""Training data of pheye-tiny: the endless synthetic world, with easy-VQA's training split mixed in.
 
 Knows no tokens. Sent to the loader's worker processes, which paint and open the images.
 """
@@ -22,7 +22,7 @@ _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Sample `index` is easy-VQA's next if `index` is a multiple of `easy_every`, else a new scene."""
+    """Mixture of two sources: easy-VQA's next sample where `index` is a multiple of `easy_every`, else a new scene."""
 
     world: WorldSource
     easy_vqa: ManifestSource
@@ -37,7 +37,7 @@ class Mixture:
 
 
 def scenes() -> Mixture:
-    """From plain signs to all kinds; evaluation draws its scenes from another seed.
+    """Draw scenes with plain signs first and all kinds later; evaluation draws its scenes from another seed.
 
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
@@ -46,7 +46,7 @@ def scenes() -> Mixture:
 
 
 def signs() -> Mixture:
-    """For a model that knows the world already: every other scene is full of signs, the shapes of the rest are counted.
+    """Draw scenes for a model that knows the world: every other one full of signs, in the others shapes are counted.
 
     Raises:
         EasyVqaError: the package easy-vqa is not installed.

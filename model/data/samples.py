@@ -1,4 +1,4 @@
-"""What training learns from: an image and what was said about it, by number.
+"""Samples for training: an image and the turns about it, by number.
 
 Knows nothing of tokens, batches or files. Pure data; sources are read in the data loader's worker processes.
 """
@@ -15,7 +15,7 @@ ENDLESS = 1 << 40  # a source at least this long is made up as it is read: nobod
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One instruction, as `model.prompt.render` takes it (response formatting prompt included), and its response."""
+    """Instruction, as `model.prompt.render` takes it (response formatting prompt included), and its response."""
 
     instruction: str
     response: str
@@ -23,22 +23,22 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An image, RGB, and one or more turns about it."""
+    """Training sample: an RGB image, and one or more turns about it."""
 
     image: Image.Image
     turns: tuple[Turn, ...]
 
 
 class Source(Protocol):
-    """Samples by number. The same number always gives the same sample, or a resumed run would be another run.
+    """Source of samples by number. The same number always gives the same sample, or a resumed run would be another run.
 
     It is sent to the loader's worker processes, so it can be pickled; `__getitem__` opens files or draws scenes there.
     """
 
     def __len__(self) -> int:
-        """How many samples there are; `ENDLESS` or more if they are made up as they are read."""
+        """Return the number of samples; `ENDLESS` or more if they are made up as they are read."""
         ...
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample of that number, from 0."""
+        """Return sample number `index`, from 0."""
         ...

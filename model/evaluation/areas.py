@@ -1,4 +1,4 @@
-"""How large what an answer tells of is in the image: the relative size S = A_bb / A_total of section 3.3 of the paper.
+"""Size of what an answer tells of in the image: the relative size S = A_bb / A_total of section 3.3 of the paper.
 
 Of everything that is known to be in the image, the region is taken whose text is most like the answers: the mean ratio
 of difflib's matcher, which goes by the longest contiguous matching blocks, over all answers. Regions are words found by
@@ -19,7 +19,7 @@ from model.evaluation.fields import DataError, Record, read_object
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of an image: what it shows or says, and its share of the image's area."""
+    """Part of an image: what it shows or says, and its share of the image's area."""
 
     text: str
     area: float
@@ -29,7 +29,7 @@ Regions = Mapping[str, Sequence[Region]]  # by the image's identifier
 
 
 def covered_area(regions: Regions | None, image: str, texts: Sequence[str]) -> float | None:
-    """Area of the region that the texts most likely speak of, as a share of the image; None if nothing is known.
+    """Compute the share of an image covered by the region that the texts most likely speak of; None if unknown.
 
     Of equally likely regions the largest is taken, since the paper leaves it open.
 
@@ -54,7 +54,7 @@ def _ratio(one: str, other: str) -> float:
 
 
 def read_ocr(file: Path) -> Regions:
-    """Words and their boxes, from `TextVQA_Rosetta_OCR_v0.2_val.json`; TextCaps has the same images.
+    """Read words and their boxes from `TextVQA_Rosetta_OCR_v0.2_val.json`; TextCaps has the same images.
 
     Raises:
         DataError, OSError: the file is not what it should be.
@@ -71,7 +71,7 @@ def _word(record: Record) -> Region:
 
 
 def read_instances(file: Path) -> Regions:
-    """Objects and their segmented areas, from COCO's `instances_val2014.json`; keys are image numbers as text.
+    """Read objects and their segmented areas from COCO's `instances_val2014.json`; keys are image numbers as text.
 
     Raises:
         DataError, OSError: the file is not what it should be.

@@ -1,4 +1,4 @@
-"""Where does the model look, at the global view or at the local tiles? By layer, and by tertile of what is looked for.
+"""Cross-attention to the global view and to the local tiles, by decoder layer and by tertile of the answer's area.
 
 Source: arXiv 2501.02584, appendix C and figure 4: the share of cross-attention on the global view's tokens, averaged
 over heads, generated tokens and answers; the local tiles have the rest. Shares of single answers come from
@@ -26,12 +26,12 @@ class LayerMean:
 
     @property
     def local_share(self) -> float:
-        """What the local tiles have."""
+        """Mean share of attention to the local tiles."""
         return 1.0 - self.global_share
 
 
 def shares_by_layer(answers: Sequence[CaseAnswer]) -> list[LayerMean]:
-    """Mean shares by layer: over all answers, then fine, medium and broad where three areas are known at least.
+    """Compute mean shares by layer: over all answers, then fine, medium and broad where three areas are known at least.
 
     Raises:
         NotComparable: an answer has no shares (the run did not record them), or not those of the others' layers.

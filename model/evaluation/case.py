@@ -1,4 +1,4 @@
-"""One thing to ask, and what would be a right answer: what every data set is turned into.
+"""Cases: one question and its right answers, the form that every data set is turned into.
 
 A new source of cases is a function that yields `Case`s; nothing else has to know of it. Pure data; any thread or
 process.
@@ -17,7 +17,7 @@ Kind = Literal["vqa10", "textvqa10", "cider", "exact", "colour_shape", "sign", "
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question about one image.
+    """Question about one image.
 
     Attributes:
         id: names the case within its data set; stable, so that a run can be continued and two runs compared.
@@ -39,7 +39,7 @@ class Case:
 
 
 def subset(cases: Sequence[Case], limit: int | None, seed: int) -> list[Case]:
-    """A random part of the cases, in their own order; the same for the same seed.
+    """Draw a random part of the cases, in their own order; the same for the same seed.
 
     Args:
         cases: all of them.

@@ -1,4 +1,4 @@
-"""CIDEr-D: how much a caption says what people said, weighted by how telling each phrase is.
+"""CIDEr-D, a caption metric: agreement with people's captions, each n-gram weighted by tf-idf.
 
 Source: Vedantam, Zitnick and Parikh 2015 (CIDEr-D), with the numbers of the public COCO caption evaluation: phrases of
 one to four words, tf-idf over the references of the images at hand, counts clipped at the reference's, a Gaussian
@@ -23,7 +23,7 @@ Phrase = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Vector:
-    """A caption: the tf-idf weights of its phrases and their norm, for each length of phrase; and how long it is."""
+    """Caption as tf-idf weights of its n-grams and their norm, for each length of n-gram, with its number of words."""
 
     weights: tuple[dict[Phrase, float], ...]
     norms: tuple[float, ...]
@@ -31,7 +31,7 @@ class _Vector:
 
 
 def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """The score of each image's caption, 0 to 10.
+    """Compute the score of each image's caption, 0 to 10.
 
     Args:
         candidates: the caption of each image, as words.
@@ -52,7 +52,7 @@ def cider_d(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
 
 class _Corpus:
-    """In how many images' references each phrase occurs."""
+    """Number of images in whose references each n-gram occurs."""
 
     def __init__(self, references: Sequence[Sequence[Words]]) -> None:
         self._log_images = log(len(references))
@@ -61,7 +61,7 @@ class _Corpus:
         )
 
     def vector(self, words: Words) -> _Vector:
-        """A caption's weights."""
+        """Compute a caption's tf-idf weights."""
         weights: tuple[dict[Phrase, float], ...] = tuple({} for _ in range(LONGEST))
         for phrase, count in _phrases(words).items():
             rarity = self._log_images - log(max(1, self._containing[phrase]))
@@ -81,7 +81,7 @@ def _phrases(words: Words) -> Counter[Phrase]:
 
 
 def _similarity(candidate: _Vector, reference: _Vector) -> float:
-    """Clipped cosine, mean over the lengths of phrases, times the length penalty."""
+    """Compute the clipped cosine, mean over the lengths of n-grams, times the length penalty."""
     total = 0.0
     for said, meant, said_norm, meant_norm in zip(
         candidate.weights, reference.weights, candidate.norms, reference.norms, strict=True

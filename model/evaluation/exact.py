@@ -1,4 +1,4 @@
-"""Answers that are right or wrong: a word, a sign's text, a number, the coloured shapes of a scene.
+"""Exact-match metrics for answers that are right or wrong: a word, a sign's text, a number, coloured shapes.
 
 The model may answer in a word or in a sentence; what counts is what it says, and saying more than one thing where one
 is asked for is wrong. Pure; any thread or process.
@@ -22,7 +22,7 @@ _OBJECT = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})(?:e?s)?\b",
 
 
 def exact_match(answer: str, references: Sequence[str]) -> float:
-    """1 if the answer is one of the references, but for case, spaces around it and a full stop, else 0.
+    """Return 1 if the answer is one of the references, but for case, spaces around it and a full stop, else 0.
 
     >>> exact_match(" Red.", ["red"]), exact_match("it is red", ["red"])
     (1.0, 0.0)
@@ -31,7 +31,7 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
 
 
 def sign_match(answer: str, references: Sequence[str]) -> float:
-    """1 if the text of the sign is read exactly, letter case included, else 0.
+    """Return 1 if the text of the sign is read exactly, letter case included, else 0.
 
     The text is what stands in quotation marks, or else the answer itself.
 
@@ -44,7 +44,7 @@ def sign_match(answer: str, references: Sequence[str]) -> float:
 
 
 def count_match(answer: str, references: Sequence[str]) -> float:
-    """1 if the only number in the answer, as digits or as a word, is one of the references, else 0.
+    """Return 1 if the only number in the answer, as digits or as a word, is one of the references, else 0.
 
     >>> count_match("There are three shapes.", ["3"]), count_match("3 or 4", ["3"]), count_match("no", ["0"])
     (1.0, 0.0, 1.0)
@@ -54,7 +54,7 @@ def count_match(answer: str, references: Sequence[str]) -> float:
 
 
 def colour_shape_match(answer: str, references: Sequence[str]) -> float:
-    """How many of a scene's coloured shapes a caption names, over the larger of those there and those named, 0 to 1.
+    """Return the share of coloured shapes named rightly, over the larger of those there and those named.
 
     So both what is left out and what is made up costs. A scene without shapes is right if no shape is named.
 

@@ -1,4 +1,4 @@
-"""JSON read strictly: every complaint names the file, the place in it and what was expected there.
+"""Strict reading of JSON: every error names the file, the place in it and what was expected there.
 
 Knows no data set. Pure but for reading files; any thread or process.
 """
@@ -13,12 +13,12 @@ from typing import Any
 
 
 class DataError(ValueError):
-    """A file of a data set is not what it should be; the message names the file and the place."""
+    """Malformed file of a data set; the message names the file and the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A JSON object and where it stands.
+    """JSON object and where it stands.
 
     Every method raises DataError where its key is missing or of another type.
     """
@@ -27,32 +27,32 @@ class Record:
     values: Mapping[str, Any]
 
     def has(self, key: str) -> bool:
-        """Whether there is such a key with anything in it."""
+        """Return whether there is such a key with anything in it."""
         return self.values.get(key) is not None
 
     def text(self, key: str) -> str:
-        """Text that is not blank."""
+        """Return text that is not blank."""
         value = self._get(key)
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"{self.where}: {key}: expected text")
         return value
 
     def words(self, key: str) -> str:
-        """Text that may be blank."""
+        """Return text that may be blank."""
         value = self._get(key)
         if not isinstance(value, str):
             raise DataError(f"{self.where}: {key}: expected text")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts, at least one, some of which may be blank."""
+        """Return a list of texts, at least one, some of which may be blank."""
         value = self._get(key)
         if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
             raise DataError(f"{self.where}: {key}: expected a list of texts")
         return tuple(value)
 
     def number(self, key: str) -> float:
-        """A finite number."""
+        """Return a finite number."""
         value = self._get(key)
         if (
             isinstance(value, bool)
@@ -64,32 +64,32 @@ class Record:
         return float(value)
 
     def whole(self, key: str) -> int:
-        """A whole number."""
+        """Return a whole number."""
         value = self._get(key)
         if isinstance(value, bool) or not isinstance(value, int):
             raise DataError(f"{self.where}: {key}: expected a whole number")
         return value
 
     def flag(self, key: str) -> bool:
-        """True or false."""
+        """Return true or false."""
         value = self._get(key)
         if not isinstance(value, bool):
             raise DataError(f"{self.where}: {key}: expected true or false")
         return value
 
     def name(self, key: str) -> str:
-        """Text or a whole number, as text."""
+        """Return text or a whole number, as text."""
         return str(self.whole(key)) if isinstance(self._get(key), int) else self.text(key)
 
     def record(self, key: str) -> Record:
-        """An object."""
+        """Return an object."""
         value = self._get(key)
         if not isinstance(value, dict):
             raise DataError(f"{self.where}: {key}: expected an object")
         return Record(f"{self.where}: {key}", value)
 
     def records(self, key: str) -> Iterator[Record]:
-        """The objects of a list."""
+        """Return the objects of a list."""
         value = self._get(key)
         if not isinstance(value, list):
             raise DataError(f"{self.where}: {key}: expected a list")
@@ -106,7 +106,7 @@ class Record:
 
 
 def read_object(file: Path) -> Record:
-    """The one object that a JSON file holds.
+    """Read the one object that a JSON file holds.
 
     Raises:
         DataError: it holds something else.
@@ -116,7 +116,7 @@ def read_object(file: Path) -> Record:
 
 
 def read_lines(file: Path) -> Iterator[Record]:
-    """The objects of a JSON Lines file; blank lines are skipped.
+    """Read the objects of a JSON Lines file; blank lines are skipped.
 
     Raises:
         DataError: a line is something else.

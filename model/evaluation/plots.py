@@ -1,4 +1,4 @@
-"""What tables say, drawn: scores by tertile in two runs, and attention by layer.
+"""Plots of an evaluation: scores by tertile in two runs, and attention by layer.
 
 Owns the look. Needs matplotlib, which comes with the `train` extra. One thread at a time: matplotlib's is a global.
 """
@@ -21,11 +21,11 @@ _FORMATS = (".png", ".svg", ".pdf")
 
 
 class PlotError(ValueError):
-    """Nothing can be drawn; the message says what is missing."""
+    """Plot that cannot be drawn; the message says what is missing."""
 
 
 def check_plot(file: Path) -> None:
-    """See that something could be drawn into such a file, before hours of work.
+    """Check that a plot could be drawn into such a file, before hours of work.
 
     Raises:
         PlotError: its name ends otherwise than in .png, .svg or .pdf, or matplotlib is not installed.
@@ -39,7 +39,7 @@ def check_plot(file: Path) -> None:
 
 
 def plot_changes(found: Sequence[ScoreChange], names: tuple[str, str], file: Path) -> None:
-    """Bars for two runs by tertile, with the relative change above them, one panel a metric (Table 2 of the paper).
+    """Draw two runs as bars by tertile, with the relative change above, one panel a metric (Table 2 of the paper).
 
     Args:
         found: from `model.evaluation.tertiles.changes`.
@@ -75,7 +75,7 @@ def _bars(axes: Axes, changes: Sequence[ScoreChange], names: tuple[str, str]) ->
 
 
 def plot_shares(means: Sequence[LayerMean], name: str, file: Path) -> None:
-    """The global view's share of attention over the layers, a line for each tertile (figure 4 of the paper).
+    """Draw the global view's share of attention over the layers, a line for each tertile (figure 4 of the paper).
 
     Args:
         means: from `model.evaluation.attention.shares_by_layer`.

@@ -1,4 +1,4 @@
-"""An answer to a case with everything needed to judge it again: a line of a result file.
+"""Answer to a case with everything needed to score it again: a line of a result file.
 
 Owns the line's form. Files are written by `service/evaluation/case_results.py`; reading one for tables and plots is
 here. Pure but for reading; any thread or process.
@@ -17,7 +17,7 @@ from model.evaluation.fields import DataError, Record, read_lines
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSetup:
-    """Under what terms a file's answers were given; one file has one.
+    """Conditions under which the answers of a result file were given.
 
     Attributes:
         dataset: which cases were asked.
@@ -38,7 +38,7 @@ class EvaluationSetup:
 
 @dataclass(frozen=True, slots=True)
 class CaseAnswer:
-    """A case, what was answered, and under what terms.
+    """Case with the model's answer and the conditions it was given under.
 
     Attributes:
         case: what was asked.
@@ -55,7 +55,7 @@ class CaseAnswer:
     global_shares: Mapping[int, float] = field(default_factory=dict)
 
     def line(self) -> dict[str, Any]:
-        """The JSON object of its line; the image comes first."""
+        """Return the JSON object of the answer's line; the image comes first."""
         case = asdict(self.case)
         image, shares = str(case.pop("image_path")), {str(key): value for key, value in self.global_shares.items()}
         said = {"answer": self.answer, "finish_reason": self.finish_reason}
@@ -63,7 +63,7 @@ class CaseAnswer:
 
 
 def parse(line: Record) -> CaseAnswer:
-    """The answer on a line.
+    """Parse the answer on a line.
 
     Raises:
         DataError: it is none.
@@ -94,7 +94,7 @@ def parse(line: Record) -> CaseAnswer:
 
 
 def read_answers(file: Path) -> list[CaseAnswer]:
-    """The answers in a finished result file, in its order; lines about failures are passed over.
+    """Read the answers in a finished result file, in its order; lines about failures are passed over.
 
     Raises:
         DataError: a line is no answer, or there is none at all.

@@ -1,4 +1,4 @@
-"""From answers to scores: each kind's metric, the mean over a data set and its groups, the table.
+"""Scores of answers: each kind's metric, the mean over a data set and its groups, the table.
 
 All scores are 0 to 100 as papers print them, except that CIDEr may exceed 100 (it is ten times a mean of cosines, times
 ten again). Pure; any thread or process.
@@ -39,7 +39,7 @@ METRICS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One line of the table: the mean of a metric over the cases of a group, 0 to 100."""
+    """Line of the table: the mean of a metric over the cases of a group, 0 to 100."""
 
     metric: str
     group: str
@@ -48,7 +48,7 @@ class Score:
 
 
 def scores(answers: Sequence[CaseAnswer]) -> list[float]:
-    """The score of each answer, 0 to 100 and more for CIDEr-D, in their order.
+    """Compute the score of each answer, 0 to 100 and more for CIDEr-D, in their order.
 
     Raises:
         ValueError: a case has no reference to be judged by.
@@ -70,7 +70,7 @@ def _alone(answer: CaseAnswer) -> float:
 
 
 def table(answers: Sequence[CaseAnswer]) -> list[Score]:
-    """The mean of every metric over all its cases, then over each group's, groups in alphabetical order.
+    """Compute the mean of every metric over all its cases, then over each group's, groups in alphabetical order.
 
     Captions of a group are scored among themselves, as the public evaluations of NoCaps do: how rare a phrase is, is
     then a matter of the group's references.

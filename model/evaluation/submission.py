@@ -1,4 +1,4 @@
-"""Answers as the data sets' evaluation servers take them, for splits whose references nobody else has.
+"""Submission files for the data sets' evaluation servers, for splits whose references are not public.
 
 Pure; any thread or process.
 """
@@ -14,7 +14,7 @@ from model.evaluation.record import CaseAnswer
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFormat:
-    """What a server calls a case and its answer, and whether the case's name is a number there."""
+    """Keys that a server wants for a case and its answer, and whether the case's name is a number there."""
 
     case: str
     answer: str
@@ -27,7 +27,7 @@ NAMED_IMAGES = SubmissionFormat("image_id", "caption", numbered=False)  # TextCa
 
 
 def submission(answers: Sequence[CaseAnswer], form: SubmissionFormat) -> list[dict[str, Any]]:
-    """The list of objects that such a server takes, to be written as JSON."""
+    """Return the list of objects that such a server takes, to be written as JSON."""
     return [
         {form.case: int(each.case.id) if form.numbered else each.case.id, form.answer: each.answer.strip()}
         for each in answers

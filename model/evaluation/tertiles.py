@@ -1,4 +1,4 @@
-"""Does resolution help where details are fine? Scores by tertile of the answer's area, and how they change.
+"""Scores by tertile of the answer's area, and their change between two runs: does resolution help with fine details?
 
 Source: arXiv 2501.02584, section 3.3 and Table 2. Cases whose area nobody knows are left out. Pure; any thread or
 process.
@@ -20,12 +20,12 @@ FEWEST = 3  # cases that make tertiles
 
 
 class NotComparable(ValueError):
-    """Two runs, or one, cannot be looked at like this; the message says why."""
+    """Runs that cannot be compared like this; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange:
-    """How a metric differs between two runs on the cases of a tertile, or on `all` of them.
+    """Difference of a metric between two runs on the cases of a tertile, or on `all` of them.
 
     Attributes:
         metric: its name.
@@ -48,7 +48,7 @@ class ScoreChange:
 
 
 def tertiles(areas: Mapping[str, float]) -> dict[str, Tertile]:
-    """Which third of the cases each belongs to when they are ordered by area; of equal ones by their name.
+    """Assign each case to a third by its area; cases of equal area are ordered by name.
 
     Args:
         areas: case -> share of the image, above 0.
@@ -63,12 +63,12 @@ def tertiles(areas: Mapping[str, float]) -> dict[str, Tertile]:
 
 
 def known_areas(answers: Sequence[CaseAnswer]) -> dict[str, float]:
-    """The areas of those cases that have one."""
+    """Return the areas of those cases that have one."""
     return {each.case.id: each.case.area for each in answers if each.case.area is not None}
 
 
 def changes(before: Sequence[CaseAnswer], after: Sequence[CaseAnswer]) -> list[ScoreChange]:
-    """Score by tertile in both runs, for each metric: all its cases first, then fine, medium and broad.
+    """Compute the score by tertile in both runs, for each metric: all its cases first, then fine, medium and broad.
 
     Each metric's cases make tertiles of their own, since what they ask about differs in size. Metrics of which fewer
     than three cases have an area are left out.

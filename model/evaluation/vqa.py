@@ -1,4 +1,4 @@
-"""VQA accuracy: how many of ten people gave the model's answer, after both are written the same way.
+"""VQA accuracy: how many of ten people gave the model's answer, after both are normalised the same way.
 
 Two rules are in use and both are here. `vqa_accuracy` is the VQA challenge's own evaluation (Antol et al. 2015; the
 VQAv2 column of arXiv 2501.02584, Table 1). `text_vqa_accuracy` is the one that TextVQA results are reported with
@@ -32,7 +32,7 @@ _APOSTROPHISED = """
 
 
 def _misspellings(word: str) -> Iterator[str]:
-    """The word without one of its apostrophes, each in turn."""
+    """Return the word without one of its apostrophes, each in turn."""
     return (word[: mark.start()] + word[mark.end() :] for mark in re.finditer("'", word))
 
 
@@ -41,7 +41,7 @@ _CONTRACTIONS["somebody'd"] = "somebodyd"  # the wrong way round in the public t
 
 
 def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
-    """Accuracy of one answer by the VQA challenge's rule, 0 to 1.
+    """Compute the accuracy of one answer by the VQA challenge's rule, 0 to 1.
 
     Only where people disagree are their answers freed of punctuation, and their number words and articles stay: the
     challenge's annotations come without them.
@@ -57,7 +57,9 @@ def vqa_accuracy(answer: str, references: Sequence[str]) -> float:
 
 
 def text_vqa_accuracy(answer: str, references: Sequence[str]) -> float:
-    """Accuracy of one answer as TextVQA results are reported, 0 to 1: answer and references are written the same way.
+    """Compute the accuracy of one answer as TextVQA results are reported, 0 to 1.
+
+    Answer and references are normalised the same way.
 
     Args:
         answer: the model's.
@@ -68,25 +70,29 @@ def text_vqa_accuracy(answer: str, references: Sequence[str]) -> float:
 
 
 def _leave_one_out(matches: int, people: int) -> float:
-    """Mean over everyone of min(1, others who agree / 3), where oneself is not among the others."""
-    besides_one_of_them, besides_another = (min(1.0, others / AGREEING) for others in (matches - 1, matches))
-    return (matches * besides_one_of_them + (people - matches) * besides_another) / people
+    """Compute the mean over everyone of min(1, others who agree / 3), where oneself is not among the others."""
+    for_agreeing, for_disagreeing = (min(1.0, others / AGREEING) for others in (matches - 1, matches))
+    return (matches * for_agreeing + (people - matches) * for_disagreeing) / people
 
 
 def _normalised(text: str) -> str:
-    """Without punctuation and articles, number words as digits, apostrophes where they belong."""
+    """Normalise an answer: no punctuation or articles, number words as digits, apostrophes where they belong."""
     text = _without_punctuation(text.replace("\n", " ").replace("\t", " ").strip())
     words = (_NUMBERS.get(word, word) for word in text.lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def _loosened(text: str) -> str:
-    """What the TextVQA rule does before anything else."""
+    """Apply what the TextVQA rule does before anything else."""
     return text.lower().replace(",", "").replace("?", "").replace("'s", " 's").strip()
 
 
 def _without_punctuation(text: str) -> str:
-    """A mark next to a space is dropped wherever it stands, another becomes a space; one 1,000 drops all of them."""
+    """Remove punctuation marks, or replace them by spaces.
+
+    A mark that stands next to a space anywhere in the text is dropped, any other becomes a space. A comma between
+    digits (1,000) drops all marks.
+    """
     drop_all = _DIGITS_AROUND_COMMA.search(text) is not None
     cleaned = text
     for mark in _PUNCTUATION:

@@ -1,4 +1,4 @@
-"""Captions as words, the way the public caption metrics cut them: after the Penn Treebank, lower case, no punctuation.
+"""Words of a caption, cut as the public caption metrics do: after the Penn Treebank, lower case, no punctuation.
 
 The public metrics run Stanford's tokenizer, a Java program. This is its behaviour on captions, written anew: clitics
 are split off (do n't, man 's), hyphenated and slashed words, numbers, clock times, initials and common abbreviations
@@ -50,7 +50,7 @@ _TOKEN = re.compile(
 
 
 def caption_words(caption: str) -> list[str]:
-    r"""The words of a caption, lower case, without punctuation.
+    r"""Return the words of a caption, lower case, without punctuation.
 
     >>> caption_words("A man's sign says \"DON'T walk!\" at 5:30 p.m.")
     ['a', 'man', "'s", 'sign', 'says', 'do', "n't", 'walk', 'at', '5:30', 'p.m.']

@@ -1,1 +1,1 @@
-"""The fast path's network: tensors in, tensors out."""
+"""Network of the fast path: tensors in, tensors out."""

@@ -1,4 +1,4 @@
-"""The dense cross-attention block that stands before some decoder layers (arXiv 2501.02584, figure 2).
+"""Dense cross-attention block that stands before some decoder layers (arXiv 2501.02584, figure 2).
 
 The part that depends on the image alone (`project`) is apart from the part that depends on the text (`__call__`), so
 that keys and values are computed once for an image and not once for every token. Called by the engine's thread only.
@@ -38,13 +38,13 @@ class ImageGroup:
 
     @property
     def slots(self) -> slice:
-        """The images' slots."""
+        """Slots of the images."""
         return slice(self.first_slot, self.first_slot + len(self.rows))
 
 
 @dataclass(slots=True)
 class AttentionRecorder:
-    """Records the attention of chosen queries during a pass, as a side effect that changes no result.
+    """Recorder of the attention of chosen queries during a pass; it changes no result.
 
     Attributes:
         rows: batch row of each query [Q].
@@ -59,12 +59,12 @@ class AttentionRecorder:
 
     @classmethod
     def over(cls, queries: Mapping[int, range]) -> AttentionRecorder | None:
-        """A recorder for columns of batch rows; None if there are none."""
+        """Create a recorder for columns of batch rows; None if there are none."""
         pairs = [(row, column) for row, columns in queries.items() for column in columns]
         return cls([row for row, _ in pairs], [column for _, column in pairs]) if pairs else None
 
     def record(self, q: Tensor, keys: Tensor, groups: Sequence[ImageGroup]) -> None:
-        """Remember one block's attention; q [B, H, T, d], keys [slots, H, V, d]."""
+        """Record one block's attention; q [B, H, T, d], keys [slots, H, V, d]."""
         slots = {
             row: slot for group in groups for slot, rows in enumerate(group.rows, group.first_slot) for row in rows
         }
@@ -79,7 +79,7 @@ class AttentionRecorder:
 
 @dataclass(frozen=True, slots=True)
 class ImageMemory:
-    """What image slots keep for cross-attention: projected keys and values, or the features themselves.
+    """Memory of image slots for cross-attention: projected keys and values, or the features themselves.
 
     Attributes:
         keys, values: [cross layers, slots, H, V, d]; without slots in the absorbed form.
@@ -92,7 +92,10 @@ class ImageMemory:
 
 
 class CrossAttentionBlock:
-    """x + to_out(attention(norm(x), image)), then x + ff(norm(x)). No gate, no mask, no norm on the features."""
+    """Block that computes x + to_out(attention(norm(x), image)), then x + ff(norm(x)).
+
+    No gate, no mask, no norm on the features.
+    """
 
     def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
         attention, feed_forward = weights.at("attn"), weights.at("ff")
@@ -116,7 +119,7 @@ class CrossAttentionBlock:
             keys[:, part], values[:, part] = (split_heads(half, self._heads)[0] for half in projected)
 
     def projected(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [images, H, V, d] of features [images, V, D_vit]."""
+        """Project features [images, V, D_vit] to keys and values [images, H, V, d]."""
         keys, values = (split_heads(half, self._heads) for half in self._to_kv(features).chunk(2, dim=-1))
         return keys, values
 
@@ -128,7 +131,7 @@ class CrossAttentionBlock:
         groups: Sequence[ImageGroup],
         recorder: AttentionRecorder | None = None,
     ) -> Tensor:
-        """One pass of the block.
+        """Run one pass of the block.
 
         Args:
             x: hidden states [B, T, D].
@@ -149,7 +152,7 @@ class CrossAttentionBlock:
     def step(
         self, stream: Stream, images: ImageMemory, place: int, groups: DecodeGroups, following: LayerNorm
     ) -> Stream:
-        """One pass of the block for one new token of each row, with shapes that depend on the batch size alone.
+        """Run one pass of the block for one new token of each row; shapes depend on the batch size alone.
 
         Args:
             stream: hidden states [B, D], and the same normalised for this block.
@@ -185,14 +188,14 @@ class _Absorbed:
         self._bias = bias.chunk(2)[1]  # [H * d]
 
     def attend(self, q: Tensor, features: Tensor, groups: DecodeGroups) -> Tensor:
-        """Queries [B, H, d] over features [slots, V, D_vit] -> what each row has seen [B, H * d]."""
+        """Attend from queries [B, H, d] to features [slots, V, D_vit] -> [B, H * d]."""
         qk = torch.bmm(q.transpose(0, 1), self._to_k).transpose(0, 1)  # [B, H, D_vit]
         context = absorbed_attention(qk, features, groups, SCALE)
         return torch.bmm(context.transpose(0, 1), self._to_v).transpose(0, 1).flatten(1) + self._bias
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup]) -> Tensor:
-    """Attention of every row over its own image: [B, H, T, d] -> [B, H, T, d].
+    """Attend from every row to its own image: [B, H, T, d] -> [B, H, T, d].
 
     Keys and values are large and are never copied: each group reads its images' slots in place.
     """

@@ -1,4 +1,4 @@
-"""Attention and KV cache append for one new token per row: fast kernels on CUDA, their naive twins elsewhere.
+"""Attention and KV cache append for one new token per row: Triton kernels on CUDA, their naive twins elsewhere.
 
 On CUDA everything can be captured in a CUDA graph: no call waits for the device, and what differs from step to step
 (slots, lengths, positions) is read from tensors of a fixed size. Knows no models. Called by the engine's thread only.
@@ -19,7 +19,7 @@ from model.network.kernels.combine import splits_of
 
 
 def available(device: torch.device) -> bool:
-    """Whether the Triton kernels run here: on NVIDIA's Ampere and later, and everywhere if Triton interprets them."""
+    """Return whether the Triton kernels run here: on NVIDIA's Ampere and later, or wherever Triton interprets them."""
     if not triton_import.INSTALLED:
         return False
     return triton_import.INTERPRETED or (device.type == "cuda" and _properties(device).major >= 8)
@@ -35,7 +35,7 @@ def decode_attention(
     out: Tensor | None = None,
     splits: int | None = None,
 ) -> Tensor:
-    """Attention of one query per row over the tokens of its slot; self-attention and cross-attention alike.
+    """Compute attention of one query per row over the tokens of its slot; self- and cross-attention alike.
 
     Keys and values are read where they are, once for each group, and only as far as they are filled.
 
@@ -106,7 +106,7 @@ def absorbed_attention(
     out: Tensor | None = None,
     splits: int | None = None,
 ) -> Tensor:
-    """Attention of one query per row and head over the features of its image, with no keys and values in between.
+    """Compute attention of one query per row and head over the features of its image, without keys and values.
 
     Keys are W_k f + b_k and values W_v f + b_v of the features f. With queries q that gives the same result as
     `decode_attention`, if the caller passes W_k^T q for each head and applies W_v and then b_v to what comes back: b_k
@@ -142,10 +142,10 @@ def _properties(device: torch.device) -> Any:
 
 
 def _processors(device: torch.device) -> int:
-    """Streaming multiprocessors; 1 where the kernels are interpreted."""
+    """Return the number of streaming multiprocessors; 1 where the kernels are interpreted."""
     return int(_properties(device).multi_processor_count) if device.type == "cuda" else 1
 
 
 def _shared_bytes(device: torch.device) -> int:
-    """Shared memory that one program may have; an H100's where the kernels are interpreted."""
+    """Return the shared memory that one program may have; an H100's where the kernels are interpreted."""
     return int(_properties(device).shared_memory_per_block_optin) if device.type == "cuda" else 227 * 1024

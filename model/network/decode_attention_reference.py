@@ -1,4 +1,4 @@
-"""The naive twins of the decode kernels: plain torch, one group after the other, in float32 or better.
+"""Naive twins of the decode kernels: plain torch, one group after the other, in float32 or better.
 
 They ask the device for numbers, so they cannot be captured in a CUDA graph. Called by the engine's thread where there
 is no Triton, and by tests.
@@ -15,7 +15,7 @@ from model.network.decode_groups import DecodeGroups
 def decode_attention(
     q: Tensor, keys: Tensor, values: Tensor, groups: DecodeGroups, lengths: Tensor | int, scale: float
 ) -> Tensor:
-    """Attention of one query per row over its slot; see `model.network.decode_attention.decode_attention`."""
+    """Compute attention of one query per row over its slot; see `model.network.decode_attention.decode_attention`."""
     out = torch.zeros_like(q)
     for row, slot in enumerate(groups.row_slot.tolist()):
         length = min(int(lengths if isinstance(lengths, int) else lengths[slot]), keys.shape[2])
@@ -26,7 +26,7 @@ def decode_attention(
 
 
 def absorbed_attention(qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float) -> Tensor:
-    """Attention over features; see `model.network.decode_attention.absorbed_attention`."""
+    """Compute attention over features; see `model.network.decode_attention.absorbed_attention`."""
     context = torch.zeros_like(qk)
     for row, slot in enumerate(groups.row_slot.tolist()):
         if slot >= 0:
@@ -44,7 +44,7 @@ def rotate_and_append(
     keys: Tensor,
     values: Tensor,
 ) -> Tensor:
-    """Rotary embedding, then keys and values into the cache; see `model.network.decode_attention.rotate_and_append`."""
+    """Apply rotary embedding and append to the KV cache; see `model.network.decode_attention.rotate_and_append`."""
     real = (rows >= 0) & (positions < keys.shape[2])
     positions = torch.where(real, positions, 0)
     q, k, v = qkv.view(len(qkv), 3, keys.shape[1], -1).unbind(1)  # [B, H, d]
@@ -54,7 +54,7 @@ def rotate_and_append(
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Half-split rotation of the first channels of [B, H, d] by [B, rotary width]."""
+    """Rotate the first channels of [B, H, d] by [B, rotary width], in half-split form."""
     width = cos.shape[-1]
     turned, passed = x[..., :width], x[..., width:]
     first, second = turned.chunk(2, dim=-1)

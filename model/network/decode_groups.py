@@ -1,4 +1,4 @@
-"""Which rows of a decode batch attend to which slot, as tensors on the device (a block table).
+"""Block table of a decode batch: which rows attend to which slot, as tensors on the device.
 
 All of it has a fixed size, so that a CUDA graph can be captured once and replayed for other rows. Knows no kernels.
 Called by the engine's thread only.
@@ -17,7 +17,7 @@ ROWS_OF_GROUP = 16  # rows of one group at most: the least number of queries tha
 
 @dataclass(frozen=True, slots=True)
 class DecodeGroups:
-    """Rows of a batch by the slot they attend to; the keys and values of a group are read once for all its rows.
+    """Groups of rows that attend to the same slot; keys and values are read once for all rows of a group.
 
     A group without a slot (-1) writes zeros for the rows it names; so a padding row of a batch gets zeros.
 
@@ -35,7 +35,7 @@ class DecodeGroups:
 
     @classmethod
     def shared(cls, row_slots: Sequence[int], device: torch.device | str = "cpu") -> DecodeGroups:
-        """Rows that look at one slot together, at most `ROWS_OF_GROUP` in a group; -1 is a padding row."""
+        """Group the rows that look at one slot, at most `ROWS_OF_GROUP` in a group; -1 is a padding row."""
         members: dict[int, list[int]] = {}
         for row, slot in enumerate(row_slots):
             members.setdefault(slot, []).append(row)
@@ -48,7 +48,7 @@ class DecodeGroups:
 
     @classmethod
     def alone(cls, row_slots: Sequence[int], device: torch.device | str = "cpu") -> DecodeGroups:
-        """Every row in a group of its own, as for self-attention; -1 is a padding row."""
+        """Put every row in a group of its own, as for self-attention; -1 is a padding row."""
         return cls._of([(slot, [row]) for row, slot in enumerate(row_slots)], row_slots, device)
 
     @classmethod
@@ -66,5 +66,5 @@ class DecodeGroups:
         return cls(table[:batch], table[2 * part :].view(batch, -1), table[part : part + batch], table)
 
     def copy_(self, other: DecodeGroups) -> None:
-        """Take over another table of as many rows, in place and with a single copy to the device."""
+        """Copy another table of as many rows into this one, in place and with a single copy to the device."""
         self.table.copy_(other.table, non_blocking=True)

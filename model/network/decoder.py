@@ -1,4 +1,4 @@
-"""The Phi language model with cross-attention blocks between its layers, reading and writing slots.
+"""Phi language model with cross-attention blocks between its layers; it reads and writes slots.
 
 One forward pass serves prefill and decode alike: it appends T new tokens to each row. Owns the rotary tables. Knows no
 prompts and no sampling. Called by the engine's thread only.
@@ -48,7 +48,7 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class StepBatch:
-    """Rows that get one token each: tensors of a fixed size on the device, so that a CUDA graph may read them.
+    """Batch with one token for each row: tensors of a fixed size on the device, so that a CUDA graph may read them.
 
     Attributes:
         rows: row slot of each batch row, -1 for a padding row; int32 [B].
@@ -85,7 +85,7 @@ class Rotary:
 
 
 class DecoderLayer:
-    """A Phi layer: attention and feed-forward side by side on one normalised input."""
+    """Phi layer: attention and feed-forward side by side on one normalised input."""
 
     def __init__(self, weights: Weights, geometry: DecoderGeometry, rotary: Rotary) -> None:
         self._heads = geometry.heads
@@ -112,7 +112,7 @@ class DecoderLayer:
         return x + self._out(join_heads(seen), self._activation(inner))
 
     def step(self, stream: Stream, keys: Tensor, values: Tensor, batch: StepBatch, following: LayerNorm) -> Stream:
-        """As a call for one new token of each row; see `Decoder.step`."""
+        """Run the layer for one new token of each row; see `Decoder.step`."""
         x, normed = stream
         width = self._width
         together = apply(self._in, normed, activation=self._activation_name, start=3 * width)  # [B, 3 D + mlp]
@@ -124,13 +124,13 @@ class DecoderLayer:
         return add_and_norm(self._out.joined, together[:, 2 * width :], x, following)
 
     def _halves(self, normed: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries, keys and values [..., 3 D], and the feed-forward's inner half before its activation [..., mlp]."""
+        """Project to queries, keys and values [..., 3 D], and the feed-forward's inner half [..., mlp]."""
         together = self._in(normed)
         return together[..., : 3 * self._width], together[..., 3 * self._width :]
 
 
 class Decoder:
-    """Embeddings, layers with cross-attention blocks in front of some of them, and the output head."""
+    """Phi decoder: embeddings, layers with cross-attention blocks in front of some of them, and the output head."""
 
     def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
         geometry, model = config.decoder, weights.at("model")
@@ -159,7 +159,7 @@ class Decoder:
             )
 
     def __call__(self, batch: TokenBatch, slots: Slots) -> Tensor:
-        """Append the batch's tokens to their rows; logits of each row's last token [B, vocab]."""
+        """Append the batch's tokens to their rows, and return the logits of each row's last token [B, vocab]."""
         x = F.embedding(batch.ids, self._embedding)  # [B, T, D]
         # A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot
         # left behind, lie beyond its positions.
@@ -176,7 +176,7 @@ class Decoder:
     def _cross_memory(
         self, index: int, slots: Slots, groups: list[ImageGroup]
     ) -> tuple[Tensor, Tensor, list[ImageGroup]]:
-        """Keys and values [images, H, V, d] that one block attends to, and where in them each group's images are.
+        """Return keys and values [images, H, V, d] that one block attends to, and where each group's images are.
 
         In the absorbed form they are projected for this pass alone: with many queries to an image, that costs what
         attending to the features would.
@@ -193,7 +193,7 @@ class Decoder:
         return keys, values, moved
 
     def step(self, ids: Tensor, batch: StepBatch, slots: Slots) -> Tensor:
-        """Append one token to each row; logits [B, vocab].
+        """Append one token to each row, and return logits [B, vocab].
 
         Shapes depend on the batch size alone and nothing is asked of the device, so that a CUDA graph can record it.
 

@@ -1,4 +1,4 @@
-"""What lies between matrix products, in one pass over memory: Triton kernels on CUDA, their naive twins elsewhere.
+"""Fused operations between matrix products, in one pass over memory: Triton kernels on CUDA, naive twins elsewhere.
 
 On CUDA everything can be captured in a CUDA graph: no call waits for the device. Knows no models. Called by the
 engine's thread only.

@@ -1,4 +1,4 @@
-"""The few building blocks of the fast path: weights by name, a layer norm, activations.
+"""Building blocks of the fast path: weights by name, layer norm, activations.
 
 Inference only: plain tensors, no autograd, no module tree. Knows nothing of Pheye's architecture. One thread at a time
 (the engine's).
@@ -19,7 +19,7 @@ LORA_SCALE = 2.0  # alpha / r of both adapters, whatever their ranks (16 / 8 and
 
 
 class Weights:
-    """A checkpoint's tensors under a common prefix, cast and moved when they are asked for.
+    """Tensors of a checkpoint under a common prefix, cast and moved when they are asked for.
 
     Args:
         tensors: canonical name -> tensor; reading one may map it from disk, so each is asked for once.
@@ -44,40 +44,40 @@ class Weights:
         self._prefix = prefix
 
     def at(self, *path: str | int) -> Weights:
-        """The same tensors seen from a deeper prefix."""
+        """Return the tensors under a deeper prefix."""
         prefix = self._prefix + "".join(f"{part}." for part in path)
         return Weights(self._tensors, self.device, self.dtype, int8=self._int8, prefix=prefix)
 
     def has(self, name: str) -> bool:
-        """Whether there is a tensor of that name under the prefix."""
+        """Return whether there is a tensor of that name under the prefix."""
         return self._prefix + name in self._tensors
 
     def stored(self, name: str) -> Tensor:
-        """The tensor as the checkpoint holds it."""
+        """Return the tensor as the checkpoint holds it."""
         return self._tensors[self._prefix + name]
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor on the device, in the compute dtype."""
+        """Return the tensor on the device, in the compute dtype."""
         return self.ready(self.stored(name))
 
     def ready(self, tensor: Tensor) -> Tensor:
-        """Move and cast."""
+        """Move and cast a tensor to device and compute dtype."""
         return tensor.to(device=self.device, dtype=self.dtype)
 
     def linear(self, *names: str) -> Linear:
-        """The layers of these names as one that computes them all on the same input, outputs side by side."""
+        """Return one layer that computes the layers of these names on the same input, outputs side by side."""
         layers = [self.at(name) for name in names]
         weight, bias = (torch.cat([layer.tensor(part) for layer in layers]) for part in ("weight", "bias"))
         return self.fastest(weight, bias)
 
     def summed(self, *names: str) -> LinearSum:
-        """The layers of these names, each on an input of its own, as one whose outputs are added up."""
+        """Return one layer that adds up the layers of these names, each on an input of its own."""
         layers = [self.at(name) for name in names]
         bias = torch.stack([layer.tensor("bias").float() for layer in layers]).sum(0).to(self.dtype)
         return LinearSum([layer.tensor("weight") for layer in layers], bias, int8=self._int8)
 
     def fastest(self, weight: Tensor, bias: Tensor | None) -> Linear:
-        """A linear layer in the form that suits the device and the precision."""
+        """Return a linear layer in the form that suits the device and the precision."""
         return linear(weight, bias, int8=self._int8)
 
 
@@ -91,11 +91,11 @@ class LayerNorm:
 
     @classmethod
     def load(cls, weights: Weights, eps: float) -> LayerNorm:
-        """From `weight` and `bias` under the prefix."""
+        """Load `weight` and `bias` under the prefix."""
         return cls(weights.tensor("weight"), weights.tensor("bias"), eps)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalised, of the same shape."""
+        """Normalise over the last axis; the shape stays."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
@@ -116,19 +116,19 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """[B, T, H * d] -> [B, H, T, d]."""
+    """Split [B, T, H * d] into [B, H, T, d]."""
     batch, length, _ = x.shape
     return x.view(batch, length, heads, -1).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:
-    """[B, H, T, d] -> [B, T, H * d]."""
+    """Join [B, H, T, d] into [B, T, H * d]."""
     batch, heads, length, width = x.shape
     return x.transpose(1, 2).reshape(batch, length, heads * width)
 
 
 def index_of(rows: Sequence[int]) -> slice | list[int]:
-    """An index for these rows: a slice, which copies nothing, where they are neighbours in order."""
+    """Return an index for these rows: a slice, which copies nothing, where they are neighbours in order."""
     first = rows[0]
     if all(row == first + offset for offset, row in enumerate(rows)):
         return slice(first, first + len(rows))

@@ -20,26 +20,26 @@ _MIDDLE = 128  # what stands for zero in the unsigned bytes that the processor's
 
 
 class Linear(Protocol):
-    """y = x W^T + b, W [out, in]."""
+    """Linear layer y = x W^T + b, W [out, in]."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
+        """Map inputs [..., in] to outputs [..., out]."""
 
 
 @dataclass(slots=True)
 class PlainLinear:
-    """As torch has it."""
+    """Linear layer in plain torch."""
 
     weight: Tensor
     bias: Tensor | None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
+        """Map inputs [..., in] to outputs [..., out]."""
         return F.linear(x, self.weight, self.bias)
 
 
 class PackedLinear:
-    """Weights reordered once into oneDNN's blocked layout, for CPUs.
+    """Linear layer whose weights were reordered once into oneDNN's blocked layout, for CPUs.
 
     The plain layer goes through a BLAS that reorders anew for every product and, on processors not its maker's own,
     leaves half of the vector width unused.
@@ -50,13 +50,13 @@ class PackedLinear:
         self._bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
+        """Map inputs [..., in] to outputs [..., out]."""
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
         return out
 
 
 class Int8Linear:
-    """Weights and inputs in int8, sums in int32: a scale for each output channel, and one for each row of the input.
+    """Linear layer in int8 with sums in int32: a scale for each output channel, and one for each row of the input.
 
     A row's scale depends on that row alone and integer sums are exact: this layer treats a row alike alone and in a
     crowd.
@@ -71,7 +71,7 @@ class Int8Linear:
         self._bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
+        """Map inputs [..., in] to outputs [..., out]."""
         rows = x.reshape(-1, x.shape[-1]).float()
         scales = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / _LEVELS  # [rows, 1]
         bytes_ = (rows / scales).round_().add_(_MIDDLE).to(torch.uint8)
@@ -85,7 +85,7 @@ class Int8Linear:
 
 
 class LinearSum:
-    """The sum of several linear layers, each on an input of its own: y = x1 W1^T + x2 W2^T + ... + b.
+    """Sum of several linear layers, each on an input of its own: y = x1 W1^T + x2 W2^T + ... + b.
 
     One product over the inputs side by side, which needs no addition afterwards. Not in int8: one scale for inputs of
     different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
@@ -100,7 +100,7 @@ class LinearSum:
         )
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """One [..., in] for each layer -> [..., out]."""
+        """Map one input [..., in] for each layer to outputs [..., out]."""
         if len(self._layers) == 1:
             return self._layers[0](torch.cat(inputs, dim=-1))
         first, *others = (layer(x) for layer, x in zip(self._layers, inputs, strict=True))
@@ -110,20 +110,20 @@ class LinearSum:
 
     @property
     def joined(self) -> Linear:
-        """The layer over inputs that lie side by side already [..., in1 + in2 + ...]; there is none in int8."""
+        """Return the layer over inputs that lie side by side already [..., in1 + in2 + ...]; there is none in int8."""
         (layer,) = self._layers
         return layer
 
 
 def linear(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:
-    """The fastest form for the device and dtype that the weight [out, in] is on; int8 is for CPUs with oneDNN."""
+    """Build the fastest form for the device and dtype that the weight [out, in] is on; int8 is for CPUs with oneDNN."""
     if int8:
         return Int8Linear(weight, bias)
     return PackedLinear(weight, bias) if packs(weight.device, weight.dtype) else PlainLinear(weight, bias)
 
 
 def packs(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN packs and multiplies this dtype on this device."""
+    """Return whether oneDNN packs and multiplies this dtype on this device."""
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if dtype == torch.bfloat16:

@@ -1,4 +1,4 @@
-"""From a tile's bytes to what the patch embedding multiplies: CLIP's normalised pixels, patch by patch.
+"""Conversion of a tile's bytes to the input of the patch embedding: CLIP's normalised pixels, patch by patch.
 
 A byte of a colour becomes one of 256 numbers: on CUDA they are looked up in a table, and one kernel writes patches in
 the order in which they are multiplied. Knows no weights. Called by the engine's thread only.
@@ -17,7 +17,7 @@ _ALIGNED = 8  # numbers of 16 bits: rows that are no multiple of 16 bytes slow a
 
 
 class Patches:
-    """Cuts tiles into patches of normalised pixels.
+    """Conversion of tiles to patches of normalised pixels.
 
     Args:
         patch_px: side of a patch.
@@ -38,7 +38,7 @@ class Patches:
             self.width = -(-self.width // _ALIGNED) * _ALIGNED
 
     def __call__(self, tiles: Tensor) -> Tensor:
-        """uint8 [n, S, S, 3] -> [n, patches, width], the first 3 * p * p of which are pixels and the others zeros."""
+        """Cut tiles, uint8 [n, S, S, 3] -> [n, patches, width]: 3 * p * p pixels, then zeros."""
         n, side, p = len(tiles), tiles.shape[1], self._patch_px
         grid = side // p
         if self._table is not None:
@@ -49,7 +49,7 @@ class Patches:
         return blocks.reshape(n, grid**2, 3 * p**2)
 
     def pixels(self, tiles: Tensor) -> Tensor:
-        """uint8 [n, S, S, 3] -> CLIP's normalised pixels [n, 3, S, S]."""
+        """Normalise tiles as CLIP does, uint8 [n, S, S, 3] -> [n, 3, S, S]."""
         return _normalised(tiles, self._mean, self._std).to(self._dtype)
 
 

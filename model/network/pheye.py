@@ -1,4 +1,4 @@
-"""Pheye, the fast path: vision encoder and decoder over slots.
+"""Pheye's fast path: vision encoder and decoder over slots.
 
 Four operations, in the order a request meets them: `encode_tiles`, `admit_image`, `prefill`, `decode`. Each is batched.
 Knows no text. Called by the engine's thread only; its naive twin is `model/reference/naive.py`.
@@ -23,7 +23,7 @@ from model.tiles import ImageKey, Tiles
 
 
 class Pheye:
-    """A loaded model.
+    """Loaded model of the fast path.
 
     Args:
         tensors: every tensor of a checkpoint by canonical name (see `model/checkpoint/checkpoint.py`).
@@ -54,15 +54,15 @@ class Pheye:
 
     @property
     def vision(self) -> VisionEncoder:
-        """The vision encoder, for callers that have tiles on the device already."""
+        """Vision encoder, for callers that have tiles on the device already."""
         return self._vision
 
     def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
-        """Empty slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
+        """Allocate slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
         return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix, absorbed=self._absorbed)
 
     def encode_tiles(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
-        """Features of tiles of any images, in one pass per adapter.
+        """Encode tiles of any images to features, in one pass per adapter.
 
         Args:
             tiles: uint8 [n, S, S, 3].
@@ -85,14 +85,14 @@ class Pheye:
         return features
 
     def _encode_alike(self, tiles: Tiles, places: NDArray[np.int64]) -> Tensor:
-        """Features of global views alone or of local tiles alone."""
+        """Encode global views alone or local tiles alone."""
         pixels = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
         if not places.any():
             return self._vision.encode_global(pixels)
         return self._vision.encode_local(pixels, torch.from_numpy(places).to(self.device))
 
     def admit_image(self, slots: Slots, image_key: ImageKey, features: Tensor) -> None:
-        """Give an image a slot and fill it with what cross-attention needs; features [V, D_vit]."""
+        """Give an image a slot and fill it with the memory for cross-attention; features [V, D_vit]."""
         self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(image_key))
 
     def prefill(
@@ -103,7 +103,7 @@ class Pheye:
         starts: Sequence[int] = (),
         recorder: AttentionRecorder | None = None,
     ) -> Tensor:
-        """Read the prompts of newly occupied rows together, whatever their lengths.
+        """Prefill the prompts of newly occupied rows together, whatever their lengths.
 
         Args:
             slots: where the rows are.
@@ -124,7 +124,7 @@ class Pheye:
     def decode(
         self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], recorder: AttentionRecorder | None = None
     ) -> Tensor:
-        """Append one token to each row; logits [B, vocab]."""
+        """Append one token to each row, and return logits [B, vocab]."""
         lengths = [slots.lengths[row] for row in rows]
         logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), recorder)
         for row in rows:
@@ -132,7 +132,7 @@ class Pheye:
         return logits
 
     def step(self, ids: Tensor, batch: StepBatch, slots: Slots) -> Tensor:
-        """As `decode`, for tokens and rows that are known to the device alone; see `Decoder.step`."""
+        """Decode as `decode` does, for tokens and rows that are known to the device alone; see `Decoder.step`."""
         return self._decoder.step(ids, batch, slots)
 
     def _append(
@@ -144,7 +144,7 @@ class Pheye:
         last: Sequence[int],
         recorder: AttentionRecorder | None,
     ) -> Tensor:
-        """One pass over new tokens of equal number; `starts` is where each row stands, `last` its last real token."""
+        """Append equally many new tokens to each row from `starts` on; `last` is the place of each last real token."""
         width = len(tokens[0])
         first = torch.tensor(starts, device=self.device).unsqueeze(1)  # [B, 1]
         batch = TokenBatch(

@@ -1,4 +1,4 @@
-"""What each running request keeps on the device, in arrays of a fixed size: a request's memory is a closed formula.
+"""Slots, the KV cache: what each running request keeps on the device, in arrays of a fixed size.
 
 A row slot holds the self-attention keys and values of one request. An image slot holds what all requests about one
 image share: cross-attention keys and values, and the self-attention keys and values of the words that every prompt
@@ -67,11 +67,11 @@ class Slots:
         return len(self.lengths)
 
     def has_image(self, image_key: ImageKey) -> bool:
-        """Whether that image's keys and values are here."""
+        """Return whether that image's keys and values are here."""
         return image_key in self._images
 
     def claim_image(self, image_key: ImageKey) -> int:
-        """An image slot for a new image; there is always one, because every row needs at most one.
+        """Claim an image slot for a new image; there is always one, because every row needs at most one.
 
         The caller fills it, and then gives it to a row with `occupy`.
         """
@@ -85,7 +85,7 @@ class Slots:
         return slot
 
     def occupy(self, row: int, image_key: ImageKey, length: int) -> None:
-        """Row slot `row` now holds `length` tokens and looks at the image `image_key`."""
+        """Occupy row slot `row` with `length` tokens about the image `image_key`."""
         if row in self._image_key_of:
             raise ValueError(f"slot {row} is taken")
         image = self._images[image_key] = self._images.pop(image_key)
@@ -94,7 +94,7 @@ class Slots:
         self.lengths[row] = length
 
     def begin(self, row: int, tokens: Sequence[int]) -> int:
-        """Give a row what its image's slot knows of its beginning; how many tokens that were, less than all of them."""
+        """Copy the beginning of a row's prompt that its image's slot keeps, and return the number of tokens copied."""
         image = self._images[self._image_key_of[row]]
         known = len(self.prefix)
         if not image.prefixed or len(tokens) <= known or tuple(tokens[:known]) != self.prefix:
@@ -104,7 +104,7 @@ class Slots:
         return known
 
     def keep_beginning(self, row: int, tokens: Sequence[int]) -> None:
-        """Keep the beginning of a row that has read `tokens` for whoever asks about its image next."""
+        """Keep the beginning of a row that has read `tokens`, for the next row about its image (prefix cache)."""
         image = self._images[self._image_key_of[row]]
         known = len(self.prefix)
         if not image.prefixed and known and tuple(tokens[:known]) == self.prefix:
@@ -138,11 +138,11 @@ class Slots:
             del self._images[image_key]
 
     def image_slot(self, row: int) -> int:
-        """The image slot that a row looks at."""
+        """Return the image slot that a row looks at."""
         return self._images[self._image_key_of[row]].slot
 
     def groups(self, rows: Sequence[int]) -> list[ImageGroup]:
-        """The batch positions of `rows`, grouped as they can attend together."""
+        """Group the batch positions of `rows` that can attend together."""
         positions: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             positions.setdefault(self.image_slot(row), []).append(position)
@@ -159,7 +159,7 @@ class Slots:
 def _image_memory(
     config: PheyeConfig, count: int, device: torch.device, dtype: torch.dtype, *, absorbed: bool
 ) -> ImageMemory:
-    """Empty memory of `count` image slots; what the other form would keep gets no slots."""
+    """Allocate empty memory of `count` image slots, in one form alone."""
     width = config.inner_width // config.cross_heads
     projected = (len(config.cross_layers), 0 if absorbed else count, config.cross_heads, config.image_tokens, width)
     features = (count if absorbed else 0, config.image_tokens, config.vision.width)
@@ -168,5 +168,5 @@ def _image_memory(
 
 
 def rows_of(slab: Tensor, rows: Sequence[int], length: int) -> Tensor:
-    """Rows of [slots, H, context, d] up to `length` tokens, in place where the rows are neighbours."""
+    """Return rows of [slots, H, context, d] up to `length` tokens, in place where the rows are neighbours."""
     return slab[index_of(rows), :, :length]

@@ -25,7 +25,7 @@ def apply(
     start: int = 0,
     residual: Tensor | None = None,
 ) -> Tensor:
-    """Apply a layer to a decode step's rows, with what follows it; on a GPU all in one kernel.
+    """Apply a layer to a decode step's rows, with the activation or residual that follows it; one kernel on a GPU.
 
     Args:
         layer: the layer.

@@ -1,4 +1,4 @@
-"""The vision encoder: tiles of one resolution in, features of the CLIP transformer out (arXiv 2501.02584, section 2.1).
+"""Vision encoder: tiles of one resolution in, features of the CLIP transformer out (arXiv 2501.02584, section 2.1).
 
 Owns the two weight sets made by merging each LoRA adapter into the frozen transformer, the level norms and the tile
 positions. Knows no requests and no cache. Called by the engine's thread only.
@@ -27,7 +27,7 @@ LOCAL_ADAPTER = "second"
 
 
 def _merged(weights: Weights, adapter: str | None) -> Tensor:
-    """W + 2 B A in float32, then cast: the adapter costs nothing at run time."""
+    """Merge a LoRA adapter, W + 2 B A in float32, then cast: the adapter costs nothing at run time."""
     base = weights.stored("base_layer.weight")
     if adapter is None:
         return weights.ready(base)
@@ -37,7 +37,7 @@ def _merged(weights: Weights, adapter: str | None) -> Tensor:
 
 
 def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:
-    """The layers of these names side by side, each with its adapter merged in."""
+    """Put the layers of these names side by side, each with its LoRA adapter merged in."""
     layers = [weights.at(name) for name in names]
     weight = torch.cat([_merged(layer, adapter) for layer in layers])
     return weights.fastest(weight, torch.cat([layer.tensor("base_layer.bias") for layer in layers]))
@@ -66,7 +66,7 @@ class _Layer:
 
 
 class VisionTower:
-    """The CLIP vision transformer with one adapter merged in, and the norm behind it.
+    """CLIP vision transformer with one LoRA adapter merged in, and the norm behind it.
 
     Args:
         weights: of the transformer.
@@ -93,7 +93,7 @@ class VisionTower:
         self._norms = [*(layer.norm1 for layer in self._layers), norm]
 
     def __call__(self, tiles: Tensor) -> Tensor:
-        """Tiles, uint8 [n, S, S, 3] -> the last hidden state, normalised [n, 1 + patches, D], CLS first.
+        """Encode tiles, uint8 [n, S, S, 3], to the normalised last hidden state [n, 1 + patches, D], CLS first.
 
         Tiles do not see one another, so that a CPU may take few at a time.
         """
@@ -117,7 +117,7 @@ class VisionTower:
         return normed.view(n, -1, normed.shape[-1])
 
     def _attend(self, qkv: Tensor, n: int) -> Tensor:
-        """Self-attention within each tile, [n * tokens, 3 * D] -> [n * tokens, D]; nothing is copied.
+        """Attend within each tile, [n * tokens, 3 * D] -> [n * tokens, D]; nothing is copied.
 
         Torch's fused attention reads heads that lie side by side, and writes them as it reads them.
         """
@@ -127,7 +127,7 @@ class VisionTower:
 
 
 class VisionEncoder:
-    """Tiles to features: one tower per adapter, the norm of each level, and the position of each tile."""
+    """Encoder from tiles to features: one tower per adapter, the norm of each level, and the position of each tile."""
 
     def __init__(self, weights: Weights, config: PheyeConfig) -> None:
         towers = weights.at("vision_model", "base_model", "model")
@@ -139,9 +139,9 @@ class VisionEncoder:
         self._tile_positions = weights.tensor("connector.embedding.weight")  # [21, D]
 
     def encode_global(self, tiles: Tensor, out: Tensor | None = None) -> Tensor:
-        """Global views, uint8 [n, S, S, 3] -> features [n, tokens, D], in `out` if that is given."""
+        """Encode global views, uint8 [n, S, S, 3] -> features [n, tokens, D], in `out` if that is given."""
         return torch.add(self._global(tiles), self._tile_positions[0], out=out)
 
     def encode_local(self, tiles: Tensor, indices: Tensor, out: Tensor | None = None) -> Tensor:
-        """Local tiles, uint8 [n, S, S, 3], with their index in the image (1 and up) [n] -> features [n, tokens, D]."""
+        """Encode local tiles, uint8 [n, S, S, 3], with their index in the image (1 and up) [n] -> [n, tokens, D]."""
         return torch.add(self._local(tiles), self._tile_positions[indices].unsqueeze(1), out=out)

@@ -1,1 +1,1 @@
-"""The naive twin: the plain algorithm that the fast path is compared with, and its answers."""
+"""Naive twin: the plain algorithm that the fast path is compared with, and its answers."""

@@ -1,4 +1,4 @@
-"""A checkpoint's tensors where and as they are computed with, and the naive twin around them.
+"""Loading of the naive twin: a checkpoint's tensors on the device and in the dtype of the computation.
 
 Nothing is initialised only to be overwritten, so that a full-size model is there as soon as its tensors are. One thread
 at a time; tensors are made in several.
@@ -19,7 +19,7 @@ from model.runtime.hardware import usable_cores
 
 
 def ready_tensors(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Every tensor by its name, moved and cast."""
+    """Return every tensor by its name, moved and cast."""
 
     def ready(name: str) -> Tensor:
         return checkpoint.tensors[name].to(device=device, dtype=dtype)
@@ -29,7 +29,7 @@ def ready_tensors(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
 
 
 def naive_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> NaivePheye:
-    """The naive twin, ready to answer; it shares the checkpoint's tensors where these need not be moved or cast."""
+    """Build the naive twin, ready to answer; it shares tensors that need not be moved or cast."""
     with init_empty_weights(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         model = NaivePheye(checkpoint.config, checkpoint.ranks).eval()

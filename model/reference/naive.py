@@ -1,4 +1,4 @@
-"""The naive twin: the plain algorithm, built from other people's modules, as slow and as clear as the original.
+"""Naive twin: the plain algorithm, built from the modules of transformers and peft, slow and clear like the original.
 
 CLIP and Phi are transformers' own, the adapters are peft's, and every decoded token projects the keys and values of
 all image tokens anew, as the original does (arXiv 2501.02584, section 2.2). It shares no code with the fast path: it is
@@ -38,7 +38,7 @@ class NaiveAttention(nn.Module):
         self.to_out = nn.Linear(inner, width)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        """[B, T, D] and [B, V, D_vit] -> [B, T, D]."""
+        """Attend from text [B, T, D] to image tokens [B, V, D_vit] -> [B, T, D]."""
         q = self.to_q(self.norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.to_kv(features).chunk(2, dim=-1))
         weights = (q @ k.transpose(-1, -2) * CROSS_HEAD_WIDTH**-0.5).softmax(dim=-1)  # [B, H, T, V]
@@ -47,7 +47,7 @@ class NaiveAttention(nn.Module):
 
 
 class NaiveFeedForward(nn.Module):
-    """The dense half of the block."""
+    """Feed-forward half of the cross-attention block."""
 
     def __init__(self, config: PheyeConfig) -> None:
         super().__init__()
@@ -56,13 +56,13 @@ class NaiveFeedForward(nn.Module):
         self.fc2 = nn.Linear(config.cross_mlp_width, config.decoder.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, T, D] -> [B, T, D]."""
+        """Apply the feed-forward half [B, T, D] -> [B, T, D]."""
         out: Tensor = self.fc2(nn.functional.gelu(self.fc1(self.norm(x))))
         return out
 
 
 class NaiveCrossAttention(nn.Module):
-    """The dense cross-attention block (arXiv 2501.02584, figure 2)."""
+    """Dense cross-attention block (arXiv 2501.02584, figure 2)."""
 
     def __init__(self, config: PheyeConfig) -> None:
         super().__init__()
@@ -70,14 +70,14 @@ class NaiveCrossAttention(nn.Module):
         self.ff = NaiveFeedForward(config)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        """[B, T, D] and [B, V, D_vit] -> [B, T, D]."""
+        """Add image information from [B, V, D_vit] to text [B, T, D] -> [B, T, D]."""
         x = x + self.attn(x, features)
         out: Tensor = x + self.ff(x)
         return out
 
 
 class NaiveLayer(nn.Module):
-    """A decoder layer, with a cross-attention block in front of it or not."""
+    """Decoder layer, with or without a cross-attention block in front of it."""
 
     def __init__(self, decoder_layer: nn.Module, cross_attn_layer: nn.Module | None) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class NaiveLayer(nn.Module):
         self.cross_attn_layer = cross_attn_layer
 
     def forward(self, hidden_states: Tensor, *, image_features: Tensor, **kwargs: Any) -> Tensor:
-        """Features travel as an argument: nothing is parked on the layers between calls."""
+        """Run the layer; features travel as an argument, so nothing is parked on the layers between calls."""
         if self.cross_attn_layer is not None:
             hidden_states = self.cross_attn_layer(hidden_states, image_features)
         out: Tensor = self.decoder_layer(hidden_states, **kwargs)
@@ -93,7 +93,7 @@ class NaiveLayer(nn.Module):
 
 
 class NaiveVision(nn.Module):
-    """CLIP with two peft adapters, level norms and tile positions."""
+    """CLIP with two LoRA adapters from peft, level norms and tile positions."""
 
     def __init__(self, config: PheyeConfig, ranks: Mapping[str, int]) -> None:
         super().__init__()
@@ -111,13 +111,13 @@ class NaiveVision(nn.Module):
         self.connector = nn.ModuleDict({"embedding": nn.Embedding(TILE_POSITIONS, width)})
 
     def pixels(self, tiles: Tensor) -> Tensor:
-        """Tiles in any integer type [..., S, S, 3] -> CLIP's normalised pixels [..., 3, S, S]."""
+        """Normalise tiles in any integer type [..., S, S, 3] as CLIP does -> [..., 3, S, S]."""
         weight = self.norm_lvl_1.weight
         mean, std = (torch.tensor(constant, device=weight.device) for constant in (CLIP_MEAN, CLIP_STD))
         return ((tiles.to(weight.device) / 255 - mean) / std).movedim(-1, -3).to(weight.dtype)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels of images [B, N, 3, S, S] -> features [B, N * tokens, D_vit]."""
+        """Encode normalised pixels of images [B, N, 3, S, S] to features [B, N * tokens, D_vit]."""
         batch, tiles = pixels.shape[:2]
         views = [self.norm_lvl_1(self._global(pixels[:, 0])).unsqueeze(1)]
         self.vision_model.set_adapter("second")
@@ -149,13 +149,13 @@ class NaivePheye(nn.Module):
             layers[index] = NaiveLayer(layers[index], cross)
 
     def forward(self, input_ids: Tensor, features: Tensor, cache: DynamicCache | None = None) -> Tensor:
-        """Token ids [B, T] that follow those in the cache, and features [B, V, D_vit] -> logits [B, T, vocab]."""
+        """Compute logits [B, T, vocab] of token ids [B, T] after those in the KV cache; features [B, V, D_vit]."""
         kept = {"use_cache": False} if cache is None else {_CACHE: cache, "use_cache": True}
         return self.lang_encoder(input_ids, image_features=features, **kept).logits  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def generate(self, prompt: Sequence[int], features: Tensor, max_tokens: int, eos: int | None) -> list[int]:
-        """Greedy continuation of one prompt about one image, eos included; features [1, V, D_vit]."""
+        """Decode greedily from one prompt about one image, eos included; features [1, V, D_vit]."""
         cache = DynamicCache(config=self.lang_encoder.config)
         tokens: list[int] = []
         ids = torch.tensor([list(prompt)], device=features.device)
@@ -169,7 +169,7 @@ class NaivePheye(nn.Module):
 
 
 def clip_config(config: PheyeConfig) -> CLIPVisionConfig:
-    """The vision tower's configuration, as transformers has it."""
+    """Return the vision tower's configuration, as transformers has it."""
     v = config.vision
     return CLIPVisionConfig(
         hidden_size=v.width,
@@ -184,7 +184,7 @@ def clip_config(config: PheyeConfig) -> CLIPVisionConfig:
 
 
 def phi_config(config: PheyeConfig) -> PhiConfig:
-    """The language model's configuration, as transformers has it."""
+    """Return the language model's configuration, as transformers has it."""
     d = config.decoder
     return PhiConfig(
         vocab_size=d.vocab_size,

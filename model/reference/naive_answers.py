@@ -1,4 +1,4 @@
-"""Answers by the naive twin, as a first program would get them: encode the image anew, then one token at a time.
+"""Answers by the naive twin, the simplest way: encode the image anew, then decode one token at a time.
 
 The baseline that the service is measured against. Owns one loaded twin and nothing else: no batching, no cache, no
 slots. One thread at a time.
@@ -22,7 +22,7 @@ from model.tiles import Tiles
 
 @dataclass(frozen=True, slots=True)
 class NaiveAnswer:
-    """One answer and what it cost; the end token counts as generated."""
+    """Answer and its costs; the end token counts as generated."""
 
     text: str
     finish_reason: FinishReason
@@ -31,7 +31,7 @@ class NaiveAnswer:
 
 
 class NaiveAnswers:
-    """The naive twin with a checkpoint's weights.
+    """Naive twin with a checkpoint's weights, ready to answer.
 
     Args:
         checkpoint: what to run.
@@ -48,12 +48,12 @@ class NaiveAnswers:
 
     @property
     def dtype_name(self) -> str:
-        """The number format it computes in, as `float32`."""
+        """Name of the number format it computes in, as `float32`."""
         return str(self._dtype).removeprefix("torch.")
 
     @torch.inference_mode()
     def answers(self, tiles: Tiles, instructions: Sequence[str], max_tokens: int) -> list[NaiveAnswer]:
-        """Greedy answers to instructions about one image, one after another; its tiles are uint8 [N, S, S, 3]."""
+        """Answer instructions about one image greedily, one after another; its tiles are uint8 [N, S, S, 3]."""
         vision = self._twin.vision_encoder
         features = vision(vision.pixels(torch.from_numpy(tiles)).unsqueeze(0))  # [1, V, D_vit]
         return [self._answer(features, instruction, max_tokens) for instruction in instructions]

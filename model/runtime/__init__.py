@@ -1,1 +1,1 @@
-"""One loaded model with its slots and its feature cache: what a worker drives."""
+"""Runtime of one loaded model with its slots and its feature cache, which a worker drives."""

@@ -31,7 +31,7 @@ _WARM_UP_RUNS = 2  # before a graph is recorded: kernels are compiled and worksp
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """What a step must know of a row that has just been given a token outside of these steps.
+    """State of a row that was just given a token outside of these steps.
 
     Attributes:
         slot: its row slot.
@@ -49,7 +49,7 @@ class StepRow:
 
 
 class _RowState:
-    """Each row slot's last token, length and sampling settings on the device; one place more for padding rows."""
+    """State of each row slot on the device: last token, length, sampling settings; one more place for padding rows."""
 
     def __init__(self, slots: int, device: torch.device) -> None:
         def zeros(dtype: torch.dtype) -> Tensor:
@@ -61,7 +61,7 @@ class _RowState:
         self._device = device
 
     def enter(self, rows: Sequence[StepRow]) -> None:
-        """Take over rows as the host knows them."""
+        """Copy the state of rows from the host."""
         whole = torch.tensor(
             [[row.slot, row.token, row.length, row.given, row.sampling.seed] for row in rows], device=self._device
         )
@@ -78,7 +78,7 @@ class _RowState:
 
 
 class _Bucket:
-    """The inputs of a step for up to `size` rows, and the step itself once it is recorded."""
+    """Inputs of a step for up to `size` rows, and the step itself once it is recorded."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.size = size
@@ -90,7 +90,7 @@ class _Bucket:
         self.graphs: dict[bool, torch.cuda.CUDAGraph] = {}
 
     def fill(self, slots: Sequence[int], images: Sequence[int]) -> None:
-        """Say which rows the next step is for, if they are others than those of the last."""
+        """Set the rows of the next step, if they are others than those of the last."""
         if self.seen == (slots, images):
             return
         self.seen = (slots, images)
@@ -118,12 +118,12 @@ class DecodeSteps:
         self._pool: Any = None  # of memory, which graphs share since only one runs at a time
 
     def enter(self, rows: Sequence[StepRow]) -> None:
-        """Take over rows that were prefilled, or given a token by another kind of step."""
+        """Add rows that were prefilled, or given a token by another kind of step."""
         if rows:
             self._state.enter(rows)
 
     def decode(self, slots: Sequence[int], *, sampled: bool) -> list[int | None]:
-        """One more token for each of these rows; None where a row's logits are not finite.
+        """Decode one more token for each of these rows; None where a row's logits are not finite.
 
         Args:
             slots: of the rows.
@@ -169,7 +169,7 @@ class DecodeSteps:
             bucket.fill(*filled)  # type: ignore[misc]
 
     def _step(self, bucket: _Bucket, sampled: bool) -> Tensor:
-        """One step over a bucket's inputs: tokens [size], -1 for failed and for padding rows."""
+        """Run one step over a bucket's inputs: tokens [size], -1 for failed and for padding rows."""
         state, row = self._state, bucket.rows.row_slot
         place = torch.where(row < 0, len(self._slots), row).long()  # [size]
         positions = state.length[place]

@@ -1,4 +1,4 @@
-"""What to do when a device runs out of memory in the middle of a step: make room, try once more, then say so.
+"""Recovery from a lack of device memory in the middle of a step: make room, try once more, then raise an error.
 
 Knows no model. Called by the engine's thread only.
 """
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def with_room(work: Callable[[], Result], make_room: Callable[[], None]) -> Result:
-    """Do some work on the device; if its memory runs out, make room and do all of it once more.
+    """Run some work on the device; if its memory runs out, make room and do all of it once more.
 
     Args:
         work: may be done twice, the first time up to any point.

@@ -1,4 +1,4 @@
-"""Sampling on the device: the next token of every row, batched, without a word to the host.
+"""Sampling on the device: the next token of every row, batched, without a transfer to the host.
 
 The batched form of `choose` in `model/runtime/sampling.py`, for devices whose steps are recorded as CUDA graphs. Two
 Triton kernels on CUDA, their naive twin elsewhere. Knows no requests. Pure; called by the engine's thread.

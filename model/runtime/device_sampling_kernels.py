@@ -28,11 +28,11 @@ try:
 except ModuleNotFoundError:  # torch for CPUs comes without it
 
     def jit(function: Any) -> Any:
-        """Leave the function alone; nobody can call it."""
+        """Return the function as it is; nobody can call it."""
         return function
 
     def constexpr(value: Any) -> Any:
-        """Leave the value alone; no kernel reads it."""
+        """Return the value as it is; no kernel reads it."""
         return value
 
     triton = tl = None
@@ -48,12 +48,15 @@ _NO_TOKEN = constexpr(2**31 - 1)
 
 
 def available(device: torch.device) -> bool:
-    """Whether the kernels serve this device: CUDA, where Triton is installed. Triton's interpreter is for tests."""
+    """Return whether the kernels serve this device: CUDA, where Triton is installed.
+
+    Triton's interpreter is for tests.
+    """
     return triton is not None and device.type == "cuda"
 
 
 def choose_on_device(logits: Tensor, temperature: Tensor, top_p: Tensor, seed: Tensor, step: Tensor) -> Tensor:
-    """One token for each row; see `model.runtime.device_sampling.choose_on_device`."""
+    """Choose one token for each row; see `model.runtime.device_sampling.choose_on_device`."""
     rows, vocab = logits.shape
     stretches = triton.cdiv(vocab, STRETCH)
     noisy = logits.new_empty((rows, vocab), dtype=torch.float64)
@@ -83,7 +86,7 @@ def choose_on_device(logits: Tensor, temperature: Tensor, top_p: Tensor, seed: T
 
 @jit
 def _noise(seed, step, first_block, BLOCKS: tl.constexpr):
-    """Gumbel noise of neighbouring tokens, from BLOCKS blocks of Philox4x64-10 [4 * BLOCKS] float64."""
+    """Draw Gumbel noise of neighbouring tokens, from BLOCKS blocks of Philox4x64-10 [4 * BLOCKS] float64."""
     c0 = (first_block + 1 + tl.arange(0, BLOCKS)).to(tl.uint64)  # numpy counts up before it draws
     c2 = tl.zeros_like(c0)
     c1 = c2 + step.to(tl.uint64, bitcast=True)

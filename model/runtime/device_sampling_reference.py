@@ -1,4 +1,4 @@
-"""Sampling on the device in tensor operations: the naive twin of the Triton kernels, and what runs without Triton.
+"""Sampling on the device in tensor operations: the naive twin of the Triton kernels, used without Triton.
 
 Some 250 operations, most of them for random bits. Shapes depend on the batch size and the vocabulary alone, nothing is
 copied from or to the host and no branch depends on data, so a CUDA graph can record it. Pure; called by the engine's
@@ -23,7 +23,7 @@ _LOW = 0xFFFFFFFF
 def choose_on_device(
     logits: Tensor, temperature: Tensor, top_p: Tensor, seed: Tensor, step: Tensor, *, nucleus: bool
 ) -> Tensor:
-    """One token for each row; see `model.runtime.device_sampling.choose_on_device`."""
+    """Choose one token for each row; see `model.runtime.device_sampling.choose_on_device`."""
     best = logits.max(dim=-1)
     sampled = temperature > 0
     scores = logits.double() / temperature.masked_fill(~sampled, 1.0)[:, None]
@@ -35,7 +35,7 @@ def choose_on_device(
 
 
 def _nucleus(scores: Tensor, top_p: Tensor) -> Tensor:
-    """Which tokens are among the fewest whose probability reaches the row's `top_p` [B, vocab]."""
+    """Mark the tokens among the fewest whose probability reaches the row's `top_p` [B, vocab]."""
     weights, tokens = (scores - scores.amax(dim=-1, keepdim=True)).exp().sort(dim=-1, descending=True, stable=True)
     mass = weights.cumsum(dim=-1)
     inside = (mass - weights < top_p * mass[:, -1:]) | (top_p >= 1.0)
@@ -43,13 +43,13 @@ def _nucleus(scores: Tensor, top_p: Tensor) -> Tensor:
 
 
 def gumbel(seed: Tensor, step: Tensor, size: int) -> Tensor:
-    """Gumbel noise that depends on nothing but seed and step [B, size] float64."""
+    """Draw Gumbel noise that depends on nothing but seed and step [B, size] float64."""
     uniform = (_shift_right(random_bits(seed, step, size), 12).double() + 0.5) * 2.0**-52  # strictly between 0 and 1
     return -(-uniform.log()).log()
 
 
 def random_bits(seed: Tensor, step: Tensor, size: int) -> Tensor:
-    """The first raw numbers of numpy's `Philox(key=seed, counter=step << 64)` [B, size] int64.
+    """Return the first raw numbers of numpy's `Philox(key=seed, counter=step << 64)` [B, size] int64.
 
     torch multiplies and adds no unsigned 64-bit integers; signed ones have the same bits, as both wrap around. Both
     products of a round are one tensor operation: `even` holds words 0 and 2 of each block's counter, `odd` 1 and 3.
@@ -77,7 +77,7 @@ def random_bits(seed: Tensor, step: Tensor, size: int) -> Tensor:
 
 
 def _pair(values: tuple[int, int], device: torch.device) -> Tensor:
-    """Two unsigned numbers as int64 [2, 1, 1], filled in on the device: a copy from the host could not be recorded."""
+    """Fill two unsigned numbers into int64 [2, 1, 1] on the device: a copy from the host could not be recorded."""
     return torch.stack([torch.full((1, 1), _signed(value), device=device) for value in values])
 
 
@@ -100,7 +100,7 @@ class WideFactor:
 
 
 def multiply_wide(left: Tensor, right: WideFactor) -> tuple[Tensor, Tensor]:
-    """The upper and the lower 64 bits of products of unsigned 64-bit numbers, all of them held as int64."""
+    """Multiply unsigned 64-bit numbers, held as int64, into the upper and the lower 64 bits of their products."""
     high, low = _shift_right(left, 32), left & _LOW
     # Schoolbook multiplication by halves. No sum here exceeds 64 bits: (2**32 - 1)**2 + 2 * (2**32 - 1) < 2**64.
     middle = torch.addcmul(_shift_right(low * right.low, 32), high, right.low)
@@ -110,5 +110,5 @@ def multiply_wide(left: Tensor, right: WideFactor) -> tuple[Tensor, Tensor]:
 
 
 def _shift_right(bits: Tensor, places: int) -> Tensor:
-    """Shift without the sign, which `>>` would copy."""
+    """Shift right without the sign, which `>>` would copy."""
     return (bits >> places) & ((1 << (64 - places)) - 1)

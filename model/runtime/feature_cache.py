@@ -1,4 +1,4 @@
-"""Image features by what they were made from, least recently used first out, bounded in bytes.
+"""LRU cache of image features, bounded in bytes.
 
 Owns which features count as the same and the list of what came and went; the order of use and the bound are
 `cachetools`'. Knows tensors only by their size. Called by the engine's thread only.
@@ -16,7 +16,7 @@ from model.tiles import ImageKey
 
 @dataclass(frozen=True, slots=True)
 class FeatureKey:
-    """What makes two encodings the same: the decoded pixels, how they were prepared, and the weights that saw them."""
+    """Key of an encoding: the decoded pixels, how they were prepared, and the weights that saw them."""
 
     image_key: ImageKey
     preprocessing: str
@@ -24,7 +24,7 @@ class FeatureKey:
 
 
 class FeatureCache:
-    """A bytes-bounded LRU.
+    """LRU cache of image features, bounded in bytes.
 
     Args:
         limit_bytes: what all kept features may add up to; 0 keeps nothing.
@@ -38,11 +38,11 @@ class FeatureCache:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all features that are kept."""
+        """Number of bytes of all features that are kept."""
         return int(self._entries.currsize)
 
     def get(self, key: FeatureKey) -> Tensor | None:
-        """The features of an image, now the most recently used; None on a miss."""
+        """Return the features of an image, now the most recently used; None on a miss."""
         return self._entries.get(key)
 
     def put(self, key: FeatureKey, features: Tensor) -> None:
@@ -61,13 +61,13 @@ class FeatureCache:
             self.drop(key)
 
     def take_changes(self) -> dict[FeatureKey, bool]:
-        """Which keys have come (True) or gone (False) since the last call."""
+        """Return which keys have come (True) or gone (False) since the last call."""
         changes, self._entries.changes = self._entries.changes, {}
         return changes
 
 
 class _RecordedCache(LRUCache[FeatureKey, Tensor]):
-    """An LRU cache that remembers which keys came and went, evicted ones included."""
+    """LRU cache that remembers which keys came and went, evicted ones included."""
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(limit_bytes, getsizeof=lambda features: features.nbytes)

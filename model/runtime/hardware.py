@@ -1,4 +1,4 @@
-"""Which device and which number format this machine should compute in, and why.
+"""Choice of the device and the number format this machine should compute in, with the reason.
 
 Pure questions to torch and the operating system; any thread may ask.
 """
@@ -18,7 +18,7 @@ _WIDE = 1024  # width of a decoder from which threads pay
 
 
 def usable_cores() -> int:
-    """Cores this process may use: what the scheduler allows, and a container's CPU quota (cgroup v2) within that.
+    """Return the number of cores this process may use: the scheduler's, within a container's CPU quota (cgroup v2).
 
     torch sees only the first; with a quota below it, its threads would be throttled in turns.
     """
@@ -31,7 +31,7 @@ def usable_cores() -> int:
 
 
 def compute_threads(config: PheyeConfig, workers: int = 1) -> int:
-    """Threads for a model's operations, where `workers` processes share the cores.
+    """Return the number of threads for a model's operations, where `workers` processes share the cores.
 
     The products of a narrow model are over before a second thread has begun, and threads that wait take cores away from
     whoever answers the clients.
@@ -41,7 +41,7 @@ def compute_threads(config: PheyeConfig, workers: int = 1) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The number format to compute in, and the reason in words; with `int8`, linear layers multiply in int8."""
+    """Number format to compute in, and the reason in words; with `int8`, linear layers multiply in int8."""
 
     dtype: torch.dtype
     reason: str
@@ -49,17 +49,17 @@ class Precision:
 
     @property
     def feature_dtype(self) -> torch.dtype:
-        """Of encoded images; what int8 made is not worth float32."""
+        """Dtype of encoded images; what int8 made is not worth float32."""
         return torch.bfloat16 if self.int8 else self.dtype
 
     @property
     def name(self) -> str:
-        """`float32`, `bfloat16` or `int8`."""
+        """Name of the number format: `float32`, `bfloat16` or `int8`."""
         return "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
 
 
 def resolve_device(asked: str) -> torch.device:
-    """`auto` is the first CUDA device if there is one, else the CPU.
+    """Return the device; `auto` is the first CUDA device if there is one, else the CPU.
 
     Raises:
         ValueError: no such device here.
@@ -76,7 +76,7 @@ def resolve_device(asked: str) -> torch.device:
 
 
 def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> Precision:
-    """bfloat16 where it is fast and the checkpoint is not float32 on purpose, else float32.
+    """Choose bfloat16 where it is fast and the checkpoint is not float32 on purpose, else float32.
 
     Args:
         asked: `auto`, `float32`, `bfloat16` or `int8`.
@@ -100,7 +100,7 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the device has bfloat16 matrix instructions."""
+    """Return whether the device has bfloat16 matrix instructions."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
@@ -112,7 +112,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def memory_budget(device: torch.device, share: float) -> int | None:
-    """Bytes of a GPU's memory that may be used: a share of all of it, or what others have left if that is less.
+    """Return the bytes of a GPU's memory that may be used: a share of all of it, or what others left if less.
 
     A CPU's memory has no such bound: None.
 
@@ -127,5 +127,5 @@ def memory_budget(device: torch.device, share: float) -> int | None:
 
 
 def device_uuid(device: torch.device) -> str | None:
-    """What names a GPU outside of torch, whatever `CUDA_VISIBLE_DEVICES` says; None for a CPU."""
+    """Return the GPU's UUID, its name outside of torch whatever `CUDA_VISIBLE_DEVICES` says; None for a CPU."""
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else None

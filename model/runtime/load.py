@@ -1,4 +1,4 @@
-"""From a name to a warmed-up `ModelRunner`: the one function a process calls to have a model.
+"""Loading of a model by its name into a warmed-up `ModelRunner`, the one function a process calls to have a model.
 
 Sets torch's thread count, which belongs to the whole process. Call it once, before anything else uses torch.
 """
@@ -36,7 +36,7 @@ def load_runner(
         revision: commit, tag or branch of the hub repository.
         name: what answers call the model; by default the last part of `source`.
         device: `auto`, `cpu`, `cuda:0`.
-        dtype: `auto`, `float32`, `bfloat16`.
+        dtype: `auto`, `float32`, `bfloat16`, or `int8` (linear layers, on CPUs with oneDNN).
         threads: CPU threads for one operation; 0 takes as many as pay.
         workers: processes that share the cores.
         demand: slots, context and caches that must find room.

@@ -1,4 +1,4 @@
-"""How a card's memory is divided among weights, running requests and cached features, before any of it is taken.
+"""Memory plan of a GPU: its memory divided among weights, running requests and cached features, before any is taken.
 
 Pure arithmetic: knows no device, which is asked for its size elsewhere (`model/runtime/hardware.py`). Any thread may
 ask.
@@ -20,12 +20,12 @@ RESERVE_BYTES = GIB  # CUDA's context, what libraries keep for themselves, compi
 
 
 class MemoryPlanError(ValueError):
-    """The model does not fit as it was asked for; the message names the setting to change, and what would need what."""
+    """Model that does not fit as it was asked for; the message names the setting to change, and the memory needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryDemand:
-    """What must find room.
+    """Slots, context and caches that must find room.
 
     Attributes:
         context_tokens: prompt and answer of a row together.
@@ -46,7 +46,7 @@ class MemoryDemand:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPart:
-    """What a part of the memory is for; as text, a line of a table."""
+    """Share of the memory for one purpose; as text, a line of a table."""
 
     name: str
     size_bytes: int
@@ -57,7 +57,7 @@ class MemoryPart:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """How many slots there are, what the feature cache may hold, and what takes how much; no `parts` on a CPU."""
+    """Number of slots, bound of the feature cache, and the memory of each part; no `parts` on a CPU."""
 
     slots: int
     feature_cache_bytes: int
@@ -65,7 +65,7 @@ class MemoryPlan:
 
 
 def plan_memory(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_bytes: int | None) -> MemoryPlan:
-    """As many slots as fit, with room for a cached image each; then all that is left for the feature cache.
+    """Plan as many slots as fit, with room for a cached image each; then all that is left for the feature cache.
 
     A CPU gets fixed sizes: it shares its memory with everything else on the machine, and more slots than a few do not
     make it faster.
@@ -92,7 +92,7 @@ def _plan_card(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_byt
     fixed = {slots: (weights, *_parts(config, dtype, demand, slots)) for slots in counts}
 
     def left_bytes(slots: int) -> int:
-        """For the feature cache, beyond what it must have."""
+        """Return the bytes left for the feature cache, beyond what it must have."""
         least = slots * image_bytes if demand.feature_cache_bytes is None else demand.feature_cache_bytes
         return budget_bytes - sum(part.size_bytes for part in fixed[slots]) - least
 
@@ -107,7 +107,7 @@ def _plan_card(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_byt
 
 
 def _parts(config: PheyeConfig, dtype: str, demand: MemoryDemand, slots: int) -> tuple[MemoryPart, ...]:
-    """Everything but weights and feature cache."""
+    """Return every part but weights and feature cache."""
     own = complexity.self_attention_bytes(config, demand.context_tokens, dtype)
     beginning = complexity.self_attention_bytes(config, complexity.PREFIX_TOKENS, dtype)
     features = complexity.feature_bytes(config, dtype)
@@ -122,7 +122,7 @@ def _parts(config: PheyeConfig, dtype: str, demand: MemoryDemand, slots: int) ->
 
 
 def workspace_bytes(config: PheyeConfig, dtype: str, slots: int, tiles_at_once: int) -> int:
-    """Bytes that the largest step works in: all that is alive together in the widest layer.
+    """Return the bytes that the largest step works in: all that is alive together in the widest layer.
 
     Args:
         config: the model.

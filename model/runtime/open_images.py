@@ -1,4 +1,4 @@
-"""Images that waiting rows need: their features as far as they are encoded, in front of the feature cache.
+"""Open images, which waiting rows need: their features as far as they are encoded, in front of the feature cache.
 
 What is open is held outside the cache, whose bound is therefore strict, and eviction cannot take away what is about to
 be used. Knows neither rows nor the network. Called by the engine's thread only.
@@ -21,7 +21,7 @@ PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `mo
 
 @dataclass(slots=True)
 class OpenImage:
-    """One of them.
+    """Image that waiting rows need, with the tiles that are encoded so far.
 
     Attributes:
         image: its pixels.
@@ -37,12 +37,12 @@ class OpenImage:
     keep: bool = True
 
     def tiles(self, span: TileSpan) -> Tiles:
-        """Pixels of some tiles [n, S, S, 3]."""
+        """Return the pixels of some tiles [n, S, S, 3]."""
         return self.image.tiles[span.start : span.stop]
 
 
 class OpenImages:
-    """The images that are open, by their key.
+    """Open images by their key.
 
     Args:
         config: the model's geometry.
@@ -63,14 +63,14 @@ class OpenImages:
 
     @property
     def cache_bytes(self) -> int:
-        """What the feature cache holds."""
+        """Number of bytes that the feature cache holds."""
         return self._cache.size_bytes
 
     def __getitem__(self, image_key: ImageKey) -> OpenImage:
         return self._open[image_key]
 
     def open(self, image: TiledImage) -> bool:
-        """One more row needs an image; True if no tile has to be encoded for it.
+        """Count one more row that needs an image; True if no tile has to be encoded for it.
 
         Raises:
             ValueError: the tiles are not of this model's geometry.
@@ -89,13 +89,13 @@ class OpenImages:
         return cached is not None
 
     def close(self, image_key: ImageKey) -> None:
-        """One row less needs the image; without any, an unfinished encoding is dropped."""
+        """Count one row less that needs the image; without any, an unfinished encoding is dropped."""
         self._open[image_key].users -= 1
         if not self._open[image_key].users:
             del self._open[image_key]
 
     def add(self, span: TileSpan, features: Tensor) -> None:
-        """Features of the next tiles of an image [n, tokens per tile, D_vit]; a completed image goes into the cache."""
+        """Add features of an image's next tiles [n, tokens per tile, D_vit]; a completed image goes into the cache."""
         opened = self._open[span.image_key]
         opened.features[span.start : span.stop] = features
         opened.encoded = span.stop
@@ -113,7 +113,7 @@ class OpenImages:
         self._cache.clear()
 
     def take_changes(self) -> CacheChanges:
-        """Whose features have come or gone in the cache since the last call."""
+        """Return the images whose features have come into or gone from the feature cache since the last call."""
         changes = self._cache.take_changes().items()
         return CacheChanges(
             added=tuple(key.image_key for key, added in changes if added),

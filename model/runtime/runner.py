@@ -7,7 +7,6 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,13 +18,14 @@ from model.explain import Explanation, explain
 from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, DeviceMemoryError, NewRow, Sampling, TileSpan
-from model.runtime.decode_steps import DecodeSteps, StepRow
+from model.request import CacheChanges, DeviceMemoryError, NewRow, TileSpan
+from model.runtime.decode_steps import DecodeSteps
 from model.runtime.device_memory import Result, with_room
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
+from model.runtime.running_rows import RunningRows, explained_queries
 from model.runtime.sampling import choose
 from model.runtime.vision_steps import VisionSteps
 from model.tiles import ImageKey, TiledImage, Tiles
@@ -38,21 +38,13 @@ _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose pr
 _WARM_UP = ImageKey("warm-up")  # no image's hash
 
 
-@dataclass(slots=True)
-class _RunningRow:
-    sampling: Sampling
-    last_token: int
-    given_tokens: int
-    attention: list[Tensor] | None = None  # [cross layers, V] for each new token, if it is to be explained
-
-
 class ModelRunner:
-    """A model, its slots, its features.
+    """Loaded model with its slots and its feature cache.
 
     Args:
-        checkpoint: what to run.
-        device: where.
-        precision: in which number format, and why.
+        checkpoint: the model to run.
+        device: device of all its tensors.
+        precision: number format, and the reason for it.
         slots: how many rows can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
@@ -94,7 +86,7 @@ class ModelRunner:
         self._images = OpenImages(
             self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
         )
-        self._running: dict[int, _RunningRow] = {}
+        self._running = RunningRows()
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
         self._steps: DecodeSteps | None = None
         self._vision: VisionSteps | None = None
@@ -104,35 +96,35 @@ class ModelRunner:
 
     @property
     def slots(self) -> int:
-        """How many rows can run at once."""
+        """Number of rows that can run at once."""
         return len(self._slots)
 
     @property
     def gpu_uuid(self) -> str | None:
-        """What names the device outside of torch; None for a CPU."""
+        """UUID of the GPU, its name outside of torch; None for a CPU."""
         return device_uuid(self.device)
 
     @property
     def eos_id(self) -> int:
-        """The token that ends an answer."""
+        """Token that ends an answer."""
         return self._tokenizer.eos_id
 
     @property
     def tokenizer(self) -> TextTokenizer:
-        """The model's tokenizer."""
+        """Tokenizer of the model."""
         return self._tokenizer
 
     @property
     def cache_bytes(self) -> int:
-        """What the feature cache holds."""
+        """Number of bytes that the feature cache holds."""
         return self._images.cache_bytes
 
     def prompt(self, instruction: str) -> tuple[int, ...]:
-        """Token ids of the whole prompt around an instruction."""
+        """Return the token ids of the whole prompt around an instruction."""
         return tuple(self._tokenizer.encode(render(instruction)))
 
     def text_stream(self, stop: Sequence[str]) -> TextStream:
-        """An incremental decoder for one answer."""
+        """Return an incremental decoder for one answer."""
         return self._tokenizer.stream(stop)
 
     def open_image(self, image: TiledImage) -> bool:
@@ -144,11 +136,11 @@ class ModelRunner:
         return self._images.open(image)
 
     def close_image(self, image_key: ImageKey) -> None:
-        """One waiting row less needs the image; without any, an unfinished encoding is dropped."""
+        """Declare that one waiting row less needs an image; without any, an unfinished encoding is dropped."""
         self._images.close(image_key)
 
     def encoded_tiles(self, image_key: ImageKey) -> int:
-        """How many tiles of an open image are encoded."""
+        """Return the number of tiles of an open image that are encoded."""
         return self._images[image_key].encoded
 
     def forget(self, image_key: ImageKey) -> None:
@@ -157,7 +149,7 @@ class ModelRunner:
         self._slots.forget(image_key)
 
     def take_cache_changes(self) -> CacheChanges:
-        """Whose features have come or gone since the last call."""
+        """Return the images whose features have come or gone since the last call."""
         return self._images.take_changes()
 
     @torch.inference_mode()
@@ -179,14 +171,14 @@ class ModelRunner:
             done += count
 
     def _features(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
-        """Features of tiles that come in several arrays [n, tokens, D_vit]."""
+        """Encode tiles that come in several arrays to features [n, tokens, D_vit]."""
         if self._vision is None:
             return self._model.encode_tiles(np.concatenate(tiles), indices)
         return self._vision.encode([tile for array in tiles for tile in array], indices)
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
-        """Put rows into slots and read their prompts; the first new token of each, None for a failed row.
+        """Prefill rows into slots, and return the first new token of each, None for a failed row.
 
         Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
 
@@ -205,14 +197,13 @@ class ModelRunner:
             raise
 
     def _prefill(self, rows: Sequence[NewRow], leaders: dict[ImageKey, NewRow]) -> list[int | None]:
-        """Do so, and tell `leaders` of those that bring a new image."""
+        """Prefill rows, and add those that bring a new image to `leaders`."""
         for row in rows:
             if not self._slots.has_image(row.image_key):
                 leaders[row.image_key] = row
                 self._admit_image(row.image_key)
             self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
-            attention: list[Tensor] | None = [] if row.explain else None
-            self._running[row.slot] = _RunningRow(row.sampling, 0, len(row.given), attention)
+            self._running.add(row)
         followers = [row for row in rows if leaders.get(row.image_key) is not row]
         first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
         return [first[row.slot] for row in rows]
@@ -222,24 +213,19 @@ class ModelRunner:
         self._with_room(lambda: self._model.admit_image(self._slots, image_key, features))
 
     def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
-        """Read what is not yet known of some rows' prompts; each row's first new token."""
+        """Read what is not yet known of some rows' prompts, and return each row's first new token."""
         if not rows:
             return []
         slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
         starts = [self._slots.begin(slot, row.prompt) for slot, row in zip(slots, rows, strict=True)]
-        # Each new token is written by the query before it, those that were given before a restart included.
-        queries = {
-            place: range(len(row.prompt) - 1 - start, len(row.prompt) + len(row.given) - start)
-            for place, (row, start) in enumerate(zip(rows, starts, strict=True))
-            if row.explain
-        }
+        queries = explained_queries(rows, starts)
 
         def read() -> tuple[Tensor, AttentionRecorder | None]:
             recorder = AttentionRecorder.over(queries)
             return self._model.prefill(self._slots, slots, prompts, starts, recorder), recorder
 
         logits, recorder = self._with_room(read)
-        self._remember(slots, recorder)
+        self._running.record(slots, recorder)
         tokens = self._choose(slots, logits)
         for row, token in zip(rows, tokens, strict=True):
             if token is not None:
@@ -248,7 +234,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
-        """One more token for each of these rows, None for a failed row.
+        """Decode one more token for each of these rows, None for a failed row.
 
         Raises:
             DeviceMemoryError: the rows still hold their slots, but are of no more use.
@@ -256,7 +242,7 @@ class ModelRunner:
         rows = [self._running[slot] for slot in slots]
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(row.sampling.temperature > 0 for row in rows)
-            return self._given(rows, self._steps.decode(slots, sampled=sampled))
+            return self._running.append(slots, self._steps.decode(slots, sampled=sampled))
         explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
 
         def append() -> tuple[Tensor, AttentionRecorder | None]:
@@ -264,17 +250,17 @@ class ModelRunner:
             return self._model.decode(self._slots, slots, [row.last_token for row in rows], recorder), recorder
 
         logits, recorder = self._with_room(append)
-        self._remember(slots, recorder)
+        self._running.record(slots, recorder)
         return self._choose(slots, logits)
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
-        """Where a row that was prefilled with `explain` has looked; `pieces` is the text of each of its tokens."""
+        """Explain an answer that was prefilled with `explain`; `pieces` is the text of each of its tokens."""
         attention = self._running[slot].attention or []
         return explain(torch.stack(attention).numpy(), pieces, self.config)
 
     def release(self, slot: int, *, failed: bool = False) -> None:
         """Free a slot."""
-        del self._running[slot]
+        self._running.remove(slot)
         self._slots.release(slot, failed=failed)
 
     @torch.inference_mode()
@@ -295,37 +281,17 @@ class ModelRunner:
         if self._steps is not None:
             self._steps.warm_up()
 
-    def _remember(self, slots: Sequence[int], recorder: AttentionRecorder | None) -> None:
-        if recorder is None:
-            return
-        seen = torch.stack(recorder.layers, dim=1).cpu()  # [Q, cross layers, V]
-        for place, weights in zip(recorder.rows, seen, strict=True):
-            attention = self._running[slots[place]].attention
-            if attention is not None:
-                attention.append(weights)
-
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
-        """The next token of each row, which may go on with steps of fixed shapes."""
+        """Choose the next token of each row, and tell the steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
         samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
-        tokens = self._given(rows, self._with_room(lambda: choose(logits, samplings, given)))
+        tokens = self._running.append(slots, self._with_room(lambda: choose(logits, samplings, given)))
         if self._steps is not None:
-            self._steps.enter(
-                [
-                    StepRow(slot, row.last_token, self._slots.lengths[slot], row.given_tokens, row.sampling)
-                    for slot, row in zip(slots, rows, strict=True)
-                ]
-            )
-        return tokens
-
-    def _given(self, rows: Sequence[_RunningRow], tokens: list[int | None]) -> list[int | None]:
-        for row, token in zip(rows, tokens, strict=True):
-            row.last_token = 0 if token is None else token
-            row.given_tokens += 1
+            self._steps.enter(self._running.step_rows(slots, self._slots.lengths))
         return tokens
 
     def _with_room(self, work: Callable[[], Result]) -> Result:
-        """Do work that may be repeated; at the expense of the feature cache if memory runs out."""
+        """Run work that may be repeated; at the expense of the feature cache if memory runs out."""
         return with_room(work, self._make_room)
 
     def _make_room(self) -> None:

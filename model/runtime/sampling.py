@@ -1,4 +1,4 @@
-"""Choosing the next token of every row from its own logits, settings and seed.
+"""Sampling: the next token of every row from its own logits, settings and seed.
 
 Knows no requests. Pure; called by the engine's thread.
 """
@@ -16,7 +16,7 @@ from model.request import Sampling
 
 
 def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]) -> list[int | None]:
-    """One token for each row.
+    """Choose one token for each row.
 
     Args:
         logits: [B, vocab].
@@ -37,7 +37,7 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]) 
 
 
 def _draw(logits: Tensor, sampling: Sampling, step: int) -> int:
-    """Sampling as the best of noisy scores (the Gumbel-max trick, Maddison et al. 2014).
+    """Sample the best of noisy scores (the Gumbel-max trick, Maddison et al. 2014).
 
     Every token has noise of its own. Logits that differ in their last bits, as those of a row computed with other
     neighbours or once more after its worker's death do, therefore give the same token, unless two scores nearly tie. A
@@ -51,14 +51,14 @@ def _draw(logits: Tensor, sampling: Sampling, step: int) -> int:
 
 
 def _nucleus(scores: Tensor, top_p: float) -> Tensor:
-    """Which tokens are among the fewest whose probability reaches `top_p` (Holtzman et al. 2020) [vocab]."""
+    """Mark the fewest tokens whose probability reaches `top_p` [vocab] (nucleus sampling, Holtzman et al. 2020)."""
     weights, tokens = (scores - scores.max()).exp().sort(descending=True, stable=True)
     mass = weights.cumsum(dim=-1)  # not divided by their sum, so that tokens of one probability add up exactly
     return torch.zeros_like(scores, dtype=torch.bool).scatter(0, tokens, mass - weights < top_p * mass[-1])
 
 
 def _gumbel(seed: int, step: int, size: int) -> NDArray[np.float64]:
-    """Gumbel noise that depends on nothing but its arguments (a counter-based generator, Salmon et al. 2011).
+    """Draw Gumbel noise that depends on nothing but its arguments (a counter-based generator, Salmon et al. 2011).
 
     Only the generator's bits are used: numpy promises that they stay as they are. A step has 2**64 of the counter's
     values to itself.

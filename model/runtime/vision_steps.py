@@ -27,7 +27,7 @@ _FEW_LOCAL_TILES = (4, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class VisionBatch:
-    """How many tiles are encoded together.
+    """Number of global views and of local tiles that are encoded together.
 
     Attributes:
         views: global views, first in the batch.
@@ -39,12 +39,12 @@ class VisionBatch:
 
     @property
     def tiles(self) -> int:
-        """All of them."""
+        """Number of all tiles in the batch."""
         return self.views + self.local
 
 
 def batches_of(config: PheyeConfig) -> list[VisionBatch]:
-    """The batches that are recorded, the largest first: 1, 2, 4, ... whole images, and parts of one."""
+    """Return the batches that are recorded, the largest first: 1, 2, 4, ... whole images, and parts of one."""
     local = config.level**2
     images = [1 << power for power in range(MOST_TILES.bit_length()) if (1 << power) * config.tiles <= MOST_TILES]
     whole = [VisionBatch(count, count * local) for count in reversed(images)]
@@ -53,7 +53,7 @@ def batches_of(config: PheyeConfig) -> list[VisionBatch]:
 
 
 def series(views: int, local: int, batches: Sequence[VisionBatch]) -> list[VisionBatch]:
-    """The batches, largest first, that so many tiles are encoded as.
+    """Return the batches, largest first, that so many tiles are encoded as.
 
     >>> known = [VisionBatch(2, 18), VisionBatch(0, 1), VisionBatch(1, 0)]
     >>> [(batch.views, batch.local) for batch in series(3, 20, known)]
@@ -104,7 +104,7 @@ class _Inputs:
 
 
 class VisionSteps:
-    """The vision encoder of one model, in batches of fixed sizes.
+    """Vision encoder of one model, in batches of fixed sizes.
 
     Args:
         model: the fast path.
@@ -127,7 +127,7 @@ class VisionSteps:
         self._pool: Any = None  # of memory, which graphs share since only one runs at a time
 
     def encode(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
-        """Features of tiles of any images, in any order.
+        """Encode tiles of any images to features, in any order.
 
         Args:
             tiles: uint8 [S, S, 3] each.
@@ -160,7 +160,7 @@ class VisionSteps:
             self._step(batch)
 
     def _recorded(self, batch: VisionBatch) -> torch.cuda.CUDAGraph:
-        """The graph of a batch; recorded over whatever the inputs hold, since each replay writes its features anew."""
+        """Return the graph of a batch; recorded over whatever the inputs hold, since each replay writes anew."""
         if batch not in self._graphs:
             self._graphs[batch] = self._record_graph(batch)
         return self._graphs[batch]

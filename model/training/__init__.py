@@ -1,1 +1,1 @@
-"""How Pheye is trained: data, recipe, loss, steps, checkpoints, export."""
+"""Training and fine-tuning of Pheye: data, recipe, loss, optimizer steps, checkpoints, export."""

@@ -28,7 +28,7 @@ _PAD_TO = 16  # lengths are rounded up to it, so that compiled code and allocato
 
 
 class TrainingBatch(NamedTuple):
-    """One forward pass's worth: a named tuple, because the loader and DDP move its tensors by their kind.
+    """Batch of one forward pass: a named tuple, because the loader and DDP move its tensors by their kind.
 
     Attributes:
         tiles: uint8 [B, N, S, S, 3].
@@ -45,18 +45,18 @@ class TrainingBatch(NamedTuple):
     labels: Tensor
 
     def to(self, device: torch.device) -> TrainingBatch:
-        """On another device."""
+        """Return the batch on another device."""
         return TrainingBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     @property
     def output_tokens(self) -> int:
-        """Tokens that must be said; the loss is a sum over them."""
+        """Number of tokens that have a label; the loss is a sum over them."""
         return int((self.labels != NOTHING).sum())
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One sample of one step: where it stands in the run, and its number in the source."""
+    """Sample of one step: where it stands in the run, and its number in the source."""
 
     position: int
     index: int
@@ -69,7 +69,7 @@ class _Prepared:
 
 
 class _Preparation(Dataset[_Prepared]):
-    """Samples to tiles and rows."""
+    """Preparation of samples into tiles and rows."""
 
     def __init__(self, source: Source, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe) -> None:
         self._source, self._config, self._tokenizer, self._recipe = source, config, tokenizer, recipe
@@ -88,12 +88,12 @@ class _Preparation(Dataset[_Prepared]):
 
 
 def _leave_interrupts_to_the_main_process(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the main one ends the workers when it ends."""
+    """Ignore Ctrl-C, which reaches every process of a terminal; the main one ends the workers when it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def collate(prepared: list[_Prepared]) -> TrainingBatch:
-    """Rows of different lengths side by side."""
+    """Pad rows of different lengths into a batch."""
     rows = [each.row for each in prepared]
     length = -(-max(len(row.ids) for row in rows) // _PAD_TO) * _PAD_TO
     return TrainingBatch(
@@ -110,7 +110,7 @@ def _padded(rows: list[tuple[int, ...]], length: int, filling: int) -> Tensor:
 
 
 class _BatchSampler(Sampler[list[Draw]]):
-    """The draws of each forward pass from a step on: the loader's batch sampler."""
+    """Batch sampler of the loader: the draws of each forward pass from a step on."""
 
     def __init__(self, loader: Loader, first: int, steps: int) -> None:
         self._loader, self._first, self._steps = loader, first, steps
@@ -121,7 +121,7 @@ class _BatchSampler(Sampler[list[Draw]]):
 
 
 class Loader:
-    """Batches of one process's share of every step.
+    """Loader of one process's share of every step.
 
     Args:
         source: the samples.
@@ -151,7 +151,7 @@ class Loader:
         self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
 
     def draws(self, step: int) -> list[list[Draw]]:
-        """This process's samples of a step, one list for each forward pass."""
+        """Return this process's samples of a step, one list for each forward pass."""
         share = self._recipe.batch // self._processes
         first = step * self._recipe.batch + self._process * share
         draws = [Draw(position, self._index(position)) for position in range(first, first + share)]
@@ -159,7 +159,7 @@ class Loader:
         return [draws[start : start + size] for start in range(0, share, size)]
 
     def steps(self, first: int, end: int) -> Iterator[list[TrainingBatch]]:
-        """The forward passes of each step from `first` up to `end`."""
+        """Load the forward passes of each step from `first` up to `end`."""
         loader = DataLoader(
             self._preparation,
             batch_sampler=_BatchSampler(self, first, end),
@@ -173,7 +173,7 @@ class Loader:
             yield [next(batches) for _ in self.draws(step)]
 
     def _index(self, position: int) -> int:
-        """A source with an end is shuffled anew in every epoch; one without is read as it comes."""
+        """Return a sample's number: a source with an end is shuffled anew every epoch, one without is read in order."""
         if self._length >= ENDLESS:
             return position
         epoch, place = divmod(position, self._length)

@@ -1,4 +1,4 @@
-"""What training leaves behind: a folder that can be served, in our layout or in the published one.
+"""Export of a trained model: a folder that can be served, in our layout or in the published one.
 
 Knows no optimizer. A folder appears whole or not at all. Called by the main process's main thread.
 """
@@ -29,7 +29,7 @@ _PARTS = {"decoder_layer": "lang_encoder.old_decoder_blocks.", "cross_attn_layer
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A whole model, ready to be written.
+    """Trained model as a whole, ready to be written.
 
     Attributes:
         config: its geometry.
@@ -77,7 +77,7 @@ def export_published(trained: Trained, folder: Path, dtype: str | None = None) -
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """How the weights in a folder were made, if training wrote them.
+    """Read how the weights in a folder were made, if training wrote them.
 
     Raises:
         CheckpointError: the record cannot be read.
@@ -117,7 +117,7 @@ def _keys(config: PheyeConfig, dtype: str | None) -> dict[str, Any]:
 
 
 def _stored(trained: Trained, dtype: str | None) -> dict[str, Tensor]:
-    """Each tensor contiguous, in the dtype it is kept in."""
+    """Return each tensor contiguous, in the dtype it is kept in."""
     ours = getattr(torch, dtype or trained.config.other_params_dtype)
     return {
         name: trained.tensors[name].detach().cpu().to(ours if dtype or is_trained(name) else None).contiguous()
@@ -126,7 +126,7 @@ def _stored(trained: Trained, dtype: str | None) -> dict[str, Tensor]:
 
 
 def _alias(name: str) -> str | None:
-    """The second name of a tensor in the published layout; None if it has one name."""
+    """Return the second name of a tensor in the published layout; None if it has one name."""
     if not name.startswith(_LAYERS):
         return None
     index, part, rest = name.removeprefix(_LAYERS).split(".", 2)

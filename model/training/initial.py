@@ -1,4 +1,4 @@
-"""The values from which Pheye's trained tensors start (arXiv 2501.02584, section 2.1). Pure; any thread."""
+"""Initial values of Pheye's trained tensors (arXiv 2501.02584, section 2.1). Pure; any thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALL_DEPTH = 36  # output matrices start smaller still: their sum over twice s
 
 
 def initial_tensors(config: PheyeConfig, ranks: Mapping[str, int], seed: int) -> dict[str, Tensor]:
-    """Every trained tensor by canonical name, float32, each drawn from the seed and its own name.
+    """Return every trained tensor by canonical name, float32, each drawn from the seed and its own name.
 
     The language model begins as it was: output matrices of the new blocks are near zero, and an adapter adds nothing
     (its B is zero).

@@ -1,4 +1,4 @@
-"""What a run reports: one line of JSON for each step, in a file that a resumed run continues.
+"""Metrics file of a run: one line of JSON for each step; a resumed run continues it.
 
 Knows no tensors. Written by the main process alone.
 """
@@ -13,7 +13,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """One optimizer step.
+    """Metrics of one optimizer step.
 
     Attributes:
         done: steps of the whole run, this one included.
@@ -41,7 +41,7 @@ class TrainingStep:
 
 
 class MetricsFile:
-    """The metrics file of a run, open while it is a context.
+    """Metrics file of a run, open while it is a context.
 
     Args:
         path: JSON lines.
@@ -68,7 +68,7 @@ class MetricsFile:
 
 
 def read_journal(path: Path) -> list[TrainingStep]:
-    """Every whole line of a metrics file; a line that a kill cut off is left out."""
+    """Read every whole line of a metrics file; a line that a kill cut off is left out."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Pheye as it learns: what is frozen, what is trained, and the loss of a batch.
+"""Pheye with gradients: frozen and trained parameters, and the loss of a batch.
 
 Owns the parameters (the naive twin's, by their canonical names) and the passes over them. Knows no optimizer and no
 files. Called by the training process's main thread only.
@@ -27,7 +27,7 @@ _UNUSED = ("vision_encoder.norm_lvl_3.",)  # stored in every checkpoint, used by
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """How to compute; none of it changes what is computed, up to rounding.
+    """Options of the forward passes; none of them changes what is computed, up to rounding.
 
     Attributes:
         dtype: of activations and frozen weights; trained weights are kept in float32.
@@ -41,12 +41,12 @@ class Passes:
 
 
 def learns(name: str) -> bool:
-    """Whether a parameter is trained: what Pheye trains, less what no pass reads."""
+    """Return whether a parameter is trained: what Pheye trains, less what no pass reads."""
     return is_trained(name) and not name.startswith(_UNUSED)
 
 
 class Learner(nn.Module):
-    """The model under training.
+    """Model during training.
 
     Args:
         config: the geometry.
@@ -85,11 +85,11 @@ class Learner(nn.Module):
         self._text = TextPass(under(weights, "lang_encoder."), config, text, passes.recompute)
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """Canonical name -> parameter, of what is trained."""
+        """Return the trained parameters by canonical name."""
         return {name: parameter for name, parameter in self.pheye.named_parameters() if parameter.requires_grad}
 
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-        """The loss of a batch: cross-entropy summed over its output tokens (section 3.1), and how many were right.
+        """Compute the loss of a batch, cross-entropy summed over its output tokens (section 3.1), and count right ones.
 
         Returns:
             Two scalars; the second counts tokens whose likeliest continuation is the label, without gradient.
@@ -100,11 +100,11 @@ class Learner(nn.Module):
         return F.cross_entropy(logits, labels, reduction="sum"), right
 
     def logits(self, batch: TrainingBatch) -> Tensor:
-        """Logits after each token that has a label, in the order of the batch, float32 [n, vocab]."""
+        """Compute logits after each token that has a label, in the order of the batch, float32 [n, vocab]."""
         return self._text.logits(self.outputs(batch)[0])
 
     def outputs(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
-        """The decoder's output at each token that has a label [n, D], and the labels [n]."""
+        """Compute the decoder's output at each token that has a label [n, D], and return it with the labels [n]."""
         features = self._vision(batch.tiles, self._dtype)
         hidden = self._text(batch.ids, batch.positions, attention_mask(batch.turns, self._dtype), features)
         said = batch.labels != NOTHING
@@ -112,7 +112,7 @@ class Learner(nn.Module):
 
 
 def attention_mask(turns: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to attention scores, [B, 1, T, T]: a token sees, up to itself, what is shared and its own turn."""
+    """Build the mask added to attention scores [B, 1, T, T]: a token sees earlier tokens, shared or of its own turn."""
     rows, columns = turns.unsqueeze(2), turns.unsqueeze(1)
     before = torch.ones(turns.shape[1], turns.shape[1], dtype=torch.bool, device=turns.device).tril()
     seen = before & ((columns == SHARED) | (rows == columns))  # [B, T, T]

@@ -1,4 +1,4 @@
-"""The optimizers of training: AdamW, as the paper has it, or Muon for matrices with AdamW for the rest.
+"""Optimizers of training: AdamW, as the paper has it, or Muon for matrices with AdamW for the rest.
 
 Muon (Jordan et al. 2024; torch's own) turns a matrix's momentum into its nearest orthogonal matrix before the step. The
 small models of this project, which start from nothing, learn to read several times sooner with it. Knows parameters by
@@ -19,12 +19,12 @@ OptimizerName = Literal["adamw", "muon"]
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """One or two torch optimizers over disjoint parameters, used as one."""
+    """Pair of torch optimizers over disjoint parameters, or a single one, used as one."""
 
     parts: tuple[torch.optim.Optimizer, ...]
 
     def step(self, rate: float) -> None:
-        """Change the parameters by their gradients at a learning rate, and forget the gradients."""
+        """Update the parameters from their gradients at a learning rate, and clear the gradients."""
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = rate
@@ -32,11 +32,11 @@ class Optimizer:
             part.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes."""
+        """Return the state that `load_state_dict` takes."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Load a saved state."""
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
 
@@ -44,7 +44,7 @@ class Optimizer:
 def optimizer_of(
     parameters: Mapping[str, Tensor], name: OptimizerName, decay: float, betas: tuple[float, float]
 ) -> Optimizer:
-    """The optimizer of trained parameters.
+    """Create the optimizer of trained parameters.
 
     Args:
         parameters: by canonical name.

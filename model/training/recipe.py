@@ -1,4 +1,4 @@
-"""How a model is trained, as plain data: stages, learning rates, batch sizes, by name.
+"""Recipes of training, as plain data with names: stages, learning rates, batch sizes.
 
 Sources: arXiv 2501.02584, section 3.1. Knows no tensors and no files; any thread may call it.
 """
@@ -14,12 +14,12 @@ from model.training.optimizers import OptimizerName
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be followed; the message names the field."""
+    """Recipe that cannot be followed; the message names the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pass of training with its own optimizer and learning-rate curve.
+    """Stage of training with its own optimizer and learning-rate curve.
 
     Attributes:
         name: what metrics call it.
@@ -34,7 +34,7 @@ class Stage:
     epochs: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
+        """Refuse values that could only fail later."""
         for field, value in (("learning_rate", self.learning_rate), ("epochs", self.epochs)):
             if not value > 0:
                 raise RecipeError(f"{field}: {value} is not a positive number")
@@ -42,7 +42,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides what comes out, apart from the data and the weights it starts from.
+    """Choices of a training run that decide its result, apart from the data and the weights it starts from.
 
     Attributes:
         name: how it is asked for.
@@ -73,7 +73,7 @@ class Recipe:
     checkpoint_steps: int = 500
 
     def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
+        """Refuse values that could only fail later."""
         for field in ("batch", "micro_batch", "turns_per_image", "checkpoint_steps"):
             if getattr(self, field) < 1:
                 raise RecipeError(f"{field}: {getattr(self, field)} is not a positive whole number")
@@ -83,12 +83,12 @@ class Recipe:
             raise RecipeError(f"warm_up: {self.warm_up} is not a share from 0 up to 1")
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data that names every choice."""
+        """Return plain data that names every choice."""
         return asdict(self)
 
 
 def _small(name: str, stages: tuple[Stage, ...]) -> Recipe:
-    """For a model of a few million parameters, on the synthetic world."""
+    """Build a recipe for a model of a few million parameters, on the synthetic world."""
     return Recipe(
         name,
         stages,
@@ -129,7 +129,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def named_recipe(name: str) -> Recipe:
-    """A recipe by name.
+    """Return a recipe by name.
 
     Raises:
         RecipeError: the name is unknown; the message lists the known ones.
@@ -140,7 +140,7 @@ def named_recipe(name: str) -> Recipe:
 
 
 def changed(recipe: Recipe, whole: Mapping[str, Any], stage: Mapping[str, Any]) -> Recipe:
-    """A recipe with other values for some fields of it, and for some of every stage; None changes nothing.
+    """Change some fields of a recipe, and some of every stage; None changes nothing.
 
     Epochs given here count for every stage, also for one that has a number of steps.
 
@@ -160,7 +160,7 @@ def changed(recipe: Recipe, whole: Mapping[str, Any], stage: Mapping[str, Any]) 
 
 
 def learning_rate(stage: Stage, step: int, steps: int, warm_up: float) -> float:
-    """Of a step counted from 0: a linear rise, then half a cosine down to zero (section 3.1).
+    """Compute the learning rate of a step counted from 0: a linear rise, then half a cosine down to zero (section 3.1).
 
     >>> [round(learning_rate(Stage("I", 1.0), step, 10, 0.2), 3) for step in (0, 1, 2, 6, 9)]
     [0.5, 1.0, 1.0, 0.5, 0.038]

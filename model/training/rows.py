@@ -1,4 +1,4 @@
-"""From turns to a row of tokens: what the model reads, what it must say, and which token sees which.
+"""Rows of tokens from turns: input tokens, labels, and the attention between them.
 
 Several turns about one image share a row: the tokens all prompts begin with are read once, and each turn sees those
 and itself only, so that the row says exactly what separate rows would say. Knows no pixels and no batches. Pure.
@@ -23,7 +23,7 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """Tokens of the turns about one image, side by side; all of one length.
+    """Tokens of the turns about one image, side by side; all tensors of one length.
 
     Attributes:
         ids: tokens.
@@ -39,7 +39,7 @@ class TokenRow:
 
 
 def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) -> TokenRow:
-    """The row of some turns about one image.
+    """Build the row of some turns about one image.
 
     A response is learned as it is generated: a space, its text, the end token.
 

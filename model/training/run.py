@@ -1,4 +1,4 @@
-"""One training run from words to a folder: open the model and the data, train, write what can be served.
+"""Training run from options to a folder: open the model and the data, train, write what can be served.
 
 What `pheye train` calls. Sets torch's thread count, which belongs to the whole process. Called by each training
 process's main thread; under `accelerate launch` or `torchrun` several processes share one run.
@@ -34,7 +34,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True, slots=True)
 class StartingPoint:
-    """What a run starts from.
+    """Weights that a run starts from.
 
     Attributes:
         source: a folder, a hub repository id, or `random:<geometry>`.
@@ -51,7 +51,7 @@ class StartingPoint:
 
 @dataclass(frozen=True, slots=True)
 class ComputeOptions:
-    """How a run computes; nothing of it changes what is learned, up to rounding.
+    """Options of the computation; none of them changes what is learned, up to rounding.
 
     Attributes:
         precision: `auto`, `float32` or `bfloat16`; auto is bfloat16 where the hardware multiplies it.
@@ -69,7 +69,7 @@ class ComputeOptions:
 
 
 class TrainingRun:
-    """A run, opened: from its beginning, or from where it was interrupted.
+    """Training run, new or resumed from where it was interrupted.
 
     Args:
         start: the model.
@@ -105,25 +105,25 @@ class TrainingRun:
 
     @property
     def total(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Number of optimizer steps in the whole run."""
         return self._trainer.total
 
     @property
     def done(self) -> int:
-        """Steps that were done when the run was opened."""
+        """Number of steps that were done when the run was opened."""
         return self._trainer.done
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that reports."""
+        """True in the process that reports."""
         return self._trainer.is_main
 
     def steps(self) -> Iterator[TrainingStep]:
-        """Train; see `Trainer.run`."""
+        """Train to the end; see `Trainer.run`."""
         return self._trainer.run()
 
     def finish(self, dtype: str | None = None, *, published: bool = False) -> Path:
-        """Write the model and the plots, in the main process; the folder of the model.
+        """Write the model and the plots, in the main process, and return the folder of the model.
 
         Args:
             dtype: of the stored tensors; see `export`.
@@ -160,7 +160,7 @@ def _opened(start: StartingPoint, recipe: Recipe) -> Checkpoint:
 
 
 def changed_level(checkpoint: Checkpoint, level: int) -> Checkpoint:
-    """The same weights for images cut into level x level local tiles; the positions of more tiles may be untaught.
+    """Return the same weights for images cut into level x level local tiles; positions of more tiles may be untaught.
 
     Raises:
         ConfigError: there is no such level.
@@ -175,7 +175,7 @@ def take_threads(compute: ComputeOptions) -> None:
 
 
 def passes_of(compute: ComputeOptions) -> Passes:
-    """The precision asked for, or the one that suits the hardware, and the rest of `compute` that the model must know.
+    """Return the options of the forward passes, with the precision asked for, or the one that suits the hardware.
 
     Raises:
         CheckpointError: there is no such precision.

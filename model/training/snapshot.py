@@ -26,12 +26,12 @@ _TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.jso
 
 
 class SnapshotError(ValueError):
-    """A checkpoint that cannot be continued; the message says which and why."""
+    """Checkpoint that cannot be continued; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPosition:
-    """Where a run stands.
+    """Position of a run in its stages and steps.
 
     Attributes:
         stage: number of the stage, from 0.
@@ -50,7 +50,7 @@ class TrainingPosition:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a run needs to go on as if it had never stopped."""
+    """Checkpoint with everything a run needs to go on as if it had never stopped."""
 
     place: TrainingPosition
     tensors: Mapping[str, Tensor]
@@ -58,7 +58,7 @@ class Snapshot:
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> Path:
-    """Write a checkpoint beside the others under `folder`, then forget all but the last two."""
+    """Write a checkpoint beside the others under `folder`, then delete all but the last two."""
     name = f"{snapshot.place.done:09d}"
     partial = folder / (_PARTIAL + name)
     shutil.rmtree(partial, ignore_errors=True)
@@ -77,7 +77,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> Path:
 
 
 def latest_snapshot(folder: Path) -> Snapshot | None:
-    """The checkpoint that got furthest; None if there is none.
+    """Return the checkpoint of the latest step; None if there is none.
 
     Raises:
         SnapshotError: it cannot be read.
@@ -95,7 +95,7 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
 
 
 def check_same_run(found: TrainingPosition, ours: TrainingPosition) -> None:
-    """Refuse to go on with a run that was begun differently; only what leaves results alone may differ.
+    """Refuse to resume a run that was begun differently; only options that leave results alone may differ.
 
     Raises:
         SnapshotError: the message names what differs.

@@ -1,4 +1,4 @@
-"""The training loop: batches, gradients, optimizer steps, checkpoints; one process or several.
+"""Training loop: batches, gradients, optimizer steps, checkpoints; one process or several.
 
 Read aloud: for each stage, for each step: accumulate the sum of the loss over the batch, divide the gradients by its
 output tokens, clip, step, report, keep a checkpoint. Knows no text, no files of data and no terminal. Called by each
@@ -36,12 +36,12 @@ from model.training.snapshot import (
 
 
 class TrainingError(ArithmeticError):
-    """The numbers have become useless; the message says at which step and what to do."""
+    """Loss or gradients that are not finite; the message says at which step and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a run reads.
+    """Training data of a run.
 
     Attributes:
         sources: one for each stage, or one for all of them.
@@ -57,7 +57,7 @@ class Data:
 
 
 class Trainer:
-    """One run, from its beginning or from its last checkpoint.
+    """Training loop of one run, from its beginning or from its last checkpoint.
 
     Args:
         learner: the model, on the CPU; its trained parameters change in place.
@@ -87,17 +87,17 @@ class Trainer:
 
     @property
     def total(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Number of optimizer steps in the whole run."""
         return sum(stage.steps or 0 for stage in self._stages)
 
     @property
     def done(self) -> int:
-        """Steps that were done when the run was opened."""
+        """Number of steps that were done when the run was opened."""
         return self._snapshot.place.done if self._snapshot else 0
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files."""
+        """True in the process that writes files."""
         return bool(self._accelerator.is_main_process)
 
     def run(self) -> Iterator[TrainingStep]:
@@ -116,13 +116,13 @@ class Trainer:
                     yield report
 
     def loader(self, number: int) -> Loader:
-        """What this process reads in a stage."""
+        """Return the loader of this process in a stage."""
         source = self._data.sources[min(number, len(self._data.sources) - 1)]
         ranks = self._accelerator.process_index, self._accelerator.num_processes
         return Loader(source, self._config, self._data.tokenizer, self._recipe, self._data.workers, *ranks)
 
     def close(self) -> None:
-        """Let go of the other processes."""
+        """Leave the group of processes."""
         self._accelerator.end_training()
 
     def _stage(self, number: int, first: int) -> Iterator[TrainingStep]:
@@ -148,7 +148,7 @@ class Trainer:
                 self._keep(self._position(number, step + 1, done), optimizer)
 
     def _accumulate(self, batches: Sequence[TrainingBatch]) -> tuple[float, int, int]:
-        """Gradients of the summed loss; the sum, right tokens and output tokens of the whole effective batch."""
+        """Accumulate gradients of the summed loss; returns the sum, right tokens and output tokens of the step."""
         sums = torch.zeros(3, dtype=torch.float64, device=self._accelerator.device)
         for place, batch in enumerate(batches):
             last = place == len(batches) - 1
@@ -204,7 +204,7 @@ def _lap(started: float) -> tuple[float, float]:
 
 
 def _with_steps(recipe: Recipe, sources: Sequence[Source]) -> list[Stage]:
-    """The recipe's stages with the number of their steps."""
+    """Return the recipe's stages with the number of their steps."""
     if len(sources) not in (1, len(recipe.stages)):
         raise RecipeError(f"{len(sources)} sources for {len(recipe.stages)} stages; give one, or one for each stage")
     stages = []

@@ -1,1 +1,1 @@
-"""Checks and timings of the fast path on a GPU, each a named item that may fail without taking others with it."""
+"""Checks and timings of the fast path on a GPU: named items, each of which may fail without stopping the others."""

@@ -1,4 +1,4 @@
-"""Which machine a run was on, and the best rates it can reach.
+"""Description of the machine and its GPU, and the best rates it can reach.
 
 One thread.
 """
@@ -27,14 +27,14 @@ _SMALL = ProbeSize(buffer_bytes=1 << 26, square=512)  # enough for a rehearsal
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """The card, then its rates in both number formats."""
+    """Describe the card, then measure its rates in both number formats."""
     yield Item("card", partial(card, given.device), 40.0)
     for dtype in ("bfloat16", "float32"):
         yield Item(f"rates {dtype}", partial(rates, given, dtype), 60.0)
 
 
 def card(name: str) -> Data:
-    """Machine, card, driver, versions."""
+    """Return machine, card, driver and versions."""
     device = resolve_device(name)
     found = asdict(this_machine(device)) | {"versions": {package: _version(package) for package in _PACKAGES}}
     if device.type == "cuda":
@@ -50,21 +50,21 @@ def card(name: str) -> Data:
 
 
 def rates(given: PartInput, dtype: str) -> Data:
-    """Bytes read and products multiplied in a second."""
+    """Measure memory bandwidth and matrix products per second."""
     device, model = resolve_device(given.device), given.models[0]
     size = PROBES["cuda"] if device.type == "cuda" else _SMALL
     return asdict(measure_ceilings(model, read_config(model), device, dtype, size, watch_of(device)))
 
 
 def watch_of(device: torch.device) -> Stopwatch:
-    """A stopwatch that waits for the device."""
+    """Return a stopwatch that waits for the device."""
     if device.type == "cuda":
         return Stopwatch(settle=lambda: torch.cuda.synchronize(device))
     return Stopwatch()
 
 
 def exact_float32() -> None:
-    """Compute float32 as float32: by default torch convolves in TF32, with ten bits of mantissa."""
+    """Compute float32 in full precision: by default torch convolves in TF32, with ten bits of mantissa."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
 
@@ -77,7 +77,7 @@ def _version(package: str) -> str | None:
 
 
 def _nvidia_smi() -> dict[str, str]:
-    """What the driver says of the card; empty where its tool is missing."""
+    """Ask the driver about the card; empty where its tool is missing."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return {}

@@ -1,16 +1,16 @@
-"""Every check of correctness in the order of what it would be worst to be wrong in. One thread."""
+"""All correctness checks on a GPU, the most serious failures first. One thread."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.bench.gpu import equal, golden, sampled, twin
 from model.bench.gpu.card import exact_float32
+from model.bench.gpu.checks import equal, golden, sampled, twin
 from model.bench.gpu.item import Item, PartInput
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """In exact float32."""
+    """List every check, computed in exact float32."""
     exact_float32()
     yield from golden.items(given)
     yield from twin.items(given)

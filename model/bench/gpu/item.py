@@ -1,4 +1,4 @@
-"""Items: the smallest things that a run on a GPU checks or times, and what they are given.
+"""Items, the smallest checks and timings of a run on a GPU, and their input.
 
 An item is told apart by its name, runs alone, and returns plain data. Who runs it, for how long it may, and what
 happens when it fails or hangs is decided elsewhere. Knows no torch. Any thread.
@@ -19,7 +19,7 @@ class NotAvailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One check or measurement.
+    """Smallest check or measurement of a run.
 
     Attributes:
         name: unique within its part.
@@ -34,7 +34,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class PartInput:
-    """What a part of the run is given.
+    """Input of a part of the run.
 
     Attributes:
         device: `cpu` or `cuda`.

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: its kernels by device time, beside the wall time that they leave unexplained.
+"""Profile of a step: its kernels by device time, beside the wall time that they leave unexplained.
 
 One thread.
 """
@@ -26,7 +26,7 @@ WARM = 3
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Steps of the first model in every variant, then an encoding."""
+    """List steps of the first model in every variant, then an encoding."""
     bench = _Profiled(given)
     for variant in VARIANTS:
         for rows in ROWS if bench.device.type == "cuda" else ROWS[:1]:
@@ -35,7 +35,7 @@ def items(given: PartInput) -> Iterator[Item]:
 
 
 class _Profiled:
-    """One model, and one runner at a time."""
+    """Profiler of one model, with one runner at a time."""
 
     def __init__(self, given: PartInput) -> None:
         self.device = resolve_device(given.device)
@@ -52,7 +52,7 @@ class _Profiled:
         return self._runner[1]
 
     def decode(self, variant: DecodeVariant, rows: int) -> Data:
-        """One step of so many rows."""
+        """Profile one decode step of so many rows."""
         crowd = self._rows(variant)
         crowd.fill([crowd.image(number) for number in range(rows)], [crowd.prompt(number) for number in range(rows)])
         try:
@@ -61,12 +61,12 @@ class _Profiled:
             crowd.free()
 
     def encode(self) -> Data:
-        """Some images in one call."""
+        """Profile encoding some images in one call."""
         crowd = self._rows(EAGER)
         return self._profiled(lambda: crowd.encode([crowd.image() for _ in range(IMAGES)]))
 
     def _profiled(self, once: Callable[[], object]) -> Data:
-        """One call under the profiler, after some to warm up; the wall time is of a call without it."""
+        """Profile one call after warm-up calls; the wall time is of a call without the profiler."""
         for _ in range(WARM):
             once()
         self._settle()
@@ -87,7 +87,7 @@ class _Profiled:
 
 
 def _kernels(recorded: Any) -> dict[str, Any]:
-    """What ran on the device, by name."""
+    """Return kernels that ran on the device, by name."""
     spent: dict[str, list[float]] = {}
     for event in recorded.events():
         if "CUDA" in str(event.device_type) and not event.name.startswith(("Activity Buffer", "ProfilerStep")):
@@ -96,7 +96,7 @@ def _kernels(recorded: Any) -> dict[str, Any]:
 
 
 def _operations(recorded: Any) -> dict[str, Any]:
-    """On a CPU operators take the place of kernels."""
+    """Return operators in place of kernels, for a CPU."""
     return _told({each.key: (each.count, each.self_cpu_time_total / 1e3) for each in recorded.key_averages()})
 
 

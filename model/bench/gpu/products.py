@@ -1,4 +1,4 @@
-"""Linear layers of a decode step, by our kernel and by the library: the times that the kernel's tiles were chosen by.
+"""Linear layers of a decode step, timed by our kernel and by the library, to choose the kernel's tiles.
 
 Weights alternate between copies that together do not fit the GPU's cache, as those of a step's many layers do not.
 Needs Triton and a CUDA device. One thread.
@@ -32,7 +32,7 @@ _CALLS, _REPEATS = 12, 3
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Every shape at every number of rows."""
+    """List every shape at every number of rows."""
     device = resolve_device(given.device)
     for rows in ROWS:
         for name in SHAPES:

@@ -1,4 +1,4 @@
-"""Rows of a runner that are filled, stepped and freed together, about images that are made up.
+"""Rows of a runner that are prefilled, decoded and freed together, about made-up images.
 
 The runner is used as the engine uses it: images are opened, encoded, read about, and decoded row by row of the batch.
 Greedy unless told otherwise. One thread.
@@ -22,7 +22,7 @@ Tokens = list[int | None]
 
 
 class Rows:
-    """A runner's rows.
+    """Rows of one runner.
 
     Args:
         runner: loaded and warmed up, with no row in it.
@@ -36,7 +36,7 @@ class Rows:
         self._held: list[int] = []
 
     def image(self, number: int | None = None) -> TiledImage:
-        """Noise as an image; without a number one that this runner has not seen."""
+        """Return noise as an image; without a number, one that this runner has not seen."""
         if number is None:
             self._made += 1
             number = -self._made
@@ -48,24 +48,24 @@ class Rows:
         return TiledImage(ImageKey(f"noise {number}"), side, side, noise)
 
     def prompt(self, number: int) -> tuple[int, ...]:
-        """A prompt of its own that begins as all do."""
+        """Return a prompt of its own that begins as all do."""
         vocab = self.runner.config.decoder.vocab_size
         ids = np.random.default_rng(number).integers(vocab, size=self._prompt_tokens).tolist()
         common = self.runner.prompt("")[:COMMON_TOKENS]
         return (*common, *ids[len(common) :]) if len(common) < self._prompt_tokens else tuple(ids)
 
     def distinct(self, images: Sequence[TiledImage]) -> list[TiledImage]:
-        """Every image once."""
+        """Return each image once."""
         return list({image.image_key: image for image in images}.values())
 
     def open(self, images: Sequence[TiledImage]) -> list[TileSpan]:
-        """Open images; what of them is to be encoded."""
+        """Open images, and return the tiles that must be encoded."""
         tiles = self.runner.config.tiles
         known = [self.runner.open_image(image) for image in images]
         return [TileSpan(image.image_key, 0, tiles) for image, here in zip(images, known, strict=True) if not here]
 
     def encode(self, images: Sequence[TiledImage]) -> None:
-        """Encode images that are not known into the cache, and keep them open."""
+        """Encode images that are not known into the feature cache, and keep them open."""
         if spans := self.open(images):
             self.runner.encode(spans)
 
@@ -75,33 +75,33 @@ class Rows:
             self.runner.close_image(image.image_key)
 
     def features(self, image: TiledImage) -> Tensor:
-        """What an open image was encoded to [N, tokens per tile, D_vit]."""
+        """Return features of an open image [N, tokens per tile, D_vit]."""
         return self.runner._images[image.image_key].features
 
     def new(self, slot: int, image: TiledImage, prompt: Sequence[int], sampling: Sampling = GREEDY) -> NewRow:
-        """A row to be read."""
+        """Return a row to be prefilled."""
         return NewRow(slot, image.image_key, tuple(prompt), (), sampling)
 
     def fill(self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]]) -> Tokens:
-        """Read prompts, each about its image, in the first slots; the first token of each."""
+        """Prefill prompts, each about its image, in the first slots; returns each row's first token."""
         self.encode(images)
         first = self.read(images, prompts)
         self.close(images)
         return first
 
     def read(self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]]) -> Tokens:
-        """As `fill`, of images that are open and encoded."""
+        """Prefill as `fill` does, for images that are open and encoded."""
         pairs = enumerate(zip(images, prompts, strict=True))
         first = self.runner.prefill([self.new(slot, image, prompt) for slot, (image, prompt) in pairs])
         self._held = list(range(len(prompts)))
         return first
 
     def step(self) -> Tokens:
-        """One more token of every row."""
+        """Decode one more token of every row."""
         return self.runner.decode(self._held)
 
     def free(self) -> None:
-        """Let go of every row."""
+        """Free the slots of all rows."""
         for slot in self._held:
             self.runner.release(slot)
         self._held = []
@@ -109,7 +109,7 @@ class Rows:
     def answers(
         self, images: Sequence[TiledImage], prompts: Sequence[Sequence[int]], tokens: int
     ) -> list[list[int | None]]:
-        """So many tokens of each row, all rows together; None where the logits were not finite."""
+        """Decode so many tokens of each row, all rows together; None where the logits were not finite."""
         steps = [self.fill(images, prompts)]
         while len(steps) < tokens:
             steps.append(self.step())

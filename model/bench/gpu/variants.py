@@ -1,4 +1,4 @@
-"""The runner's switches, as checks and timings ask for them. One thread."""
+"""Variants of the runner, for checks and timings to choose from. One thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Attention = Literal["projected", "absorbed"]
 
 @dataclass(frozen=True, slots=True)
 class DecodeVariant:
-    """One way to decode.
+    """Choice of attention form and of graphs for decode steps.
 
     Attributes:
         graphs: whether steps are recorded once and replayed (CUDA graphs).
@@ -28,7 +28,7 @@ class DecodeVariant:
 
     @property
     def name(self) -> str:
-        """In words.
+        """Name of the variant in words.
 
         >>> Variant(graphs=True, attention="absorbed").name
         'graphs, absorbed'
@@ -55,7 +55,7 @@ def new_runner(
     context_tokens: int,
     feature_cache_bytes: int = 1 << 30,
 ) -> ModelRunner:
-    """A warmed-up runner of this variant; where nothing can be recorded, its steps have fixed shapes all the same."""
+    """Load a warmed-up runner of this variant; where nothing can be recorded, its steps still have fixed shapes."""
     recorded: DecodeForm = "recorded" if device.type == "cuda" else "fixed"
     runner = ModelRunner(
         checkpoint,

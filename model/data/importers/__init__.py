@@ -1,1 +1,1 @@
-"""Public data sets turned into manifests."""
+"""Importers that turn public data sets into manifests."""

@@ -1,4 +1,4 @@
-"""easy-VQA's training questions as a manifest: 4,000 small images of one coloured shape, 38,575 questions.
+"""Importer of easy-VQA's training questions: 4,000 small images of one coloured shape, 38,575 questions.
 
 The images lie in the installed package `easy-vqa` and stay there. Its test split is for evaluation and is not read
 here. Knows no tensors.
@@ -15,11 +15,11 @@ from model.prompt import question_instruction
 
 
 class EasyVqaError(ValueError):
-    """The data set is not at hand; the message says how to get it."""
+    """Missing data set; the message says how to get it."""
 
 
 def training_lines() -> Iterator[Line]:
-    """Every question of the training split, with the prompt for short answers.
+    """Return every question of the training split, with the prompt for short answers.
 
     Raises:
         EasyVqaError: the package is not installed.
@@ -34,7 +34,7 @@ def training_lines() -> Iterator[Line]:
 
 
 def easy_vqa_source() -> ManifestSource:
-    """The training split without a manifest file.
+    """Return the training split as samples, without a manifest file.
 
     Raises:
         EasyVqaError: the package is not installed.
@@ -46,7 +46,7 @@ def easy_vqa_source() -> ManifestSource:
 
 
 def write_easy_vqa(path: Path) -> int:
-    """Write the manifest; how many lines it has.
+    """Write the training split as a manifest, and return the number of its lines.
 
     Raises:
         EasyVqaError: the package is not installed.

@@ -1,1 +1,1 @@
-"""A small world that can be drawn without end and described without error: coloured shapes and signs."""
+"""Synthetic world of coloured shapes and signs: drawn without end, described without error."""

@@ -1,4 +1,4 @@
-"""What can be said of a scene as a whole: captions of the three lengths, and the one that must tell the text.
+"""Captions of a scene: three lengths, and the one that must tell the text.
 
 Every sentence is true of the scene and follows from it alone, up to the choice among a few wordings. Pure.
 """
@@ -20,7 +20,7 @@ _LARGE = 0.07
 
 
 def place(box: Box) -> str:
-    """Where a thing is, on a three by three grid: `at the top left`, `in the center`."""
+    """Name a place on a three by three grid: `at the top left`, `in the center`."""
     x, y = box.centre
     words = " ".join(word for word in (_ROWS[int(y * 3)], _COLUMNS[int(x * 3)]) if word)
     if not words:
@@ -29,34 +29,34 @@ def place(box: Box) -> str:
 
 
 def named(shape: Shape) -> str:
-    """`red circle`."""
+    """Name a shape: `red circle`."""
     return f"{shape.colour} {shape.kind}"
 
 
 def article(words: str) -> str:
-    """`a red circle`, `an orange star`."""
+    """Name a shape with its article: `a red circle`, `an orange star`."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def listed(parts: list[str]) -> str:
-    """`a, b and c`."""
+    """Join words into a list: `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def sentence(words: str) -> str:
-    """With a capital letter in front and a full stop behind."""
+    """Add a capital letter in front and a full stop behind."""
     return words[0].upper() + words[1:] + "."
 
 
 def caption_turn(scene: Scene, rng: Random) -> Turn:
-    """A caption of one length or style."""
+    """Build a turn that asks for a caption of one length or style."""
     length: CaptionLength = rng.choice(("short", "normal", "long"))
     style: CaptionStyle = "scene_text" if rng.random() < 0.2 else "plain"
     return Turn(caption_instruction(length, style), caption(scene, length, style))
 
 
 def caption(scene: Scene, length: CaptionLength, style: CaptionStyle = "plain") -> str:
-    """The caption of a scene: one wording each, so that its words can be checked one by one."""
+    """Write the caption of a scene: one wording each, so that its words can be checked one by one."""
     if scene.sign is None and not scene.shapes:
         return NOTHING
     if style == "scene_text":

@@ -1,4 +1,4 @@
-"""The fonts of the signs: files that font packages ship, found by name, so that a scene is the same everywhere.
+"""Fonts of the signs: files that font packages ship, found by name, so that a scene is the same everywhere.
 
 Importing this needs the packages of the `train` extra. A font object is cached per process and size.
 """
@@ -36,12 +36,12 @@ _FACES = (  # package, file under it; the order is part of what a seed means
 
 
 class FontsMissing(ValueError):
-    """A font package is not installed; the message says how to get it."""
+    """Missing font package; the message says how to install it."""
 
 
 @lru_cache(maxsize=512)
 def font_with_capitals(font: int, height_px: float) -> ImageFont.FreeTypeFont:
-    """A face whose capital H is about `height_px` tall; `font` is taken modulo the number of faces.
+    """Load a face whose capital H is about `height_px` tall; `font` is taken modulo the number of faces.
 
     Raises:
         FontsMissing: its package is not there.
@@ -56,6 +56,6 @@ def font_with_capitals(font: int, height_px: float) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=64)
 def _capital_height(path: str) -> float:
-    """Height of a capital letter as a share of the font's size."""
+    """Return the height of a capital letter as a share of the font's size."""
     _, top, _, bottom = ImageFont.truetype(path, 200).getbbox("H")
     return float(bottom - top) / 200

@@ -1,4 +1,4 @@
-"""What each patch of a tile shows: the dense targets that teach the small vision transformer before Pheye's stages.
+"""Labels of each patch of a tile: dense targets that teach the small vision transformer before Pheye's stages.
 
 A tile sees a window of the image; a patch is labelled by what stands at its middle, and letters, which are narrower
 than a patch when they are small, at two points of it. Where a tile cannot know (a letter cut by its edge, a letter too
@@ -29,7 +29,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TileLabels:
-    """Targets of one tile with G x G patches, row by row.
+    """Labels of one tile with G x G patches, row by row.
 
     Attributes:
         letters: class of the letter at each of two points [2, G, G].
@@ -47,14 +47,14 @@ class TileLabels:
 
 
 def windows(level: int) -> list[Box]:
-    """What each tile sees, in the order of `model/tiles.py`: the entire image, then the grid column by column."""
+    """Return each tile's window, in the order of `model/tiles.py`: the entire image, then the grid column by column."""
     step = 1 / level
     cells = [(x * step, y * step) for x in range(level) for y in range(level)]
     return [Box(0, 0, 1, 1), *(Box(x, y, x + step, y + step) for x, y in cells)]
 
 
 def label(scene: Scene, picture: Picture, window: Box, grid: int, tile_px: int) -> TileLabels:
-    """The targets of the tile that sees `window`."""
+    """Label the tile that sees `window`."""
     labels = TileLabels(
         letters=np.zeros((2, grid, grid), dtype=np.int64),
         order=np.full((2, grid, grid), UNKNOWN, dtype=np.int64),
@@ -72,7 +72,7 @@ def label(scene: Scene, picture: Picture, window: Box, grid: int, tile_px: int) 
 
 
 def _within(box: Box, window: Box) -> Box:
-    """The box in sides of the window."""
+    """Return the box in sides of the window."""
     width, height = window.right - window.left, window.bottom - window.top
     return Box(
         (box.left - window.left) / width,
@@ -110,7 +110,7 @@ def _mark_letters(labels: TileLabels, letters: tuple[Letter, ...], window: Box, 
 
 
 def _span(low: float, high: float, grid: int, point: float) -> slice:
-    """Patches whose point lies between two shares of the tile."""
+    """Return the patches whose point lies between two shares of the tile."""
     return slice(max(0, int(np.ceil(low * grid - point))), max(0, min(grid, int(np.floor(high * grid - point)) + 1)))
 
 

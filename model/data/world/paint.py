@@ -1,4 +1,4 @@
-"""A scene made visible: shapes, board and letters on the background, and where each letter came to stand.
+"""Painting of a scene: background, shapes, boards and letters, and the place of each letter.
 
 Pillow and numpy alone; any thread or process. The same scene gives the same pixels with the same versions of both.
 """
@@ -23,7 +23,7 @@ _NOISE = 16  # most that a noisy background's brightness strays
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One painted letter of a sign, and the box of its ink in shares of the image."""
+    """Painted letter of a sign, and the box of its ink in shares of the image."""
 
     text: str
     box: Box
@@ -31,7 +31,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A painted scene; `letters` of each of its signs."""
+    """Painted scene; `letters` of each of its signs."""
 
     image: Image.Image
     letters: tuple[tuple[Letter, ...], ...]
@@ -47,7 +47,7 @@ def paint(scene: Scene) -> Picture:
 
 
 def letter_size(letters: Sequence[Letter]) -> str:
-    """`small`, `medium` or `large`, of a sign's letters as painted; a sign that had to fit is smaller than drawn."""
+    """Classify a sign's painted letters as `small`, `medium` or `large`; a sign may be painted smaller than drawn."""
     tallest = max(letter.box.bottom - letter.box.top for letter in letters) * _SIZED_PX
     return "small" if tallest < _SIZES_PX[0] else "medium" if tallest < _SIZES_PX[1] else "large"
 
@@ -75,7 +75,7 @@ def _background(scene: Scene) -> Image.Image:
 
 
 def _clutter(scene: Scene) -> Image.Image:
-    """Blots of random colours and a few lines over them."""
+    """Paint blots of random colours, and a few lines over them."""
     rng, size = np.random.default_rng(scene.seed), (scene.width_px, scene.height_px)
     cells = int(rng.integers(2, 14))
     image = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)).resize(
@@ -119,7 +119,7 @@ def _paint_shape(pen: ImageDraw.ImageDraw, shape: Shape, scene: Scene) -> None:
 
 
 def _paint_sign(pen: ImageDraw.ImageDraw, sign: Sign, scene: Scene) -> tuple[Letter, ...]:
-    """Letters side by side in the middle of the sign's box, made smaller where a wide font would overrun it."""
+    """Paint letters side by side in the middle of the sign's box, smaller where a wide font would overrun it."""
     left, top, right, bottom = _pixels(sign.box, scene)
     letter_px = sign.letter_height * scene.height_px
     font = font_with_capitals(sign.font, round(letter_px, 1))

@@ -22,7 +22,7 @@ _PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class QuestionAndAnswer:
-    """A question with its answer in a word and in a sentence, and wrong answers for choices.
+    """Question with its answer in a word and in a sentence, and wrong answers for choices.
 
     `kind` names what is asked for: sign, count, colour, shape, place, exists, relation.
     """
@@ -35,7 +35,7 @@ class QuestionAndAnswer:
 
 
 def question_turn(scene: Scene, rng: Random) -> Turn:
-    """One question in one answer style."""
+    """Build a turn with one question in one answer style."""
     asked = exchange(scene, rng)
     style: AnswerStyle = rng.choice(("sentence", "short", "short", "choice"))
     if style == "choice":
@@ -44,7 +44,7 @@ def question_turn(scene: Scene, rng: Random) -> Turn:
 
 
 def count_turn(scene: Scene, rng: Random) -> Turn:
-    """How many shapes there are, in a word or in a sentence."""
+    """Build a turn that asks for the number of shapes, answered in a word or in a sentence."""
     asked = _counted(len(scene.shapes), "", "shape", "shapes", rng)
     short = rng.random() < 0.7
     return Turn(
@@ -53,7 +53,7 @@ def count_turn(scene: Scene, rng: Random) -> Turn:
 
 
 def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
-    """A question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
+    """Draw a question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
     ask = rng.choice((_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _place, _relation))
     return ask(scene, rng) or _exists(scene, rng)
 
@@ -122,7 +122,7 @@ def _exists(scene: Scene, rng: Random) -> QuestionAndAnswer:
 
 
 def _thing(scene: Scene, rng: Random) -> tuple[str, str]:
-    """A colour, a kind, or both, there or not with about the same chance; an empty word stands for any."""
+    """Draw a colour, a kind or both, there or not with about the same chance; an empty word stands for any."""
     colour, kind = rng.choice(list(COLOURS)), rng.choice(SHAPES)
     if scene.shapes and rng.random() < 0.6:
         seen = rng.choice(scene.shapes)
@@ -143,7 +143,7 @@ def _yes_no(question: str, yes: bool, thing: str) -> QuestionAndAnswer:
 
 
 def _easy(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
-    """What easy-VQA asks of a scene with one shape, and the same of the only shape of its colour or kind."""
+    """Draw a question as easy-VQA asks it: about the only shape of a scene, or the only one of its colour or kind."""
     if not scene.shapes:
         return None
     shape = rng.choice(scene.shapes)
@@ -188,7 +188,7 @@ def _place(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
 
 
 def _relation(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
-    """Left or right, above or below, of two shapes that are clearly apart that way."""
+    """Draw a question about two shapes that are clearly apart: left or right, above or below."""
     names = [named(shape) for shape in scene.shapes]
     single = [shape for shape in scene.shapes if names.count(named(shape)) == 1]
     if len(single) < 2:

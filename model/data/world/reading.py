@@ -1,4 +1,4 @@
-"""Turns about a scene full of signs, from which letters are learned many at a time.
+"""Turns about a scene full of signs, from which a model learns many letters at a time.
 
 Each sign is asked for by its place, all of them in reading order. Every answer is true of the scene. Pure.
 """
@@ -17,7 +17,7 @@ _ONE = ("What does the sign {} say?", "What is written {}?", "Read the sign {}."
 
 
 def reading_turns(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
-    """Up to `count` different turns, the first about all signs; a place with two signs is not asked for."""
+    """Build up to `count` different turns, the first about all signs; a place with two signs is not asked for."""
     turns = [Turn(rng.choice(_ALL), reading(scene))]
     places = [place(sign.box) for sign in scene.signs]
     alone = [sign for sign in scene.signs if places.count(place(sign.box)) == 1]
@@ -26,7 +26,7 @@ def reading_turns(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
 
 
 def reading(scene: Scene) -> str:
-    """What all signs say, each with its place in front, as in `At the top "ABC" and on the right "42".`."""
+    """Write the text of all signs, each with its place in front, as in `At the top "ABC" and on the right "42".`."""
     signs = in_reading_order(scene.signs)
     return sentence(listed([f'{place(sign.box)} "{sign.text}"' for sign in signs]))
 

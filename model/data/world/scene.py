@@ -1,4 +1,4 @@
-"""What a scene contains: shapes, perhaps a sign, a background. Drawn from a random generator, never from pixels.
+"""Scenes of the synthetic world: shapes, perhaps a sign, a background; drawn from a random generator, not from pixels.
 
 Owns the world's vocabulary (colours, shapes, the letters of signs) and where things stand. Knows neither how a scene
 is painted (`paint.py`) nor what is said about it (`captions.py`, `questions.py`). Pure: the same generator state gives
@@ -47,7 +47,7 @@ _LEGIBLE = 75.0  # difference in lightness that tells a letter from what lies be
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in shares of the image's width and height."""
+    """Rectangle in shares of the image's width and height."""
 
     left: float
     top: float
@@ -56,16 +56,16 @@ class Box:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """The middle, as (x, y)."""
+        """Centre of the box, as (x, y)."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     @property
     def area(self) -> float:
-        """Share of the image."""
+        """Area of the box as a share of the image."""
         return (self.right - self.left) * (self.bottom - self.top)
 
     def meets(self, other: Box, gap: float) -> bool:
-        """Whether the two come nearer than `gap`."""
+        """Return whether two boxes come nearer than `gap`."""
         return (
             self.left < other.right + gap
             and other.left < self.right + gap
@@ -76,7 +76,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One coloured shape; `paint` is its exact colour."""
+    """Coloured shape; `paint` is its exact colour."""
 
     kind: str
     colour: str
@@ -113,23 +113,23 @@ class Scene:
 
     @property
     def sign(self) -> Sign | None:
-        """The sign of an ordinary scene."""
+        """The only sign of an ordinary scene."""
         return self.signs[0] if self.signs else None
 
 
 def distance(one: Rgb, other: Rgb) -> float:
-    """Euclidean distance in RGB."""
+    """Compute the Euclidean distance of two colours in RGB."""
     return float(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5)
 
 
 def lightness(colour: Rgb) -> float:
-    """Perceived lightness from 0 to 255 (ITU-R BT.601 luma)."""
+    """Compute perceived lightness from 0 to 255 (ITU-R BT.601 luma)."""
     red, green, blue = colour
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def draw_scene(rng: Random, easy: float = 0.0) -> Scene:
-    """One scene.
+    """Draw one random scene.
 
     Args:
         rng: where every choice comes from.
@@ -147,7 +147,7 @@ def draw_scene(rng: Random, easy: float = 0.0) -> Scene:
 
 
 def draw_crowd(rng: Random, easy: float = 0.0, tries: int = 12) -> Scene:
-    """A scene full of signs, to learn letters from: as many of `tries` as find a place, and a shape or two."""
+    """Draw a scene full of signs, to learn letters from: as many of `tries` as find a place, and a shape or two."""
     tones = _tones(rng)
     signs: list[Sign] = []
     for _ in range(tries):
@@ -176,14 +176,14 @@ def _sides(rng: Random) -> tuple[int, int]:
 
 
 def _tones(rng: Random) -> tuple[Rgb, Rgb]:
-    """Two near colours: mostly pale as in easy-VQA, sometimes dark or in between."""
+    """Draw two near colours: mostly pale as in easy-VQA, sometimes dark or in between."""
     low, high = rng.choice(((225, 255), (225, 255), (150, 240), (20, 110)))
     first = rng.randint(low, high), rng.randint(low, high), rng.randint(low, high)
     return first, _near(rng, first, 30)
 
 
 def _shape(rng: Random, tones: tuple[Rgb, Rgb], taken: list[Box]) -> Shape | None:
-    """A shape with a free place for itself; None if there was none in a few tries."""
+    """Draw a shape with a free place for itself; None if there was none in a few tries."""
     seen = [name for name, paint in COLOURS.items() if min(distance(paint, tone) for tone in tones) > _CLEAR]
     kind, colour = rng.choice(SHAPES), rng.choice(seen)
     paint = _near(rng, COLOURS[colour], 10)
@@ -207,7 +207,7 @@ def _place(rng: Random, width: float, height: float) -> Box:
 
 
 def sign_text(rng: Random) -> str:
-    """Two to six letters or digits: a word now and then, most often none."""
+    """Draw two to six letters or digits: a word now and then, most often none."""
     if rng.random() < 0.25:
         return rng.choice(SIGN_WORDS)
     alphabet = rng.choice((LETTERS, LETTERS, DIGITS, LETTERS + DIGITS))
@@ -228,7 +228,7 @@ def _sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float) -> Sign:
 
 
 def _inks(rng: Random, tones: tuple[Rgb, Rgb]) -> tuple[Rgb | None, Rgb]:
-    """Colours of a board, or none, and of letters that can be read on it."""
+    """Draw colours of a board, or none, and of letters that can be read on it."""
     board = _any_colour(rng) if rng.random() < 0.6 else None
     behind = tones if board is None else (board,)
     ink = rng.choice(tuple(COLOURS.values()))
@@ -242,5 +242,5 @@ def _any_colour(rng: Random) -> Rgb:
 
 
 def in_reading_order(things: Sequence[Thing]) -> tuple[Thing, ...]:
-    """From top to bottom in three bands, from left to right within a band."""
+    """Sort from top to bottom in three bands, from left to right within a band."""
     return tuple(sorted(things, key=lambda thing: (int(thing.box.centre[1] * 3), thing.box.centre[0])))

@@ -1,4 +1,4 @@
-"""An endless source of samples from the synthetic world: sample `index` is the same whenever it is asked for."""
+"""Endless source of samples from the synthetic world: sample `index` is the same whenever it is asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CROWDED = 40  # signs that look for a place; the late ones find it if they are 
 
 @dataclass(frozen=True, slots=True)
 class WorldSource:
-    """Scenes with turns about them.
+    """Source of scenes with turns about them.
 
     Attributes:
         seed: names the stream; training and evaluation use different ones and so never share a scene.
@@ -50,7 +50,7 @@ class WorldSource:
 
 
 def turns_about(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
-    """Different turns: a caption says most, so there is always one; questions after it."""
+    """Draw different turns about a scene: a caption says most, so there is always one; questions after it."""
     made: dict[str, Turn] = {}
     while len(made) < count:
         turn = caption_turn(scene, rng) if len(made) < (count + 1) // 2 else question_turn(scene, rng)

@@ -1,4 +1,4 @@
-"""DOCCI: long descriptions, one JSON object a line, all splits in one file. Any thread or process."""
+"""DOCCI reader: long descriptions, one JSON object a line, all splits in one file. Any thread or process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.prompt import caption_instruction
 
 
 def read_docci(descriptions: Path, images: Path, split: str = "test") -> list[Case]:
-    """The cases of a split, one an image, in the file's order.
+    """Read the cases of a split, one an image, in the file's order.
 
     Args:
         descriptions: `docci_descriptions.jsonlines`.

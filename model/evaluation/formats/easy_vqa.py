@@ -1,4 +1,4 @@
-"""easy-VQA: its official test split, as the package `easy-vqa` ships it. Any thread or process."""
+"""easy-VQA reader: its official test split, as the package `easy-vqa` ships it. Any thread or process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _YES_NO = frozenset({"yes", "no"})
 
 
 def read_easy_vqa() -> list[Case]:
-    """All 9,673 questions about 1,000 images, grouped by what is asked for: colour, shape, yes or no.
+    """Read all 9,673 questions about 1,000 images, grouped by what is asked for: colour, shape, yes or no.
 
     Raises:
         DataError: the package is not installed.

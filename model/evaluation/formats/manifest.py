@@ -1,4 +1,4 @@
-"""Our own manifest, the one that `pheye train` learns from: held-out images of your own. Any thread or process."""
+"""Manifest reader, for held-out images in the same format that `pheye train` learns from. Any thread or process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from model.evaluation.case import Case, Kind
 
 
 def read_manifest_cases(file: Path, kind: Kind) -> list[Case]:
-    """The cases of a manifest; responses to the same instruction about the same image are references of one case.
+    """Read the cases of a manifest; responses to the same instruction about the same image are references of one case.
 
     Args:
         file: JSON lines with image, instruction and response.

@@ -1,4 +1,4 @@
-"""NoCaps: captions in COCO's layout, images of three domains. Any thread or process."""
+"""NoCaps reader: captions in COCO's layout, images of three domains. Any thread or process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOMAINS = ("in-domain", "near-domain", "out-domain")
 
 
 def read_nocaps(captions: Path, images: Path) -> list[Case]:
-    """The cases of a split, one an image, grouped by domain; the score over all of them is the "entire" of the paper.
+    """Read the cases of a split, one an image, grouped by domain; the score over all of them is the paper's "entire".
 
     Args:
         captions: `nocaps_val_4500_captions.json`, or the test split's file, which has no annotations.

@@ -20,7 +20,7 @@ TRAINING_SEEDS = ("train", "train signs", "train ablation")
 
 
 def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
-    """Paint scenes, unless they are there from an earlier run with the same seed, and tell what to ask of them.
+    """Paint scenes, unless they are there from an earlier run with the same seed, and return their cases.
 
     Args:
         folder: where the images are kept, below a folder named like the seed.

@@ -1,4 +1,7 @@
-"""TextCaps: one entry a caption, each with all captions of its image; images as in TextVQA. Any thread or process."""
+"""TextCaps reader: one entry a caption, each with all captions of its image; images as in TextVQA.
+
+Any thread or process.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from model.prompt import CaptionStyle, caption_instruction
 def read_textcaps(
     data: Path, images: Path, style: CaptionStyle = "plain", regions: Regions | None = None
 ) -> list[Case]:
-    """The cases of a split, one an image, in its order.
+    """Read the cases of a split, one an image, in its order.
 
     Args:
         data: `TextCaps_0.1_val.json` or another split's.

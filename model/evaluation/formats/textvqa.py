@@ -1,4 +1,4 @@
-"""TextVQA: one file with questions and answers, images named by their identifier. Any thread or process."""
+"""TextVQA reader: one file with questions and answers, images named by their identifier. Any thread or process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PEOPLE = 10
 
 
 def read_textvqa(data: Path, images: Path, regions: Regions | None = None) -> list[Case]:
-    """The cases of a split, in its order; no OCR tokens are given to the model.
+    """Read the cases of a split, in its order; no OCR tokens are given to the model.
 
     Args:
         data: `TextVQA_0.5.1_val.json` or another split's.

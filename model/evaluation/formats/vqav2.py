@@ -1,4 +1,4 @@
-"""VQAv2: questions and annotations as the VQA challenge publishes them, images named as COCO does.
+"""VQAv2 reader: questions and annotations as the VQA challenge publishes them, images named as COCO does.
 
 The annotations of the test splits are kept by the challenge: without them the cases have no references, and answers can
 be sent to its evaluation server. Any thread or process.
@@ -19,7 +19,7 @@ _OF_QUESTION = frozenset({"yes/no", "number"})  # types of answer that name noth
 
 
 def read_vqav2(questions: Path, annotations: Path | None, images: Path, regions: Regions | None = None) -> list[Case]:
-    """The cases of a split, in the order of its questions, grouped by type of answer.
+    """Read the cases of a split, in the order of its questions, grouped by type of answer.
 
     Args:
         questions: `v2_OpenEnded_mscoco_val2014_questions.json` or another split's.

@@ -29,7 +29,7 @@ _LEAST_CHANNELS = 16  # of a slice, for a tensor core
 
 
 def slices_of(width: int) -> tuple[int, int]:
-    """Channels of each warp's slice in two parts, both powers of two, that together cover a width; 0 is no part.
+    """Split a width into two parts for each warp's slice, both powers of two that together cover it; 0 is no part.
 
     >>> slices_of(1280), slices_of(128), slices_of(1100)
     ((128, 32), (16, 0), (128, 16))
@@ -47,7 +47,7 @@ class AbsorbedTile(NamedTuple):
 
 
 def tile_of(width: int, item_bytes: int, shared_bytes: int) -> AbsorbedTile:
-    """The largest tile that fits shared memory, beside queries and what warps exchange.
+    """Return the largest tile that fits shared memory, beside queries and what warps exchange.
 
     >>> tile_of(1280, 2, 227 * 1024), tile_of(1280, 2, 163 * 1024), tile_of(1280, 2, 99 * 1024)
     (AbsorbedTile(tokens=32, stages=3), AbsorbedTile(tokens=16, stages=3), AbsorbedTile(tokens=16, stages=2))
@@ -81,7 +81,7 @@ def absorbed_attention(
 
 @jit
 def _inside(outer, channels, WIDTH: tl.constexpr, EVEN: tl.constexpr):
-    """Which channels of a three-dimensional tile there are, where `outer` holds."""
+    """Return the mask of the channels that exist in a three-dimensional tile, where `outer` holds."""
     inside = outer
     if not EVEN:
         inside = outer & (channels < WIDTH)
@@ -96,7 +96,7 @@ def _attend(
     LEAST: tl.constexpr, HEADS: tl.constexpr, TOKENS: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
     EARLY: tl.constexpr,
 ):  # fmt: skip
-    """16 heads of a row against one split of its image; axes of tiles are slice, head or token, channel."""
+    """Attend with 16 heads of a row to one split of its image; axes of tiles are slice, head or token, channel."""
     wait_for_inputs(EARLY)
     row = tl.program_id(2).to(tl.int64)
     slot = tl.load(row_slot + row)

@@ -59,7 +59,7 @@ def _rotate_and_append(
     HEADS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr, TURNED: tl.constexpr, TOGETHER: tl.constexpr,
     EARLY: tl.constexpr,
 ):  # fmt: skip
-    """A few heads of one row: queries rotated, keys rotated and put into the cache beside values."""
+    """Process a few heads of one row: rotate queries and keys, and put keys and values into the KV cache."""
     wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64)
     heads = (tl.program_id(1) * TOGETHER + tl.arange(0, TOGETHER)).to(tl.int64)

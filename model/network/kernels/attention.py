@@ -21,7 +21,7 @@ _TILE_BYTES = 8192  # of keys, and as many of values, that a program has in flig
 
 
 def _tokens_of_tile(padded_width: int, item_bytes: int) -> int:
-    """Tokens that a program reads together; a power of two."""
+    """Return the number of tokens that a program reads together; a power of two."""
     return max(16, min(64, _TILE_BYTES // (padded_width * item_bytes)))
 
 
@@ -59,7 +59,7 @@ def _attend(
     ROWS: tl.constexpr, TOKENS: tl.constexpr, SPLIT: tl.constexpr, DOT: tl.constexpr,
     EARLY: tl.constexpr,
 ):  # fmt: skip
-    """One head of a group of rows against one split of their slot; softmax as it goes, in base 2."""
+    """Attend with one head of a group of rows to one split of their slot; softmax as it goes, in base 2."""
     wait_for_inputs(EARLY)
     head = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1)

@@ -1,4 +1,4 @@
-"""How a slot is split over programs, and how what they saw is joined again by their shares of the softmax.
+"""Splits of a slot over programs (flash-decoding), and the join of their results by their shares of the softmax.
 
 Called by the engine's thread only.
 """
@@ -23,7 +23,7 @@ _CHANNELS = 128  # at most, that one program joins
 
 
 def splits_of(programs: int, tokens: int, resident: int) -> int:
-    """Into how many parts each slot is split, so that few rows fill the device too; from fixed sizes only.
+    """Return the number of splits of each slot, so that few rows fill the device too; from fixed sizes only.
 
     Args:
         programs: how many there are without splits.
@@ -35,7 +35,7 @@ def splits_of(programs: int, tokens: int, resident: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """What programs saw of their splits.
+    """Partial results of programs, one for each split.
 
     Attributes:
         parts: attention over one split alone, float32 [B, H, splits, d].
@@ -47,7 +47,7 @@ class Scratch:
 
     @classmethod
     def of(cls, out: Tensor, splits: int) -> Scratch:
-        """For a result [B, H, d]; next to nothing without splits."""
+        """Allocate for a result [B, H, d]; next to nothing without splits."""
         batch, heads, width = out.shape if splits > 1 else (1, 1, 1)
         sizes = ((batch, heads, splits, width), (batch, heads, splits))
         return cls(*(torch.empty(size, dtype=torch.float32, device=out.device) for size in sizes))
@@ -75,7 +75,7 @@ def combine(scratch: Scratch, out: Tensor, row_slot: Tensor, lengths: Tensor | N
 
 @jit
 def length_of(slot, lengths, most, BY_SLOT: tl.constexpr):
-    """Tokens of a slot, `most` at most; 0 where there is no slot."""
+    """Return the number of tokens of a slot, `most` at most; 0 where there is no slot."""
     length = most
     if BY_SLOT:
         length = tl.minimum(tl.load(lengths + tl.maximum(slot, 0)).to(tl.int32), most)
@@ -84,7 +84,7 @@ def length_of(slot, lengths, most, BY_SLOT: tl.constexpr):
 
 @jit
 def chunk_of(length, splits, LEAST: tl.constexpr):
-    """Tokens of one split; the last splits may have none."""
+    """Return the number of tokens of one split; the last splits may have none."""
     return tl.maximum((length + splits - 1) // splits, LEAST)
 
 
@@ -94,7 +94,7 @@ def _combine(
     WIDTH: tl.constexpr, PADDED: tl.constexpr, LEAST: tl.constexpr, BY_SLOT: tl.constexpr, SPLITS: tl.constexpr,
     EARLY: tl.constexpr,
 ):  # fmt: skip
-    """Some channels of one head of one row."""
+    """Join some channels of one head of one row."""
     wait_for_inputs(EARLY)
     head = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1).to(tl.int64)

@@ -1,4 +1,4 @@
-"""Kernels that are launched before those they depend on have ended (programmatic dependent launch, from Hopper on).
+"""Programmatic dependent launch (from Hopper on): kernels are launched before those they depend on have ended.
 
 A decode step is hundreds of short kernels one after another, and most of the time between two of them is the launch of
 the second. With this it is brought into place while the first still runs: it may read weights, which never change, and
@@ -21,14 +21,14 @@ _HOPPER = (9, 0)
 
 @jit
 def wait_for_inputs(EARLY: tl.constexpr):  # noqa: ANN201 - types are Triton's
-    """Wait until everything before this kernel is done and written; the next one may then be brought into place."""
+    """Wait until everything before this kernel is done and written; the next kernel may then start to launch."""
     if EARLY:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
 
 
 def launch_options(device: torch.device) -> dict[str, Any]:
-    """What each launch of a kernel that calls `wait_for_inputs` is given on this device."""
+    """Return the options for each launch of a kernel that calls `wait_for_inputs` on this device."""
     return dict(_launch_options(device))
 
 

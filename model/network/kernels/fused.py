@@ -1,4 +1,4 @@
-"""What lies between the vision encoder's matrix products, each in one pass over memory.
+"""Kernels between the vision encoder's matrix products, each in one pass over memory.
 
 Results are rounded where separate torch operations would round them, so that both give the same numbers. Called by the
 engine's thread only.
@@ -40,19 +40,19 @@ def patches(tiles: Tensor, table: Tensor, patch_px: int, out: Tensor) -> None:
 
 @jit
 def _rounded(number, like):
-    """A float32 as it is after it was written and read again."""
+    """Round a float32 as if it were written and read again."""
     return number.to(like.dtype).to(tl.float32)
 
 
 @jit
 def _logistic(number):
-    """As exact as its exponential; far below zero it ends before that overflows."""
+    """Compute the logistic function as exactly as its exponential; far below zero it ends before that overflows."""
     return 1.0 / (1.0 + tl.exp(-tl.maximum(number, -87.0)))
 
 
 @jit
 def _activate(x, count, NAME: tl.constexpr, TOGETHER: tl.constexpr):
-    """Some neighbouring numbers."""
+    """Apply an activation to some neighbouring numbers."""
     first = tl.program_id(0).to(tl.int64) * TOGETHER
     place = tl.arange(0, TOGETHER)
     there = place < count - first
@@ -72,7 +72,7 @@ def _activate(x, count, NAME: tl.constexpr, TOGETHER: tl.constexpr):
 
 @jit
 def _add_norm(x, delta, weight, bias, out, eps, WIDTH: tl.constexpr, PADDED: tl.constexpr):
-    """One row."""
+    """Add and normalise one row."""
     row = tl.program_id(0).to(tl.int64) * WIDTH
     channels = tl.arange(0, PADDED)
     there = channels < WIDTH
@@ -94,7 +94,7 @@ def _add_norm(x, delta, weight, bias, out, eps, WIDTH: tl.constexpr, PADDED: tl.
 def _patches(
     tiles, table, out, SIDE: tl.constexpr, PATCH: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr
 ):  # fmt: skip
-    """One patch: its bytes, looked up and ordered by colour, line and column; zeros behind them."""
+    """Lay out one patch: its bytes, looked up and ordered by colour, line and column; zeros behind them."""
     patch = tl.program_id(0).to(tl.int64)
     of_side: tl.constexpr = SIDE // PATCH
     tile, place = patch // (of_side * of_side), patch % (of_side * of_side)

@@ -1,4 +1,4 @@
-"""A linear layer over few rows (a decode step's), together with what follows it.
+"""Linear layer over few rows (a decode step's), fused with the operations that follow it.
 
 Such a product is bound by reading the weights once, and a step by the number of its kernels. `skinny` takes bias,
 activation and residual along. `skinny_parts` splits the inputs, so that few outputs fill a GPU too, and `finish` adds
@@ -26,7 +26,7 @@ _PROGRAMS = 264  # that a product over few outputs is split into: two for each p
 
 @dataclass(frozen=True, slots=True)
 class SkinnyTile:
-    """How much of a product one program does.
+    """Share of a product that one program computes.
 
     Attributes:
         outputs: how many outputs; a power of two, at least 16.
@@ -42,14 +42,14 @@ class SkinnyTile:
 
 
 def tile_of(rows: int, outputs: int) -> SkinnyTile:
-    """The tile for so many rows and outputs; measured on an H200 (docs/performance.md)."""
+    """Return the tile for so many rows and outputs; measured on an H200 (docs/performance.md)."""
     if outputs <= 2048:
         return SkinnyTile(16, 256, 4, 5 if rows <= 16 else 3)
     return SkinnyTile(64, 128, 4, 5 if rows <= 16 else 4)
 
 
 def splits_of(outputs: int, inputs: int, tile: SkinnyTile) -> int:
-    """How many parts the inputs are split into; each is whole tiles."""
+    """Return the number of parts the inputs are split into; each is whole tiles."""
     wanted = -(-_PROGRAMS // -(-outputs // tile.outputs))
     return max(1, min(wanted, inputs // (2 * tile.inputs), 16))
 
@@ -71,7 +71,7 @@ def skinny(
 
 
 def skinny_parts(x: Tensor, weight: Tensor, tile: SkinnyTile | None = None) -> Tensor:
-    """Launch x W^T with the inputs split: parts whose sum it is, float32 [splits, rows, outputs]."""
+    """Launch x W^T with the inputs split into parts whose sum it is, float32 [splits, rows, outputs]."""
     tile = tile or SkinnyTile(64, 128, 4, 5 if len(x) <= 16 else 4)
     splits = splits_of(len(weight), x.shape[1], tile)
     parts = torch.empty((splits, len(x), len(weight)), dtype=torch.float32, device=x.device)
@@ -127,7 +127,7 @@ def _sigmoid(x):
 
 @jit
 def _activated(x, ACTIVATION: tl.constexpr):
-    """GELU in one of its forms: by tanh, by the error function, or by a sigmoid."""
+    """Apply GELU in one of its forms: by tanh, by the error function, or by a sigmoid."""
     if ACTIVATION == 1:  # 0.5 (1 + tanh(z)) is sigmoid(2 z)
         x = x * _sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
     elif ACTIVATION == 2:
@@ -143,7 +143,7 @@ def _skinny(
     ROWS: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, BIAS: tl.constexpr,
     RESIDUAL: tl.constexpr, ACTIVATION: tl.constexpr, DOT: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
-    """All rows of a few outputs, over one share of the inputs."""
+    """Multiply all rows into a few outputs, over one share of the inputs."""
     row = tl.arange(0, ROWS)
     output = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
     channel = tl.arange(0, INPUTS)
@@ -185,7 +185,7 @@ def _finish(
     parts, bias, residual, norm_weight, norm_bias, total, normed, part_size, residual_row, eps,
     SPLITS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
-    """One row: the sum as it is stored, and its layer norm."""
+    """Add up one row as it is stored, and apply its layer norm."""
     wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64)
     channel = tl.arange(0, PADDED)

@@ -18,7 +18,7 @@ except ModuleNotFoundError:
     triton = tl = None
 
     def jit(function: Any) -> Any:
-        """Leave the function as it is."""
+        """Return the function as it is."""
         return function
 
 

@@ -1,1 +1,1 @@
-"""The network with gradients: the same functions as the fast path's, for batches that learn."""
+"""Network with gradients: the same functions as the fast path's, for training."""

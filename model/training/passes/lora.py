@@ -1,4 +1,4 @@
-"""A linear layer with a low-rank adapter, for learning: as fast as the merged layer, and as light as the adapter.
+"""Linear layer with a LoRA adapter, for training: as fast as the merged layer, and as light as the adapter.
 
 Computes x (W + 2 B A)^T + b with one matrix product, and in the backward pass never makes the gradient of a whole
 weight matrix, which is frozen. peft's way (x W^T + 2 x A^T B^T) is the oracle of the tests. Knows no model.
@@ -17,7 +17,7 @@ from model.network.layers import LORA_SCALE
 
 
 def adapted_linear(x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor) -> Tensor:
-    """[n, in] -> [n, out], in the dtype of `x`; the weight and the bias are frozen and get no gradient.
+    """Map [n, in] to [n, out] in the dtype of `x`; the weight and the bias are frozen and get no gradient.
 
     Args:
         x: input [n, in].
@@ -31,7 +31,7 @@ def adapted_linear(x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor,
 
 
 def merged(weight: Tensor, down: Tensor, up: Tensor, dtype: torch.dtype) -> Tensor:
-    """W + 2 B A in `dtype` [out, in]."""
+    """Merge a LoRA adapter: W + 2 B A in `dtype` [out, in]."""
     return (weight + LORA_SCALE * (up @ down)).to(dtype)
 
 

@@ -1,4 +1,4 @@
-"""The decoder with gradients: packed rows of tokens and image features in, hidden states and logits out.
+"""Decoder with gradients: packed rows of tokens and image features in, hidden states and logits out.
 
 The same function as `NaivePheye.forward` on the same parameters, but several turns about one image share a row: each
 sees the prefix and itself only. Knows no pixels and no loss. Called by the training process's main thread only.
@@ -31,7 +31,7 @@ def text_layer(
     activation: str,
     eps: float,
 ) -> Tensor:
-    """A cross-attention block, where the weights have one, and a Phi layer: [B, T, D] -> [B, T, D].
+    """Apply a cross-attention block, where the weights have one, and a Phi layer: [B, T, D] -> [B, T, D].
 
     Args:
         x: hidden states [B, T, D].
@@ -67,14 +67,14 @@ def _cross(x: Tensor, features: Tensor, weights: Mapping[str, Tensor], heads: in
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of the first channels of each head, in half-split form."""
+    """Apply rotary embedding to the first channels of each head, in half-split form."""
     turned, passed = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
     first, second = turned.chunk(2, dim=-1)
     return torch.cat([turned * cos + torch.cat([-second, first], dim=-1) * sin, passed], dim=-1)
 
 
 def rotary(positions: Tensor, geometry: DecoderGeometry, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for positions [B, T], each [B, 1, T, rotary width]."""
+    """Compute cosines and sines for positions [B, T], each [B, 1, T, rotary width]."""
     exponents = torch.arange(0, geometry.rotary_width, 2, device=positions.device).float() / geometry.rotary_width
     angles = positions[:, None, :, None].float() * geometry.rope_theta**-exponents
     angles = torch.cat([angles, angles], dim=-1)
@@ -82,7 +82,7 @@ def rotary(positions: Tensor, geometry: DecoderGeometry, dtype: torch.dtype) -> 
 
 
 class TextPass:
-    """The decoder over parameters that may change between calls.
+    """Forward pass of the decoder over parameters that may change between calls.
 
     Args:
         weights: parameters under `lang_encoder.`, by the rest of their names; read at every call.
@@ -103,7 +103,7 @@ class TextPass:
     def __call__(
         self, ids: Tensor, positions: Tensor, mask: Tensor, features: Tensor, before: Tensor | None = None
     ) -> Tensor:
-        """The last layer's normalised output [B, T, D] in the dtype of the features.
+        """Compute the last layer's normalised output [B, T, D] in the dtype of the features.
 
         Args:
             ids: tokens [B, T].
@@ -121,5 +121,5 @@ class TextPass:
         return layer_norm(x, self._own, "model.final_layernorm", self._d.eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Of some tokens' outputs [n, D] -> float32 [n, vocab]."""
+        """Compute logits, float32 [n, vocab], of some tokens' outputs [n, D]."""
         return linear(hidden, self._own, "lm_head").float()

@@ -1,4 +1,4 @@
-"""The vision encoder with gradients: tiles of whole batches in, features out, the two adapters side by side.
+"""Vision encoder with gradients: tiles of whole batches in, features out, the two LoRA adapters side by side.
 
 The same function as `NaiveVision.forward` on the same parameters, without peft's switching of adapters, which turns
 gradients off and cannot be recomputed in a backward pass. Knows no text and no loss. Called by the training process's
@@ -24,7 +24,7 @@ Layer = Callable[..., Tensor]
 
 
 def linear(x: Tensor, weights: Mapping[str, Tensor], name: str, adapter: str | None = None) -> Tensor:
-    """A named linear layer, with an adapter or without: [..., in] -> [..., out] in the dtype of `x`."""
+    """Apply a named linear layer, with or without an adapter: [..., in] -> [..., out] in the dtype of `x`."""
     if adapter is None:
         bias = weights.get(f"{name}.bias")
         return F.linear(x, weights[f"{name}.weight"].to(x.dtype), None if bias is None else bias.to(x.dtype))
@@ -35,20 +35,20 @@ def linear(x: Tensor, weights: Mapping[str, Tensor], name: str, adapter: str | N
 
 
 def layer_norm(x: Tensor, weights: Mapping[str, Tensor], name: str, eps: float = 1e-5) -> Tensor:
-    """A named layer norm over the last axis, in the dtype of `x`."""
+    """Apply a named layer norm over the last axis, in the dtype of `x`."""
     scale, shift = weights[f"{name}.weight"].to(x.dtype), weights[f"{name}.bias"].to(x.dtype)
     return F.layer_norm(x, scale.shape, scale, shift, eps)
 
 
 def under(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The weights whose names begin with `prefix`, by the rest of their names."""
+    """Return the weights whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def vision_layer(
     x: Tensor, weights: Mapping[str, Tensor], adapter: str | None, heads: int, activation: str, eps: float
 ) -> Tensor:
-    """One layer of CLIP's transformer: [n, tokens, D] -> [n, tokens, D]."""
+    """Apply one layer of CLIP's transformer: [n, tokens, D] -> [n, tokens, D]."""
     base = "" if adapter else ".base_layer"
     normed = layer_norm(x, weights, "layer_norm1", eps)
     q, k, v = (
@@ -62,7 +62,7 @@ def vision_layer(
 
 
 class VisionPass:
-    """The encoder over parameters that may change between calls.
+    """Forward pass of the encoder over parameters that may change between calls.
 
     Args:
         weights: parameters under `vision_encoder.`, by the rest of their names; read at every call.
@@ -83,7 +83,7 @@ class VisionPass:
         self._layer, self._recompute = layer, recompute
 
     def __call__(self, tiles: Tensor, dtype: torch.dtype) -> Tensor:
-        """Tiles of images, uint8 [B, N, S, S, 3] -> features [B, N * tokens, D] in `dtype`."""
+        """Encode tiles of images, uint8 [B, N, S, S, 3] -> features [B, N * tokens, D] in `dtype`."""
         pixels = patches(tiles, self._v.patch_px, dtype)  # [B, N, patches, 3 * p * p]
         whole = layer_norm(self._tower(pixels[:, 0], self._global_adapter), self._own, "norm_lvl_1")
         views = whole.unsqueeze(1)  # [B, 1, tokens, D]
@@ -112,7 +112,7 @@ class VisionPass:
 
 
 def patches(tiles: Tensor, patch_px: int, dtype: torch.dtype) -> Tensor:
-    """uint8 [B, N, S, S, 3] -> CLIP's normalised pixels by patch [B, N, patches, 3 * p * p], channel outermost."""
+    """Normalise tiles as CLIP does, uint8 [B, N, S, S, 3] -> [B, N, patches, 3 * p * p], channel outermost."""
     mean, std = (torch.tensor(constant, device=tiles.device) for constant in (CLIP_MEAN, CLIP_STD))
     pixels = (tiles.float() / 255 - mean) / std
     batch, count, side, _, _ = tiles.shape

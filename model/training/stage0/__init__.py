@@ -1,1 +1,1 @@
-"""Stage 0 of pheye-tiny: its frozen parts, the eye and the voice, taught from nothing."""
+"""Stage 0 of pheye-tiny: training of its frozen vision encoder and language model from random weights."""

@@ -1,4 +1,4 @@
-"""The loop of stage 0: parameters, a loss to lower, a log to read, and a file from which a killed run goes on.
+"""Training loop of stage 0: parameters, a loss, a log, and a checkpoint from which a killed run goes on.
 
 Stage 0 makes the parts that Pheye keeps frozen (`vision.py`, `text.py`); Pheye's own stages have their own loop, over
 several processes, in `model/training/trainer.py`. Knows neither of the two parts. One process, main thread.
@@ -26,7 +26,7 @@ Step = Callable[[int], tuple[Tensor, dict[str, float]]]
 
 @dataclass(frozen=True, slots=True)
 class LearningSchedule:
-    """How long and how fast to learn.
+    """Learning rate and number of steps.
 
     Attributes:
         steps: optimizer steps.
@@ -43,7 +43,7 @@ class LearningSchedule:
     keep_every: int = 250
 
     def rate_at(self, step: int) -> float:
-        """Learning rate of a step."""
+        """Return the learning rate of a step."""
         if step < self.warm_up:
             return self.rate * (step + 1) / self.warm_up
         gone = (step - self.warm_up) / max(1, self.steps - self.warm_up)
@@ -51,7 +51,7 @@ class LearningSchedule:
 
 
 def fresh(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """A new parameter: ones and zeros for norms and biases, else a normal draw scaled by what it sums over."""
+    """Create a new parameter: ones and zeros for norms and biases, else a normal draw scaled by its fan-in."""
     if name.endswith(".bias"):
         start = torch.zeros(shape)
     elif "norm" in name:
@@ -63,7 +63,7 @@ def fresh(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tens
 
 
 def learn(parameters: Mapping[str, Tensor], step: Step, plan: LearningSchedule, folder: Path) -> None:
-    """Lower `step`'s loss; goes on from `folder`'s last save if there is one.
+    """Minimise `step`'s loss; goes on from `folder`'s last save if there is one.
 
     Args:
         parameters: leaves that require gradients, changed in place.
@@ -87,13 +87,13 @@ def learn(parameters: Mapping[str, Tensor], step: Step, plan: LearningSchedule, 
 
 
 def saved_step(folder: Path) -> int:
-    """Steps done by the run that `folder` holds; 0 for a new one."""
+    """Return the number of steps done by the run that `folder` holds; 0 for a new one."""
     path = folder / "state.pt"
     return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
 
 class BatchPrefetcher(Iterator[dict[str, Tensor]]):
-    """Batches of consecutive items, made ahead of time by worker processes: batch k holds items k n to k n + n - 1."""
+    """Prefetcher of batches made by worker processes: batch k holds items k n to k n + n - 1."""
 
     def __init__(self, data: Dataset[dict[str, Tensor]], size: int, workers: int, first: int) -> None:
         numbers = (list(range(batch * size, (batch + 1) * size)) for batch in count(first))

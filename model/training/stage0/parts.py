@@ -1,4 +1,4 @@
-"""Stage 0 as a whole: from nothing to a checkpoint whose frozen parts have been taught and whose trained parts are new.
+"""Stage 0 as a whole: from random weights to a checkpoint with trained frozen parts and new parts to train.
 
 The published models get their frozen parts from CLIP and Phi 1.5; pheye-tiny gets them here, and Pheye's own stages go
 on from the folder this writes. Main thread of one process.
@@ -26,7 +26,7 @@ _LEVEL = 2  # of the tiles that the eye learns from; Pheye's stages begin with i
 
 @dataclass(frozen=True, slots=True)
 class Stage0Schedule:
-    """How long each part is taught; the defaults are those of the shipped weights.
+    """Number of steps for each part; the defaults are those of the shipped weights.
 
     Attributes:
         eye: of the vision transformer.
@@ -42,7 +42,7 @@ class Stage0Schedule:
 
 
 def make_parts(folder: Path, lessons: Stage0Schedule | None = None, geometry: str = "pheye-tiny") -> Path:
-    """Teach the eye and the voice of a new model; the checkpoint is `folder`/model, the work is kept beside it.
+    """Train the vision encoder and the language model of a new checkpoint, `folder`/model; the work is kept beside it.
 
     A killed run goes on where it was.
 

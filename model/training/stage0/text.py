@@ -1,4 +1,4 @@
-"""Stage 0 of pheye-tiny, the voice: a tokenizer and a small Phi that knows how its world is spoken about, unseen.
+"""Language model of stage 0: a tokenizer and a small Phi that learns the texts of the world without its images.
 
 Published Pheye starts from Phi 1.5; the small one starts here. It reads the turns of scenes it never sees, so it learns
 wordings and not facts, and is frozen afterwards. One process; the loader's workers write the texts.
@@ -35,7 +35,7 @@ _TURNS = 8
 
 
 def train_tokenizer(vocab_size: int, scenes: int = 20_000) -> TextTokenizer:
-    """A byte-level BPE tokenizer of the world's texts: common words are one token, the letters of a sign one each."""
+    """Train a byte-level BPE tokenizer on the world's texts: common words are one token, a sign's letters one each."""
     tokenizer = Tokenizer(models.BPE())
     # A capital or digit before another stands alone: a sign is spelled, and no pair of its letters becomes a token.
     spelled = pre_tokenizers.Split(Regex("[A-Z0-9](?=[A-Z0-9])"), behavior="isolated")
@@ -61,7 +61,7 @@ class Texts(Dataset[dict[str, Tensor]]):
     tokenizer: TextTokenizer
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The fields of a `TokenRow` [T], every token of a turn labelled by the one that follows."""
+        """Return the fields of a `TokenRow` [T], every token of a turn labelled by the one that follows."""
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         row = row_of(turns_about(draw_scene(rng), rng, _TURNS), self.tokenizer, _ROW_TOKENS)
         same = zip(row.turns, row.turns[1:], row.ids[1:], strict=False)
@@ -89,7 +89,10 @@ def train_voice(
     workers: int = 1,
     compiled: bool = True,
 ) -> dict[str, Tensor]:
-    """Teach a new Phi on `rows` new rows a step; its weights by canonical name. A killed run goes on from `folder`."""
+    """Train a new Phi on `rows` new rows a step, and return its weights by canonical name.
+
+    A killed run goes on from `folder`.
+    """
     shapes = {name: shape for name, shape in tensor_shapes(config, {}).items() if name.startswith(LANGUAGE)}
     generator = torch.Generator().manual_seed(0)
     own = {name: fresh(name, shape, generator) for name, shape in shapes.items() if ".cross_attn_layer." not in name}

@@ -1,4 +1,4 @@
-"""Stage 0 of pheye-tiny, the eye: a small CLIP vision transformer learns to tell letters, shapes and colours.
+"""Vision encoder of stage 0: a small CLIP vision transformer learns to tell letters, shapes and colours.
 
 Published Pheye starts from a CLIP that has seen the web; the small one starts here. It learns from dense labels
 (`world/labels.py`): each patch says what it shows. The heads are thrown away afterwards, the transformer is frozen.
@@ -65,7 +65,7 @@ class LabelledTiles(Dataset[Batch]):
     level: int
 
     def __getitem__(self, index: int) -> Batch:
-        """`tiles` uint8 [N, S, S, 3] and the fields of `TileLabels` stacked over the N tiles."""
+        """Return `tiles` uint8 [N, S, S, 3] and the fields of `TileLabels` stacked over the N tiles."""
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         easy = min(1.0, max(0.0, 1 - (index - _LETTERS_FROM) / _LETTERS_OVER))
         scene = draw_crowd(rng, easy) if rng.random() < _CROWDS else draw_scene(rng, easy)
@@ -80,7 +80,7 @@ class LabelledTiles(Dataset[Batch]):
 
 
 class PatchLabeller:
-    """The vision transformer, under its canonical names, with a linear head that labels each patch.
+    """Vision transformer, under its canonical names, with a linear head that labels each patch.
 
     Attributes:
         parameters: all of it, float32, by name.
@@ -98,7 +98,7 @@ class PatchLabeller:
         self._layer = torch.compile(vision_layer, dynamic=False) if compiled else vision_layer
 
     def __call__(self, tiles: Tensor, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
-        """uint8 [n, S, S, 3] -> outputs of each head in float32 [n, patches, size]."""
+        """Compute each head's outputs from tiles, uint8 [n, S, S, 3] -> float32 [n, patches, size]."""
         x = self._embed(tiles, under(self.parameters, VISION + "embeddings."), dtype)
         for index in range(self._v.layers):
             weights = under(self.parameters, f"{VISION}encoder.layers.{index}.")
@@ -114,7 +114,7 @@ class PatchLabeller:
         return layer_norm(x, self.parameters, VISION + "pre_layrnorm", self._v.eps)
 
     def weights(self) -> dict[str, Tensor]:
-        """What is kept: the transformer alone."""
+        """Return the weights of the transformer alone, without the heads."""
         return {name: tensor.detach() for name, tensor in self.parameters.items() if name.startswith(VISION)}
 
 
@@ -137,7 +137,7 @@ def _look_around(parameters: dict[str, Tensor], vision: VisionGeometry) -> None:
 
 
 def labelling_loss(outputs: dict[str, Tensor], batch: Batch) -> Tensor:
-    """Sum of the heads' mean losses over the patches whose label is known."""
+    """Sum up the heads' mean losses over the patches whose label is known."""
     total = torch.zeros(())
     for field in ("letters", "order", "things", "colours"):
         logits, wanted = _pair(outputs[field], batch[field])
@@ -151,7 +151,7 @@ def labelling_loss(outputs: dict[str, Tensor], batch: Batch) -> Tensor:
 
 
 def accuracies(outputs: dict[str, Tensor], batch: Batch) -> tuple[float, float, float]:
-    """Share of right labels among known letters, things that are there, and their colours."""
+    """Compute the share of right labels among known letters, things that are there, and their colours."""
     shares = []
     for field in ("letters", "things", "colours"):
         logits, wanted = _pair(outputs[field], batch[field])
@@ -161,7 +161,7 @@ def accuracies(outputs: dict[str, Tensor], batch: Batch) -> tuple[float, float, 
 
 
 def _pair(outputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [m, classes] beside labels [m], whether a patch has one point or two."""
+    """Pair logits [m, classes] with labels [m], whether a patch has one point or two."""
     if wanted.ndim == 4:  # [B, N, G, G]
         return outputs.flatten(0, 1), wanted.flatten()
     points = wanted.shape[2]  # [B, N, 2, G, G]
@@ -170,7 +170,7 @@ def _pair(outputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rare(wanted: Tensor) -> Tensor:
-    """Weights under which letters and their absence count the same, though patches without are many more."""
+    """Weight letters and their absence to count the same, though patches without letters are many more."""
     known, letter = wanted != UNKNOWN, wanted > 0
     share = letter.sum() / known.sum().clamp(min=1)
     return known.float() * torch.where(letter, 1.0, (share / (1 - share)).clamp(max=1.0))
@@ -185,7 +185,7 @@ def train_eye(
     workers: int = 1,
     compiled: bool = True,
 ) -> dict[str, Tensor]:
-    """Teach a new vision transformer on `scenes` new scenes a step; its weights, as they are kept.
+    """Train a new vision transformer on `scenes` new scenes a step, and return its weights.
 
     A killed run goes on from `folder`. The numbers in the log are of scenes not yet learned from: none comes twice.
     """

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.bench.gpu import equal, golden, kernels, sampled, twin, variants
+from model.bench.gpu import kernels, variants
+from model.bench.gpu.checks import equal, golden, sampled, twin
+from model.bench.gpu.checks.subjects import MICRO
 from model.bench.gpu.item import PartInput
-from model.bench.gpu.subjects import MICRO
 from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant
 from model.runtime.runner import ModelRunner
 from tests.support.golden import OWN_GOLDEN

@@ -1,4 +1,4 @@
-"""The fast path held against the naive twin in float32: features by their angle, tokens by what they cost.
+"""Fast path against naive twin in float32: the angle between features, and the cost of each token.
 
 A token costs how far its logit in the naive twin lies below the best one there, in standard deviations of that step's
 logits: 0 where both choose the same. Unlike the share of equal tokens it says how wrong a differing token is, and one
@@ -13,11 +13,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from model.bench.gpu.checks.subjects import SUBJECTS, subject
+from model.bench.gpu.checks.verdict import within
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
-from model.bench.gpu.subjects import SUBJECTS, subject
 from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
-from model.bench.gpu.verdict import within
 from model.bench.halves import Twin, load_twin
 from model.runtime.hardware import resolve_device
 from model.tiles import TiledImage, Tiles
@@ -29,7 +29,7 @@ ANGLE_BOUNDS: Mapping[torch.dtype, float] = {torch.float32: 1e-5, torch.bfloat16
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Every subject in both number formats, decoded in all ways there are."""
+    """List every subject in both number formats, decoded in all forms."""
     device = resolve_device(given.device)
     names = SUBJECTS if device.type == "cuda" else SUBJECTS[:1]
     for name in names:
@@ -41,7 +41,7 @@ def items(given: PartInput) -> Iterator[Item]:
 
 @torch.inference_mode()
 def against_the_twin(name: str, device: torch.device, dtype: torch.dtype, variant: DecodeVariant) -> Data:
-    """Ask questions about images of both sides."""
+    """Check the fast path's features and answers about images against the naive twin's."""
     checkpoint = subject(name, device)
     runner = new_runner(checkpoint, device, dtype, variant, slots=8, context_tokens=512)
     rows = Rows(runner)
@@ -77,14 +77,14 @@ def _twin(name: str, device: torch.device) -> Twin:
 
 
 def _features(twin: Twin, tiles: Tiles) -> Tensor:
-    """[1, V, D_vit]."""
+    """Compute the naive twin's features [1, V, D_vit]."""
     vision = twin.model.vision_encoder
     features: Tensor = vision(vision.pixels(torch.from_numpy(tiles)).unsqueeze(0))
     return features
 
 
 def _costs(twin: Twin, prompt: tuple[int, ...], answer: list[int | None], features: Tensor) -> Tensor:
-    """Of every token of an answer [T]; infinite for one whose logits were not finite."""
+    """Return the cost of every token of an answer [T]; infinite for one whose logits were not finite."""
     tokens = [token for token in answer if token is not None]
     if len(tokens) < len(answer):
         return torch.full((len(answer),), torch.inf)
@@ -96,7 +96,7 @@ def _costs(twin: Twin, prompt: tuple[int, ...], answer: list[int | None], featur
 
 
 def _angle(rows: Rows, image: TiledImage, expected: Tensor) -> float:
-    """Greatest 1 - cosine between both sides' features of an image token; expected [1, V, D_vit]."""
+    """Return the greatest 1 - cosine between both sides' features of an image token; expected [1, V, D_vit]."""
     rows.encode([image])
     found = rows.features(image).flatten(0, 1).double()
     rows.close([image])

@@ -1,4 +1,4 @@
-"""The golden cases, token for token: what the original model answered, read in float32 on this device.
+"""Golden cases, token for token: answers of the original model, compared in float32 on this device.
 
 A folder of cases is a checkpoint with `cases.json` beside it. One thread.
 """
@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from PIL import Image
 
+from model.bench.gpu.checks.verdict import same
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
-from model.bench.gpu.verdict import same
 from model.checkpoint.checkpoint import open_checkpoint
 from model.runtime.hardware import resolve_device
 from model.tiles import prepare
@@ -26,7 +26,7 @@ TOGETHER = 8  # cases that are answered in one batch
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Every folder, answered in all ways there are."""
+    """List every folder of cases, answered in all decode forms."""
     device = resolve_device(given.device)
     for folder in map(Path, given.golden):
         for variant in VARIANTS:
@@ -34,7 +34,7 @@ def items(given: PartInput) -> Iterator[Item]:
 
 
 def golden(folder: Path, device: torch.device, variant: DecodeVariant) -> Data:
-    """Answer every case, several at once."""
+    """Check the answer of every case, several at once."""
     cases: list[dict[str, Any]] = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
     checkpoint = open_checkpoint(str(folder))
     runner = new_runner(checkpoint, device, torch.float32, variant, slots=TOGETHER, context_tokens=512)

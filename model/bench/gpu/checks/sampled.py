@@ -1,4 +1,4 @@
-"""Tokens that are drawn on the device and on the host from the same logits, settings and seeds: all must be equal.
+"""Equality of sampling on the device and on the host, from the same logits, settings and seeds.
 
 One thread.
 """
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.bench.gpu.checks.verdict import same
 from model.bench.gpu.item import Data, Item, PartInput
-from model.bench.gpu.verdict import same
 from model.request import Sampling
 from model.runtime.device_sampling import FAILED, choose_on_device
 from model.runtime.hardware import resolve_device
@@ -25,7 +25,7 @@ TEMPERATURES, SHARES = (0.0, 0.3, 0.7, 1.0, 1.5), (1.0, 0.95, 0.5)
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Flat logits, in which many tokens are likely, and steep ones; some rows are not finite."""
+    """List flat logits, in which many tokens are likely, and steep ones; some rows are not finite."""
     device = resolve_device(given.device)
     for spread in (0.5, 3.0):
         words = f"logits of spread {spread:g}"

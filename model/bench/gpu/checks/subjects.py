@@ -1,4 +1,4 @@
-"""The models that correctness is checked on: small enough to be run in every way within seconds.
+"""Models that correctness is checked on: small enough to be run in every way within seconds.
 
 One thread.
 """
@@ -20,7 +20,7 @@ SUBJECTS = (MICRO, TINY, SHALLOW)
 
 
 def shallow() -> PheyeConfig:
-    """A published geometry at full width, with few layers of either transformer."""
+    """Return a published geometry at full width, with few layers of either transformer."""
     config = named_geometry("Pheye-x4-448")
     return replace(
         config,
@@ -32,7 +32,7 @@ def shallow() -> PheyeConfig:
 
 @lru_cache(maxsize=len(SUBJECTS))
 def subject(name: str, device: torch.device) -> Checkpoint:
-    """A checkpoint by its name here, every tensor in memory on the device as it is stored."""
+    """Open a checkpoint by its name here, every tensor in memory on the device as it is stored."""
     checkpoint = random_checkpoint(shallow(), device) if name == SHALLOW else open_checkpoint(name)
     tensors: Mapping[str, torch.Tensor] = {key: tensor.to(device) for key, tensor in checkpoint.tensors.items()}
     return replace(checkpoint, tensors=tensors)

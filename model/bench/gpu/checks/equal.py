@@ -1,4 +1,4 @@
-"""Answers that must not depend on how they were computed: in a crowd or alone, replayed or eager, here or on a CPU.
+"""Equality checks: an answer must not depend on batch, CUDA graph replay, attention form or device.
 
 In float32 the tokens must be the same; in bfloat16 other batches round otherwise, and `twin` bounds what that does.
 One thread.
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.bench.gpu.checks.subjects import MICRO, SUBJECTS, TINY, subject
+from model.bench.gpu.checks.verdict import same, within
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
-from model.bench.gpu.subjects import MICRO, SUBJECTS, TINY, subject
 from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant, new_runner
-from model.bench.gpu.verdict import same, within
 from model.request import NewRow, Sampling
 from model.runtime.hardware import resolve_device
 from model.tiles import TiledImage
@@ -30,7 +30,7 @@ Answer = list[int | None]
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Crowds first, then one way against another, then this device against a CPU."""
+    """List checks of batches first, then of one decode form against another, then of this device against a CPU."""
     device = resolve_device(given.device)
     names, fp32 = (SUBJECTS if device.type == "cuda" else SUBJECTS[:1]), torch.float32
     for name in names:
@@ -51,7 +51,7 @@ def items(given: PartInput) -> Iterator[Item]:
 
 
 def crowd_is_alone(name: str, device: torch.device, variant: DecodeVariant) -> Data:
-    """Eight rows about three images that come one step after another, and two of which leave early."""
+    """Check eight rows about three images that start one step apart, two of which leave early, against each alone."""
     runner = new_runner(subject(name, device), device, torch.float32, variant, slots=CROWD, context_tokens=256)
     rows = Rows(runner)
     images = [rows.image(row % IMAGES) for row in range(CROWD)]
@@ -62,7 +62,7 @@ def crowd_is_alone(name: str, device: torch.device, variant: DecodeVariant) -> D
 
 
 def _staggered(rows: Rows, new: Sequence[NewRow], images: Sequence[TiledImage]) -> list[Answer]:
-    """Tokens of rows that begin one step apart; the second and the fifth leave after four tokens."""
+    """Decode rows that begin one step apart; the second and the fifth leave after four tokens."""
     runner, running, answers = rows.runner, list[int](), [Answer() for _ in new]
     for image in rows.distinct(images):
         rows.encode([image])
@@ -83,7 +83,7 @@ def _staggered(rows: Rows, new: Sequence[NewRow], images: Sequence[TiledImage]) 
 
 
 def ways_agree(name: str, device: torch.device, dtype: torch.dtype, variant: DecodeVariant) -> Data:
-    """The same rows decoded eagerly over projected keys and values, and in another way."""
+    """Check that eager decoding over projected keys and values gives the same tokens as another form."""
     return same(*(_answers(name, device, dtype, way) for way in (variant, EAGER)))
 
 
@@ -94,7 +94,7 @@ def _answers(name: str, device: torch.device, dtype: torch.dtype, variant: Decod
 
 
 def wide_is_alone(device: torch.device, variant: DecodeVariant) -> Data:
-    """As many rows as a busy service has, about images of their own, and each of them alone."""
+    """Check as many rows as a busy service has, each about its own image, against each of them alone."""
     runner = new_runner(subject(MICRO, device), device, torch.float32, variant, slots=WIDE, context_tokens=256)
     rows = Rows(runner)
     images, prompts = [rows.image(row) for row in range(WIDE)], [rows.prompt(row) for row in range(WIDE)]
@@ -105,7 +105,7 @@ def wide_is_alone(device: torch.device, variant: DecodeVariant) -> Data:
 
 
 def sampled_as_cpu(device: torch.device, variant: DecodeVariant) -> Data:
-    """Rows that are sampled, with seeds of their own, here and eagerly on a CPU."""
+    """Check that sampled rows with seeds of their own get the same tokens here and eagerly on a CPU."""
     return same(_sampled(device, variant), _sampled(CPU, EAGER))
 
 
@@ -125,18 +125,18 @@ def _sampled(device: torch.device, variant: DecodeVariant) -> list[Answer]:
 
 
 def device_is_cpu(name: str, device: torch.device) -> Data:
-    """The embedded model's answers here and on a CPU."""
+    """Check that the embedded model answers the same here and on a CPU."""
     return same(*(_answers(name, where, torch.float32, EAGER) for where in (device, CPU)))
 
 
 def explained_as_cpu(name: str, device: torch.device) -> Data:
-    """Where answers have looked, here and on a CPU."""
+    """Check that the attention of explained answers is the same here and on a CPU."""
     here, there = (_attention(name, where) for where in (device, CPU))
     return within(float(np.abs(here - there).max()), EXPLAIN_BOUND)
 
 
 def _attention(name: str, device: torch.device) -> NDArray[np.float32]:
-    """Shares of the layers and heat map of one short answer, side by side."""
+    """Return shares of the layers and heat map of one short answer, side by side."""
     runner = new_runner(subject(name, CPU), device, torch.float32, EAGER, slots=1, context_tokens=256)
     rows = Rows(runner)
     image = rows.image(0)

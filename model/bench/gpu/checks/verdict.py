@@ -1,4 +1,4 @@
-"""What a check says: whether a bound holds, what was found and what was allowed. Pure."""
+"""Verdicts of checks: passed or not, the value found and the bound allowed. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Answer = Sequence[int | None]
 
 
 def within(found: float, bound: float, **more: Any) -> Data:
-    """Passed if what was found is no more than the bound; NaN never passes.
+    """Pass if the value is no more than the bound; NaN never passes.
 
     >>> within(0.5, 1.0)["verdict"], within(float("nan"), 1.0)["verdict"]
     ('passed', 'failed')
@@ -20,7 +20,7 @@ def within(found: float, bound: float, **more: Any) -> Data:
 
 
 def same(ours: Sequence[Answer], theirs: Sequence[Answer], **more: Any) -> Data:
-    """Passed if every row has the same tokens, and none failed.
+    """Pass if every row has the same tokens, and none failed.
 
     >>> same([[1, 2], [3, 4]], [[1, 2], [3, 5]])["first_difference"]
     'row 1, token 1: 4 and 5'
