@@ -57,7 +57,7 @@ class ModelNotFound(ServiceError):
 
 
 class NotOffered(ServiceError):
-    """A known kind of request that this model cannot answer; trying again does not help, so no 5xx."""
+    """A request of a kind that this model cannot answer; trying again does not help, so no 5xx."""
 
     status = 404
     title = "Not offered here"
@@ -78,7 +78,7 @@ class TooLarge(ServiceError):
 
 
 class UnsupportedImage(ServiceError):
-    """An image that is none, or has a format that is not read here."""
+    """A file is not an image, or has a format that is not read here."""
 
     status = 415
     title = "Unsupported image format"

@@ -203,7 +203,7 @@ class Alive(BaseModel):
 
 
 class ReadyCard(BaseModel):
-    """The service accepts new requests: readiness, and by what."""
+    """The service accepts new requests: readiness, with the model and devices that answer them."""
 
     status: Literal["ready"] = Field(description="Always `ready`; anything else is a 503.")
     model: str = Field(description="Name of the served model.")
