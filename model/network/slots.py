@@ -2,7 +2,7 @@
 
 A row slot holds the self-attention keys and values of one request. An image slot holds what all requests about one
 image share: cross-attention keys and values, and the self-attention keys and values of the words that every prompt
-begins with. An image nobody asks about any more stays until its slot is needed. Owns the free lists; knows no
+begins with (the prefix cache). An image nobody asks about any more stays until its slot is needed. Knows no
 scheduling. Called by the engine's thread only.
 """
 

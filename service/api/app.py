@@ -14,7 +14,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.api.image_store import ImageStore
-from service.api.middleware import Edge
+from service.api.middleware import RequestMiddleware
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
 from service.api.parts import ServiceParts
 from service.api.problems import answer_with_problems
@@ -65,7 +65,10 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
     complete_document(app)
     answer_with_problems(app)
     app.add_middleware(
-        Edge, settings=settings, metrics=metrics, routes=[route for router in ROUTERS for route in router.routes]
+        RequestMiddleware,
+        settings=settings,
+        metrics=metrics,
+        routes=[route for router in ROUTERS for route in router.routes],
     )
     return app
 

@@ -28,7 +28,7 @@ logger = logging.getLogger("pheye.edge")
 access_logger = logging.getLogger("pheye.access")
 
 
-class Edge:
+class RequestMiddleware:
     """ASGI middleware around the whole app: the first to see a request and the last to see its answer."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:

@@ -44,7 +44,7 @@ logger = logging.getLogger("pheye.reply")
 Events = AsyncIterator[tuple[int, Delta | Finished]]
 
 
-class Answering(Protocol):
+class AnswerBuilder(Protocol):
     """An answer that a reply fills: it takes the rows' events and puts them into its clients' shape."""
 
     @property
@@ -92,7 +92,7 @@ class Reply(Response):
     def __init__(
         self,
         parts: ServiceParts,
-        answer: Answering,
+        answer: AnswerBuilder,
         image: ImageSource | TiledImage,
         rows: Sequence[Row],
         *,

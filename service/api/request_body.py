@@ -29,7 +29,7 @@ ACCEPTED = "application/json, multipart/form-data or image/*"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask(Generic[Asked]):
+class ImageRequest(Generic[Asked]):
     """A checked request and its image."""
 
     fields: Asked
@@ -37,7 +37,7 @@ class Ask(Generic[Asked]):
 
 
 @dataclass(frozen=True, slots=True)
-class MaybeAsk(Generic[Asked]):
+class OptionalImageRequest(Generic[Asked]):
     """A checked request that may come without an image."""
 
     fields: Asked
@@ -45,7 +45,7 @@ class MaybeAsk(Generic[Asked]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent(Generic[Asked]):
+class _ParsedBody(Generic[Asked]):
     """The parsed content of a body: its fields, and an uploaded file if there was one."""
 
     fields: Asked
@@ -81,7 +81,7 @@ async def read_json(request: Request) -> dict[str, Any]:
     return _json_object(await request.body(), "body")
 
 
-async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
+async def read_ask(request: Request, kind: type[Asked]) -> ImageRequest[Asked]:
     """Read and check a request, whichever way it was sent.
 
     Raises:
@@ -96,32 +96,32 @@ async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
         raise InvalidField(
             "image_url: no image; send image_url in JSON, a file field image in a form, or the image itself"
         )
-    return Ask(ask.fields, ask.image)
+    return ImageRequest(ask.fields, ask.image)
 
 
-async def read_maybe_ask(request: Request, kind: type[Asked]) -> MaybeAsk[Asked]:
+async def read_maybe_ask(request: Request, kind: type[Asked]) -> OptionalImageRequest[Asked]:
     """Read and check a request that need not have an image."""
     sent = await _read(request, kind)
     url = sent.fields.image_url
     if url is None:
-        return MaybeAsk(sent.fields, None if sent.file is None else ImageSource(sent.file))
+        return OptionalImageRequest(sent.fields, None if sent.file is None else ImageSource(sent.file))
     if sent.file is not None:
         raise InvalidField("image_url: an image was uploaded too; send one of them")
-    return MaybeAsk(sent.fields, find_image(request, url))
+    return OptionalImageRequest(sent.fields, find_image(request, url))
 
 
-async def _read(request: Request, kind: type[Asked]) -> _Sent[Asked]:
+async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
     content_type = _content_type(request)
     if content_type.startswith("image/"):
         fields = _from_text(kind, request.query_params.multi_items())
-        return _Sent(check(kind, fields, strict=False), await request.body())
+        return _ParsedBody(check(kind, fields, strict=False), await request.body())
     if not content_type and not await request.body():
-        return _Sent(check(kind, _from_text(kind, request.query_params.multi_items()), strict=False), None)
+        return _ParsedBody(check(kind, _from_text(kind, request.query_params.multi_items()), strict=False), None)
     if request.url.query:
         name = request.url.query.partition("=")[0][:SHOWN_CHARS]
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
     if content_type == "application/json":
-        return _Sent(check(kind, _json_object(await request.body(), "body"), strict=True), None)
+        return _ParsedBody(check(kind, _json_object(await request.body(), "body"), strict=True), None)
     if content_type == "multipart/form-data":
         return await _read_form(request, kind)
     raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
@@ -131,14 +131,14 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read_form(request: Request, kind: type[Asked]) -> _Sent[Asked]:
+async def _read_form(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
     try:
         async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
             image = await _take_image(form)
             texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     except HTTPException as error:  # Starlette's parser: no boundary, a text part over 1 MiB, too many parts
         raise BadRequest(f"body: {error.detail}") from None
-    return _Sent(check(kind, _from_text(kind, texts), strict=False), image)
+    return _ParsedBody(check(kind, _from_text(kind, texts), strict=False), image)
 
 
 async def _take_image(form: FormData) -> bytes | None:

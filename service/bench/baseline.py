@@ -22,7 +22,7 @@ from model.prompt import caption_instruction, question_instruction
 from model.reference.naive_answers import NaiveAnswers, load_naive
 from service.api.answers import Answer, AnswerKey
 from service.api.encoding import json_response
-from service.api.request_body import Ask, read_ask
+from service.api.request_body import ImageRequest, read_ask
 from service.api.server import configure_logging, listen, url_of
 from service.errors import InvalidField, ServiceError
 from service.images import ImageSource, tile
@@ -39,7 +39,9 @@ class Baseline:
     settings: Settings
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, rows: list[str]) -> Response:
+    def answer(
+        self, ask: ImageRequest[CaptionRequest] | ImageRequest[VqaRequest], key: AnswerKey, rows: list[str]
+    ) -> Response:
         """Answer in the service's shape; of the timings `decode` is all of the model's time."""
         fields, config, arrived_s = ask.fields, self.naive.config, time.monotonic()
         if fields.stream or fields.explain or fields.sampling.temperature or fields.sampling.stop:

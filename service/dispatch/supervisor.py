@@ -164,7 +164,7 @@ class WorkerSupervisor:
             case StepDone():
                 self._learn(message)
                 self._on_step(self, message)
-                self._acquit(message.report)
+                self._clear_suspects(message.report)
             case Started(ids):
                 self._touched += filter(None, map(self.rows.get, ids))
                 for row in self._touched:
@@ -182,7 +182,7 @@ class WorkerSupervisor:
                 self._stopping = True
                 self._on_failure(reason)
 
-    def _acquit(self, step: StepReport) -> None:
+    def _clear_suspects(self, step: StepReport) -> None:
         """Clear the rows that a step touched and did not admit: if the worker dies from now on, they are not why.
 
         Encoding may still be under way on the device when its step ends. A step with tokens has waited for it.

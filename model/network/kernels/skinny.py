@@ -42,7 +42,7 @@ class SkinnyTile:
 
 
 def tile_of(rows: int, outputs: int) -> SkinnyTile:
-    """Return the tile for so many rows and outputs; measured on an H200 (docs/performance.md)."""
+    """Return the tile for so many rows and outputs; chosen by times on an H200 (see docs/gpu.md)."""
     if outputs <= 2048:
         return SkinnyTile(16, 256, 4, 5 if rows <= 16 else 3)
     return SkinnyTile(64, 128, 4, 5 if rows <= 16 else 4)

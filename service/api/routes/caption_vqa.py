@@ -17,7 +17,7 @@ from service.api.answers import Answer, AnswerKey
 from service.api.openapi.native import ask_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import Reply
-from service.api.request_body import Ask, read_ask
+from service.api.request_body import ImageRequest, read_ask
 from service.api.request_context import context_of
 from service.errors import InvalidField
 from service.messages import Row
@@ -58,7 +58,7 @@ def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
 def _reply(
     request: Request,
     parts: ServiceParts,
-    ask: Ask[CaptionRequest] | Ask[VqaRequest],
+    ask: ImageRequest[CaptionRequest] | ImageRequest[VqaRequest],
     key: AnswerKey,
     instructions: list[str],
 ) -> Reply:

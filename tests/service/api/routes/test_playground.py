@@ -103,5 +103,8 @@ def test_the_prompts_of_the_page_are_the_models():
 def test_the_files_are_part_of_the_package():
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
     wheel = build["targets"]["wheel"]
-    assert wheel == {"packages": ["model", "service"], "exclude": ["model/ablation"]}  # of `service/` nothing is left out
+    assert wheel == {
+        "packages": ["model", "service"],
+        "exclude": ["model/ablation"],
+    }  # of `service/` nothing is left out
     assert FOLDER.is_relative_to(ROOT / "service")
