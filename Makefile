@@ -29,7 +29,7 @@ check: install  ## the one definition of clean
 	$(BIN)/lint-imports
 	$(BIN)/pheye dev docs --check
 
-bench: install  ## time the fast path, most of an hour; ARGS="--quick" is five minutes, "--report FOLDER" keeps it
+bench: install  ## time the fast path, most of an hour; ARGS="--quick" takes some minutes, "--report FOLDER" keeps it
 	$(BIN)/pheye dev bench $(ARGS)
 
 gpu:  ## check and measure everything on a GPU with the Python that has torch for it; PYTHON=... REPORT=... MINUTES=...

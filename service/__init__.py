@@ -1,1 +1,1 @@
-"""The service room: requests and time. It never touches a tensor and never imports torch."""
+"""The serving side: HTTP API, waiting queue and worker processes. It never touches a tensor and never imports torch."""

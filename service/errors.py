@@ -1,13 +1,14 @@
-"""Every way a request can fail, as one small tree: a status, a short title, a detail that says what to do.
+"""Errors that the service raises for a request: a status, a short title, and a detail that says what to do.
 
-Knows no framework: `service/api/problems.py` turns these into `application/problem+json` (RFC 9457).
+Knows no framework: `service/api/problems.py` turns these into `application/problem+json` (RFC 9457), and adds what the
+framework itself refuses, such as an unknown path. The commands use them too. Safe from any thread.
 """
 
 from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """A failure the client is told about.
+    """A failure that the client is told about.
 
     Attributes:
         status: HTTP status.
@@ -42,7 +43,7 @@ class Unauthorized(ServiceError):
 
 
 class NotFound(ServiceError):
-    """Nothing has this id, or nothing that this key may see."""
+    """An id is unknown, or belongs to something that this key may not see."""
 
     status = 404
     title = "Not found"
@@ -56,7 +57,7 @@ class ModelNotFound(ServiceError):
 
 
 class NotOffered(ServiceError):
-    """A known kind of request that this model has no answer to; trying again does not help, so no 5xx."""
+    """A request of a kind that this model cannot answer; trying again does not help, so no 5xx."""
 
     status = 404
     title = "Not offered here"
@@ -70,21 +71,21 @@ class UploadStalled(ServiceError):
 
 
 class TooLarge(ServiceError):
-    """Too many bytes or pixels, judged before decoding."""
+    """An image or a body has too many bytes or pixels, judged before decoding."""
 
     status = 413
     title = "Image or body too large"
 
 
 class UnsupportedImage(ServiceError):
-    """Not an image, or of a format that is not read here."""
+    """A file is not an image, or has a format that is not read here."""
 
     status = 415
     title = "Unsupported image format"
 
 
 class UnsupportedBody(ServiceError):
-    """A content type that is none of those accepted."""
+    """A request body has a content type that is not accepted."""
 
     status = 415
     title = "Unsupported content type"
@@ -98,13 +99,13 @@ class InvalidField(ServiceError):
 
 
 class UnsupportedParameter(InvalidField):
-    """A field of another model's that asks for what Pheye cannot do."""
+    """A field of another model asks for what Pheye cannot do."""
 
     title = "Unsupported parameter"
 
 
 class WaitingRoomFull(ServiceError):
-    """More requests wait than the service lets wait; refused before any decoding."""
+    """The waiting queue is full; the request is refused before any decoding."""
 
     status = 429
     title = "Too many requests are waiting"
@@ -112,7 +113,7 @@ class WaitingRoomFull(ServiceError):
 
 
 class Poisoned(ServiceError):
-    """Workers keep dying while they work on the request, at the same place of its answer."""
+    """A poison request: workers keep dying while they work on it, at the same place of its answer."""
 
     status = 500
     title = "Request keeps killing its worker"
@@ -126,7 +127,7 @@ class RowFailed(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """Loading, draining, or no worker alive."""
+    """The service is loading or draining, or no worker is alive."""
 
     status = 503
     title = "Service unavailable"

@@ -1,4 +1,4 @@
-"""From what a client sent to a checked, tiled image: data URIs, formats, bytes and pixels.
+"""Images from clients, checked and tiled: data URIs, formats, bounds in bytes and pixels.
 
 Owns which images are refused and in which words. Knows no HTTP; `model.tiles` knows the tiles. `tile` is slow and
 meant for a preprocessing thread; every function is safe from any thread. Image data never enters a message.
@@ -40,7 +40,7 @@ logger = logging.getLogger("pheye.images")
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """An image as it arrived: the bytes of a file, or a data URI that was found to look like one."""
+    """An image as it arrived: the bytes of a file, or a data URI that looks like one."""
 
     content: bytes | str
 
@@ -54,7 +54,7 @@ class ImageSource:
 
 
 def check_data_uri(uri: str) -> ImageSource:
-    """A data URI whose head is right; its base64 is decoded later, off the event loop.
+    """Check the head of a data URI; its base64 is decoded later, off the event loop.
 
     Raises:
         BadRequest: a link, or something else.

@@ -1,4 +1,4 @@
-"""What crosses the pipe between the API process and a worker: every message is a named dataclass.
+"""Messages between the API process and a worker: every one is a named dataclass.
 
 Knows no transport. The API process sends `Submit`, `Prefetch`, `Forget`, `Cancel` and `Stop`; a worker answers with
 `Ready` or `LoadFailed` once, then `StepDone` for each step of its engine (and `Started` before one that takes up new
@@ -18,7 +18,7 @@ from model.tokenizer import TextTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One answer to be generated: what is asked, the same on both sides of the pipe.
+    """An answer to be generated: the question and its options, the same on both sides of the pipe.
 
     Attributes:
         id: unique; what is told of the row, and its cancellation, name it.
@@ -48,7 +48,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """Encode an image when there is time, so that its features are there when somebody asks about it."""
+    """Encode an image when there is time, so that its features are ready when somebody asks about it."""
 
     image: TiledImage
 
@@ -62,7 +62,7 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody waits for these rows any more."""
+    """Cancel these rows, because nobody waits for them any more."""
 
     ids: tuple[str, ...]
 
@@ -77,7 +77,7 @@ ToWorker = Submit | Prefetch | Forget | Cancel | Stop
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the API process must know of the loaded model, and what it tells people at start-up.
+    """A description of the loaded model, for the API process and for people at start-up.
 
     `memory` is a table of what takes how much of a GPU, line by line; `gpu_uuid` names the GPU outside of torch. A CPU
     has neither.
@@ -98,28 +98,28 @@ class ModelCard:
 
     @property
     def tile_px(self) -> int:
-        """Side of a tile."""
+        """The side of a tile in pixels."""
         return self.config.vision.tile_px
 
     @property
     def level(self) -> int:
-        """Local tiles along each side of an image."""
+        """The local tiles along each side of an image."""
         return self.config.level
 
     @property
     def image_tiles(self) -> int:
-        """Tiles of an image, the global view included."""
+        """The tiles of an image, the global view included."""
         return self.config.tiles
 
     @property
     def image_tokens(self) -> int:
-        """Vision tokens of an image."""
+        """The vision tokens of an image."""
         return self.config.image_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Weights are loaded and every kind of step has run once."""
+    """The worker is ready: weights are loaded and every kind of step has run once."""
 
     card: ModelCard
     tokenizer: TextTokenizer
@@ -135,12 +135,12 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Sent about once a second by an engine that has nothing to do."""
+    """A sign of life, sent about once a second by an engine that has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one row cost. `image_features_cached`: no tile had to be encoded for it."""
+    """The cost of one row. `image_features_cached`: no tile had to be encoded for it."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -151,7 +151,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class RowTimings:
-    """Seconds a row spent in the worker, phase by phase, on the worker's clock."""
+    """The seconds a row spent in the worker, phase by phase, on the worker's clock."""
 
     queue_s: float
     encode_s: float
@@ -161,7 +161,7 @@ class RowTimings:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The row has left the waiting room and holds a slot."""
+    """The row has left the waiting queue and holds a slot."""
 
     id: str
     queue_s: float
@@ -210,7 +210,7 @@ RowEvent = Admitted | Delta | Finished | Refused | Broken
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one engine step did, for the metrics. Seconds are the phases' wall time, 0.0 where a phase was skipped."""
+    """A step's report, for the metrics. Seconds are the phases' wall time, 0.0 where a phase was skipped."""
 
     encode_s: float = 0.0
     prefill_s: float = 0.0
@@ -230,7 +230,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """Everything one step has to say, in one message: row events in the order they happened, then the numbers."""
+    """The result of one step, in one message: row events in the order they happened, then the numbers."""
 
     events: tuple[RowEvent, ...] = ()
     report: StepReport = field(default_factory=StepReport)
@@ -239,7 +239,7 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Sent before a step touches these rows for the first time: should the worker die of one, it is among them."""
+    """The step about to run touches these rows for the first time: should the worker die of one, it is among them."""
 
     ids: tuple[str, ...]
 

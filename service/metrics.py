@@ -1,4 +1,4 @@
-"""Every number the service publishes, in one registry that belongs to one `Metrics` object.
+"""Prometheus metrics of the service, in one registry that belongs to one `Metrics` object.
 
 Owns names, units, help texts and buckets, and how a worker's step report becomes counts. Knows neither who measures nor
 who scrapes. Used on the API process's event loop.
@@ -22,7 +22,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One line of the table of metrics in `docs/monitoring.md`."""
+    """A line of the table of metrics in `docs/monitoring.md`."""
 
     name: str
     type: str
@@ -31,11 +31,11 @@ class MetricRow:
 
 
 class Metrics:
-    """One attribute for each metric, named like it without `pheye_` and, for counters, `_total`."""
+    """All metrics, one attribute for each, named without `pheye_` and, for counters, `_total`."""
 
     def __init__(self) -> None:
-        """All at zero, in a registry of their own."""
-        # Else the text format shows each creation time as a gauge of its own.
+        """Declare all metrics at zero, in a registry of their own."""
+        # Without this, the text format shows the creation time of each metric as a gauge of its own.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self.rows: list[MetricRow] = []
@@ -49,13 +49,13 @@ class Metrics:
     def _declare_requests(self) -> None:
         self.requests = self._counter(
             "requests_total",
-            "HTTP requests answered, by route and status; 499 is a client that hung up first.",
+            "HTTP requests answered, by route and status; 499: the client hung up first.",
             ("endpoint", "status"),
         )
         self.requests_dropped = self._counter(
             "requests_dropped_total",
-            "Requests not answered: full (429), loading and draining (503), deadline (504), disconnect (client left), "
-            "poison (worker after worker died of it), refused (the model cannot run it as asked).",
+            "Requests not answered: full (waiting queue full, 429), loading and draining (503), deadline (504), "
+            "disconnect (the client left), poison (workers kept dying of it), refused (not possible as asked).",
             ("reason",),
         )
         for reason in DROP_REASONS:
@@ -79,12 +79,14 @@ class Metrics:
             "worker_restarts_total", "Worker processes replaced because they died or made no progress; should stay 0."
         )
         self.request_replays = self._counter(
-            "request_replays_total", "Answers sent again to a new worker after theirs died."
+            "request_replays_total", "Answers replayed on a new worker after theirs died."
         )
 
     def _declare_state(self) -> None:
-        self.requests_waiting = self._gauge("requests_waiting", "Answers accepted and waiting for a slot, now.")
-        self.requests_running = self._gauge("requests_running", "Answers that hold a slot, now.")
+        self.requests_waiting = self._gauge(
+            "requests_waiting", "Answers in the waiting queue: accepted, but without a slot."
+        )
+        self.requests_running = self._gauge("requests_running", "Answers that hold a slot and are being generated.")
         self.slots = self._gauge("slots", "Answers all workers together can generate at the same time.")
         self.slots_used = self._gauge("slots_used", "Slots in use in the latest step, all workers together.")
         self.feature_cache_bytes = self._gauge("feature_cache_bytes", "Bytes of image features kept by all workers.")
@@ -95,7 +97,7 @@ class Metrics:
         self.image_store_images = self._gauge("image_store_images", "Uploaded images kept to be named by id.")
         self._declare_gpus()
         self.ready = self._gauge(
-            "ready", "1 if new requests are accepted, 0 while loading, draining or without worker."
+            "ready", "Readiness: 1 if new requests are accepted, 0 while loading, draining or without a worker."
         )
         self.build_info = self._gauge(
             "build_info",
@@ -120,7 +122,7 @@ class Metrics:
         self.request_seconds = self._histogram(
             "request_seconds", "Seconds from a request's arrival to the end of its answer.", ("endpoint",)
         )
-        self.queue_seconds = self._histogram("queue_seconds", "Seconds an answer waited for a slot.")
+        self.queue_seconds = self._histogram("queue_seconds", "Seconds an answer spent in the waiting queue.")
         self.preprocess_seconds = self._histogram(
             "preprocess_seconds", "Seconds to decode and tile an image, waiting for a thread included."
         )
@@ -129,11 +131,11 @@ class Metrics:
         )
         self.prefill_seconds = self._histogram("prefill_seconds", "Seconds a step spent reading prompts, if at all.")
         self.time_to_first_token_seconds = self._histogram(
-            "time_to_first_token_seconds", "Seconds from acceptance to an answer's first token."
+            "time_to_first_token_seconds", "Seconds from acceptance to an answer's first token (TTFT)."
         )
         self.time_per_output_token_seconds = self._histogram(
             "time_per_output_token_seconds",
-            "Mean seconds between an answer's tokens after its first.",
+            "Mean seconds between an answer's tokens after its first (TPOT).",
             buckets=(0.001, 0.0025, *SECONDS[:10]),
         )
 
@@ -145,14 +147,18 @@ class Metrics:
             self.step_seconds.labels(phase)
         self.decode_stall_seconds = self._histogram(
             "decode_stall_seconds",
-            "Seconds per step that answers under way waited for the encoding and prefilling of others; "
+            "Seconds per step that running answers waited for the encoding and prefilling of others; "
             "PHEYE_STALL_S is the target.",
         )
         self.decode_batch_size = self._histogram(
-            "decode_batch_size", "Answers that got a token in the same step, in steps that decoded.", buckets=BATCHES
+            "decode_batch_size",
+            "Batch size of a decode step: running answers that got a token together.",
+            buckets=BATCHES,
         )
         self.tiles_per_encode = self._histogram(
-            "tiles_per_encode", "Image tiles encoded in one batch, in steps that encoded.", buckets=BATCHES
+            "tiles_per_encode",
+            "Batch size of the vision encoder: image tiles encoded together in a step.",
+            buckets=BATCHES,
         )
 
     def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
@@ -203,12 +209,12 @@ class Metrics:
         self.build_info.labels(version, *model).set(1)
 
     def render(self) -> bytes:
-        """The Prometheus text format."""
+        """Render all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
 
 def metric_rows() -> Iterator[MetricRow]:
-    """Every metric, in order, for the generated table.
+    """List every metric, in order, for the generated table.
 
     >>> next(metric_rows()).name
     'pheye_requests_total'

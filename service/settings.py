@@ -1,7 +1,8 @@
-"""How this process runs: the `PHEYE_*` variables and their bounds, each with its unit.
+"""Settings of this process: the `PHEYE_*` environment variables and their bounds, each with its unit.
 
-Owns the environment: nothing else in the service reads it. Knows neither the checkpoint (`model.config`) nor a request
-(`service.schemas.requests`). Read once, at start-up; the result is frozen and may be shared by any thread or process.
+Owns these variables: nothing else in the service reads them. Knows neither the checkpoint (`model.config`) nor a
+request (`service.schemas.requests`). Read once, at start-up; the result is frozen and may be shared by any thread or
+process.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -31,7 +31,7 @@ class SettingsError(ValueError):
 
 
 def _split(value: Any) -> Any:
-    """Comma-separated text, as an environment variable has it, becomes a list."""
+    """Split comma-separated text, as an environment variable has it, into a list."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
@@ -49,14 +49,14 @@ def _check_devices(value: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Every way to run the service differently; the field order is that of the documentation's tables."""
+    """All settings of the service; the field order is that of the documentation's tables."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     model: str = Field(
         default="pheye-tiny",
         min_length=1,
-        description="What to serve: `pheye-tiny`, which is built in, a folder, a hub id, or `random:NAME` for a known "
+        description="Model to serve: `pheye-tiny`, which is built in, a folder, a hub id, or `random:NAME` for a known "
         "geometry with random weights.",
     )
     revision: str | None = Field(
@@ -105,14 +105,14 @@ class Settings(BaseSettings):
         default=0.25,
         ge=0.0,
         le=60.0,
-        description="Seconds for which encoding and prefilling others may hold up the answers under way, per step, "
-        "0 to 60; a target, at least one tile is always encoded.",
+        description="Seconds per step that encoding and prefilling of new requests may delay the running answers, 0 to "
+        "60; a target: at least one tile is always encoded.",
     )
     max_waiting: int = Field(
         default=64,
         ge=1,
         le=100_000,
-        description="Answers that may wait for a slot before new requests get 429, 1 to 100000.",
+        description="Answers that the waiting queue holds before new requests get 429, 1 to 100000.",
     )
     max_questions: int = Field(
         default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         default=30.0,
         ge=0.0,
         le=3600.0,
-        description="Seconds that running work gets to finish after SIGTERM, 0 to 3600.",
+        description="Seconds that running work gets to finish after SIGTERM (graceful shutdown), 0 to 3600.",
     )
     step_timeout_s: float = Field(
         default=120.0,
@@ -180,16 +180,16 @@ class Settings(BaseSettings):
     )
     preprocess_threads: int = Field(default=2, ge=1, le=64, description="Threads that decode and tile images, 1 to 64.")
     api_keys: _Keys = Field(
-        default=(), description="Comma-separated API keys, any of which is accepted; none means no key is asked for."
+        default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
     )
     keep_alive_s: float = Field(
         default=15.0,
         gt=0.0,
         le=3600.0,
-        description="Seconds of silence in a stream before a keep-alive comment, up to 3600.",
+        description="Seconds of silence in a stream (SSE) before a keep-alive comment, up to 3600.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe lines logged."
+        default="info", description="Least severe level of the log lines that are written."
     )
 
     @model_validator(mode="before")
@@ -233,7 +233,7 @@ def _unknown(key: str, known: set[str]) -> str:
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings from the environment, with `flags` (those of the command line that were given) on top.
+    """Load the settings from the environment, with `flags` (those of the command line that were given) on top.
 
     Raises:
         SettingsError: unknown or out of range; no value is repeated in the message, it may be a secret.
@@ -246,29 +246,3 @@ def load_settings(**flags: Any) -> Settings:
             name = _variable(str(problem["loc"][0])) + ": " if problem["loc"] else ""
             lines.append(name + problem["msg"].removeprefix("Value error, "))
         raise SettingsError("\n".join(lines)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class SettingRow:
-    """One line of the table of settings in `docs/configuration.md`."""
-
-    variable: str
-    flag: str
-    default: str
-    description: str
-
-
-def setting_rows() -> Iterator[SettingRow]:
-    """Every setting, in order, for the generated table.
-
-    >>> next(setting_rows()).variable
-    'PHEYE_MODEL'
-    """
-    for name, info in Settings.model_fields.items():
-        empty = info.default is None or info.default == ()
-        yield SettingRow(
-            variable=_variable(name),
-            flag="--" + name.replace("_", "-"),
-            default="" if empty else str(info.default),
-            description=info.description or "",
-        )

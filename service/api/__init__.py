@@ -1,1 +1,1 @@
-"""The HTTP side of the API process: from a request's bytes to the answer's."""
+"""The HTTP API: everything from a request's bytes to the answer's bytes."""

@@ -1,4 +1,4 @@
-"""From the rows' events to what the client reads: texts, chunks, usage, timings.
+"""Answers in the service's own JSON, whole or streamed: text, chunks, usage, timings.
 
 Owns what goes into an answer, streamed or whole, and that both say the same; its shape is `service.schemas.responses`'.
 Knows no HTTP and no queue. One `Answer` is used by one task.
@@ -35,7 +35,7 @@ class _RowText:
 
 @dataclass(slots=True)
 class Answer:
-    """The answer to one request, while it comes and when it is there.
+    """An answer to one request, which grows as events come from its rows.
 
     Attributes:
         id: the request's id.
@@ -51,22 +51,22 @@ class Answer:
     _rows: list[_RowText] = field(init=False)
 
     def __post_init__(self) -> None:
-        """A text for each row."""
+        """Begin with an empty text for each row."""
         self._rows = [_RowText() for _ in range(self.rows)]
 
     @property
     def texts(self) -> list[str]:
-        """What each row has said so far."""
+        """The text of each row so far."""
         return [row.text for row in self._rows]
 
     @property
     def finish_reason(self) -> FinishReason:
-        """`length` if any row was cut short."""
+        """The finish reason: `length` if any row was cut short."""
         return "length" if any(end.finish_reason == "length" for end in self._ends) else "stop"
 
     @property
     def usage(self) -> UsageFields:
-        """What all rows cost together."""
+        """Add up the token usage of all rows."""
         ends = self._ends
         return UsageFields(
             prompt_tokens=sum(end.usage.prompt_tokens for end in ends),
@@ -78,7 +78,7 @@ class Answer:
         )
 
     def take(self, index: int, event: Delta | Finished) -> StreamChunk | None:
-        """Add an event; the chunk to stream, or None if it shows nothing new.
+        """Add an event and return the chunk to stream, or None if it shows nothing new.
 
         White space in front of a text is dropped, however it is cut into events.
         """
@@ -92,7 +92,7 @@ class Answer:
         return StreamChunk(chunk=new, index=index) if self.key == "answers" else StreamChunk(chunk=new)
 
     def whole(self, *, preprocess_s: float, total_s: float) -> CaptionAnswer | VqaAnswer:
-        """The body of an answer that is not streamed."""
+        """Build the body of an answer that is not streamed."""
         told = self._told(preprocess_s, total_s)
         if self.key == "caption":
             return CaptionAnswer(caption=self.texts[0], **told)
@@ -101,15 +101,15 @@ class Answer:
         return VqaAnswer(answers=self.texts, **told)
 
     def opening(self) -> Sequence[StreamChunk]:
-        """A stream begins with its first chunk."""
+        """Return nothing: a stream of ours begins with its first chunk."""
         return []
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamEnd]:
-        """The last event of a stream."""
+        """Build the last event of a stream."""
         return [StreamEnd(completed=True, **self._told(preprocess_s, total_s))]
 
     def failed(self, problem: Problem) -> Sequence[StreamFailure]:
-        """The last event of a stream that fails in the middle."""
+        """Build the last event of a stream that fails in the middle."""
         return [StreamFailure(error=problem, completed=True)]
 
     @property
@@ -117,7 +117,7 @@ class Answer:
         return [row.end for row in self._rows if row.end is not None]
 
     def _told(self, preprocess_s: float, total_s: float) -> dict[str, Any]:
-        """What an answer and the end of a stream both have; absent is what does not apply."""
+        """Build the fields that an answer and the end of a stream share; those that do not apply are absent."""
         reasons = [end.finish_reason for end in self._ends]
         return {
             "id": self.id,

@@ -1,4 +1,4 @@
-"""The web application: routes, the edge around them, and the queue's life inside the app's.
+"""The web application: routes, middleware, and the start and stop of the request queue with it.
 
 Knows how the parts fit and nothing of what they do. Call `create_app` once per process.
 """
@@ -30,7 +30,7 @@ SWEEP_S = 1.0  # how late an expired image may leave the memory
 
 
 def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> FastAPI:
-    """The service as an ASGI application; its lifespan starts and stops the queue."""
+    """Create the service as an ASGI application; its lifespan starts and stops the queue."""
     executor = ThreadPoolExecutor(settings.preprocess_threads, thread_name_prefix="pheye-preprocess")
     store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
     metrics.image_store_bytes.set_function(lambda: store.size_bytes)

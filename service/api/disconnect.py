@@ -1,4 +1,4 @@
-"""Noticing that a client has gone while we work for it.
+"""Client disconnects: notice that a client has gone while the service works for it.
 
 Knows nothing but ASGI's `receive` and `send`: after the body was read, the only message left is the disconnect.
 """
@@ -17,7 +17,7 @@ SEND_TIMEOUT_S = 30.0  # a client that takes no byte for so long is gone
 
 
 async def unless_hung_up(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client hangs up first.
+    """Return the result of `work`, which is cancelled when the client hangs up first.
 
     Raises:
         ClientDisconnect: the client hung up.
@@ -41,7 +41,7 @@ async def _hang_up(receive: Receive) -> None:
 
 
 async def send_promptly(send: Send, message: Message) -> None:
-    """Send, but do not wait for a reader that has stopped reading.
+    """Send a message, but give up on a client that has stopped reading.
 
     Raises:
         ClientDisconnect: nothing was taken for `SEND_TIMEOUT_S`.

@@ -1,4 +1,4 @@
-"""How a response model becomes bytes: the body of a response, or a server-sent event.
+"""Encoding of response models as bytes: the body of a response, or a server-sent event.
 
 Owns the one rule for both: what is sent is a model that the OpenAPI document shows, with the fields that were set. A
 field that was not set is absent, never null. Knows no model. Pure; safe from any thread.
@@ -16,7 +16,7 @@ StreamItem = BaseModel | str  # the data of one server-sent event: a model, or a
 
 
 def to_json(body: BaseModel) -> str:
-    """One line of JSON."""
+    """Write a model as one line of JSON."""
     return body.model_dump_json(exclude_unset=True)
 
 
@@ -26,12 +26,12 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     media_type: str = "application/json",
 ) -> Response:
-    """A model as a whole response."""
+    """Make a whole response of a model."""
     return Response(to_json(body), status, headers, media_type)
 
 
 def sse_event(data: StreamItem) -> bytes:
-    r"""A model, or a word as it is, as a server-sent event.
+    r"""Make a server-sent event of a model, or of a word as it is.
 
     >>> sse_event("[DONE]")
     b'data: [DONE]\n\n'

@@ -1,4 +1,4 @@
-"""What a request would cost before it runs: FLOPs and bytes by the model's formulas, seconds by recent measurements.
+"""Cost estimates: FLOPs and bytes of a request by the model's formulas, seconds by recent measurements.
 
 Knows neither who asks nor how the server is observed: it is told. Pure; safe from any thread.
 """
@@ -25,7 +25,7 @@ from service.schemas.responses import CacheSaving, Estimate, EstimatedBytes, Est
 
 @dataclass(frozen=True, slots=True)
 class AskedRow:
-    """One answer that would be generated, at its longest."""
+    """An answer that would be generated, at its longest."""
 
     prompt_tokens: int
     max_tokens: int
@@ -33,7 +33,7 @@ class AskedRow:
 
 @dataclass(frozen=True, slots=True)
 class CurrentLoad:
-    """The server at this moment.
+    """The load of the server at this moment.
 
     Attributes:
         costs: what work has cost lately.
@@ -47,7 +47,7 @@ class CurrentLoad:
 
 
 def estimate(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) -> Estimate:
-    """The cost of rows that ask about one image."""
+    """Estimate the cost of rows that ask about one image."""
     config = card.config
     return Estimate(
         model=card.name,
@@ -72,7 +72,10 @@ def _flops(config: PheyeConfig, rows: Sequence[AskedRow], *, resident: bool) -> 
 
 
 def _decode_flops(config: PheyeConfig, row: AskedRow) -> int:
-    """Of every token but the first, which the prefill gives; each costs a fixed amount more than the one before."""
+    """Count the FLOPs of every token but the first, which the prefill gives.
+
+    Each token costs a fixed amount more than the one before.
+    """
     steps = row.max_tokens - 1
     first, last = row.prompt_tokens + 1, row.prompt_tokens + steps
     return steps * (decode_flops(config, first) + decode_flops(config, last)) // 2
@@ -100,7 +103,7 @@ def _encode_s(config: PheyeConfig, costs: Costs) -> float | None:
 
 
 def _decode_steps(rows: Sequence[AskedRow], slots: int) -> int:
-    """Steps that give every row its tokens, when as many rows as there are slots run together."""
+    """Count the steps that give every row its tokens, when as many rows run together as there are slots."""
     return math.ceil(len(rows) / slots) * (max(row.max_tokens for row in rows) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Uploaded images that requests may name by id: whose they are, for how long, and within how many bytes.
+"""Storage of uploaded images that requests name by id: their owners, their age, and the bound in bytes.
 
 Owns the ids and the rule that a key sees its own images only. Keeps tiles, not features: those are the workers'. Knows
 no HTTP and reads no clock but the one it is given. Event loop's thread only.
@@ -31,17 +31,17 @@ class StoredImage:
 
     @property
     def id(self) -> str:
-        """What its owner calls it: a name for its pixels, the same at every upload."""
+        """The id by which its owner names the image: it follows from the pixels, so every upload gets the same one."""
         return PREFIX + self.image.image_key
 
     @property
     def held_bytes(self) -> int:
-        """What it counts for in the store."""
+        """The bytes that the image takes of the store."""
         return self.image.tiles.nbytes
 
 
 class ImageStore:
-    """Images by owner and id; the least recently used of all owners goes first.
+    """Uploaded images by owner and id; the least recently used of all owners goes first.
 
     Args:
         limit_bytes: what all of them may add up to; 0 turns handles off.
@@ -53,14 +53,14 @@ class ImageStore:
         self._limit_bytes = limit_bytes
         self._ttl_s = ttl_s
         self._clock = clock
-        self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id
+        self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id, oldest use first
         self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._images)
 
     def check_room(self, image_bytes: int) -> None:
-        """Refuse an image before it is decoded.
+        """Refuse an image that is larger than the whole store, before it is decoded.
 
         Raises:
             NotFound: handles are off, or the store is too small for even one image of this size.
@@ -85,7 +85,7 @@ class ImageStore:
         return stored
 
     def find(self, owner: str, image_id: str) -> StoredImage:
-        """One of the owner's images; looking is not using.
+        """Look up one of the owner's images; this does not count as use.
 
         Raises:
             NotFound: unknown, expired or another's, which all look the same; or handles are off.
@@ -98,7 +98,7 @@ class ImageStore:
         return stored
 
     def use(self, owner: str, image_id: str) -> TiledImage:
-        """An image to be asked about, now the most recently used.
+        """Look up an image to be asked about, and mark it as the most recently used.
 
         Raises:
             NotFound: as `find` says.
@@ -108,7 +108,7 @@ class ImageStore:
         return stored.image
 
     def owned(self, owner: str) -> tuple[StoredImage, ...]:
-        """The owner's images, most recently used last."""
+        """List the owner's images, most recently used last."""
         return tuple(stored for (whose, _), stored in self._images.items() if whose == owner and self._alive(stored))
 
     def remove(self, owner: str, image_id: str) -> TiledImage:
@@ -122,16 +122,16 @@ class ImageStore:
         return stored.image
 
     def holds(self, image_key: ImageKey) -> bool:
-        """Whether anybody has stored these pixels."""
+        """Say whether anybody has stored these pixels."""
         image_id = PREFIX + image_key
         return any(name == image_id and self._alive(stored) for (_, name), stored in self._images.items())
 
     def expires_in_s(self, stored: StoredImage) -> float:
-        """Seconds until an image is gone."""
+        """Return the seconds until an image expires."""
         return max(0.0, stored.expires_s - self._clock())
 
     def drop_expired(self) -> None:
-        """Let go of what is too old."""
+        """Drop the images that are too old."""
         for key in [key for key, stored in self._images.items() if not self._alive(stored)]:
             self._drop(key)
 

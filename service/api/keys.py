@@ -1,4 +1,4 @@
-"""API keys: which requests need one, whether it is one of ours, and under whose name its images are stored.
+"""API keys: which requests need one, which keys are valid, and whose images a key may see.
 
 Every path is closed, made-up ones too, except where the route itself is marked with `KEYLESS`. Knows no route by name.
 Event loop.
@@ -27,7 +27,7 @@ class ApiKeys:
     """The keys that open the service, and the routes that need none."""
 
     def __init__(self, keys: Sequence[SecretStr], routes: Sequence[BaseRoute]) -> None:
-        """Without keys everything is open.
+        """Take the keys to accept; without any, everything is open.
 
         Args:
             keys: any of them will do.
@@ -37,7 +37,7 @@ class ApiKeys:
         self._routes = routes
 
     def check(self, scope: Scope) -> None:
-        """Let a request pass, and note whose it is.
+        """Check the API key of a request, and note who its owner is.
 
         Raises:
             Unauthorized: the key is missing or wrong.
@@ -53,7 +53,7 @@ class ApiKeys:
 
 
 def _chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:
-    """The route that will be taken: the first that fits, else the first whose path does (and which answers 405)."""
+    """Find the route that will be taken: the first that fits, else the first whose path does (and answers 405)."""
     by_path = None
     for route in routes:
         match, _ = route.matches(scope)

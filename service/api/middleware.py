@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, keys, body size, the access log, the last resort for exceptions, request metrics.
+"""The middleware around the whole app: request ids, API keys, body size, access log, metrics, unexpected errors.
 
 Plain ASGI, because it must see every request and the hang-up of every client. Knows no route: `service.api.keys`
 is told which need no key, and a route itself says that the log may leave it out. Event loop.
@@ -29,7 +29,7 @@ access_logger = logging.getLogger("pheye.access")
 
 
 class Edge:
-    """ASGI middleware around the whole app."""
+    """ASGI middleware around the whole app: the first to see a request and the last to see its answer."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
         """Wrap `app`, whose routes these are; keys and limits are `settings`'."""
@@ -40,7 +40,7 @@ class Edge:
         self._keys = ApiKeys(settings.api_keys, routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, from its head to its metrics; other kinds of connection pass."""
+        """Handle one request, from its head to its metrics; other kinds of connection pass."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -81,14 +81,16 @@ class Edge:
             if context.sent_status is None:
                 await problem_response(internal_problem(scope), scope)(scope, receive, send_late)
             else:
-                raise  # half an answer is out: the server breaks the connection, so nobody takes it for a whole one
+                raise  # a part was sent: breaking the connection shows that the answer is not whole
         finally:
             upload.forget()
 
     def _record(self, scope: Scope, context: RequestContext) -> None:
         took_s, status = context.age_s, context.status
         route: BaseRoute | None = scope.get("route")
-        endpoint = getattr(route, "path", "other")  # never the path itself: anybody may invent paths
+        endpoint = getattr(
+            route, "path", "other"
+        )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
         quiet = context.quiet and status in (200, 503)  # 503: a probe of a service that loads

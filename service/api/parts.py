@@ -1,4 +1,4 @@
-"""The parts of the running service that a route may ask for, and how it gets them.
+"""The parts of the running service, which routes get by FastAPI's dependency injection.
 
 Knows no route. `create_app` makes the parts; a route names them as a parameter: `parts: Parts`. Event loop.
 """
@@ -20,7 +20,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ServiceParts:
-    """The running service, as far as the routes need it."""
+    """The parts of the running service that routes may use."""
 
     settings: Settings
     queue: RequestQueue
@@ -31,7 +31,7 @@ class ServiceParts:
 
 
 async def parts_of(request: Request) -> ServiceParts:
-    """The parts that `create_app` put beside its routes."""
+    """Return the parts that `create_app` has put beside its routes."""
     parts: ServiceParts = request.app.state.parts
     return parts
 

@@ -1,4 +1,4 @@
-"""Failures as `application/problem+json` (RFC 9457), and in OpenAI's shape on OpenAI's routes.
+"""Error responses as `application/problem+json` (RFC 9457), and in OpenAI's shape on OpenAI's routes.
 
 Knows the error tree of `service.errors` and the framework's own exceptions; nothing here fails. Event loop.
 """
@@ -32,12 +32,12 @@ logger = logging.getLogger("pheye.problems")
 
 
 def problem_of(error: ServiceError, scope: Scope) -> Problem:
-    """The client's view of a failure."""
+    """Describe a failure for the client."""
     return _problem(problem_type(type(error)), error.title, error.status, error.detail, scope)
 
 
 def problem_type(kind: type[ServiceError]) -> str:
-    """What a kind of failure is called: its class's name, so it is as stable as the class.
+    """Name a kind of failure by its class, so the name is as stable as the class.
 
     >>> problem_type(Unauthorized)
     '/errors/unauthorized'
@@ -47,7 +47,7 @@ def problem_type(kind: type[ServiceError]) -> str:
 
 
 def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
-    """A failure that its status describes: no such route, wrong method, a fault of ours."""
+    """Describe a failure that its status explains: no such route, wrong method, an error of the server."""
     return _problem("about:blank", HTTPStatus(status).phrase, status, detail, scope)
 
 
@@ -58,19 +58,19 @@ def _problem(kind: str, title: str, status: int, detail: str, scope: Scope) -> P
 
 
 def internal_problem(scope: Scope) -> Problem:
-    """An unexpected exception: says nothing of what went wrong, the log does."""
+    """Describe an unexpected exception: the client learns nothing of it, the log everything."""
     return plain_problem(500, "something went wrong on our side; the log has it under this request id", scope)
 
 
 def problem_response(problem: Problem, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as a response, in the shape that the request's route promises."""
+    """Make a response of a problem, in the shape that the request's route promises."""
     if speaks_openai(scope):
         return openai_response(problem, headers)
     return json_response(problem, problem.status, headers, MEDIA_TYPE)
 
 
 def error_response(error: ServiceError, scope: Scope) -> Response:
-    """The whole response for a failure, with the headers it calls for."""
+    """Make the whole response for a failure, with the headers it calls for."""
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
@@ -94,7 +94,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """Every method this path takes; the framework names those of the first route with it only."""
+    """List every method that this path takes; the framework names those of the first route only."""
     scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
     routes = request.app.routes
     return ", ".join(
@@ -109,7 +109,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Make every failure of the app's routes a problem; unexpected ones are the outermost middleware's."""
+    """Make every failure of the app's routes a problem; unexpected ones are left to the outermost middleware."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -1,4 +1,4 @@
-"""The answer to a checked request, from the reservation in the queue to the last byte, whole or streamed.
+"""Replies to checked requests, from the reservation in the queue to the last byte, whole or streamed (SSE).
 
 Owns the order reserve, prepare, submit, answer, and that every way out of it ends the reservation. Event loop; the
 image is prepared in a thread.
@@ -45,30 +45,30 @@ Events = AsyncIterator[tuple[int, Delta | Finished]]
 
 
 class Answering(Protocol):
-    """What fills a reply: takes the rows' events and knows how its kind of client wants to hear of them."""
+    """An answer that a reply fills: it takes the rows' events and puts them into its clients' shape."""
 
     @property
     def id(self) -> str:
-        """The id in the answer."""
+        """The id of the answer."""
 
     def opening(self) -> Sequence[StreamItem]:
-        """What comes before the first chunk of a stream."""
+        """Build the events that come before the first chunk of a stream."""
 
     def take(self, index: int, event: Delta | Finished) -> BaseModel | None:
-        """Add an event; the chunk to stream, if it shows anything new."""
+        """Add an event and return the chunk to stream, if it shows anything new."""
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamItem]:
-        """What comes after the last chunk of a stream."""
+        """Build the events that come after the last chunk of a stream."""
 
     def failed(self, problem: Problem) -> Sequence[StreamItem]:
-        """What comes instead, when it fails in the middle."""
+        """Build the event that ends a stream which fails in the middle."""
 
     def whole(self, *, preprocess_s: float, total_s: float) -> BaseModel:
-        """The body of an answer that is not streamed."""
+        """Build the body of an answer that is not streamed."""
 
 
 async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledImage:
-    """An image ready for the model, decoded in a thread unless it was stored before.
+    """Make an image ready for the model, decoded in a thread unless it was stored before.
 
     Raises:
         ServiceError: the model is loading, or as `service.images.tile` says.
@@ -84,7 +84,10 @@ async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledIm
 
 
 class Reply(Response):
-    """Answers one request when the framework calls it; failing before its first byte, it raises a `ServiceError`."""
+    """A response that gets its answer from the queue when the framework calls it.
+
+    If it fails before its first byte, it raises a `ServiceError`.
+    """
 
     def __init__(
         self,
@@ -95,7 +98,7 @@ class Reply(Response):
         *,
         stream: bool,
     ) -> None:
-        """Nothing happens yet.
+        """Note what is to be answered; nothing happens before the framework calls.
 
         Args:
             parts: the running service.
@@ -134,7 +137,7 @@ class Reply(Response):
         reservation.submit(image, self._rows)
 
     async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
-        first = await anext(events)  # its failure is still a plain error
+        first = await anext(events)  # nothing was sent yet, so a failure here is still a plain error
         await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         try:
             for opening in self._answer.opening():
@@ -156,12 +159,14 @@ class Reply(Response):
         await _send_body(send, b"".join(map(sse_event, end)), last=True)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
-        context_of(scope).outcome = problem.status  # the status line says 200 already; the metrics shall not
+        context_of(
+            scope
+        ).outcome = problem.status  # the status line says 200 already; metrics and log say how it really ended
         return self._answer.failed(problem)
 
 
 async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tuple[int, Delta | Finished] | None]:
-    """The events, and None for every `keep_alive_s` of silence."""
+    """Yield the events, and None for every `keep_alive_s` of silence."""
     while True:
         waiting = asyncio.ensure_future(anext(events, None))
         try:

@@ -1,4 +1,4 @@
-"""The three ways to send a request - JSON, a form, an image with query parameters - as one kind of checked request.
+"""Request bodies - JSON, a form, or an image with query parameters - as one kind of checked request.
 
 Owns content types and what is a field and what is the image in each; the image may be one that the caller has stored.
 What a field may hold is `service.schemas.requests`'. Event loop.
@@ -38,7 +38,7 @@ class Ask(Generic[Asked]):
 
 @dataclass(frozen=True, slots=True)
 class MaybeAsk(Generic[Asked]):
-    """A checked request that need not have an image."""
+    """A checked request that may come without an image."""
 
     fields: Asked
     image: ImageSource | TiledImage | None
@@ -46,14 +46,14 @@ class MaybeAsk(Generic[Asked]):
 
 @dataclass(frozen=True, slots=True)
 class _Sent(Generic[Asked]):
-    """What a body held: checked fields, and an uploaded file if there was one."""
+    """The parsed content of a body: its fields, and an uploaded file if there was one."""
 
     fields: Asked
     file: bytes | None
 
 
 def find_image(request: Request, image_url: str) -> ImageSource | TiledImage:
-    """What an `image_url` stands for: one of the caller's stored images, or a data URI.
+    """Resolve an `image_url`: one of the caller's stored images, or a data URI.
 
     Raises:
         NotFound: no such image is stored, for this caller.
@@ -66,7 +66,7 @@ def find_image(request: Request, image_url: str) -> ImageSource | TiledImage:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The fields of a route that takes nothing but JSON.
+    """Read the fields of a route that takes nothing but JSON.
 
     Raises:
         BadRequest: the body is not a JSON object.
@@ -100,7 +100,7 @@ async def read_ask(request: Request, kind: type[Asked]) -> Ask[Asked]:
 
 
 async def read_maybe_ask(request: Request, kind: type[Asked]) -> MaybeAsk[Asked]:
-    """The same for a request that need not have an image."""
+    """Read and check a request that need not have an image."""
     sent = await _read(request, kind)
     url = sent.fields.image_url
     if url is None:
@@ -157,7 +157,7 @@ async def _take_image(form: FormData) -> bytes | None:
 
 
 def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Form fields or query parameters: lists by repeating a name, `settings` as a JSON object."""
+    """Read form fields or query parameters: lists by repeating a name, `settings` as a JSON object."""
     fields: dict[str, Any] = {}
     for name, value in items:
         if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):

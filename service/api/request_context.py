@@ -1,4 +1,4 @@
-"""What the service knows of a request beside its bytes: its id, its arrival, whose it is, what became of it.
+"""The context of a request in the ASGI scope: its id, its arrival, its owner, its outcome.
 
 Owns the one place in the ASGI scope where this lies. The outermost middleware opens it; routes and responses read it
 and may say that the answer ended differently from its status line. Event loop.
@@ -38,12 +38,12 @@ class RequestContext:
 
     @property
     def status(self) -> int:
-        """How the request ended; 500 if nothing was sent."""
+        """The final status of the request; 500 if nothing was sent."""
         return self.outcome or self.sent_status or 500
 
     @property
     def age_s(self) -> float:
-        """Seconds since it arrived."""
+        """The seconds since the request arrived."""
         return time.monotonic() - self.arrived_s
 
 
@@ -55,7 +55,7 @@ def open_context(scope: Scope) -> RequestContext:
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """The context of the request that a scope belongs to.
+    """Return the context of the request that a scope belongs to.
 
     Raises:
         KeyError: the request did not come through the outermost middleware.

@@ -1,4 +1,4 @@
-"""The server process: start, say what is served and why, drain on a signal, exit code.
+"""The server process: start-up, the lines that say what is served, graceful shutdown, exit code.
 
 Owns signals and logging. The main thread's.
 """
@@ -18,7 +18,7 @@ from service.messages import ModelCard
 from service.metrics import Metrics
 from service.settings import Settings
 
-LAST_BYTES_S = 5.0  # for answers that are complete and still on their way when the drain ends
+LAST_BYTES_S = 5.0  # for complete answers that are still being sent when graceful shutdown ends
 
 logger = logging.getLogger("pheye")
 
@@ -56,13 +56,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     logger.info("listening on %s; loading %s", url_of(listener), settings.model)
     await server.serve(sockets=[listener])
     if server.force_exit:
-        await queue.stop()  # the forced way out skips the app's own end, and with it this
+        await queue.stop()  # a forced exit skips the lifespan's end, which would stop the queue
     logger.info("stopped")
     return 1 if queue.failed.is_set() else 0
 
 
 class DrainingServer(uvicorn.Server):
-    """Uvicorn, except that a first signal finishes the accepted work before the listener closes."""
+    """A uvicorn server with graceful shutdown: a signal lets accepted work finish before the listener closes."""
 
     def __init__(self, config: uvicorn.Config, queue: RequestQueue, settings: Settings) -> None:
         """Serve `config`'s app, whose queue is `queue`."""
@@ -94,14 +94,14 @@ class DrainingServer(uvicorn.Server):
 
     def _give_up(self) -> None:
         logger.error("giving up: %s", self._queue.failure)
-        self._drain = asyncio.create_task(self._drain_and_exit())  # another device may have answers under way
+        self._drain = asyncio.create_task(self._drain_and_exit())  # other devices may still run accepted answers
 
     async def _drain_and_exit(self) -> None:
         await self._queue.drain(self._grace_s)
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: see whether the model is there, or never will be."""
+        """Look ten times a second if the model is loaded, or never will be."""
         if self._queue.failed.is_set() and self._drain is None:
             self._give_up()
         if not self._announced and self._queue.card is not None:
@@ -111,7 +111,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def announce(card: ModelCard, model: str) -> None:
-    """Say what is served, on what, in which precision and why."""
+    """Log what is served, on which device, in which precision and why."""
     logger.info(
         "serving %s: %.1f M parameters on %s in %s (%s); %d slots of %d tokens, %d tiles and %d tokens an image",
         card.name, card.parameters / 1e6, card.device, card.dtype, card.dtype_reason,
@@ -124,13 +124,13 @@ def announce(card: ModelCard, model: str) -> None:
 
 
 def configure_logging(level: str) -> None:
-    """Plain lines on standard error, for us and for uvicorn, which is kept to its warnings."""
+    """Write plain log lines to standard error; uvicorn only logs warnings."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket, before anything slow is started: a taken address fails at once.
+    """Bind a socket before anything slow is started, so that a taken address fails at once.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -147,6 +147,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The address clients use."""
+    """Return the address that clients use."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,4 +1,4 @@
-"""Request bodies on their way in: how large one may be, how much all may hold together, how long one may pause.
+"""Uploads: bounds on the size of one request body, on the memory of all together, and on pauses.
 
 Bodies are held in memory before a request has a place in the queue, so they need a bound of their own. Event loop.
 """
@@ -13,13 +13,13 @@ from starlette.types import Message, Receive
 
 from service.errors import ServiceError, TooLarge, UploadStalled, WaitingRoomFull
 
-PAUSE_S = 30.0  # a body of which nothing comes for so long is given up
+PAUSE_S = 30.0  # a body is given up when nothing of it comes for so long
 LINGER_S = 5.0
 
 
 @dataclass(slots=True)
 class Uploads:
-    """What the bodies of all requests under way hold together."""
+    """The memory that all request bodies under way hold together."""
 
     limit_bytes: int
     held_bytes: int = 0
@@ -27,7 +27,7 @@ class Uploads:
 
 @dataclass(slots=True)
 class Upload:
-    """ASGI's `receive` for one request, which reads no more than it may."""
+    """The ASGI `receive` of one request, which reads no more than it may."""
 
     _receive: Receive
     _max_bytes: int
@@ -46,7 +46,7 @@ class Upload:
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """The next message.
+        """Receive the next message of the request.
 
         Raises:
             TooLarge: the body has become too large.
@@ -54,7 +54,7 @@ class Upload:
             WaitingRoomFull: all bodies together hold too much.
         """
         if self._complete:
-            return await self._receive()  # from here on only the hang-up can come, whenever it likes
+            return await self._receive()  # the body is complete: only a disconnect can come
         try:
             async with asyncio.timeout(PAUSE_S):
                 message = await self._receive()
@@ -69,7 +69,7 @@ class Upload:
         return message
 
     def forget(self) -> None:
-        """The request is over and its body is gone."""
+        """Give back the memory of a body when its request is over."""
         self._all.held_bytes -= self._seen_bytes
 
     def _refusal(self) -> ServiceError | None:
@@ -84,8 +84,9 @@ class Upload:
         return TooLarge(f"body: more than the {self._max_bytes} bytes allowed; send a smaller image")
 
     async def linger(self, headers: Headers) -> None:
-        """Read the rest and drop it for a while: a client that is still sending would miss a refusal."""
-        if self._complete or ("expect" in headers and not self._seen_bytes):  # who asks first has sent nothing yet
+        """Read and drop the rest for a while: a client that is still sending would miss a refusal."""
+        # A client that waits for 100-continue has sent nothing yet.
+        if self._complete or ("expect" in headers and not self._seen_bytes):
             return
         self._complete = True
         dropped_bytes = 0

@@ -1,1 +1,1 @@
-"""A folder of images answered by one command, by an engine in this process or by a running service."""
+"""Batch runs behind `pheye caption`, `ask` and `evaluate`: many images, answered by an engine here or by a service."""

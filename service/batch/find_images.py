@@ -1,4 +1,4 @@
-"""The images that a command is about: files as they are named, and folders walked.
+"""Image files for a command: files as they are named, and folders searched for more.
 
 Knows endings of names, not contents. Any thread.
 """
@@ -15,11 +15,11 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", 
 
 
 class NothingToDo(ValueError):
-    """A path is not there, or no image is; the message names the path."""
+    """A path does not exist, or no image was found; the message names the path."""
 
 
 def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The files named, and the images in the folders named, each once.
+    """List the files named, and the images in the folders named, each once.
 
     A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
     are not followed.

@@ -1,4 +1,4 @@
-"""Many images through one engine in this process, all slots busy, with a bounded number of images in memory.
+"""Offline batch inference: many images through one engine in this process, all slots busy, memory bounded.
 
 Owns decoding ahead of the engine and the putting together of answers. Knows neither files of results nor terminals.
 One thread drives the engine; a few decode images.
@@ -20,17 +20,17 @@ from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, St
 
 
 class StepEngine(Protocol):
-    """What is needed of `service.worker.engine.Engine`."""
+    """The part of `service.worker.engine.Engine` that a local run needs."""
 
     @property
     def busy(self) -> bool:
-        """Whether a step would do anything."""
+        """True if a step would do anything."""
 
     def submit(self, message: Submit) -> None:
-        """Accept rows."""
+        """Accept rows for the steps to come."""
 
     def step(self) -> StepDone:
-        """Do one step."""
+        """Run one step of the engine."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _OpenTask:
     errors: list[str] = field(default_factory=list)
 
     def outcome(self) -> TaskOutcome | None:
-        """The outcome, once every row has ended."""
+        """Return the outcome, once every row has ended."""
         if len(self.answers) + len(self.errors) < len(self.task.questions):
             return None
         ordered = tuple(self.answers[row_id] for row_id in self.texts if row_id in self.answers)
@@ -52,7 +52,7 @@ class _OpenTask:
 
 
 class LocalRun:
-    """A run over many tasks.
+    """A run of one engine over many tasks.
 
     Args:
         engine: with a loaded model; used by nobody else.
@@ -77,7 +77,7 @@ class LocalRun:
         self._open: dict[int, _OpenTask] = {}
 
     def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
-        """Outcomes in the order in which they are complete.
+        """Yield outcomes in the order in which they are complete.
 
         Raises:
             CannotAsk: a question is too long for the model, whatever the image.
@@ -93,7 +93,7 @@ class LocalRun:
             pool.shutdown(cancel_futures=True)
 
     def _decode_ahead(self, pool: ThreadPoolExecutor, ahead: Iterator[tuple[int, Task]]) -> bool:
-        """Start decoding as far as the bound allows; whether any image is on its way."""
+        """Start to decode as far as the bound allows, and say whether any image is on its way."""
         while len(self._decoding) + len(self._open) < self._in_flight:
             place, task = next(ahead, (0, None))
             if task is None:

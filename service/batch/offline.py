@@ -1,4 +1,4 @@
-"""Answers without a server: the same engine as the service's, in this process.
+"""Batch answers without a server: the service's own engine, in this process.
 
 Owns the loading and what is told of it; `service.batch.local` does the work and `service.batch.run` follows it. Main
 thread only.
@@ -28,7 +28,7 @@ STALL_S = 60.0  # nobody watches an answer grow: filling every slot comes first
 
 
 def answer(settings: Settings, job: Job) -> int:
-    """Answer everything in this process.
+    """Answer a whole job in this process.
 
     Returns:
         The exit code, as `service.batch.run.carry_out`.
@@ -40,7 +40,7 @@ def answer(settings: Settings, job: Job) -> int:
 
 
 def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Console], Answerer]:
-    """How to make a model in this process ready, for `service.batch.run.carry_out`.
+    """Prepare an engine in this process, for `service.batch.run.carry_out`.
 
     Raises:
         ValueError: the settings name several devices; and when it is called, the model cannot be used.

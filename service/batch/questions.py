@@ -1,4 +1,4 @@
-"""Questions from a text file, one a line. Owns its format; knows neither images nor models. Any thread."""
+"""Question files: text files with one question a line. Owns its format; knows neither images nor models. Any thread."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ COMMENT = "#"
 
 
 class QuestionsError(ValueError):
-    """The file cannot be used; the message names it and the line."""
+    """A file of questions cannot be used; the message names it and the line."""
 
 
 def read_questions(file: str) -> list[str]:
-    """The questions in a UTF-8 text file, or in standard input for `-`.
+    """Read the questions in a UTF-8 text file, or in standard input for `-`.
 
     Blank lines and lines that start with # are skipped, white space around a question is dropped.
 

@@ -1,4 +1,4 @@
-"""Answers from a running service over HTTP: many images in flight, one request an image, refusals tried again.
+"""Batch answers from a running service over HTTP: many images in flight, refusals tried again with backoff.
 
 Owns the requests and what becomes of each reply; `service.batch.retry` says when to try again and `service.batch.run`
 follows the outcomes. Images are sent as they are, undecoded, and only those in flight are in memory. Main thread; the
@@ -28,18 +28,18 @@ from service.errors import ServiceError, TooLarge
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
 
-SLACK_S = 30.0  # beyond the service's own deadline, after which it is taken for dead
-FOR_ALL = frozenset({401, 404, 405})  # key and address: the next request would fare no better
+SLACK_S = 30.0  # past the service's own deadline it is taken for dead
+FOR_ALL = frozenset({401, 404, 405})  # wrong key or address: every other request would fail too
 
 Form = Mapping[str, Any]
 
 
 class _Failed(Exception):
-    """This image gets no answer; the message says why."""
+    """An image gets no answer; the message says why."""
 
 
 def answer(server: ServiceConnection, job: Job) -> int:
-    """Have a service answer everything.
+    """Let a service answer a whole job.
 
     Returns:
         The exit code, as `service.batch.run.carry_out`.
@@ -51,10 +51,10 @@ def answer(server: ServiceConnection, job: Job) -> int:
 
 
 def service(server: ServiceConnection, answer_options: AnswerOptions) -> Callable[[Console], Answerer]:
-    """How to make a service ready, for `service.batch.run.carry_out`.
+    """Prepare a service, for `service.batch.run.carry_out`.
 
     Raises:
-        ServerError: when it is called, and there is no service that can be used.
+        ServiceConnectionError: when it is called, and there is no service that can be used.
     """
 
     def start(console: Console) -> Answerer:
@@ -68,7 +68,7 @@ def service(server: ServiceConnection, answer_options: AnswerOptions) -> Callabl
 
 
 class RemoteRun:
-    """A run over many tasks.
+    """A run of one service over many tasks.
 
     Args:
         server: where and how to ask.
@@ -89,18 +89,18 @@ class RemoteRun:
         self._complained = False
 
     def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
-        """Outcomes in the order in which they are complete.
+        """Yield outcomes in the order in which they are complete.
 
         Raises:
             CannotAsk: the service refuses what would be asked of every image.
-            ServerError: it had no answer for longer than is waited.
+            ServiceConnectionError: it had no answer for longer than is waited.
         """
         outcomes = self._outcomes(tasks)
 
         async def following() -> TaskOutcome | None:
             return await anext(outcomes, None)
 
-        with asyncio.Runner() as loop:  # its end is the end of every request
+        with asyncio.Runner() as loop:  # closing it cancels every request
             while (outcome := loop.run(following())) is not None:
                 yield outcome
 
@@ -137,7 +137,7 @@ class RemoteRun:
         return TaskOutcome(place, task, tuple(answers))
 
     async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> bytes:
-        """The body of a good answer, asked for again while that makes sense."""
+        """Send a request until its answer is good, or trying again makes no sense."""
         retry_budget = RetryBudget(self._server.retry_for_s)
         while True:
             status, asked_s = 0, 0.0
@@ -158,7 +158,7 @@ class RemoteRun:
             await asyncio.sleep(pause_s)
 
     def _given_up(self, reason: str) -> Exception:
-        """The end of one image while others are answered, of the run when none is."""
+        """Choose the error to raise: it ends one image while others are answered, and the run when none is."""
         for_s = self._server.retry_for_s
         if time.monotonic() - self._heard_s <= for_s:
             return _Failed(f"{reason}; given up after {for_s:g} s")
@@ -186,7 +186,7 @@ def _read(path: Path, most_bytes: int) -> bytes:
 
 
 def requests_of(questions: Iterable[Question], most: int) -> Iterator[tuple[Question, ...]]:
-    """Questions that one request can ask together: alike but for their words, and no more than the service takes."""
+    """Group questions that one request can ask: alike but for their words, and no more than the service takes."""
     for key, alike in groupby(questions, lambda question: (question.key, _style(question))):
         while together := tuple(islice(alike, 1 if key[0] == "caption" else most)):
             yield together
@@ -197,7 +197,7 @@ def _style(question: Question) -> dict[str, Any]:
 
 
 def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
-    """Route and fields."""
+    """Build the route and the form fields of a request."""
     if questions[0].key == "caption":
         return "/v1/caption", _style(questions[0])
     return "/v1/vqa", {**_style(questions[0]), "questions": [question.fields["question"] for question in questions]}
@@ -224,7 +224,7 @@ def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:
 
 
 def _checked(response: httpx.Response) -> bytes:
-    """The body of a good answer.
+    """Check an answer and return its body.
 
     Raises:
         CannotAsk: it is not this image that is at fault.
@@ -240,7 +240,7 @@ def _checked(response: httpx.Response) -> bytes:
 
 
 def _detail(response: httpx.Response) -> str:
-    """What a refusal says, whoever wrote it: the service, or a proxy in between."""
+    """Read the reason of a refusal, whoever wrote it: the service, or a proxy in between."""
     try:
         return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):

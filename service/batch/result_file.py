@@ -1,4 +1,4 @@
-"""Where the answers of the commands go: standard output, or a JSON Lines file that can be continued.
+"""Result files of the commands: JSON Lines that can be continued, or plain text on standard output.
 
 Owns both formats and the repair of a file whose writer was killed. Knows no engine. One thread.
 """
@@ -18,14 +18,14 @@ _START = b'{"image":'  # of every line of a file of results
 
 
 class ResultsError(ValueError):
-    """The file is not one of ours; the message names the line."""
+    """A result file is not one of ours; the message names the line."""
 
 
 class Sink(Protocol):
-    """Takes outcomes as they come."""
+    """A sink of outcomes: a result file, or standard output."""
 
     def add(self, outcome: TaskOutcome) -> None:
-        """One more."""
+        """Take one more outcome."""
 
 
 class ResultFile:
@@ -56,7 +56,7 @@ class ResultFile:
         self._file.close()
 
     def has(self, image: Path, question: Question) -> bool:
-        """Whether this model's answer is in the file."""
+        """Say whether this model's answer is in the file."""
         return _identity({"image": str(image), **question.fields, "model": self._model}) in self._done
 
     def add(self, outcome: TaskOutcome) -> None:
@@ -75,13 +75,13 @@ class ResultFile:
 
 
 def _identity(record: dict[str, Any]) -> str:
-    """What was asked of which image and model, without what came of it."""
+    """Name the question, the image and the model of a record, without its result."""
     asked = {key: value for key, value in record.items() if key not in ("caption", "answer", "finish_reason")}
     return json.dumps(asked, sort_keys=True)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a file of results, after taking out a last line that was cut short; none if there is no file.
+    """Read the records of a result file, without a last line that was cut short; none if there is no file.
 
     Raises:
         ResultsError: some line is not a result.
@@ -111,7 +111,7 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 class Printer:
-    """Standard output: `path: text` lines in the order of the images, or the text alone where there is but one.
+    """A sink that prints `path: text` lines in the order of the images, or the text alone if there is one answer.
 
     Args:
         images: whether there is more than one image, so that lines must name theirs.
@@ -124,7 +124,7 @@ class Printer:
         self._next = 0
 
     def add(self, outcome: TaskOutcome) -> None:
-        """Print it as soon as everything before it is printed."""
+        """Print an outcome as soon as everything before it is printed."""
         self._held[outcome.place] = outcome
         while self._next in self._held:
             self._print(self._held.pop(self._next))
@@ -141,5 +141,5 @@ class Printer:
 
 
 def shown(path: Path) -> str:
-    """A path that any terminal can show, even where the name is not text."""
+    """Write a path so that any terminal can show it, even where the name is not text."""
     return str(path).encode(errors="surrogateescape").decode(errors="replace")

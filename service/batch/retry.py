@@ -1,4 +1,4 @@
-"""When a client tries again: which refusals pass, how long to wait before the next try, and when to stop.
+"""Retries with backoff: which refusals are worth another try, how long to wait, and when to stop.
 
 Knows no requests and keeps no clock: it is told the time. Any thread.
 """
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-PASSING = frozenset({408, 429, 502, 503})  # a slow upload, a full waiting room, a restart behind a proxy, a restart
+PASSING = frozenset({408, 429, 502, 503})  # slow upload, full waiting queue, restart behind a proxy, restart
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 
 
 @dataclass(slots=True)
 class RetryBudget:
-    """For how long one request is tried again: `for_s` seconds from its first refusal on."""
+    """The time in which one request is tried again: `for_s` seconds from its first refusal on."""
 
     for_s: float
     _tries: int = 0
     _began_s: float = 0.0
 
     def pause_s(self, now_s: float, asked_s: float = 0.0) -> float | None:
-        """Seconds to wait before the next try, or None if that would be after its end.
+        """Return the seconds to wait before the next try, or None if that would be after its end.
 
         Args:
             now_s: monotonic.
@@ -43,7 +43,7 @@ class RetryBudget:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:
-    """What a refusal's Retry-After asks for, in seconds or as a date; 0 if it does not.
+    """Read a refusal's Retry-After, given in seconds or as a date; 0 if there is none.
 
     >>> retry_after_s({"retry-after": "3"}), retry_after_s({}), retry_after_s({"retry-after": "soon"})
     (3.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What a command answers, and how that is followed to its end: a bar, what failed, the exit code.
+"""Batch runs from start to end: a progress bar, failures, the exit code.
 
 Whatever answers - the engine in this process (`service.batch.offline`) or a running service (`service.batch.remote`) -
 gives outcomes, and here they are written down. Knows neither models nor HTTP. Main thread only.
@@ -27,7 +27,7 @@ EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Something that is ready to answer.
+    """An engine or a service that is ready to answer.
 
     Attributes:
         model: name of the model.
@@ -42,7 +42,7 @@ class Answerer:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What is left to do of some work, where its outcomes go, and how many images need nothing any more."""
+    """The tasks of a run that are left, the sink of its outcomes, and the number of images already done."""
 
     tasks: Sequence[Task]
     sink: Sink
@@ -50,14 +50,14 @@ class RunPlan:
 
 
 class Work(Protocol):
-    """What `carry_out` carries out."""
+    """A piece of work for `carry_out`: a job, or an evaluation."""
 
     @property
     def results(self) -> Path | None:
-        """The file that lets it continue after an interruption."""
+        """The file that lets the work continue after an interruption."""
 
     def open(self, answerer: Answerer) -> AbstractContextManager[RunPlan]:
-        """What is to be done, by this model; its files are open until the end.
+        """Plan the work that is left for this model; its files stay open until the end.
 
         Raises:
             ValueError, OSError: a file of results cannot be used.
@@ -66,7 +66,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of `pheye caption` or `pheye ask`.
+    """A run of `pheye caption` or `pheye ask`.
 
     Attributes:
         images: files, each once.
@@ -85,12 +85,12 @@ class Job:
 
     @property
     def answer_options(self) -> AnswerOptions:
-        """How its answers are made."""
+        """The options for all of its answers."""
         return AnswerOptions(self.sampling, self.may_shorten)
 
     @contextmanager
     def open(self, answerer: Answerer) -> Iterator[RunPlan]:
-        """The images with unanswered questions; answers go to the file, or are printed."""
+        """Plan the images with unanswered questions; answers go to the file, or are printed."""
         with ExitStack() as stack:
             results = stack.enter_context(ResultFile(self.results, answerer.model)) if self.results else None
             tasks = tasks_of(self.images, self.questions, results.has if results else lambda *_: False)
@@ -99,7 +99,7 @@ class Job:
 
 
 def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
-    """Answer everything.
+    """Carry out a piece of work to its end.
 
     Args:
         work: what to answer.
@@ -143,7 +143,7 @@ def _follow(console: Console, outcomes: Iterator[TaskOutcome], sink: Sink, *, to
 
 
 class _RateColumn(ProgressColumn):
-    """Rate and time left over the whole run: answers end in bursts, and a rate of the latest ones would jump."""
+    """A column with rate and time left over the whole run, because answers end in bursts."""
 
     def render(self, task: BarTask) -> Text:
         if not task.completed or not task.elapsed or task.total is None:

@@ -1,4 +1,4 @@
-"""Which service a command asks, and the first word with it: address, key, model, limits.
+"""Connection of a command to a running service: address, API key, and the model and limits it reports.
 
 Knows neither images nor questions. Main thread only, before `service.batch.remote` begins.
 """
@@ -23,12 +23,12 @@ LOADING_S = 1.0  # between two looks at a service that loads
 
 
 class ServiceConnectionError(ValueError):
-    """The service is not there, is none, or has gone; the message says what to do."""
+    """A service cannot be reached, is none of ours, or has gone; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConnection:
-    """A service, and how it is asked.
+    """The address of a service, and the key and patience to use with it.
 
     Attributes:
         url: where it is, as `check_url` gives it.
@@ -43,7 +43,7 @@ class ServiceConnection:
     retry_for_s: float = 300.0
 
     def connection(self, answer_s: float) -> dict[str, Any]:
-        """What an httpx client needs to know, for answers that may take so long."""
+        """Build the arguments of an httpx client, with timeouts for answers that may take long."""
         headers = {b"User-Agent": f"pheye/{version('pheye-service')}".encode()}
         if self.key is not None:
             headers[b"Authorization"] = f"Bearer {self.key}".encode()
@@ -52,10 +52,10 @@ class ServiceConnection:
 
 
 def check_url(url: str) -> str:
-    """The address of a service, without a slash at its end.
+    """Check the address of a service, and drop a slash at its end.
 
     Raises:
-        ServerError: it is no such address; it is not repeated, there may be a password in it.
+        ServiceConnectionError: it is no such address; it is not repeated, there may be a password in it.
     """
     try:
         parts = httpx.URL(url)
@@ -71,10 +71,10 @@ def check_url(url: str) -> str:
 
 
 def read_key(file: Path) -> str:
-    """The API key in a file, which nothing ever shows.
+    """Read the API key in a file; it is never shown.
 
     Raises:
-        ServerError: there is something else in it.
+        ServiceConnectionError: there is something else in it.
         OSError: it cannot be read.
     """
     try:
@@ -87,14 +87,14 @@ def read_key(file: Path) -> str:
 
 
 def contact(server: ServiceConnection, tell: Callable[[str], None]) -> ServiceCard:
-    """What the service says of itself, once it has a model.
+    """Ask a service about itself, and wait until it has a model.
 
     Args:
         server: where it is.
         tell: shows the user a line.
 
     Raises:
-        ServerError: it is not there, is none of ours, wants another key, or loads for too long.
+        ServiceConnectionError: it is not there, is none of ours, wants another key, or loads for too long.
     """
     retry_budget = RetryBudget(server.retry_for_s)
     with httpx.Client(**server.connection(CONNECT_S)) as client:
@@ -130,7 +130,7 @@ def _card(server: ServiceConnection, client: httpx.Client) -> ServiceCard:
 
 
 def silence(error: httpx.RequestError) -> str:
-    """Why there was no answer, in words.
+    """Explain in words why there was no answer.
 
     >>> silence(httpx.ConnectError("Connection refused")), silence(httpx.ReadTimeout(""))
     ('no answer (Connection refused)', 'no answer (ReadTimeout)')

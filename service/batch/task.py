@@ -1,4 +1,4 @@
-"""The words of a batch run: what is asked of an image, how it is to be answered, what came of it.
+"""Data classes of a batch run: questions, tasks, answer options and outcomes.
 
 Plain data, whoever answers: an engine in this process or a service. Pure; safe from any thread.
 """
@@ -15,12 +15,12 @@ from model.request import FinishReason, Sampling
 
 
 class CannotAsk(ValueError):
-    """The model can run none of it as asked; the message says what to change."""
+    """A question cannot be asked of this model; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing asked of an image.
+    """A question about an image.
 
     Attributes:
         fields: what was asked, as it is written beside the answer: `length` and `style`, or `question` and its style.
@@ -35,7 +35,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One image and what to ask of it."""
+    """An image with the questions to ask about it."""
 
     image: Path
     questions: tuple[Question, ...]
@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class AnswerOptions:
-    """How every answer of a run is made.
+    """Options for every answer of a run.
 
     Attributes:
         sampling: the same for every answer.
@@ -60,7 +60,7 @@ class AnswerOptions:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredQuestion:
-    """A question's answer; `shares` says where each layer looked, if that was asked for."""
+    """The answer to a question; `shares` says where each layer looked, if that was asked for."""
 
     question: Question
     text: str
@@ -70,7 +70,7 @@ class AnsweredQuestion:
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
-    """Everything that came of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
+    """The outcome of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
 
     place: int
     task: Task
@@ -81,6 +81,6 @@ class TaskOutcome:
 def tasks_of(
     images: Sequence[Path], questions: Sequence[Question], done: Callable[[Path, Question], bool]
 ) -> list[Task]:
-    """A task for each image that has unanswered questions."""
+    """Make a task of each image that has unanswered questions."""
     open_questions = ((image, tuple(q for q in questions if not done(image, q))) for image in images)
     return [Task(image, left) for image, left in open_questions if left]

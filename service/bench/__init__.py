@@ -1,1 +1,1 @@
-"""What the benchmark commands run: the engine without HTTP, the naive server, the report."""
+"""Benchmarks of the engine without HTTP, the naive server to compare with, and their reports."""

@@ -1,4 +1,4 @@
-"""What int8 does to answers: the same questions of easy-VQA's test split, asked in float32 and in int8.
+"""Agreement of int8 with float32: the same questions of easy-VQA's test split, asked in both.
 
 Owns which questions, and the comparison; they are asked as `pheye evaluate easy-vqa` asks them, by the same engine and
 judged by the same metric. Main thread only.
@@ -31,7 +31,7 @@ LEAST_SHARE = 0.99  # of int8's answers that should be float32's
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How often a model answers in int8 what it answers in float32.
+    """The share of a model's answers that are the same in int8 and in float32.
 
     Attributes:
         model: its name.
@@ -48,21 +48,21 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Equal answers over all, 0 to 1."""
+        """Equal answers divided by all, 0 to 1."""
         return self.equal / self.questions
 
     @property
     def met(self) -> bool:
-        """Whether int8 changes as few answers as it should."""
+        """True if int8 changes few enough answers."""
         return self.share >= LEAST_SHARE
 
     def as_json(self) -> dict[str, Any]:
-        """Fields and what follows from them."""
+        """The fields, and the figures that follow from them."""
         return asdict(self) | {"share": self.share, "least_share": LEAST_SHARE, "met": self.met}
 
 
 def draw_questions(count: int, seed: int = SEED) -> list[Case]:
-    """So many of the test split's questions, the same for the same seed.
+    """Draw a number of the test split's questions, the same for the same seed.
 
     Raises:
         DataError: the package with the data set is not installed.
@@ -71,7 +71,7 @@ def draw_questions(count: int, seed: int = SEED) -> list[Case]:
 
 
 def measure_agreement(settings: Settings, cases: Sequence[Case]) -> Agreement:
-    """Ask everything twice of the model that the settings name; their number format does not matter.
+    """Ask all questions twice of the model that the settings name; their number format does not matter.
 
     Args:
         settings: of an engine on one CPU.
@@ -90,7 +90,7 @@ def measure_agreement(settings: Settings, cases: Sequence[Case]) -> Agreement:
 
 
 def compare(exact: Sequence[CaseAnswer], quantised: Sequence[CaseAnswer]) -> Agreement:
-    """Hold int8's answers against float32's to the same cases in the same order, at least one."""
+    """Compare int8's answers with float32's to the same cases in the same order, at least one."""
     return Agreement(
         model=exact[0].setup.model,
         questions=len(exact),
@@ -101,7 +101,7 @@ def compare(exact: Sequence[CaseAnswer], quantised: Sequence[CaseAnswer]) -> Agr
 
 
 def _answers(settings: Settings, cases: Sequence[Case], results: Path) -> list[CaseAnswer]:
-    """An answer to every case, in their order."""
+    """Answer every case, in their order."""
     asked = Evaluation("easy-vqa", cases, results, WORD_TOKENS)
     answerer = engine(settings, asked.answer_options)(Console(stderr=True, highlight=False, soft_wrap=True))
     with asked.open(answerer) as plan, closing(answerer.run(plan.tasks)) as outcomes:

@@ -1,4 +1,4 @@
-"""The server that most people would write first: FastAPI, the naive model, a lock. To measure against; never deploy it.
+"""The naive server that most people would write first: FastAPI, naive model, lock. To measure against; never deploy it.
 
 It is as good as a first version is: the model is loaded once, images are decoded in threads and outside the lock, an
 answer ends at its end token. What the service adds it lacks: batching, cached features, streams, sampling, limits,
@@ -33,14 +33,14 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """One model and the lock around it."""
+    """The naive model and the lock around it."""
 
     naive: NaiveAnswers
     settings: Settings
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, ask: Ask[CaptionRequest] | Ask[VqaRequest], key: AnswerKey, rows: list[str]) -> Response:
-        """The whole answer in the service's shape; of its timings `decode` is all of the model's time."""
+        """Answer in the service's shape; of the timings `decode` is all of the model's time."""
         fields, config, arrived_s = ask.fields, self.naive.config, time.monotonic()
         if fields.stream or fields.explain or fields.sampling.temperature or fields.sampling.stop:
             raise InvalidField("stream, explain, settings: the baseline answers as a whole, and greedily")
@@ -60,7 +60,7 @@ class Baseline:
 
 
 def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:
-    """The application."""
+    """Create the naive server's application."""
     app, baseline = FastAPI(docs_url=None, redoc_url=None), Baseline(naive, settings)
 
     @app.post("/v1/caption")

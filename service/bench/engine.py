@@ -1,4 +1,4 @@
-"""What the engine does in a second without HTTP: the same rows as a busy service's, handed to it directly.
+"""Throughput of the engine without HTTP: the same rows as a busy service's, handed to it directly.
 
 Images are decoded and cut before the clock starts. What a service is slower than this by, its API costs. Main thread
 only.
@@ -30,7 +30,7 @@ INSTRUCTIONS = (caption_instruction(), "What does the sign say?")  # in turns
 
 @dataclass(frozen=True, slots=True)
 class EngineThroughput:
-    """A closed loop on an engine: always so many requests in flight, each about an image of its own.
+    """The result of a closed loop on an engine, with a fixed number of requests in flight.
 
     Attributes:
         requests: how many were answered.
@@ -56,12 +56,12 @@ class EngineThroughput:
 
     @property
     def answers_per_s(self) -> float:
-        """Requests answered in a second."""
+        """The requests answered in a second."""
         return self.requests / self.seconds
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens of answers in a second."""
+        """The answer tokens generated in a second."""
         return self.tokens / self.seconds
 
 
@@ -74,7 +74,7 @@ def engine_throughput(
     images: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> EngineThroughput:
-    """Load the model that the settings name and keep its engine busy.
+    """Load the model that the settings name, keep its engine busy, and measure it.
 
     Args:
         settings: of an engine on one device.
@@ -113,7 +113,7 @@ def engine_throughput(
 
 
 def _submissions(config: PheyeConfig, count: int, max_tokens: int, images: int | None) -> Iterator[Submit]:
-    """So many rows, each about an image of its own or about one of so many in turn."""
+    """Make a number of rows, each about an image of its own or about one of a few in turn."""
     known = [_image(number, config) for number in range(images or 0)]
     for number in range(count):
         row = Row(str(number), INSTRUCTIONS[number % len(INSTRUCTIONS)], Sampling(max_tokens=max_tokens))
@@ -121,7 +121,7 @@ def _submissions(config: PheyeConfig, count: int, max_tokens: int, images: int |
 
 
 def _image(number: int, config: PheyeConfig) -> TiledImage:
-    """Blurred, coloured noise that only this number has."""
+    """Draw blurred, coloured noise that only this number has."""
     width_px, height_px = SIZE_PX
     grid = (height_px // DETAIL_PX, width_px // DETAIL_PX, 3)
     coarse = Image.fromarray(np.random.default_rng(number).integers(256, size=grid, dtype=np.uint8))
@@ -129,7 +129,7 @@ def _image(number: int, config: PheyeConfig) -> TiledImage:
 
 
 def _closed_loop(engine: Engine, submissions: Iterator[Submit], in_flight: int) -> list[StepReport]:
-    """Answer everything, never more than so many at once; what each step did."""
+    """Answer all rows, never more than a few at once, and collect the report of each step."""
     steps: list[StepReport] = []
     for first in islice(submissions, in_flight):
         engine.submit(first)

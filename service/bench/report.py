@@ -1,4 +1,4 @@
-"""What `pheye dev bench` leaves behind: tables on the terminal; JSON, Markdown and a plot in a folder.
+"""Reports of `pheye dev bench`: tables on the terminal; JSON, Markdown and a plot in a folder.
 
 Owns the files' names and the terminal's look; `model/bench/` owns the cells, the words and the bars. Main thread only.
 """
@@ -27,19 +27,19 @@ WIDTH = 150  # where no terminal says how wide it is
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything one run of the command measured; `others` is what a line tells, not a table."""
+    """All results of one run of the command; `others` is what a line tells, not a table."""
 
     report: BenchReport
     others: Sequence[EngineThroughput | Agreement]
 
     @property
     def wrong(self) -> list[str]:
-        """Results whose two sides should have made the same and have not."""
+        """The results whose two sides should have been the same and were not."""
         return [f"{each.model} {each.dtype}: {each.label}" for each in self.report.results if each.wrong]
 
 
 def line(other: EngineThroughput | Agreement) -> str:
-    """What was measured beside the tables, in words."""
+    """Describe in a line what was measured beside the tables."""
     return _agreement_line(other) if isinstance(other, Agreement) else _engine_line(other)
 
 
@@ -61,7 +61,7 @@ def _engine_line(engine: EngineThroughput) -> str:
 
 
 def print_findings(findings: Findings) -> None:
-    """A table for each model and number format, and lines for what is no table."""
+    """Print a table for each model and number format, and lines for what is no table."""
     from model.bench import table
 
     console = Console(highlight=False)
@@ -115,7 +115,7 @@ def draw_findings(findings: Findings, folder: Path) -> None:
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there; a machine that measures may do without."""
+    """Say whether matplotlib is there; a machine that measures may do without."""
     from importlib.util import find_spec
 
     return find_spec("matplotlib") is not None

@@ -1,1 +1,1 @@
-"""The `pheye` command: words in, values out; the work is done elsewhere."""
+"""The `pheye` command: it turns words into values and calls the code that does the work."""

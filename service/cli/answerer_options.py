@@ -1,4 +1,4 @@
-"""Who answers a command, an engine here or a service, as options: what can be typed, and what it comes to.
+"""Options that choose who answers a command, an engine here or a service.
 
 `service.cli.ask_options` and `service.cli.evaluate.commands` share it. Imports neither engine nor HTTP client before
 one is wanted. Main thread only.
@@ -51,7 +51,7 @@ class AnswererOptions:
 
 
 def engine_settings(where: AnswererOptions, flags: Flags) -> Settings:
-    """The settings of an engine here; ends the command if an option only makes sense with a service."""
+    """Read the settings of an engine here; ends the command if an option only makes sense with a service."""
     given = {"--in-flight": where.in_flight, "--retry-for": where.retry_for, "--api-key-file": where.api_key_file}
     refused = [flag for flag, value in given.items() if value is not None]
     if refused:
@@ -60,12 +60,12 @@ def engine_settings(where: AnswererOptions, flags: Flags) -> Settings:
 
 
 def server(where: AnswererOptions, flags: Flags) -> ServiceConnection:
-    """The service at `where.server`; ends the command if an option is one for an engine here.
+    """Describe the service at `where.server`; ends the command if an option is one for an engine here.
 
     Settings in the environment are those of a process that computes, and this one does not.
 
     Raises:
-        ServerError, OSError: the address or the key's file cannot be used.
+        ServiceConnectionError, OSError: the address or the key's file cannot be used.
     """
     given = [name for name, value in flags.items() if value is not None]
     if given:

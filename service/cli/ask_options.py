@@ -1,4 +1,4 @@
-"""What `pheye caption` and `pheye ask` have in common: their options, and who answers, an engine here or a service.
+"""Options that `pheye caption` and `pheye ask` share, and the way from them to answers.
 
 Turns words into a `Job` for `service.batch.offline` or `service.batch.remote`, and imports only the one that is wanted:
 who asks a service need not wait for torch. Main thread only.
@@ -51,7 +51,7 @@ def answering(command: Command) -> Command:
 
 @dataclass(frozen=True, slots=True)
 class _Typed:
-    """A whole command line, held to the bounds of a request."""
+    """A whole command line, checked against the bounds of a request."""
 
     paths: Sequence[Path]
     questions: Sequence[Question]
@@ -61,7 +61,7 @@ class _Typed:
     flags: Flags
 
     def job(self, default_max_tokens: int) -> Job:
-        """What is to be answered."""
+        """Make the job that is to be answered."""
         from model.request import Sampling
         from service.batch.find_images import find_images
         from service.batch.run import Job
@@ -80,7 +80,7 @@ class _Typed:
 def answer(
     paths: Sequence[Path], questions: Sequence[Question], kind: Any, asked: Mapping[str, Any], words: Mapping[str, Any]
 ) -> NoReturn:
-    """Answer, and end the command with its exit code.
+    """Answer the command line, and end the command with its exit code.
 
     Args:
         paths: files and folders.
@@ -106,7 +106,7 @@ def answer(
 
 
 def _checked(kind: Any, asked: dict[str, Any]) -> Any:
-    """The request these options stand for, held to the same bounds as one over HTTP."""
+    """Check these options as a request, with the same bounds as one over HTTP."""
     from service.errors import ServiceError
     from service.schemas.requests import check
 
@@ -117,7 +117,7 @@ def _checked(kind: Any, asked: dict[str, Any]) -> Any:
 
 
 def _here(typed: _Typed) -> int:
-    """By an engine in this process."""
+    """Answer by an engine in this process."""
     settings = engine_settings(typed.where, typed.flags)
     from service.batch.offline import answer as run
 
@@ -125,7 +125,7 @@ def _here(typed: _Typed) -> int:
 
 
 def _there(typed: _Typed) -> int:
-    """By a service."""
+    """Answer by a running service."""
     asked = server(typed.where, {name: value for name, value in typed.flags.items() if name != _MAX_TOKENS})
     from service.batch.remote import answer as run
 

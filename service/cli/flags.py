@@ -1,4 +1,4 @@
-"""One command-line flag for each setting, made from `Settings` itself, so that neither can be forgotten.
+"""Command-line flags for the settings, made from `Settings` itself, so that none can be forgotten.
 
 Values go to `Settings` as text and are checked there, once, in the same words whether they come from a flag or from
 the environment. Used while commands are declared and started.
@@ -12,23 +12,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from service.settings import (
-    PREFIX,
-    RENAMED_SETTINGS,
-    SettingRow,
-    Settings,
-    SettingsError,
-    load_settings,
-    old_variables,
-    setting_rows,
-)
+from service.setting_rows import SettingRow, setting_rows
+from service.settings import PREFIX, RENAMED_SETTINGS, Settings, SettingsError, load_settings, old_variables
 
 EXIT_USAGE = 2  # the command cannot be run as typed
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """What a setting is called where a command gives it a narrower meaning."""
+    """A setting's name in a command that gives it a narrower meaning."""
 
     flag: str
     description: str
@@ -42,7 +34,7 @@ OFFLINE_NAMES: Mapping[str, Renamed] = {
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong and end with exit code 2."""
+    """Print what is wrong and end with exit code 2."""
     typer.echo(f"pheye: {message}", err=True)
     raise typer.Exit(EXIT_USAGE)
 
@@ -93,7 +85,7 @@ def _old_option(old: str) -> Any:
 
 
 def flag_of(field: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> str:
-    """How a setting is typed.
+    """Return the flag of a setting, as it is typed.
 
     >>> flag_of("max_pixels"), flag_of("devices", OFFLINE_NAMES)
     ('--max-pixels', '--device')
@@ -133,7 +125,7 @@ def read_settings(flags: Mapping[str, str | None], renamed: Mapping[str, Renamed
 
 
 def _in_words(line: str, given: Mapping[str, str], renamed: Mapping[str, Renamed]) -> str:
-    """A complaint by the name that was typed, and what would be accepted."""
+    """Explain a mistake by the name that was typed, and say what would be accepted."""
     for row in (_named(row, renamed) for row in setting_rows()):
         if line.startswith(row.variable + ":"):
             typed = f"{row.flag} (or {row.variable})" if _field(row) in given else row.variable

@@ -1,4 +1,4 @@
-"""What `pheye info` says about a model: its geometry, its size, and what one image and one token cost.
+"""The report of `pheye info` about a model: its geometry, its size, and the cost of one image and one token.
 
 Owns the choice and the layout of figures; `model/complexity.py` owns the arithmetic. Nothing is loaded but a
 configuration. Used by the command only.
@@ -24,7 +24,7 @@ PROMPT_TOKENS = complexity.PAPER_TEXT_TOKENS
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number of the report.
+    """A number of the report.
 
     Attributes:
         section, key: its place in the JSON; the key ends with its unit.
@@ -39,7 +39,7 @@ class Figure:
 
     @property
     def shown(self) -> str:
-        """The value for people, with a unit they can compare."""
+        """The value as people read it, with a unit they can compare."""
         if isinstance(self.value, str):
             return self.value
         if self.key.endswith("_bytes"):
@@ -50,7 +50,7 @@ class Figure:
 
 
 def _scaled(value: float, unit: str) -> str:
-    """Three or more significant digits with a decimal prefix.
+    """Write a number with three or more significant digits and a decimal prefix.
 
     >>> _scaled(3289600, "B")
     '3.29 MB'
@@ -63,7 +63,7 @@ def _scaled(value: float, unit: str) -> str:
 
 
 def find_config(source: str, revision: str | None) -> PheyeConfig:
-    """The configuration that a name stands for: a known geometry, a checkpoint folder or a hub id.
+    """Find the configuration that a name stands for: a known geometry, a checkpoint folder or a hub id.
 
     Raises:
         ValueError: there is none; the message says what is known.
@@ -79,7 +79,7 @@ def find_config(source: str, revision: str | None) -> PheyeConfig:
 
 
 def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
-    """Ranks of a model's adapters, or None for a checkpoint whose weights are not here to tell.
+    """Find the ranks of a model's adapters, or None for a checkpoint whose weights are not here to tell.
 
     Raises:
         ValueError: there are weights, and they cannot be read; they are mapped, not loaded.
@@ -94,7 +94,7 @@ def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
 
 
 def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
-    """The whole report, section by section; the usual ranks of the adapters are assumed where none are known."""
+    """List all figures, section by section; the usual ranks of the adapters are assumed where none are known."""
     count = complexity.parameters(config, ranks or ADAPTER_RANKS)
     yield from _geometry(config)
     yield _adapter_ranks(config, ranks)
@@ -183,7 +183,7 @@ _TITLES = {
 
 
 def as_json(report: Iterator[Figure]) -> dict[str, dict[str, int | float | str]]:
-    """Section -> key -> exact value."""
+    """Arrange the figures as section -> key -> exact value."""
     return {
         section: {figure.key: figure.value for figure in group}
         for section, group in groupby(report, lambda figure: figure.section)
@@ -191,7 +191,7 @@ def as_json(report: Iterator[Figure]) -> dict[str, dict[str, int | float | str]]
 
 
 def print_tables(report: Iterator[Figure], console: Console) -> None:
-    """One table for each section."""
+    """Print a table for each section."""
     for section, group in groupby(report, lambda figure: figure.section):
         table = Table(title=_TITLES[section], title_justify="left", show_header=False, width=80)
         table.add_column(ratio=1)

@@ -1,4 +1,4 @@
-"""The `pheye` command: what can be typed, and nothing of what it does.
+"""The `pheye` command line: its commands and their options, and nothing of the work.
 
 Each command turns its words into plain values, calls the module that does the work (imported only then: `pheye --help`
 must not wait for torch), and turns what goes wrong into one line and exit code 2. Main thread only.
@@ -113,7 +113,7 @@ def ask(
 
 
 def _questions(typed: list[str], file: str | None) -> list[str]:
-    """Those typed, and after them those in the file."""
+    """List the questions that were typed, and after them those in the file."""
     from service.batch.questions import read_questions
 
     try:
@@ -175,5 +175,5 @@ app.add_typer(dev_commands(app))
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line."""
     app()

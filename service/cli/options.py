@@ -1,4 +1,4 @@
-"""Command-line options as dataclasses: a command declares them by class, and gets the values back as an object.
+"""Command-line options as dataclasses: a command declares a class and gets its values back as an object.
 
 The one place where a class becomes what can be typed. Knows no option and no command. Used while commands are declared
 and started.
@@ -51,7 +51,7 @@ def _parameters(kind: type[Any]) -> Iterator[inspect.Parameter]:
 
 
 def take(kind: type[Options], words: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-    """Split everything a command was given into the options of one class and the rest."""
+    """Split a command's values into the options of one class and the rest."""
     own = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     given = {name: value for name, value in words.items() if name in own}
     return kind(**given), {name: value for name, value in words.items() if name not in own}

@@ -1,4 +1,4 @@
-"""Commands under their old names: understood for one version, with a warning that says what to type now.
+"""Old names of commands: understood for one version, with a warning that says what to type now.
 
 Owns the table and the group class that reads it; CHANGELOG.md tells users the same. Knows no command. Main thread only.
 """

@@ -1,4 +1,4 @@
-"""`pheye train` and `pheye manifest`: what can be typed to train a model, and a bar that shows how far it is.
+"""`pheye train` and `pheye manifest`: the options of a training run, and a bar that shows its progress.
 
 Owns the words and the display; the training is `model.training.run`, imported only when a command runs. Under
 `accelerate launch` every process runs the command, and one of them shows and writes. Main thread only.
@@ -116,7 +116,7 @@ def _opened(words: TrainOptions) -> TrainingRun:
 
 
 def wait_passively() -> None:
-    """Let compute threads sleep while they wait; to be called before torch is imported, which reads it.
+    """Let compute threads sleep while they wait; call this before torch is imported, which reads it.
 
     Threads that wait for each other busily stop each other wherever the cores have other work too: ten times slower.
     """
@@ -133,7 +133,7 @@ def _recipe(words: TrainOptions) -> Recipe:
 
 
 def _followed(run: TrainingRun) -> int:
-    """Train to the end with a bar; the exit code."""
+    """Train to the end with a bar, and return the exit code."""
     from service.cli.training_bar import TrainingBar
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not run.is_main)
@@ -151,7 +151,7 @@ def _followed(run: TrainingRun) -> int:
 
 
 def _in_short(error: Exception) -> str:
-    """The message; of one that a loader's worker sent, its last line, without the worker's stack."""
+    """Shorten a message that a loader's worker sent to its last line, without the worker's stack."""
     text = str(error).strip()
     last = text.splitlines()[-1] if text else type(error).__name__
     return last.partition(": ")[2] or last if text.startswith("Caught ") else text

@@ -1,4 +1,4 @@
-"""How far a training run is: a bar on a terminal, a line now and then elsewhere.
+"""Progress of a training run: a bar on a terminal, a line now and then elsewhere.
 
 Knows reports of steps, not what a step does. Main thread only.
 """
@@ -20,7 +20,7 @@ _LINE_EVERY_S = 60.0  # where there is no terminal to draw a bar on
 
 
 class TrainingBar:
-    """Shows a run while it is open.
+    """A progress bar of a training run, shown while it is open.
 
     Args:
         console: where to.
@@ -51,7 +51,7 @@ class TrainingBar:
         self._progress.stop()
 
     def show(self, report: TrainingStep) -> None:
-        """One step more."""
+        """Show one more step."""
         now = self._now(report)
         self._progress.update(self._bar, completed=report.done, description=f"stage {report.stage}", now=now)
         last = report.done == self._total
@@ -60,7 +60,7 @@ class TrainingBar:
             self._line_at = self._clock() + _LINE_EVERY_S
 
     def _now(self, report: TrainingStep) -> str:
-        """Loss, rate and time left at the mean rate so far."""
+        """Describe loss, rate and time left at the mean rate so far."""
         per_step_s = (self._clock() - self._started) / (report.done - self._first)
         left = timedelta(seconds=round(per_step_s * (self._total - report.done)))
         return f"loss {report.loss:.3f}, {report.accuracy:.0%} right, {report.images_per_s:.1f} images/s, {left} left"

@@ -1,1 +1,1 @@
-"""The API process's side of the workers: the queue, what each device costs, what happens when a worker dies."""
+"""Dispatch in the API process: the waiting queue, the worker processes and their supervisors, replay after a death."""

@@ -1,4 +1,4 @@
-"""What work has cost lately on one device, learnt from the steps' reports. Pure."""
+"""Running averages of the cost of work on one device, learnt from the steps' reports. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SMOOTHING = 0.2  # weight of the newest step
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Running averages in seconds; 0.0 where nothing was measured yet.
+    """Average costs in seconds; 0.0 if nothing was measured yet.
 
     Attributes:
         tile_s: encoding one tile, in batches as they come.
@@ -25,7 +25,7 @@ class Costs:
     decode_step_s: float = 0.0
 
     def after(self, report: StepReport) -> Costs:
-        """The averages after one more step."""
+        """Return the averages after one more step."""
         return Costs(
             _updated(self.tile_s, report.encode_s, report.encoded_tiles),
             _updated(self.prompt_token_s, report.prefill_s, report.prompt_tokens),

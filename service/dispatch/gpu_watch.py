@@ -1,4 +1,4 @@
-"""What NVIDIA's management library (NVML) says of the workers' GPUs: memory, utilisation and temperature, as gauges.
+"""GPU metrics of the workers' GPUs from NVIDIA's management library (NVML): memory, utilisation and temperature.
 
 Optional: it needs the package nvidia-ml-py and NVIDIA's driver. Where either is missing, or no worker has a GPU, there
 are no such series. NVML is asked in a thread, because a GPU in trouble answers late; a task of the event loop writes
@@ -25,7 +25,7 @@ logger = logging.getLogger("pheye.gpu")
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """What one GPU tells at one moment; None for what it does not tell."""
+    """The state of one GPU at one moment; None for what it does not tell."""
 
     memory_used_bytes: int | None = None
     utilization_ratio: float | None = None
@@ -41,7 +41,7 @@ class Nvml:
     """
 
     def __init__(self) -> None:
-        """Load it."""
+        """Load the library."""
         self._nvml: Any = importlib.import_module("pynvml")
         try:
             self._nvml.nvmlInit()
@@ -49,7 +49,7 @@ class Nvml:
             raise OSError(str(error)) from None
 
     def read(self, uuid: str) -> GpuReading:
-        """Ask the GPU of that UUID; one that is lost, or does not know, tells nothing."""
+        """Read a GPU by its UUID; one that is lost, or does not know, tells nothing."""
         nvml = self._nvml
         gpu = self._ask(nvml.nvmlDeviceGetHandleByUUID, uuid)
         if gpu is None:

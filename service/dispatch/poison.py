@@ -1,4 +1,4 @@
-"""Poison requests: which ones kill their workers, when they go into quarantine, when they are proven.
+"""Quarantine of poison requests: which requests kill their workers, when they run alone, when they are refused.
 
 Pure bookkeeping about one request; knows no queue and no worker. Event loop's thread only.
 
@@ -17,7 +17,7 @@ PROOF = 3
 
 @dataclass(slots=True)
 class PoisonTracker:
-    """Counts the workers that died of one request, as far as can be told.
+    """A count of the workers that died of one request, as far as can be told.
 
     Attributes:
         deaths: workers that died, one after the other, while its answer was at the same place.
@@ -27,19 +27,19 @@ class PoisonTracker:
     _place: int = 0  # tokens of the answer at the latest death
 
     def worker_died(self, tokens: int) -> None:
-        """A worker died while it worked on the request, whose answer had so many tokens."""
+        """Count a worker that died while it worked on the request, whose answer had so many tokens."""
         self.deaths = 1 if self._is_past(tokens) else self.deaths + 1
         self._place = tokens
 
     def quarantined(self, tokens: int) -> bool:
-        """Whether one death more would be proof, now that the answer has so many tokens: it must be worked on alone."""
+        """Say whether the request must run alone: one death more would be proof, now that it has so many tokens."""
         return self.deaths == PROOF - 1 and not self._is_past(tokens)
 
     @property
     def proven(self) -> bool:
-        """Whether it is not to be given to another worker."""
+        """True if the request must not be given to another worker."""
         return self.deaths >= PROOF
 
     def _is_past(self, tokens: int) -> bool:
-        # One token more clears nobody: a replay's prefill gives it, and the worker may have died of decoding.
+        # One token more does not clear a request: a replay's prefill gives it; the worker may have died of decoding.
         return tokens > self._place + 1

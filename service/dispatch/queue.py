@@ -1,4 +1,4 @@
-"""The async batching queue of the API process: admission, streams, cancellation, deadlines, replay.
+"""The request queue of the API process: admission control, streaming, cancellation, deadlines, replay.
 
 Every accepted request is here until its client has the whole answer, so a worker's death costs a pause and not an
 answer. Knows no HTTP and no tensors. Event loop's thread only.
@@ -24,7 +24,7 @@ from service.metrics import Metrics
 from service.moving_average import moving_average
 from service.settings import Settings
 
-MOST_LOADS = 5  # workers that may die before any was ever ready
+MOST_LOADS = 5  # deaths of workers that are accepted before any worker was ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
 LOADING = "the model is loading"
 WATCH_S = 1.0
@@ -34,7 +34,7 @@ logger = logging.getLogger("pheye.queue")
 
 
 class RequestQueue:
-    """Accepted requests on their way to the workers and back.
+    """The waiting queue: accepted requests on their way to the workers and back.
 
     Attributes:
         card: the model, once a worker has been ready; None before.
@@ -64,7 +64,7 @@ class RequestQueue:
         self._watches = [asyncio.create_task(watch) for watch in watches]
 
     async def drain(self, grace_s: float) -> None:
-        """Refuse new work from now on; return when all accepted work is answered or after `grace_s`."""
+        """Refuse new work, and return when all accepted work is answered or after `grace_s`: graceful shutdown."""
         self._draining = True
         self._update_gauges()
         try:
@@ -75,13 +75,13 @@ class RequestQueue:
                 self._fail(row, Unavailable("the service stopped before the answer was complete"))
 
     async def stop(self) -> None:
-        """End the workers."""
+        """End all workers."""
         for watch in self._watches:
             watch.cancel()
         await self.workers.stop()
 
     def not_ready(self) -> str | None:
-        """Why the service cannot take work now, or None."""
+        """Say why the service cannot take work now, or None if it can."""
         ready = self.workers.ready
         if self.failure:
             return f"the model cannot be loaded: {self.failure}"
@@ -93,7 +93,7 @@ class RequestQueue:
         return f"the engine has made no progress for {quiet_s:.0f} s" if quiet_s > STALE_S else None
 
     def loaded(self) -> ModelCard:
-        """The model; requests that come before it are refused and counted.
+        """Return the loaded model; requests that come before it are refused and counted.
 
         Raises:
             Unavailable: no worker has been ready yet.
@@ -103,7 +103,7 @@ class RequestQueue:
         return self.card
 
     def reserve(self, rows: int) -> Reservation:
-        """Room for a client's rows.
+        """Reserve room for a client's rows: admission control.
 
         Raises:
             Unavailable: loading, draining, or no worker.
@@ -133,7 +133,7 @@ class RequestQueue:
         self._dispatch()
 
     def leave(self, reservation: Reservation) -> None:
-        """A client is gone, with its answer or without; called when a `Reservation` is left."""
+        """Let go of a client, with its answer or without; called when a `Reservation` is left."""
         self._reservations.discard(reservation)
         gone = {row.id for row in reservation.rows}
         self._pending = [row for row in self._pending if row.id not in gone]
@@ -143,14 +143,14 @@ class RequestQueue:
         self._dispatch()
 
     def wait_s(self) -> float | None:
-        """Seconds for which a new row would wait for a slot, about; None while nothing has been measured."""
+        """Estimate the seconds for which a new row would wait for a slot; None while nothing was measured."""
         waiting, slots = self._waiting(), max(self.workers.slots, 1)
         if waiting + sum(row.admitted for row in self.workers.rows) < slots:
             return 0.0
         return (waiting + 1) * self._row_s / slots if self._row_s else None
 
     def count_tokens(self, instruction: str) -> int:
-        """Tokens of an instruction's whole prompt; slow for long ones, and safe from any thread.
+        """Count the tokens of an instruction's whole prompt; slow for long ones, and safe from any thread.
 
         Raises:
             Unavailable: no model has been loaded yet.
@@ -185,7 +185,7 @@ class RequestQueue:
         self._dispatch()
 
     def _may_go_on(self, row: AcceptedRow) -> bool:
-        """Whether a request that lost its worker is given to another; if not, it has its answer now."""
+        """Say whether a request that lost its worker is replayed; if not, it has its answer now."""
         row.lost_worker()
         if row.poison.proven:
             self.count_drop("poison")
@@ -247,7 +247,7 @@ class RequestQueue:
         row.reservation.put(row.index, error)
 
     def _waiting(self) -> int:
-        """Rows that were promised an answer and hold no slot."""
+        """Count the rows that were promised an answer and hold no slot."""
         return sum(
             sum(not row.admitted for row in reservation.rows) if reservation.rows else reservation.reserved
             for reservation in self._reservations

@@ -1,4 +1,4 @@
-"""One client's reservation: room in the queue for its rows, the events that come back for them, and its deadline.
+"""A client's reservation: room in the queue for its rows, the events that come back, and its deadline.
 
 Owns no workers. A `Reservation` is used by one task of the event loop; leaving it cancels whatever is unfinished, so a
 client that hangs up needs no code of its own.
@@ -21,7 +21,7 @@ from service.messages import Delta, Finished, Row
 
 @dataclass(slots=True, eq=False)
 class AcceptedRow:
-    """The queue's state of one row, with everything needed to give it to another worker should its own die."""
+    """A row in the queue, with everything needed to replay it should its worker die."""
 
     row: Row
     image: TiledImage
@@ -29,29 +29,29 @@ class AcceptedRow:
     index: int
     tokens: list[int] = field(default_factory=list)
     poison: PoisonTracker = field(default_factory=PoisonTracker)
-    started: bool = False  # its worker works on it: it may be what kills the worker
+    started: bool = False  # its worker has begun it, so it may be why the worker dies
     admitted: bool = False
     first_token_s: float | None = None
     last_token_s: float = 0.0
 
     @property
     def id(self) -> str:
-        """The row's."""
+        """The id of the row."""
         return self.row.id
 
     @property
     def quarantined(self) -> bool:
-        """Whether it must be worked on alone, until it is past the place where two workers died."""
+        """True while it must be worked on alone, until it is past the place where two workers died."""
         return self.poison.quarantined(len(self.tokens))
 
     def lost_worker(self) -> None:
-        """Its worker died; another may have it, unless it is proven to be what workers die of."""
+        """Note that its worker died; another may have it, unless it is proven to be a poison request."""
         if self.started:
             self.poison.worker_died(len(self.tokens))
         self.started = self.admitted = False
 
     def replay(self) -> Row:
-        """The row as a new worker must get it: generation goes on behind what the client already has."""
+        """Build the row for a new worker: generation goes on behind what the client already has."""
         return replace(self.row, given=tuple(self.tokens))
 
     def record(self, event: Delta) -> None:
@@ -62,8 +62,8 @@ class AcceptedRow:
         self.tokens.extend(event.tokens)
 
 
-class WaitingRoom(Protocol):
-    """The queue, as far as a reservation needs to know it."""
+class WaitingQueue(Protocol):
+    """The part of the queue that a reservation needs to know."""
 
     def accept(self, reservation: Reservation, image: TiledImage, rows: Sequence[Row]) -> None:
         """Take a reservation's rows."""
@@ -76,9 +76,9 @@ class WaitingRoom(Protocol):
 
 
 class Reservation:
-    """Room for some rows, held from before their image is decoded until they are answered."""
+    """Reserved room for some rows, held from before their image is decoded until they are answered."""
 
-    def __init__(self, queue: WaitingRoom, rows: int, deadline_s: float) -> None:
+    def __init__(self, queue: WaitingQueue, rows: int, deadline_s: float) -> None:
         self._queue = queue
         self._events: asyncio.Queue[tuple[int, Delta | Finished | ServiceError]] = asyncio.Queue()
         self._deadline_s = deadline_s
@@ -99,11 +99,11 @@ class Reservation:
         self._queue.accept(self, image, rows)
 
     def put(self, index: int, event: Delta | Finished | ServiceError) -> None:
-        """An event for one of the rows, from the queue."""
+        """Take an event for one of the rows, from the queue."""
         self._events.put_nowait((index, event))
 
     async def events(self) -> AsyncIterator[tuple[int, Delta | Finished]]:
-        """Events of all rows with the row's index, until every row has finished.
+        """Yield the events of all rows with the row's index, until every row has finished.
 
         Raises:
             ServiceError: a row failed, was refused, or the deadline passed.

@@ -1,4 +1,4 @@
-"""Supervision of one device's worker process: the rows that are with it, and what happens when it dies.
+"""The supervisor of one device's worker process: its rows, its heartbeat, and its restarts.
 
 Owns restarts and their pauses. Knows no admission and no clients. Event loop's thread only.
 """
@@ -31,14 +31,14 @@ from service.messages import (
 )
 from service.settings import Settings
 
-LONGEST_PAUSE_S = 8.0  # between two starts of a worker that dies before it is ready; accepted requests may be waiting
-LOAD_PATIENCE = 5.0  # times as long as the load before: a successor that takes longer is stuck
+LONGEST_PAUSE_S = 8.0  # longest backoff between starts of a worker that dies before it is ready
+LOAD_PATIENCE = 5.0  # a successor that loads so many times longer than the one before is stuck
 
 logger = logging.getLogger("pheye.supervisor")
 
 
 class WorkerSupervisor:
-    """One device: its worker process, and the next one when that dies.
+    """A supervisor of one device: it keeps a worker process there, and starts the next one when that dies.
 
     Args:
         settings: given to the worker.
@@ -77,25 +77,25 @@ class WorkerSupervisor:
         self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
         self._progress_s = time.monotonic()
         self._load_s = math.inf  # what loading took last; before that it may be a long download
-        self._failed_starts = 0  # in a row
-        self._quarantined: AcceptedRow | None = None  # the latest it was given in quarantine
-        self._touched: list[AcceptedRow] = []  # announced, by steps whose end is not known
+        self._failed_starts = 0  # consecutive
+        self._quarantined: AcceptedRow | None = None  # the row in quarantine that the worker was given last
+        self._touched: list[AcceptedRow] = []  # rows announced by `Started`, by steps not yet known to be over
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
         self._worker: WorkerProcess | None = None
 
     @property
     def pid(self) -> int | None:
-        """Process id of the worker."""
+        """The process id of the worker."""
         return self._worker.pid if self._worker else None
 
     @property
     def quiet_s(self) -> float:
-        """Seconds since the worker last gave a sign of progress."""
+        """The seconds since the worker's last sign of progress."""
         return time.monotonic() - self._progress_s
 
     def start(self) -> None:
-        """Start a worker."""
+        """Start a worker process."""
         self._progress_s = time.monotonic()
         try:
             self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
@@ -110,16 +110,16 @@ class WorkerSupervisor:
             self._restart.cancel()
         if self._worker is not None:
             if self.card is None:
-                self._worker.kill()  # while it loads it does not listen
+                self._worker.kill()  # a loading worker does not read messages
             await self._worker.stop()
 
     @property
     def holds_quarantined(self) -> bool:
-        """Whether it must be given nothing, because it works on what two workers before it may have died of."""
+        """True if the worker runs a request in quarantine, and must be given nothing else."""
         return self._quarantined is not None and self._quarantined.quarantined and self._quarantined.id in self.rows
 
     def cost(self, image: TiledImage) -> int:
-        """How much a new row would wait for, in rows: features that are here, or will be, count as a batch."""
+        """Estimate a new row's wait, in rows: a worker that has the image's features, or will, is preferred."""
         here = image.image_key in self.resident or any(
             row.image.image_key == image.image_key for row in self.rows.values()
         )
@@ -176,14 +176,14 @@ class WorkerSupervisor:
                 self.card, self.tokenizer = card, tokenizer
                 self._load_s, self._failed_starts = load_s, 0
                 self._on_change(self, [])
-            case LoadFailed(reason) if self.tokenizer is not None:  # what could be loaded once is not wrong, but away
+            case LoadFailed(reason) if self.tokenizer is not None:  # loaded once, so not wrong: its files may be gone
                 logger.error("the model cannot be loaded again on %s: %s", self.device, reason)
             case LoadFailed(reason):
                 self._stopping = True
                 self._on_failure(reason)
 
     def _acquit(self, step: StepReport) -> None:
-        """Those a step touched and did not admit wait again: what the worker dies of from now on is not them.
+        """Clear the rows that a step touched and did not admit: if the worker dies from now on, they are not why.
 
         Encoding may still be under way on the device when its step ends. A step with tokens has waited for it.
         """

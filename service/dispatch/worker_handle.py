@@ -50,22 +50,22 @@ class WorkerProcess:
             target=run, args=(settings, device, child_end), name=f"pheye-{device}", daemon=True
         )
         self._process.start()
-        child_end.close()  # or the end of the child would not end the pipe
+        child_end.close()  # else the pipe would stay open when the child ends
         self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         self._start_threads()
 
     def _start_threads(self) -> None:
         try:
-            for target in (self._send, self._receive):  # in this order: once it receives, it tells of its end itself
+            for target in (self._send, self._receive):  # in this order: the receiving one reports the worker's end
                 threading.Thread(target=target, daemon=True).start()
-        except RuntimeError:  # there is no thread left
+        except RuntimeError:  # the system gives no more threads
             self._outbox.put(None)
             self.kill()
             raise
 
     @property
     def pid(self) -> int | None:
-        """The child's process id."""
+        """The process id of the child."""
         return self._process.pid
 
     def send(self, message: ToWorker) -> None:
@@ -73,11 +73,11 @@ class WorkerProcess:
         self._outbox.put(message)
 
     def kill(self) -> None:
-        """End it now; `on_exit` follows."""
+        """End the worker process now; `on_exit` follows."""
         self._process.kill()
 
     async def stop(self) -> None:
-        """Ask it to end, and insist."""
+        """Ask the worker process to end, and insist."""
         self.send(Stop())
         await asyncio.to_thread(self._process.join, STOP_S)
         self.kill()
@@ -95,7 +95,7 @@ class WorkerProcess:
             while True:
                 self._tell(self._on_message, self._pipe.recv())
         except (EOFError, OSError):
-            self._process.join(STOP_S)  # its exit code is worth a moment; without its pipe it is worth nothing
+            self._process.join(STOP_S)  # wait a moment for its exit code; the worker cannot go on without its pipe
             self._process.kill()
             self._process.join()
             self._outbox.put(None)

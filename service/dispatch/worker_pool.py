@@ -1,6 +1,6 @@
-"""The pool of workers, one for each device: which one gets which rows, and what they know between them.
+"""The pool of workers, one for each device: it dispatches rows and knows what they have in common.
 
-Owns dispatch. Knows no clients and no waiting room. Event loop's thread only.
+Owns dispatch. Knows no clients and no waiting queue. Event loop's thread only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.settings import Settings
 
 
 class WorkerPool:
-    """Supervisors of one worker for each device that the settings name.
+    """The supervisors of the workers, one for each device that the settings name.
 
     The callbacks are those of `service.dispatch.supervisor.WorkerSupervisor`.
     """
@@ -37,32 +37,32 @@ class WorkerPool:
         ]
 
     def start(self) -> None:
-        """Start the workers."""
+        """Start all workers."""
         for supervisor in self.supervisors:
             supervisor.start()
 
     async def stop(self) -> None:
-        """End the workers."""
+        """End all workers."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))
 
     @property
     def ready(self) -> list[WorkerSupervisor]:
-        """Workers that can take rows."""
+        """The supervisors of workers that can take rows."""
         return [supervisor for supervisor in self.supervisors if supervisor.card is not None]
 
     @property
     def slots(self) -> int:
-        """Answers that can be generated at the same time now."""
+        """The number of answers that can be generated at the same time now."""
         return sum(supervisor.card.slots for supervisor in self.ready if supervisor.card is not None)
 
     @property
     def rows(self) -> Iterable[AcceptedRow]:
-        """Everything that is with a worker."""
+        """All rows that are with a worker."""
         return (row for supervisor in self.supervisors for row in supervisor.rows.values())
 
     @property
     def tokenizer(self) -> TextTokenizer | None:
-        """The model's, once a worker has been ready."""
+        """The model's tokenizer, once a worker has been ready."""
         return next((supervisor.tokenizer for supervisor in self.supervisors if supervisor.tokenizer is not None), None)
 
     def hand_out(self, pending: Sequence[AcceptedRow]) -> list[AcceptedRow]:
@@ -90,7 +90,7 @@ class WorkerPool:
             supervisor.take_back([row_id for row_id in ids if row_id in supervisor.rows])
 
     def prefetch(self, image: TiledImage) -> None:
-        """Have an image encoded in the background, unless its features are here already."""
+        """Let a worker encode an image in the background, unless its features are here already."""
         if self.ready and not self.resident(image.image_key):
             min(self.ready, key=lambda supervisor: supervisor.cost(image)).tell(Prefetch(image))
 
@@ -100,9 +100,9 @@ class WorkerPool:
             supervisor.tell(Forget(image_key))
 
     def resident(self, image_key: ImageKey) -> bool:
-        """Whether an image's features are in some worker's cache, as the workers tell."""
+        """Say whether an image's features are in some worker's cache, as the workers tell."""
         return any(image_key in supervisor.resident for supervisor in self.supervisors)
 
     def costs(self) -> Costs:
-        """What work has cost lately, on the least loaded device."""
+        """Return the recent cost of work on the least loaded device."""
         return min(self.supervisors, key=lambda supervisor: (supervisor.card is None, len(supervisor.rows))).costs

@@ -1,1 +1,1 @@
-"""A data set answered, judged and written down: what `pheye evaluate` runs."""
+"""Evaluation of a model on a data set: the work of `pheye evaluate`."""

@@ -1,4 +1,4 @@
-"""The result file of an evaluation: one JSON line for each case's answer, complete at every moment, to be continued.
+"""Result files of an evaluation: one JSON line for each case's answer, so that a run can be continued.
 
 Owns which cases are still to be asked. The line's form is `model/evaluation/record.py`'s. Knows no engine. One thread.
 """
@@ -21,7 +21,7 @@ from service.batch.task import AnsweredQuestion, Question, Task, TaskOutcome
 
 
 class CaseFile:
-    """Answers found in the file are not asked for again; failures are. A line that was cut short is taken out.
+    """A result file; its answers are not asked for again, its failures are. A line that was cut short is taken out.
 
     Args:
         path: created if it is not there.
@@ -74,7 +74,7 @@ class CaseFile:
         self._answers[case.id] = replace(answer, case=case)
 
     def tasks(self) -> list[Task]:
-        """The unanswered cases by image; what several cases ask in the same words of an image is asked once."""
+        """List the unanswered cases by image; equal questions about an image are asked once."""
         asked: defaultdict[Path, dict[str, Question]] = defaultdict(dict)
         for case in self._cases:
             if case.id not in self._answers:
@@ -82,7 +82,7 @@ class CaseFile:
         return [Task(image, tuple(questions.values())) for image, questions in asked.items()]
 
     def answers(self) -> list[CaseAnswer]:
-        """The answers there are, in the order of the cases."""
+        """List the answers so far, in the order of the cases."""
         return [self._answers[case.id] for case in self._cases if case.id in self._answers]
 
     def add(self, outcome: TaskOutcome) -> None:
@@ -106,7 +106,7 @@ def _asked(case: Case) -> tuple[str, str, str]:
 
 
 def _question(instruction: str) -> Question:
-    """Verbatim, which a service understands too, whatever the instruction asks for."""
+    """Make the question of a case, verbatim, which a service understands too."""
     return Question({"question": instruction, "answer_style": "sentence"}, instruction, "answer")
 
 

@@ -1,4 +1,4 @@
-"""An evaluation from its cases to its table: what is asked, what came of it, and where that is written.
+"""An evaluation from its cases to its table: ask, judge, and write down.
 
 Answers come through `service.batch.run`, from an engine here or from a service; they are judged by `model.evaluation`.
 Knows no command line. Main thread only.
@@ -28,7 +28,7 @@ from service.evaluation.case_results import CaseFile
 
 @dataclass(slots=True)
 class Evaluation:
-    """One run over the cases of a data set, greedy; `service.batch.run.carry_out` carries it out.
+    """A run over the cases of a data set, greedy; `service.batch.run.carry_out` carries it out.
 
     Attributes:
         dataset: its name.
@@ -51,17 +51,17 @@ class Evaluation:
 
     @property
     def answer_options(self) -> AnswerOptions:
-        """How its answers are made."""
+        """The options for all of its answers."""
         return AnswerOptions(Sampling(max_tokens=self.max_tokens), explain=self.attention, prepare=self.prepare)
 
     @property
     def answers(self) -> list[CaseAnswer]:
-        """The answers there are, in the order of the cases; empty before it was carried out."""
+        """The answers so far, in the order of the cases; empty before it was carried out."""
         return self._answers
 
     @contextmanager
     def open(self, answerer: Answerer) -> Iterator[RunPlan]:
-        """The cases without an answer, by image.
+        """Plan the cases without an answer, by image.
 
         Raises:
             ValueError, OSError: the file of results cannot be used.
@@ -79,7 +79,7 @@ class Evaluation:
 
 
 def beside(results: Path, ending: str) -> Path:
-    """A file's name beside the result file's.
+    """Return the path of a file beside the result file.
 
     >>> beside(Path("runs/vqav2.jsonl"), ".scores.json").as_posix()
     'runs/vqav2.scores.json'
@@ -88,7 +88,7 @@ def beside(results: Path, ending: str) -> Path:
 
 
 def report(answers: Sequence[CaseAnswer], asked: int) -> dict[str, Any]:
-    """What came out, for programs.
+    """Build the report for programs.
 
     Args:
         answers: at least one, all under the same terms.
@@ -109,7 +109,7 @@ def report(answers: Sequence[CaseAnswer], asked: int) -> dict[str, Any]:
 
 
 def write_report(answers: Sequence[CaseAnswer], asked: int, results: Path) -> list[Score]:
-    """Write the report beside the result file; the lines of the table."""
+    """Write the report beside the result file, and return the lines of the table."""
     made = report(answers, asked)
     beside(results, ".scores.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     return [Score(**each) for each in made["scores"]]
@@ -121,7 +121,7 @@ def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:
-    """Draw the table."""
+    """Print the table of scores."""
     drawn = Table("metric", "group")
     drawn.add_column("cases", justify="right")
     drawn.add_column("score", justify="right")

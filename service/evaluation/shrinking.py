@@ -1,4 +1,4 @@
-"""An image made small first, so that its fine details are gone whatever the model's resolution.
+"""Shrinking of images before they are asked about, so that fine details are gone whatever the model's resolution.
 
 The last row of Table 1 in arXiv 2501.02584 looks at images so. Refuses what `service/images.py` refuses. Any thread.
 """
@@ -13,7 +13,7 @@ from service.images import ImageSource, tile
 
 
 def shrunk(file: bytes, side_px: int, max_pixels: int) -> bytes:
-    """The image as a PNG of `side_px` x `side_px` pixels, resized as the global view is.
+    """Return the image as a PNG of `side_px` x `side_px` pixels, resized as the global view is.
 
     Args:
         file: of any format that is read here.

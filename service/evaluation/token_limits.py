@@ -1,4 +1,4 @@
-"""How many tokens an answer of each kind may have in an evaluation: room enough, so that none is cut. Data alone."""
+"""Limits on the tokens of an answer in an evaluation, by kind: enough that none is cut. Data alone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The JSON of the HTTP API, field by field: what a client may send and what it gets back."""
+"""JSON schemas of the HTTP API, field by field: requests and responses."""

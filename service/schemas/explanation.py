@@ -1,4 +1,4 @@
-"""An explanation as the client gets it: numbers in lists, heat maps as data URIs.
+"""Explanations as JSON: numbers in lists, heat maps as data URIs.
 
 Owns rounding and layout; what the numbers mean is `model/explain.py`'s. Pure; safe from any thread.
 """
@@ -15,7 +15,7 @@ DIGITS = 6  # of a weight; all cells of a map add up to 1
 
 
 class LayerFields(BaseModel):
-    """One decoder layer that has cross-attention."""
+    """A decoder layer that has cross-attention."""
 
     layer: int = Field(description="Index of the decoder layer, from 0.")
     global_share: float = Field(description="Share of the attention on the global view, 0 to 1.")
@@ -23,7 +23,7 @@ class LayerFields(BaseModel):
 
 
 class MapFields(BaseModel):
-    """Where the model looked."""
+    """A map of where the model looked."""
 
     heat_map: list[list[float]] = Field(
         description="Share of the attention on each cell of the image, rows from the top; adds up to 1."
@@ -40,7 +40,7 @@ class WordFields(MapFields):
 
 
 class ExplanationFields(MapFields):
-    """Where the model looked while it wrote the answer. Attention is a hint, not a proof."""
+    """An explanation of where the model looked while it wrote the answer. Attention is a hint, not a proof."""
 
     grid: int = Field(description="Cells along each side of a heat map.")
     layers: list[LayerFields] = Field(description="How each layer divides its attention.")
@@ -48,7 +48,7 @@ class ExplanationFields(MapFields):
 
 
 def explanation_fields(explanation: Explanation) -> ExplanationFields:
-    """An explanation as JSON will have it."""
+    """Write an explanation as JSON fields."""
     layers = [
         LayerFields(
             layer=share.layer,

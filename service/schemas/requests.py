@@ -1,4 +1,4 @@
-"""What a client may ask: the bodies of the native routes, field by field.
+"""Request bodies of the native routes, field by field, with their bounds.
 
 Owns every bound that does not depend on the running model. Knows no HTTP: JSON, form fields and query parameters are
 all checked by these same models. Pure; safe from any thread.
@@ -35,13 +35,13 @@ StopStrings = Annotated[
 
 
 class Checked(BaseModel):
-    """Fields of a request: unknown ones are refused, and no message repeats what was sent."""
+    """Checked fields of a request: unknown ones are refused, and no message repeats what was sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class SamplingFields(Checked):
-    """How the answer is generated."""
+    """Sampling settings: how the answer is generated."""
 
     max_tokens: int | None = Field(
         default=None,
@@ -68,7 +68,7 @@ class SamplingFields(Checked):
 
 
 class WithImage(Checked):
-    """The field that every request about an image has."""
+    """A request about an image, with the field that all of them have."""
 
     image_url: str | None = Field(
         default=None,
@@ -147,12 +147,12 @@ class VqaRequest(_AboutAnImage):
 
     @property
     def asked(self) -> list[str]:
-        """The questions, one or several."""
+        """All questions, one or several."""
         return self.questions if self.questions is not None else [self.question or ""]
 
 
 class EstimateRequest(CaptionRequest, VqaRequest):
-    """What a caption would cost, or an answer if there is a question; the image may be left out."""
+    """A request for the cost of a caption, or of an answer if there is a question; the image may be left out."""
 
     @model_validator(mode="after")
     def _one_way_of_asking(self) -> Self:
@@ -166,7 +166,7 @@ class EstimateRequest(CaptionRequest, VqaRequest):
 
     @property
     def is_caption(self) -> bool:
-        """Whether it is a caption that would be asked for."""
+        """True if the estimate is for a caption."""
         return self.question is None and self.questions is None
 
 
@@ -174,7 +174,7 @@ Asked = TypeVar("Asked", bound=WithImage)
 
 
 def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Asked:
-    """Validated fields of a request.
+    """Validate the fields of a request.
 
     Args:
         kind: the request's model.
@@ -208,6 +208,6 @@ def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
 
 
 def near_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a made-up one was probably meant to be."""
+    """Guess the known name that a made-up one was probably meant to be."""
     near = difflib.get_close_matches(name[:SHOWN_CHARS], list(known), n=1)
     return near[0] if near else None

@@ -1,4 +1,4 @@
-"""What a client gets back: answers, failures, and what the service says of itself, field by field.
+"""Response bodies of the native routes, field by field: answers, failures, the service's own description.
 
 Owns the units and words that the documentation shows. Knows no HTTP. Pure; safe from any thread.
 """
@@ -14,7 +14,7 @@ from service.schemas.explanation import ExplanationFields
 
 
 class UsageFields(BaseModel):
-    """What the answer cost."""
+    """The token usage of an answer."""
 
     prompt_tokens: int = Field(description="Tokens of the prompts, image not included.")
     completion_tokens: int = Field(description="Tokens generated.")
@@ -24,7 +24,7 @@ class UsageFields(BaseModel):
 
 
 class TimingFields(BaseModel):
-    """Where the time went; for several questions the longest of each."""
+    """The time spent on an answer, phase by phase; for several questions the longest of each."""
 
     queue: float = Field(description="Seconds waited for a slot.")
     preprocess: float = Field(description="Seconds of decoding and tiling the image.")
@@ -46,7 +46,7 @@ Explanations = Annotated[
 
 
 class CaptionAnswer(BaseModel):
-    """A caption."""
+    """A caption of an image."""
 
     id: Id
     model: ModelName
@@ -113,7 +113,7 @@ class ImageList(BaseModel):
 
 
 class EstimatedFlops(BaseModel):
-    """Floating-point operations of the model's matrix products, two for each multiply-add."""
+    """The floating-point operations of the model's matrix products, two for each multiply-add."""
 
     encode: int = Field(description="Encoding the image; 0 if its features are resident.")
     prefill: int = Field(description="Reading the prompts, the image's keys and values included.")
@@ -122,14 +122,14 @@ class EstimatedFlops(BaseModel):
 
 
 class EstimatedBytes(BaseModel):
-    """Memory on the device; slots and cache are bounded and allocated whatever is asked."""
+    """The memory needed on the device; slots and cache are bounded and allocated whatever is asked."""
 
     slot: int = Field(description="One answer and its image while it runs: keys and values.")
     features: int = Field(description="The image in the feature cache.")
 
 
 class EstimatedSeconds(BaseModel):
-    """On this server, at its own recent speed; decoding and tiling the image not included. null: not measured yet."""
+    """The time on this server at its recent speed, without decoding and tiling the image. null: not measured yet."""
 
     queue: float | None = Field(description="Waiting for a slot, as it looks now.")
     encode: float | None = Field(description="In the vision encoder; 0 if the features are resident.")
@@ -140,14 +140,14 @@ class EstimatedSeconds(BaseModel):
 
 
 class CacheSaving(BaseModel):
-    """What resident features save, whether they are resident now or not."""
+    """The savings of cached image features, whether they are in the cache now or not."""
 
     flops: int = Field(description="Floating-point operations of the vision encoder.")
     seconds: float | None = Field(description="null: no tile was encoded yet.")
 
 
 class Estimate(BaseModel):
-    """What a request would cost, had it been sent now."""
+    """The cost of a request, had it been sent now."""
 
     model: str = Field(description="Name of the model that would answer.")
     image_tiles: int = Field(description="Tiles the image is cut into.")
@@ -162,7 +162,7 @@ class Estimate(BaseModel):
 
 
 class Problem(BaseModel):
-    """A failure (RFC 9457)."""
+    """A description of a failure (RFC 9457)."""
 
     type: str = Field(description="A stable relative URI, /errors/...; about:blank when the status says it all.")
     title: str = Field(description="The same words for every failure of this type.")
@@ -179,7 +179,7 @@ class StreamFailure(BaseModel):
 
 
 class LimitFields(BaseModel):
-    """How much one request may ask for."""
+    """Limits of one request."""
 
     questions: int = Field(description="Questions about one image.")
     body_bytes: int = Field(description="Bytes of the whole body.")
@@ -187,7 +187,7 @@ class LimitFields(BaseModel):
 
 
 class ServiceCard(BaseModel):
-    """What this service is."""
+    """A description of this service."""
 
     name: Literal["pheye"] = Field(description="Which software this is.")
     version: str = Field(description="Version of the service.")
@@ -197,13 +197,13 @@ class ServiceCard(BaseModel):
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """The process answers: liveness."""
 
     status: Literal["alive"] = Field(description="Always `alive`.")
 
 
 class ReadyCard(BaseModel):
-    """New requests are accepted, and by what."""
+    """The service accepts new requests: readiness, with the model and devices that answer them."""
 
     status: Literal["ready"] = Field(description="Always `ready`; anything else is a 503.")
     model: str = Field(description="Name of the served model.")

@@ -1,1 +1,1 @@
-"""The worker process: one loaded model, its engine, and the scheduler that plans each step."""
+"""The worker process: a loaded model, its engine, and the scheduler that plans each step."""

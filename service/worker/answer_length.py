@@ -1,4 +1,4 @@
-"""How many tokens an answer may have in what its prompt leaves of the context: one rule for the engine and estimates.
+"""Limits on the length of an answer, from the room that its prompt leaves in the context.
 
 Pure; safe from any thread or process.
 """
@@ -21,7 +21,7 @@ class NoRoomError(ValueError):
 
 
 def answer_tokens(asked_tokens: int, prompt_tokens: int, context_tokens: int, *, may_shorten: bool) -> int:
-    """Most tokens of an answer.
+    """Return the most tokens an answer may have.
 
     Args:
         asked_tokens: what its client, or the service's default, allows.

@@ -1,4 +1,4 @@
-"""How much encoding and prefilling a step may do: measured costs against the time others may be held up.
+"""The budget of a step: how much may be encoded and prefilled while other answers are held up.
 
 Owns two running averages. Knows no clock: it is told what things took. Engine's thread only.
 """
@@ -13,7 +13,7 @@ SMOOTHING = 0.3  # weight of the newest measurement
 
 
 class StepBudget:
-    """Tiles and prompts a step may take.
+    """The budget of tiles and prompts for each step, learnt from measured costs.
 
     One tile and one prompt are always allowed, or nothing would ever start: the bound on a stall is the larger of
     `stall_s` and what one tile costs, plus the same for prompts.
@@ -31,22 +31,22 @@ class StepBudget:
         self._tile_s = self._prompt_s = 0.0
 
     def tiles(self, *, decoding: bool) -> int:
-        """Tiles the next step may encode."""
+        """Return the tiles the next step may encode."""
         if not self._tile_s:
             return 1 if decoding else self._tiles_per_image
         floor, bound_s = (1, self._stall_s) if decoding else (self._tiles_per_image, IDLE_STALL_S)
         return min(max(int(bound_s / self._tile_s), floor), MAX_TILES)
 
     def prompts(self, *, decoding: bool) -> int:
-        """Rows the next step may prefill."""
+        """Return the rows the next step may prefill."""
         if not decoding:
             return self._slots
         return max(int(self._stall_s / self._prompt_s), 1) if self._prompt_s else 1
 
     def encoded(self, tiles: int, seconds: float) -> None:
-        """Learn what encoding took."""
+        """Learn the cost of encoding."""
         self._tile_s = moving_average(self._tile_s, seconds / tiles, SMOOTHING)
 
     def prefilled(self, prompts: int, seconds: float) -> None:
-        """Learn what prefilling took."""
+        """Learn the cost of prefilling."""
         self._prompt_s = moving_average(self._prompt_s, seconds / prompts, SMOOTHING)

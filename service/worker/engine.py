@@ -1,4 +1,4 @@
-"""The loop's body: one call of `step` plans, encodes, prefills, decodes and commits.
+"""Continuous batching: one call of `step` plans, encodes, prefills, decodes and commits.
 
 Drives a model runner and owns the state of every accepted row. Knows no HTTP, no pipes and no tensors; policy is
 `service/worker/scheduler.py`'s. Runs in the worker process (or in the offline commands), one thread.
@@ -43,7 +43,7 @@ logger = logging.getLogger("pheye.engine")
 
 
 class Engine:
-    """Rows in, events out.
+    """The continuous batching engine: rows come in, events go out.
 
     Args:
         runner: a loaded and warmed-up model.
@@ -58,19 +58,17 @@ class Engine:
         self._runner = runner
         self._budget = StepBudget(stall_s, runner.config.tiles, runner.slots)
         self._announce = announce
-        self._waiting: dict[str, EngineRow] = {}  # first come first, but for those sent ahead
-        self._opened: dict[str, EngineRow] = {}  # those of them whose image is being looked after
+        self._waiting: dict[str, EngineRow] = {}  # the waiting queue: in order of arrival, after those sent ahead
+        self._opened: dict[str, EngineRow] = {}  # the waiting rows whose image is open in the runner
         self._running: dict[int, EngineRow] = {}  # by slot
-        self._early: list[RowEvent] = []  # refusals, told with the next step
+        self._early: list[RowEvent] = []  # refusals, reported by the next step
         self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
-        self._changed = (
-            False  # something happened between two steps that must be told, though there may be nothing to do
-        )
+        self._changed = False  # a cancellation or a dropped image between steps: the next step must report it
         self._hits = (0, 0)  # images looked up in the cache since the last step, and found there
 
     @property
     def busy(self) -> bool:
-        """Whether a step would do or say anything."""
+        """True if a step would do or say anything."""
         return bool(self._waiting or self._running or self._prefetch or self._early or self._changed)
 
     def submit(self, message: Submit) -> None:
@@ -124,7 +122,7 @@ class Engine:
             self._changed = True
 
     def step(self) -> StepDone:
-        """Plan, encode, prefill, decode, commit; everything that came of it."""
+        """Run one step - plan, encode, prefill, decode, commit - and return everything that came of it."""
         started, held_up = time.monotonic(), bool(self._running)
         step = Step(events=self._early)
         self._early, self._changed = [], False
@@ -144,7 +142,7 @@ class Engine:
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
 
     def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
-        """A step's report with what is known at its end; `held_up`: rows were decoding when it began."""
+        """Complete a step's report with what is known at its end; `held_up`: rows were decoding when it began."""
         (queries, found), self._hits = self._hits, (0, 0)
         return replace(
             step.report,
@@ -159,7 +157,7 @@ class Engine:
 
     @contextmanager
     def _out_of_memory_fails(self, ids: Sequence[str], step: Step) -> Iterator[None]:
-        """Fail these rows alone, and forget what is encoded for nobody yet, if the device has no memory for a phase."""
+        """Fail only these rows if the device runs out of memory, and forget what is encoded for nobody yet."""
         try:
             yield
         except DeviceMemoryError as error:
@@ -173,7 +171,7 @@ class Engine:
         return [row_id for row_id, row in self._opened.items() if row.image_key in image_keys]
 
     def _open_images(self) -> None:
-        """Look after the images of the first waiting rows, as many as there are slots: features wait for rows here."""
+        """Open the images of the first waiting rows, as many as there are slots, so that features wait for rows."""
         for row_id in list(self._waiting)[: self._runner.slots]:
             if row_id not in self._opened:
                 row = self._waiting[row_id]

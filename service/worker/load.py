@@ -1,4 +1,4 @@
-"""From the settings to a model that is loaded and warmed up.
+"""Loading of the model that the settings name, warm-up included.
 
 Knows nothing of processes or pipes. Called once in the worker process, and by the commands that have an engine in their
 own process.

@@ -1,4 +1,4 @@
-"""The worker process: its main function, which loads a model and drives an engine between two ends of a pipe.
+"""The main function of the worker process: it loads a model and drives an engine between two ends of a pipe.
 
 Knows no API process and no devices but its own. Runs in the child process that `service.dispatch.worker_handle` starts;
 a thread empties the pipe, the main thread computes.
@@ -25,7 +25,7 @@ IDLE_S = 1.0  # how often an idle worker says that it is alive
 
 
 def run(settings: Settings, device: str, pipe: Connection) -> None:
-    """The worker process, from start to end."""
+    """Run the worker process, from start to end."""
     # The API process decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -61,7 +61,7 @@ def _card(runner: ModelRunner) -> ModelCard:
 
 
 class _Inbox:
-    """Empties the pipe in a thread, so that a sender never waits for a long step."""
+    """A thread that empties the pipe, so that a sender never waits for a long step."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -1,4 +1,4 @@
-"""What the engine remembers: of each accepted row, and of a step while it is being made.
+"""The state of the engine: each accepted row, and the step that is being made.
 
 Plain state; `service/worker/engine.py` is the only one that changes it.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class EngineRow:
-    """Everything about one accepted row.
+    """The engine's state of one accepted row.
 
     Attributes:
         row: what is asked.
@@ -47,28 +47,28 @@ class EngineRow:
 
     @property
     def id(self) -> str:
-        """The row's."""
+        """The id of the row."""
         return self.row.id
 
     @property
     def image_key(self) -> ImageKey:
-        """Key of the image it asks about."""
+        """The key of the image that the row asks about."""
         return self.image.image_key
 
     def in_slot(self, slot: int) -> NewRow:
-        """What the model is told of it when it gets a slot."""
+        """Describe the row for the model, when it gets a slot."""
         row = self.row
         return NewRow(slot, self.image_key, self.prompt, row.given, row.sampling, row.explain)
 
     def timings(self) -> RowTimings:
-        """Where its time went."""
+        """Return the time that the row spent in each phase."""
         queue_s = max(0.0, self.admitted_s - self.arrived_s - self.encode_s)
         return RowTimings(queue_s, self.encode_s, self.prefill_s, self.decode_s)
 
 
 @dataclass(slots=True)
 class Step:
-    """What one step has to say, while it is still being made; each phase adds its numbers to the report."""
+    """The events and the report of a step while it is made; each phase adds its numbers."""
 
     events: list[RowEvent] = field(default_factory=list)
     report: StepReport = field(default_factory=StepReport)

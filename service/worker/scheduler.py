@@ -1,4 +1,4 @@
-"""What the next engine step does: a pure function of who waits, what is encoded, and how much a step may take.
+"""The scheduler: a pure function that plans the next step of continuous batching.
 
 No clock, no tensors, no state: property tests call it a thousand times. Policy lives here and nowhere else.
 """
@@ -14,7 +14,7 @@ from model.tiles import ImageKey
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A row that gets a slot in this step."""
+    """A row that gets a slot in a step."""
 
     id: str
     slot: int
@@ -22,7 +22,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """One step: which tiles to encode, then which rows to admit."""
+    """A plan for one step: which tiles to encode, then which rows to admit."""
 
     encode: tuple[TileSpan, ...] = ()
     admit: tuple[Admission, ...] = ()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.settings import PREFIX, RENAMED_SETTINGS, setting_rows
+from service.setting_rows import setting_rows
+from service.settings import PREFIX, RENAMED_SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")

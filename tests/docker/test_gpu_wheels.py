@@ -29,7 +29,7 @@ def name(requirement: str) -> str:
 
 
 def needed(package: str) -> set[str]:
-    """What a package needs on the other machine."""
+    """List what a package needs on the other machine."""
     asked = [Requirement(each) for each in requires(package) or []]
     there = {"python_version": "3.12", "python_full_version": "3.12.3", "extra": ""}
     return {name(str(each)) for each in asked if each.marker is None or each.marker.evaluate(there)}

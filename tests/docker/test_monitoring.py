@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from service.metrics import DROP_REASONS, PHASES, SECONDS, metric_rows
-from service.settings import setting_rows
+from service.setting_rows import setting_rows
 from tests.support.promql import (
     ALERTS,
     DASHBOARD,

@@ -42,7 +42,7 @@ def check_make(words: Sequence[str]) -> None:
 
 
 def made_of(arguments: str, variable: re.Match[str]) -> str:
-    """What a variable of the Makefile stands for."""
+    """Read the value of a variable of the Makefile."""
     found = re.search(rf"^{variable[1]} [?:]= (.*)$", MAKEFILE, re.MULTILINE)
     return arguments if variable[1] == "ARGS" or not found else found[1]
 

@@ -48,7 +48,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What the examples take for granted."""
+    """Files and images that the examples take for granted."""
     for name in ("photo.jpg", "receipt.png", "holiday/beach.jpg", "holiday/hotel.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(image_file("PNG" if name.endswith("png") else "JPEG"))

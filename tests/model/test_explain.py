@@ -32,7 +32,7 @@ def explained(golden: Golden, case: int, **more: object) -> tuple[Explanation, l
 
 
 def twin_attention(naive: NaivePheye, prompt: list[int], tokens: list[int], features: torch.Tensor) -> np.ndarray:
-    """What the naive twin's blocks attend to at the query before each token, mean over heads [tokens, layers, V]."""
+    """Mean over heads of what the naive twin's blocks attend to before each token [tokens, layers, V]."""
     seen: list[torch.Tensor] = []
 
     def record(block: NaiveAttention, inputs: tuple[torch.Tensor, torch.Tensor], _: torch.Tensor) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings, setting_rows
+from service.setting_rows import setting_rows
+from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)

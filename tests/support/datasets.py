@@ -53,7 +53,7 @@ def vqav2(folder: Path, questions: int = 4, split: str = "val2014") -> tuple[Pat
 
 
 def coco_instances(folder: Path) -> Path:
-    """What is in the images of `vqav2`: of two dogs in the first the larger counts."""
+    """List what is in the images of `vqav2`: of two dogs in the first the larger counts."""
     things = [(9, 18, 49.0), (9, 18, 147.0), (9, 1, 294.0), (10, 1, 300.0)]
     return write(
         folder / "instances.json",
@@ -69,7 +69,7 @@ def coco_instances(folder: Path) -> Path:
 
 
 def textvqa(folder: Path) -> tuple[Path, Path]:
-    """Data and images."""
+    """Write data and images of a data set."""
     data = [
         {
             "question_id": 34600 + index,
@@ -87,7 +87,7 @@ def textvqa(folder: Path) -> tuple[Path, Path]:
 
 
 def ocr(folder: Path) -> Path:
-    """What is written in the images of `textvqa` and `textcaps`."""
+    """Write what is written in the images of `textvqa` and `textcaps`."""
     found = [("NOKIA", 0.2, 0.1), ("12:30", 0.5, 0.5)]
     info = [{"word": word, "bounding_box": {"width": wide, "height": high, "yaw": 0.0}} for word, wide, high in found]
     data = [

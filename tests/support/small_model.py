@@ -56,7 +56,7 @@ def small_folder(folder: Path) -> Path:
 
 
 def picture(index: int) -> Image.Image:
-    """Twenty different ones."""
+    """Draw one of twenty different pictures."""
     image = Image.new("RGB", (64, 64), COLOURS[index % 5])
     corner = (index // 5 % 2 * 32, index // 10 * 32)
     ImageDraw.Draw(image).rectangle((*corner, corner[0] + 31, corner[1] + 31), fill="gray")
@@ -64,7 +64,7 @@ def picture(index: int) -> Image.Image:
 
 
 def answer(index: int) -> str:
-    """What is to be said of a picture."""
+    """Return the right answer about a picture."""
     return f"{COLOURS[index % 5]} {CORNERS[index // 5 % 4]}"
 
 

@@ -1,1 +1,1 @@
-"""OpenAI's chat protocol: its requests, its answers and its failures, on top of the native ones."""
+"""OpenAI's chat protocol: its requests, answers and errors, on top of the native ones."""

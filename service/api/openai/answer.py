@@ -1,4 +1,4 @@
-"""The answer to a chat: the same text and numbers as a native answer, in the shapes OpenAI's clients expect.
+"""Chat answers: the text and numbers of a native answer, in the shapes that OpenAI's clients expect.
 
 Owns nothing of what the answer is: it wraps `service.api.answers.Answer`, so leading space, finish reason and usage are
 the same on every route. Knows no HTTP and no queue. One `ChatAnswer` is used by one task.
@@ -31,7 +31,7 @@ DONE = "[DONE]"
 
 @dataclass(slots=True)
 class ChatAnswer:
-    """The answer to one chat, while it comes and when it is there.
+    """An answer to one chat, which grows as events come from its row.
 
     Attributes:
         answer: the same in native terms.
@@ -47,30 +47,30 @@ class ChatAnswer:
 
     @property
     def id(self) -> str:
-        """The completion's id."""
+        """The id of the completion."""
         return f"chatcmpl-{self.answer.id}"
 
     def opening(self) -> Sequence[ChatCompletionChunk]:
-        """A chunk that says who speaks."""
+        """Build the first chunk of a stream, which names the role."""
         return [self._chunk(ChatDelta(role="assistant", content=""))]
 
     def take(self, index: int, event: Delta | Finished) -> ChatCompletionChunk | None:
-        """Add an event; the chunk to stream, or None if it shows nothing new."""
+        """Add an event and return the chunk to stream, or None if it shows nothing new."""
         new = self.answer.take(index, event)
         return None if new is None else self._chunk(ChatDelta(content=new.chunk))
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[ChatCompletionChunk | str]:
-        """A chunk with the finish reason, one with the usage if asked for, and OpenAI's end of a stream."""
+        """Build the end of a stream: the finish reason, the usage if asked for, and `[DONE]`."""
         end = self._chunk(ChatDelta(), self.answer.finish_reason)
         usage = [self._chunk(None, usage=self._usage())] if self.include_usage else []
         return [end, *usage, DONE]
 
     def failed(self, problem: Problem) -> Sequence[OpenAIError]:
-        """The last event of a stream that fails in the middle; no end of the stream follows, so nobody misses it."""
+        """Build the last event of a stream that fails in the middle; no `[DONE]` follows, so nobody misses it."""
         return [openai_error(problem)]
 
     def whole(self, *, preprocess_s: float, total_s: float) -> ChatCompletion:
-        """The body of an answer that is not streamed."""
+        """Build the body of an answer that is not streamed."""
         message = ChatMessageFields(role="assistant", content=self.answer.texts[0], refusal=None)
         choice = ChatChoice(index=0, message=message, finish_reason=self.answer.finish_reason, logprobs=None)
         return ChatCompletion(object="chat.completion", choices=[choice], usage=self._usage(), **self._head())

@@ -1,4 +1,4 @@
-r"""A chat folded into what Pheye takes: one instruction about one image.
+r"""Conversations: a whole chat becomes one instruction about one image, which is what Pheye takes.
 
 Owns the rule, which `docs/clients.md` tells too. The texts of a message's parts are joined by line breaks. A single
 message is the instruction, verbatim. A system message before it stands on lines of its own above it. With more turns,
@@ -19,14 +19,14 @@ _SPEAKERS = {"user": "User: ", "assistant": "Assistant: "}
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a chat asks: the instruction, and the image as it was named."""
+    """A chat as Pheye takes it: the instruction, and the image as it was named."""
 
     instruction: str
     image_url: str
 
 
 def fold(messages: Sequence[Message]) -> Conversation:
-    """One instruction and one image out of a chat.
+    """Fold a chat into one instruction and one image.
 
     Raises:
         InvalidField: there is no image, no text, or the last message is not the user's.

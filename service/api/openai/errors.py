@@ -1,4 +1,4 @@
-"""Failures in the shape that OpenAI's routes promise: `{"error": {message, type, param, code}}`.
+"""Errors in the shape of OpenAI's routes: `{"error": {message, type, param, code}}`.
 
 Owns which routes speak it, and the OpenAI names of what the native routes call otherwise. Translates a `Problem`, so
 the two shapes cannot disagree about what happened. Pure; safe from any thread.
@@ -29,12 +29,12 @@ _FIELD = re.compile(r"(?P<name>\w+(?:\.\w+)*): ")
 
 
 def speaks_openai(scope: Scope) -> bool:
-    """Whether a request is for one of OpenAI's routes."""
+    """Say whether a request is for one of OpenAI's routes."""
     return str(scope["path"]).startswith(PATHS)
 
 
 def openai_status(status: int) -> int:
-    """The status OpenAI's clients expect: whatever is wrong with the content of a request is a plain 400.
+    """Return the status OpenAI's clients expect: whatever is wrong with a request's content is a plain 400.
 
     >>> [openai_status(status) for status in (401, 413, 415, 422, 429)]
     [401, 413, 400, 400, 429]
@@ -43,7 +43,7 @@ def openai_status(status: int) -> int:
 
 
 def openai_error(problem: Problem) -> OpenAIError:
-    """The same failure in OpenAI's shape."""
+    """Turn a problem into an error in OpenAI's shape."""
     param, message = _param_of(problem)
     slug = problem.type.removeprefix("/errors/").replace("-", "_")
     server = "server_error" if problem.status >= 500 else "invalid_request_error"
@@ -58,7 +58,7 @@ def openai_error(problem: Problem) -> OpenAIError:
 
 
 def openai_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The same failure as a response.
+    """Turn a problem into a response in OpenAI's shape.
 
     OpenAI's own clients send a request that failed with a 5xx again, twice. They are told not to where it cannot help:
     the model failed on this request, or its deadline has passed.
@@ -68,7 +68,7 @@ def openai_response(problem: Problem, headers: Mapping[str, str] | None = None) 
 
 
 def _param_of(problem: Problem) -> tuple[str | None, str]:
-    """The field at fault and the message; details start with the field's name."""
+    """Split a message into the field at fault and the rest; details start with the field's name."""
     found = _FIELD.match(problem.detail) if 400 <= problem.status < 500 else None
     if found is None or found["name"] == "body":
         return None, problem.detail

@@ -1,4 +1,4 @@
-"""What an OpenAI client may ask: the body of `/v1/chat/completions`, field by field.
+"""Chat requests: the body of `/v1/chat/completions`, field by field.
 
 Owns what is taken, what is taken because it changes nothing, and what is refused because Pheye cannot do it. The bounds
 of sampling are `service.schemas.requests`'. Knows no HTTP. Pure; safe from any thread.
@@ -29,7 +29,7 @@ HINT = "Taken and not used."
 
 
 class ImageUrl(Checked):
-    """Where the image is."""
+    """The address of an image."""
 
     url: str = Field(description="The image as a base64 data URI, `data:image/jpeg;base64,...`.")
     detail: Literal["auto", "low", "high"] | None = Field(
@@ -38,14 +38,14 @@ class ImageUrl(Checked):
 
 
 class TextPart(Checked):
-    """Text in a message."""
+    """A part of a message that is text."""
 
     type: Literal["text"]
     text: Text = Field(description="Up to 16384 characters.")
 
 
 class ImagePart(Checked):
-    """An image in a user's message."""
+    """A part of a user's message that is an image."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
@@ -73,7 +73,7 @@ Content = Annotated[
 
 
 class Message(Checked):
-    """One turn of a conversation."""
+    """A turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="Whose turn; the last one is the user's. `developer` is `system`."
@@ -85,20 +85,20 @@ class Message(Checked):
 
 
 class StreamOptions(Checked):
-    """How to stream."""
+    """Options of a stream."""
 
     include_usage: bool = Field(default=False, description="Report the usage in a piece of its own, at the end.")
     include_obfuscation: bool | None = Field(default=None, description=HINT)
 
 
 class TextFormat(Checked):
-    """Plain text."""
+    """The plain text format of an answer."""
 
     type: Literal["text"]
 
 
 class _Taken(Checked):
-    """What Pheye makes use of, and hints that change nothing."""
+    """Fields that Pheye makes use of, and hints that change nothing."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] = Field(
         description="1 to 256 turns with one image among them. A single user's text is the instruction, verbatim."
@@ -139,7 +139,7 @@ _Zero = Annotated[float, Field(ge=0.0, le=0.0)]
 
 
 class _Limited(Checked):
-    """Fields that other models understand, with the values that mean to Pheye the same as none."""
+    """Fields of other models, with only those values that change nothing in Pheye."""
 
     n: Literal[1] | None = Field(default=None, description="1 only: a request has one answer.")
     response_format: TextFormat | None = Field(default=None, description='`{"type": "text"}` only: Pheye writes text.')
@@ -191,12 +191,12 @@ class ChatRequest(_Limited, _Taken):
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with the usage."""
+        """True if a stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
 def check_chat(fields: Mapping[str, Any]) -> ChatRequest:
-    """Validated fields of a chat.
+    """Validate the fields of a chat.
 
     Raises:
         UnsupportedParameter: the first fault is a field that asks for what Pheye cannot do.

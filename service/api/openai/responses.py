@@ -1,4 +1,4 @@
-"""What an OpenAI client gets back, field by field: models, completions, pieces of a stream, failures.
+"""Chat responses, field by field: models, completions, chunks of a stream, errors.
 
 Owns the names OpenAI gave these fields and the words the documentation shows. Knows no HTTP. Pure; safe from any
 thread.
@@ -24,7 +24,7 @@ _FINGERPRINT = "Names the weights: it changes when another checkpoint is served.
 
 
 class ErrorFields(BaseModel):
-    """What went wrong."""
+    """The description of an error."""
 
     message: str = Field(
         description="What happened this time and what to do; starts with the field if one is at fault."
@@ -45,7 +45,7 @@ class OpenAIError(BaseModel):
 
 
 class ModelEntry(BaseModel):
-    """A model that is served."""
+    """A model that this service offers."""
 
     id: str = Field(description="Its name: what the field `model` of a request takes.")
     object: Literal["model"]
@@ -54,14 +54,14 @@ class ModelEntry(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The models that are served: one."""
+    """The models that this service offers: always one."""
 
     object: Literal["list"]
     data: list[ModelEntry] = Field(description="One entry.")
 
 
 class ChatMessageFields(BaseModel):
-    """The answer."""
+    """The message that holds the answer."""
 
     role: Literal["assistant"]
     content: str = Field(description="The answer's text.")
@@ -69,7 +69,7 @@ class ChatMessageFields(BaseModel):
 
 
 class ChatChoice(BaseModel):
-    """The one answer to a request."""
+    """The one answer to a request, which OpenAI calls a choice."""
 
     index: Literal[0]
     message: ChatMessageFields
@@ -78,7 +78,7 @@ class ChatChoice(BaseModel):
 
 
 class ChatUsage(BaseModel):
-    """What the answer cost."""
+    """The token usage of an answer."""
 
     prompt_tokens: int = Field(description="Tokens of the prompt, image not included: it is no part of the sequence.")
     completion_tokens: int = Field(description="Tokens generated.")
@@ -101,14 +101,14 @@ class ChatCompletion(_Completion):
 
 
 class ChatDelta(BaseModel):
-    """What a piece of a stream adds to the answer."""
+    """The text that a chunk adds to the answer."""
 
     role: Literal["assistant"] | None = Field(default=None, description="In the first piece only.")
     content: str | None = Field(default=None, description="More of the answer's text; not in the last piece.")
 
 
 class ChunkChoice(BaseModel):
-    """A piece of the one answer."""
+    """A piece of the one answer in a chunk of a stream."""
 
     index: Literal[0]
     delta: ChatDelta

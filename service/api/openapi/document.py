@@ -1,4 +1,4 @@
-"""The OpenAPI document as a whole: what the service is, how to send a key, what each group of routes is for.
+"""The OpenAPI document as a whole: its introduction, its API keys, and its groups of routes.
 
 Completes what FastAPI collects from the routes with the models they only refer to. Knows no route. Runs once
 per process, when the document is asked for.
@@ -51,7 +51,7 @@ REFERRED: tuple[type[BaseModel], ...] = (
 
 
 def complete_document(app: FastAPI) -> None:
-    """Let `/openapi.json` and `/docs` show the whole of it."""
+    """Complete the document that `/openapi.json` and `/docs` show."""
     collected: Callable[[], dict[str, Any]] = app.openapi
     app.openapi = partial(_document, collected)  # type: ignore[method-assign]
 

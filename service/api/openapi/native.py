@@ -1,4 +1,4 @@
-"""What `/docs` says of the routes that take an image: three kinds of body, one stream, every error.
+"""Documentation of the routes that take an image: their bodies, their stream, and every error.
 
 Built from the models of `service.schemas.requests` and `service.schemas.responses`: it cannot say anything else. Pure;
 runs at import.
@@ -34,13 +34,13 @@ from service.schemas.responses import Problem, StreamChunk, StreamEnd, StreamFai
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A status as it is documented: what it means on a route, and the failure that stands as its example."""
+    """An error status as it is documented: its meaning on a route, and the failure that is its example."""
 
     kind: type[ServiceError]
     words: str
 
     def example(self) -> Problem:
-        """How it looks to a client."""
+        """Build the example of the error as a client sees it."""
         status, title = self.kind.status, self.kind.title
         return Problem(
             type=problem_type(self.kind), title=title, status=status, detail=self.words, instance="/requests/6c0e"
@@ -115,7 +115,7 @@ _STREAM: tuple[StreamItem, ...] = (StreamChunk(chunk="A red"), StreamChunk(chunk
 
 
 def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> dict[int | str, dict[str, Any]]:
-    """Documentation of error responses; without statuses, of all that a request for the model can get."""
+    """Document error responses; without statuses, all that a request for the model can get."""
     return {
         status: {
             "description": failures[status].words,
@@ -127,12 +127,12 @@ def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> di
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:
-    """A schema that points to a model, which `service.api.openapi.document` puts into the document."""
+    """Build a schema that points to a model, which `service.api.openapi.document` puts into the document."""
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def failure_headers(status: int) -> dict[str, Any]:
-    """Documentation of the headers that come with a failure."""
+    """Document the headers that come with a failure."""
     if status not in (429, 503):
         return {}
     schema = {"type": "integer", "minimum": 1}
@@ -142,7 +142,7 @@ def failure_headers(status: int) -> dict[str, Any]:
 def event_stream(
     example: Sequence[StreamItem], *events: type[BaseModel], last_word: str | None = None
 ) -> dict[str, Any]:
-    """Documentation of a stream of server-sent events, in OpenAPI 3.2's words for it.
+    """Document a stream of server-sent events (SSE), as OpenAPI 3.2 does.
 
     Args:
         example: the data of a whole stream's events.
@@ -159,7 +159,7 @@ def event_stream(
 
 
 def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]) -> dict[str, Any]:
-    """Arguments for a route that reads its body itself."""
+    """Build the arguments for a route that reads its body itself."""
     ok = {
         "description": "The answer; with `stream`, server-sent events, each `data: ` and JSON on one line: a "
         "`StreamChunk` for each new piece of text and last a `StreamEnd`. Lines that begin with a colon keep the "
@@ -174,7 +174,7 @@ def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]
 
 
 def body_docs(asked: type[WithImage], *, image_needed: bool = True) -> dict[str, Any]:
-    """The ways to send a request about an image: three kinds of body, or a query alone."""
+    """Document the ways to send a request about an image: three kinds of body, or a query alone."""
     schema = inlined(asked.model_json_schema())
     return {"requestBody": _bodies(schema, EXAMPLES[asked], image_needed), "parameters": _parameters(schema)}
 
@@ -196,7 +196,7 @@ def _bodies(schema: dict[str, Any], examples: Mapping[str, Any], image_needed: b
 
 
 def _form_fields(schema: dict[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a form: those of the first example filled in, and nothing that `/docs` makes up."""
+    """List the fields of a form: the first example fills them in, and `/docs` makes nothing up."""
     typed = {"settings": SETTINGS} | {**next(iter(examples.values()))["value"], "image_url": ""}
     return {
         name: {**field, "examples": [typed.get(name, [] if "items" in field else "")]}
@@ -218,7 +218,7 @@ def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text_fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields as a form or a query has them.
+    """List the fields as a form or a query has them.
 
     The settings are JSON text, which is said in words: for a `contentMediaType`, `/docs` would ask for a file.
     """
@@ -227,7 +227,7 @@ def _text_fields(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(field: Mapping[str, Any]) -> dict[str, Any]:
-    """A field without null, which text does not know, and its default in words: `/docs` would send it along."""
+    """Describe a field without null, which text cannot say, and with its default in words, not as a value to send."""
     kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
     absent = "" if field.get("default") is None else f" Absent: `{str(field['default']).lower()}`."
     kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
@@ -235,7 +235,7 @@ def _as_text(field: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its `$defs` written out where they are used: OpenAPI looks for them elsewhere."""
+    """Copy the schema with its `$defs` written out where they are used: OpenAPI looks for them elsewhere."""
     definitions: dict[str, Any] = schema.pop("$defs", {})
 
     def resolve(node: Any) -> Any:

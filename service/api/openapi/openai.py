@@ -1,4 +1,4 @@
-"""What `/docs` says of OpenAI's routes: one kind of body, a stream of chunks, failures in OpenAI's shape.
+"""Documentation of OpenAI's routes: their body, their stream of chunks, and every error.
 
 Built from the models of `service.api.openai.request` and `service.api.openai.responses`: it cannot say anything else.
 Pure; runs at import.
@@ -65,7 +65,7 @@ _STREAM: tuple[StreamItem, ...] = (
 
 
 def openai_error_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of error responses; without arguments, of all that a chat can get."""
+    """Document error responses; without arguments, all that a chat can get."""
     content = {"application/json": {"schema": reference(OpenAIError)}}
     return {
         status: {"description": ERRORS[status], "content": content, **failure_headers(status)}
@@ -74,7 +74,7 @@ def openai_error_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def chat_docs() -> dict[str, Any]:
-    """Arguments for the route that answers chats."""
+    """Build the arguments for the route that answers chats."""
     ok = {
         "description": "The answer; with `stream`, server-sent events, each `data: ` and a `ChatCompletionChunk`: one "
         "with the role, one for each new piece of text, one with the finish reason, with `include_usage` one with the "

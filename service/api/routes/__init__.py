@@ -1,1 +1,1 @@
-"""The routes, a file for each kind; `service/api/reply.py` makes the answers that need the model."""
+"""Routes of the HTTP API, a file for each kind."""

@@ -1,7 +1,7 @@
 """`/v1/caption` and `/v1/vqa` (alias `/v1/query`): captions and questions in the service's own terms.
 
-Turns a checked request into rows; knows neither bodies (`service.api.request_body`) nor the queue
-(`service.api.reply`). Event loop.
+Turns a checked request into rows. `service.api.request_body` reads the bodies and `service.api.reply` waits in the
+queue. Event loop.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def vqa(request: Request, parts: Parts) -> Reply:
 
 
 def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
-    """What the model is told for each question.
+    """Build the instruction that the model gets for each question.
 
     Raises:
         InvalidField: more questions than one request may ask.
@@ -68,7 +68,7 @@ def _reply(
 
 
 def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[Row]:
-    """A request's rows, one for each instruction.
+    """Build the rows of a request, one for each instruction.
 
     Raises:
         InvalidField: another model is named, or `max_tokens` is more than fits.
@@ -84,7 +84,7 @@ def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruc
 
 
 def sampling_of(parts: ServiceParts, asked: SamplingFields) -> Sampling:
-    """The settings of one row, with the service's defaults and a seed of its own if none was asked for.
+    """Choose the sampling of one row, with the service's defaults and a random seed if none was asked for.
 
     Raises:
         InvalidField: `max_tokens` is more than fits into the model.

@@ -22,17 +22,17 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/docs", openapi_extra=KEYLESS)
 async def docs(request: Request) -> Response:
-    """The page."""
+    """Show the API reference as a page."""
     return await FILES.get_response("page.html", request.scope)
 
 
 @router.get("/docs/{name}", openapi_extra=KEYLESS)
 async def docs_file(request: Request, name: str) -> Response:
-    """A part of the page."""
+    """Send a file of the page."""
     return await FILES.get_response(name, request.scope)
 
 
 @router.get("/openapi.json", openapi_extra=KEYLESS)
 async def openapi(request: Request) -> JSONResponse:
-    """The document."""
+    """Send the OpenAPI document."""
     return JSONResponse(request.app.openapi())

@@ -1,4 +1,4 @@
-"""`/v1/estimate`: what a caption or an answer would cost, without running it.
+"""`/v1/estimate`: the cost of a caption or an answer, without running it.
 
 Gathers what `service.api.estimate` has to be told. Event loop; images are decoded and prompts counted in threads.
 """
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1", tags=["images"])
 
 @router.post("/estimate", responses=problem_docs(), openapi_extra=body_docs(EstimateRequest, image_needed=False))
 async def estimate_request(request: Request, parts: Parts) -> Estimate:
-    """What the same body would cost as a caption, or as an answer if it has a question. Nothing is run for it."""
+    """Estimate the cost of the same body as a caption, or as an answer if it has a question. Nothing is run for it."""
     ask = await read_maybe_ask(request, EstimateRequest)
     fields, queue = ask.fields, parts.queue
     card = queue.loaded()
@@ -61,7 +61,10 @@ def _row(prompt_tokens: int, row: Row, context_tokens: int) -> AskedRow:
 
 
 async def _image_key(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> ImageKey:
-    """The key of the image asked about. One that has to be decoded first is refused when too many wait already."""
+    """Return the key of the image asked about.
+
+    An image that has to be decoded first is refused when too many requests wait already.
+    """
     if isinstance(image, TiledImage):
         return image.image_key
     with parts.queue.reserve(1):

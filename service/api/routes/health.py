@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/metrics` and `/v1`: what probes, Prometheus and the curious ask.
+"""Health checks and monitoring: `/livez` (liveness), `/readyz` (readiness), `/metrics`, and `/v1` with the limits.
 
 Answers from what the queue knows, at once, whatever the model is doing. Event loop.
 """
@@ -31,13 +31,13 @@ QUIET = [Depends(_quiet)]
 
 @router.get("/livez", dependencies=QUIET, openapi_extra=KEYLESS)
 async def livez() -> Alive:
-    """Whether this process answers at all: a probe that fails calls for a restart. Needs no key."""
+    """Check liveness: this process answers. A probe that fails calls for a restart. Needs no key."""
     return Alive(status="alive")
 
 
 @router.get("/readyz", dependencies=QUIET, openapi_extra=KEYLESS, responses=problem_docs(503))
 async def readyz(parts: Parts) -> ReadyCard:
-    """Whether new requests are accepted: weights loaded, warmed up, engine in motion, not draining. Needs no key."""
+    """Check readiness: weights loaded, warmed up, engine making progress, not shutting down. Needs no key."""
     queue = parts.queue
     reason = queue.not_ready()
     if reason is not None:
@@ -63,7 +63,7 @@ async def readyz(parts: Parts) -> ReadyCard:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
 )
 async def metrics(request: Request, parts: Parts) -> Response:
-    """Prometheus metrics."""
+    """Read all metrics in Prometheus' text format."""
     parts.metrics.describe_build(request.app.version, parts.queue.card)
     parts.metrics.ready.set(parts.queue.not_ready() is None)
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -71,7 +71,7 @@ async def metrics(request: Request, parts: Parts) -> Response:
 
 @router.get("/v1", responses=problem_docs(401))
 async def index(request: Request, parts: Parts) -> ServiceCard:
-    """What this is and where to go."""
+    """Describe this service: version, model, limits, and where its documentation is."""
     card, settings = parts.queue.card, parts.settings
     limits = LimitFields(
         questions=min(settings.max_questions, settings.max_waiting),  # all of them wait at first

@@ -1,4 +1,4 @@
-"""`/v1/images`: upload an image once, name it by its id in as many requests as you like.
+"""`/v1/images`: upload an image once, then name it by its id in as many requests as you like.
 
 Owns what becomes of an image's features when it comes and goes; `service.api.image_store` owns the images. Event loop.
 """
@@ -38,13 +38,13 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
 
 @router.get("/images", responses=problem_docs(401))
 async def images(request: Request, parts: Parts) -> ImageList:
-    """Your images: those uploaded with the same key."""
+    """List your images: those uploaded with the same key."""
     return ImageList(images=[_card(parts, stored) for stored in parts.images.owned(context_of(request.scope).owner)])
 
 
 @router.get("/images/{image_id}", responses=problem_docs(401, 404))
 async def image(request: Request, parts: Parts, image_id: str) -> ImageCard:
-    """One of your images; does not count as use."""
+    """Describe one of your images; does not count as use."""
     return _card(parts, parts.images.find(context_of(request.scope).owner, image_id))
 
 

@@ -1,4 +1,4 @@
-"""`/v1/detect`, `/v1/point` and `/v1/segment`: what moondream's clients can ask and Pheye cannot answer.
+"""`/v1/detect`, `/v1/point` and `/v1/segment`: routes of moondream's clients that Pheye does not offer.
 
 Owns the words of the refusal. Event loop.
 """
@@ -26,7 +26,7 @@ DOCS: dict[str, Any] = {
 @router.post("/point", **DOCS)
 @router.post("/segment", **DOCS)
 async def not_offered(request: Request) -> NoReturn:
-    """Not offered, always 404. Pheye answers in words and gives no boxes, points or masks."""
+    """Refuse a request for boxes, points or masks, always with 404: Pheye answers in words."""
     raise NotOffered(
         f"{request.url.path.rpartition('/')[2]}: not offered; Pheye answers in words, with captions (/v1/caption) and "
         "answers to questions (/v1/query), and gives no boxes, points or masks"

@@ -33,13 +33,13 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 
 @router.get("/models", responses=openai_error_docs(401, 503))
 async def models(parts: Parts) -> ModelList:
-    """The one model that is served."""
+    """List the one model that is served."""
     return ModelList(object="list", data=[_entry(parts)])
 
 
 @router.get("/models/{model:path}", responses=openai_error_docs(401, 404, 503))
 async def model(parts: Parts, model: str) -> ModelEntry:
-    """The served model, by its name."""
+    """Describe the served model, by its name."""
     entry = _entry(parts)
     if model != entry.id:
         raise ModelNotFound(f"model: no such model; the one served here is {entry.id!r}")

@@ -1,4 +1,4 @@
-"""The files of a page, sent so that the page is shut in: it loads and calls nothing but this server.
+"""Files of a page, with headers that keep the page to itself: it loads from and calls this server only.
 
 Owns the headers; finding files, media types and caching are Starlette's. Files are read in the framework's threads.
 """
@@ -23,7 +23,7 @@ HEADERS: Mapping[str, str] = {
 
 
 def policy(*, styles: str, images: str) -> str:
-    """A Content-Security-Policy that allows this server's scripts, and styles and images from these sources."""
+    """Write a Content-Security-Policy that allows this server's scripts, and styles and images from these sources."""
     return (
         f"default-src 'none'; script-src 'self'; style-src {styles}; img-src {images}; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -31,7 +31,7 @@ def policy(*, styles: str, images: str) -> str:
 
 
 class PageFiles(StaticFiles):
-    """What lies in a folder of `pages/`, and in a folder of a package if one is named."""
+    """The files in a folder of `pages/`, and in a folder of a package if one is named."""
 
     def __init__(self, name: str, csp: str, packages: list[str | tuple[str, str]] | None = None) -> None:
         """Serve `pages/NAME` under this Content-Security-Policy."""
@@ -41,7 +41,7 @@ class PageFiles(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """A file, or 304 if the client has it; both shut in."""
+        """Send a file, or 304 if the client has it, with the page's security headers."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers.update(self._headers)
         return response

@@ -1,4 +1,4 @@
-"""The playground: one page at `/` and the files it is made of, for whoever wants to look before they write code.
+"""`/`: the playground, a page that asks about images for people who want to look before they write code.
 
 Needs no key, because a browser can send none before the page that asks for it is there, and holds nothing secret.
 Knows no model: the page asks the other routes as any client does. Event loop.
@@ -19,17 +19,17 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/", openapi_extra=KEYLESS)
 async def playground(request: Request) -> Response:
-    """The page."""
+    """Show the playground."""
     return await FILES.get_response("index.html", request.scope)
 
 
 @router.get("/favicon.ico", openapi_extra=KEYLESS)
 async def favicon(request: Request) -> Response:
-    """What browsers ask for unasked."""
+    """Send the icon that browsers ask for by themselves."""
     return await FILES.get_response("favicon.svg", request.scope)
 
 
 @router.get("/playground/{name:path}", openapi_extra=KEYLESS)
 async def playground_file(request: Request, name: str) -> Response:
-    """A part of the page."""
+    """Send a file of the playground."""
     return await FILES.get_response(name, request.scope)

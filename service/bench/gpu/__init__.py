@@ -1,1 +1,1 @@
-"""One run on a GPU, part by part: each part a process of its own that may crash or hang without taking others along."""
+"""The GPU run, part by part: each part is a process of its own, which may crash or hang without harm to others."""

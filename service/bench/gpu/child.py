@@ -1,4 +1,4 @@
-"""The process of one part: import, wait for the word to go, run item after item, write each into the journal.
+"""The process of one part: import, wait for the start, run item after item, write each into the journal.
 
 `python -m service.bench.gpu.child MODULE PART JOURNAL`. It imports while the part before it still runs, and touches no
 device before a line on its standard input tells it what it is given. A failed item does not end it.

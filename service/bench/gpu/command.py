@@ -1,4 +1,4 @@
-"""What `pheye dev gpu` runs: an order becomes a report, which is told at the end. Main thread only."""
+"""The work of `pheye dev gpu`: run, report, exit code. Main thread only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_CHARS = 11_000  # of the report's end; what follows a run is often cut
 
 
 def carry_out(order: GpuRunOptions) -> int:
-    """Run, tell, and the exit code: 0, or 1 if a check failed or something was lost.
+    """Run everything, print the report, and return the exit code: 1 if a check failed or something was lost.
 
     Raises:
         OSError: the report cannot be written.
@@ -31,7 +31,7 @@ def carry_out(order: GpuRunOptions) -> int:
 
 
 def source_commit() -> str:
-    """The commit that is checked out."""
+    """Return the git commit that is checked out."""
     return commit(Path(__file__).parent)
 
 

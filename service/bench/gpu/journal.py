@@ -1,4 +1,4 @@
-"""The journal of a run: what each item began, left behind or broke on, a line each, written as it happens.
+"""The journal of a GPU run: how each item began and ended, a line each, written as it happens.
 
 Written by the processes of the parts and read by the one that watches them; a process that is killed loses no more than
 the item it was at. Knows no item. Any thread or process, one writer at a time.
@@ -17,7 +17,7 @@ State = Literal["done", "not available", "failed", "crashed", "timed out", "not 
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """What came of an item.
+    """The outcome of an item.
 
     Attributes:
         part, item: which.
@@ -36,7 +36,7 @@ class ItemOutcome:
 
 
 class ItemJournal:
-    """A file of lines.
+    """A journal file with one JSON line for each event.
 
     Args:
         path: the file; it need not exist.
@@ -49,15 +49,15 @@ class ItemJournal:
         self._read = path.stat().st_size if path.exists() else 0
 
     def plan(self, names: Sequence[str]) -> None:
-        """Say which items there will be."""
+        """Write down which items there will be."""
         self._write({"plan": list(names)})
 
     def begin(self, item: str, limit_s: float) -> None:
-        """Say that an item begins, and how long it may take."""
+        """Write down that an item begins, and how long it may take."""
         self._write({"began": item, "limit_s": limit_s})
 
     def end(self, item: str, state: State, data: Mapping[str, Any], why: str, took_s: float) -> None:
-        """Say what came of an item."""
+        """Write down the outcome of an item."""
         self._write({"ended": item, "state": state, "data": data, "why": why, "took_s": took_s})
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class ItemJournal:
             file.write(json.dumps({"part": self._part, **line}, default=str) + "\n")
 
     def news(self) -> list[dict[str, Any]]:
-        """Whole lines of the part that were written since the last call."""
+        """Read the whole lines of the part that were written since the last call."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:

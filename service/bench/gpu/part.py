@@ -1,4 +1,4 @@
-"""One part of the run, watched from outside: started, told to go, ended when it hangs, started again after a crash.
+"""The supervisor of one part of the GPU run: it starts the part, ends it when it hangs, restarts it after a crash.
 
 Owns the part's process and its limits of time. Knows no item but by name. One thread.
 """
@@ -29,7 +29,7 @@ RESTARTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the run.
+    """A part of the GPU run.
 
     Attributes:
         name: its name.
@@ -47,7 +47,7 @@ class Part:
 
 
 class Process:
-    """A part's process, importing or running.
+    """The process of a part, importing or running.
 
     Args:
         part: which.
@@ -67,7 +67,7 @@ class Process:
         )
 
     def go(self, given: PartInput, skipped: Sequence[str]) -> None:
-        """Let it run, but for items that have been run."""
+        """Let the process run its items, but for those that have been run."""
         pipe = self._process.stdin
         assert pipe is not None
         with suppress(BrokenPipeError):
@@ -76,18 +76,18 @@ class Process:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """The exit code of the process, None while it runs."""
         return self._process.poll()
 
     def end(self) -> None:
-        """End it and whatever it has started."""
+        """End the process and whatever it has started."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
 def child_environment() -> dict[str, str]:
-    """The environment without settings of a service, and with this source first."""
+    """Copy the environment without settings of a service, and with this source first."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PHEYE_")}
     paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return {"OMP_NUM_THREADS": "4"} | kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
@@ -95,7 +95,7 @@ def child_environment() -> dict[str, str]:
 
 @dataclass(slots=True)
 class _RunningItem:
-    """The item under way."""
+    """The item that is running now."""
 
     name: str
     began_s: float
@@ -103,7 +103,7 @@ class _RunningItem:
 
 
 class PartRun:
-    """A part from its first process to its last outcome.
+    """The run of a part, from its first process to its last outcome.
 
     Args:
         part: which.
@@ -122,11 +122,11 @@ class PartRun:
         self._latest_s = math.inf
 
     def prepare(self) -> None:
-        """Let it import ahead of its turn."""
+        """Start the process, so that it imports ahead of its turn."""
         self._process = Process(self.part, self._path, self._log)
 
     def outcomes(self, given: PartInput, latest_s: float = math.inf) -> Iterator[ItemOutcome]:
-        """Run it for as long as it is given; every item's outcome as it comes.
+        """Run the part for as long as it is given, and yield every item's outcome as it comes.
 
         The item that is under way then has some seconds more, but none after `latest_s` on the monotonic clock.
         """
@@ -150,13 +150,13 @@ class PartRun:
         return [name for name in self._planned if name not in self._ended]
 
     def abandon(self) -> None:
-        """End its process, if there is one."""
+        """End the part's process, if there is one."""
         if self._process is not None:
             self._process.end()
         self._process = None
 
     def _once(self, given: PartInput) -> Iterator[ItemOutcome]:
-        """One process's life."""
+        """Follow one process from its start to its end."""
         process = self._process = self._process or Process(self.part, self._path, self._log)
         journal, started_s = ItemJournal(self._path, self.part.name), time.monotonic()
         process.go(given, self._ended)
@@ -180,7 +180,7 @@ class PartRun:
             yield self._lost("not reached", "the time was over")
 
     def _hangs(self, now_s: float, started_s: float) -> bool:
-        """Whether the item under way, or the way to the first one, takes too long."""
+        """Say whether the item under way, or the way to the first one, takes too long."""
         if self._under is not None:
             return now_s - self._under.began_s > self._under.limit_s
         return not self._planned and now_s - started_s > 90.0
@@ -196,7 +196,7 @@ class PartRun:
             yield ItemOutcome(self.part.name, line["ended"], line["state"], line["data"], line["why"], line["took_s"])
 
     def _lost(self, state: State, why: str) -> ItemOutcome:
-        """What is said of the item that was under way, or of the whole part if there was none."""
+        """Describe the item that was under way when the process was lost, or the whole part if there was none."""
         under, self._under = self._under, None
         name = under.name if under else self.part.name
         self._ended.append(name)

@@ -1,4 +1,4 @@
-"""The whole run: which parts in which order, how the time is shared among them, and the report after each.
+"""A whole GPU run: the order of its parts, the time of each, and the report after each.
 
 What matters most comes first; what a part leaves of its time goes to those after it. While one part runs the next
 already imports. Main thread only.
@@ -26,7 +26,7 @@ SERVER_START_S = 75.0
 
 @dataclass(frozen=True, slots=True)
 class GpuRunOptions:
-    """What is to be done.
+    """The options of a GPU run.
 
     Attributes:
         folder: of the report.
@@ -48,7 +48,7 @@ class GpuRunOptions:
 
 
 def parts(models: Sequence[str]) -> list[Part]:
-    """All of them, the most important first."""
+    """List all parts, the most important first."""
     speed = [Part(f"speed {name(model)}", f"{_MODEL}.speed", 24.0, model=n) for n, model in enumerate(models)]
     return [
         Part("machine", f"{_MODEL}.card", 12.0),
@@ -65,7 +65,7 @@ def parts(models: Sequence[str]) -> list[Part]:
 
 
 def name(model: str) -> str:
-    """What a model is called in the report.
+    """Return the name of a model in the report.
 
     >>> name("random:Pheye-x4-448")
     'x4-448'
@@ -109,14 +109,14 @@ def run(order: GpuRunOptions, tell: Callable[[str], None]) -> GpuReport:
 
 
 def _seconds(left: Sequence[Part], seconds: float) -> float:
-    """What the first of the parts that are left may take."""
+    """Return the seconds that the first of the parts that are left may take."""
     return max(0.0, seconds * left[0].share / sum(part.share for part in left))
 
 
 def _part(
     order: GpuRunOptions, each: PartRun, times_s: tuple[float, float], report: GpuReport, server: LoadedServer
 ) -> Iterator[ItemOutcome]:
-    """A part with what it needs; `times_s` is how long it may take, and when the whole run ends."""
+    """Run a part with what it needs; `times_s` is how long it may take, and when the whole run ends."""
     started_s, part, (seconds, end_s) = time.monotonic(), each.part, times_s
     models = order.models if part.model is None else order.models[part.model : part.model + 1]
     given = PartInput(order.device, models, order.golden, report.rates)

@@ -1,4 +1,4 @@
-"""The servers that are loaded: the service and the naive server, each started when a part needs it.
+"""Servers for the GPU run: the service and the naive server, each started when a part needs it.
 
 Owns their processes; what they say goes into the run's log. One at a time: each takes what the card has. One thread.
 """
@@ -27,7 +27,7 @@ _LISTENING = re.compile(r"listening on (http://\S+);")
 
 
 class ServerLost(RuntimeError):
-    """Raised when a server does not become ready; the message says what was seen."""
+    """A server does not become ready; the message says what was seen."""
 
 
 class LoadedServer:
@@ -48,11 +48,11 @@ class LoadedServer:
 
     @property
     def pid(self) -> int:
-        """Of its process; 0 if there is none."""
+        """The process id of the server; 0 if there is none."""
         return self._process.pid if self._process is not None else 0
 
     def ensure(self, kind: str, model: str, device: str, limit_s: float) -> bool:
-        """See that this kind of server is there and ready, and no other; whether it had to be started.
+        """Start this kind of server unless it runs, end any other, and say whether it had to be started.
 
         Raises:
             ServerLost: it does not become ready in time.
@@ -85,7 +85,7 @@ class LoadedServer:
         self.start_s = time.monotonic() - started_s
 
     def _ready(self) -> bool:
-        """Whether it says that it is ready."""
+        """Say whether the server reports that it is ready."""
         if not self.url:
             found = _LISTENING.search(self._own_log.read_text(encoding="utf-8", errors="replace"))
             if found is None:
@@ -97,7 +97,7 @@ class LoadedServer:
             return False
 
     def stop(self) -> None:
-        """End it, and its workers with it."""
+        """End the server, and its workers with it."""
         if self._process is None:
             return
         self._process.terminate()
@@ -114,7 +114,7 @@ class LoadedServer:
 
 
 def command_words(kind: str, model: str, device: str) -> list[str]:
-    """Name what is typed after `pheye` to start a server of this kind."""
+    """Return the words after `pheye` that start a server of this kind."""
     shared = ["--model", model, "--port", "0"]
     if kind == "baseline":
         return ["dev", "baseline", *shared, "--device", device]

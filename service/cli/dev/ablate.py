@@ -1,4 +1,4 @@
-"""`pheye dev ablate`: what can be typed to compare architectures, and the table that comes of it.
+"""`pheye dev ablate`: the options of a comparison of architectures, and the table of its results.
 
 Owns the words and the display; the comparison is `model.ablation`, imported only when the command runs. That folder is
 in the repository and in no wheel: experiments are not for those who install the service. Main thread.
@@ -67,7 +67,7 @@ def ablate(
 
 
 def _result(variant: Variant, setup: StudySetup, folder: Path) -> AblationResult:
-    """A variant's result, from its folder or by training it."""
+    """Read a variant's result from its folder, or train it."""
     from model.ablation.study import VariantRun, read_result
     from service.cli.training_bar import TrainingBar
 
@@ -82,7 +82,7 @@ def _result(variant: Variant, setup: StudySetup, folder: Path) -> AblationResult
 
 
 def cells(result: AblationResult) -> list[str]:
-    """A result's line in the table."""
+    """Write a result as a line of the table."""
     shares = [result.share(kind) for kind in _COLUMNS.values()]
     return [
         result.variant,

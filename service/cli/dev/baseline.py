@@ -1,4 +1,4 @@
-"""`pheye dev baseline`: what can be typed to serve the naive model. Main thread only."""
+"""`pheye dev baseline`: the options of the naive server. Main thread only."""
 
 from __future__ import annotations
 

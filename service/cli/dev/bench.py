@@ -1,4 +1,4 @@
-"""`pheye dev bench`: what can be typed to measure the fast path, and how a run of it is followed.
+"""`pheye dev bench`: the options of the benchmarks of the fast path, and the course of a run.
 
 Owns the words; `model/bench/` measures, `service/bench/engine.py` the engine, `service/bench/agreement.py` what int8
 does to answers, `service/bench/report.py` tells. All of them are imported only when the command runs. Main thread only.
@@ -102,7 +102,7 @@ def _numbers(flag: str, typed: str | None) -> tuple[int, ...]:
 
 
 def _prepare(folder: Path) -> None:
-    """See that the report can be written, before an hour of work."""
+    """Check that the report can be written, before an hour of work."""
     from service.bench.report import can_draw
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _prepare(folder: Path) -> None:
 def _others(
     overrides: PlanOverrides, models: Sequence[str], device: str, threads: int, *, quick: bool
 ) -> Iterator[Other]:
-    """What comes after the sections: what is named, or in a run of everything whatever the device can do."""
+    """List the measurements after the sections: those named, or in a run of everything all that the device can do."""
     everything = not (overrides.only or models)
     if everything or ENGINE in overrides.only:
         served: Sequence[str | None] = models or [None]
@@ -126,7 +126,7 @@ def _others(
 
 
 def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool) -> Iterator[Other]:
-    """The questions are drawn now: who has not got them should not learn it after an hour.
+    """Draw the questions of the int8 comparison now, so that missing data is noticed before an hour of work.
 
     Raises:
         DataError: the data set is not installed, and nothing can be done without where this was asked for by name.
@@ -148,7 +148,7 @@ def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool
 def _carry_out(
     sections: Sequence[Section], others: Sequence[Other], device: str, threads: int, folder: Path | None
 ) -> int:
-    """Measure, print and write; the exit code. A run that is interrupted tells what it has found."""
+    """Measure, print and write; return the exit code. A run that is interrupted tells what it has found."""
     from model.bench.run import check, open_session, report
     from service.bench.report import Findings, draw_findings, print_findings, write_findings
 
@@ -172,7 +172,7 @@ def _carry_out(
 
 
 def _measure(sections: Sequence[Section], others: Sequence[Other], session: BenchSession) -> Iterator[Findings]:
-    """All that there is so far, whenever there is more."""
+    """Yield all findings so far, whenever there are more."""
     from model.bench.run import report, run
     from service.bench.report import Findings
 
@@ -188,7 +188,7 @@ def _measure(sections: Sequence[Section], others: Sequence[Other], session: Benc
 
 
 def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
-    """The throughput of the engine as `pheye serve` would run it, with this model or the one it would serve."""
+    """Measure the engine as `pheye serve` would run it, with this model or the one it would serve."""
     from service.bench.engine import engine_throughput
 
     _tell(f"{model or 'the served model'}: engine without HTTP")
@@ -196,7 +196,7 @@ def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
 
 
 def _agreement(model: str, threads: int, cases: Sequence[Case]) -> Agreement:
-    """How often the engine answers in int8 as in float32."""
+    """Measure how often the engine answers in int8 as in float32."""
     from service.bench.agreement import measure_agreement
 
     _tell(f"{model}: {len(cases):,} questions in float32 and in int8")

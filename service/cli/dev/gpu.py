@@ -1,4 +1,4 @@
-"""`pheye dev gpu`: what can be typed to check and measure everything on a GPU. Main thread only."""
+"""`pheye dev gpu`: the options of the checks and measurements on a GPU. Main thread only."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def gpu(
 
 
 def _golden(folders: list[Path]) -> list[Path]:
-    """Every folder with cases, whether it was named or holds several; of two with one name the first."""
+    """List every folder with golden cases, whether it was named or holds several; of two with one name the first."""
     found: dict[str, Path] = {}
     for folder in folders:
         inner = sorted(folder.iterdir()) if folder.is_dir() else []

@@ -1,4 +1,4 @@
-"""`pheye dev pretrain`: what can be typed to make pheye-tiny's frozen parts. Main thread only."""
+"""`pheye dev pretrain`: the options for making pheye-tiny's frozen parts. Main thread only."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands of `pheye evaluate`: one for each data set, and what looks at their results again."""
+"""The commands of `pheye evaluate`: one for each data set, and some that read finished results again."""

@@ -1,4 +1,4 @@
-"""Finished result files, looked at again: scores, tertiles of two runs, attention by layer.
+"""Commands on finished result files: scores, tertiles of two runs, attention by layer.
 
 The tables and plots of section 3.3 and appendix C of arXiv 2501.02584. Main thread only.
 """

@@ -1,4 +1,4 @@
-"""What the commands of `pheye evaluate` share: their options, and the way from cases to a table and an exit code.
+"""Options that the commands of `pheye evaluate` share, and the way from cases to a table and an exit code.
 
 Knows no data set. Engine and HTTP client are imported when one is wanted. Main thread only.
 """
@@ -72,7 +72,7 @@ def evaluate_cases(
     max_tokens: int,
     form: SubmissionFormat | None = None,
 ) -> NoReturn:
-    """Ask, judge, write, print, and end the command with its exit code.
+    """Ask, judge, write and print; then end the command with its exit code.
 
     Args:
         dataset: its name, part of file names and of every line written.
@@ -116,7 +116,7 @@ def _carry_out(run: Evaluation, where: AnswererOptions, flags: Mapping[str, str 
 
 
 def _starter(run: Evaluation, where: AnswererOptions, flags: Mapping[str, str | None]) -> Callable[[Any], Answerer]:
-    """By an engine in this process, or by a service."""
+    """Prepare who answers: an engine in this process, or a service."""
     from service.evaluation.shrinking import shrunk
 
     if where.server is None:

@@ -28,7 +28,7 @@ STAGES = (Stage("I", 2e-3, steps=3), Stage("II", 1e-3, steps=3))
 
 
 class Stopped(Exception):
-    """What is raised in place of an optimizer's step."""
+    """An error raised in place of an optimizer's step."""
 
 
 class Unending(Pictures):
@@ -49,7 +49,7 @@ def trainer(
 
 
 def first_gradients(trainer: Trainer) -> dict[str, Tensor]:
-    """What the optimizer is given at the first step."""
+    """Collect what the optimizer is given at the first step."""
     found = {}
 
     def stop(_: Optimizer, rate: float) -> None:

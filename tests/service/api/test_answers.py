@@ -68,7 +68,7 @@ def test_a_failure_in_mid_stream_is_the_problem_and_the_end():
 
 
 def sent(data):
-    """What a client reads from a server-sent event, which is on one line."""
+    """Read a server-sent event as a client does, which is on one line."""
     [line, *rest] = sse_event(data).decode().split("\n")
     assert rest == ["", ""]
     return json.loads(line.removeprefix("data: "))

@@ -156,7 +156,7 @@ def test_what_can_fit_no_image_ends_the_run_at_once(
 def test_a_full_waiting_room_refuses_many_and_in_the_end_answers_all(tmp_path: Path) -> None:
     images, out = many_images(tmp_path / "images", 6), tmp_path / "out.jsonl"
     with running_server(slots=1, max_waiting=2) as service:
-        asked = (question("Why?"), question("How?"))  # each request fills the waiting room
+        asked = (question("Why?"), question("How?"))  # each request fills the waiting queue
         server = ServiceConnection(service.url, in_flight=6)
         assert remote.answer(server, Job(find_images([images]), asked, Sampling(max_tokens=2), out)) == 0
         assert service.metric('pheye_requests_dropped_total{reason="full"}') > 0
@@ -281,7 +281,7 @@ def running_stub(reply: Any = lambda *_: GOOD, **kwargs: Any) -> Iterator[Stub]:
             self.wfile.write(data)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Log nothing of the requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

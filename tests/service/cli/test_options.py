@@ -24,7 +24,7 @@ class Paint:
 
 
 def typed(*words: str) -> tuple[Any, list[dict[str, Any]]]:
-    """What a command with both classes answers, and what it was given."""
+    """Run a command with both classes, and return what it answers, and what it was given."""
     app, given = typer.Typer(), list[dict[str, Any]]()
 
     @app.command()

@@ -11,7 +11,7 @@ from tests.model.training.test_journal import report
 
 
 def shown(seconds: dict[int, float], *, terminal: bool = False, before: int = 0) -> str:
-    """What is shown of steps, done at these seconds after a start at 0."""
+    """Show steps, done at these seconds after a start at 0."""
     console = Console(file=StringIO(), force_terminal=terminal, width=200)
     now = [0.0]
     with TrainingBar(console, done=before, total=10, clock=lambda: now[0]) as bar:

@@ -164,7 +164,7 @@ def test_many_questions_about_one_image_encode_and_project_it_once(golden: Golde
 
 
 def test_rows_given_to_another_engine_midway_continue_where_they_were(golden: Golden) -> None:
-    """What a replay after a worker's death does: the tokens already given are read, not generated again."""
+    """A replay after a worker's death goes on where it was: the tokens already given are read, not generated again."""
     runner, other = golden.runner(), golden.runner()
     for number, case in enumerate(golden.cases[:8]):
         settings = {"temperature": 1.0, "seed": number} if number % 2 else {}

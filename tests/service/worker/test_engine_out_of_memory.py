@@ -22,7 +22,7 @@ def submit(engine: Engine, image: TiledImage, *names: str, max_tokens: int = 4) 
 
 
 def run(engine: Engine) -> dict[str, RowEvent]:
-    """How each row ended."""
+    """Run all rows and return how each ended."""
     ended: dict[str, RowEvent] = {}
     while engine.busy:
         for event in engine.step().events:

@@ -16,7 +16,7 @@ from service.worker.load import load_runner
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the model's loader was asked for."""
+    """Collect what the model's loader was asked for."""
     words: dict[str, Any] = {}
     monkeypatch.setattr(runtime, "load_runner", lambda source, **given: words.update(given, source=source))
     return words

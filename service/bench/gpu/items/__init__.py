@@ -1,1 +1,1 @@
-"""What is measured of the engine and of the service: load, the cost of the API, a killed worker, a soak."""
+"""Measurements of the engine and of the service: load, the cost of the API, a killed worker, a soak."""

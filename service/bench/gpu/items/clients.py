@@ -1,4 +1,4 @@
-"""Clients that ask for captions of uploaded images, all at once: no image is decoded while they are timed.
+"""Clients that ask for captions of uploaded images, all at once, so that no image is decoded while they are timed.
 
 Knows the service's routes. Event loop, one for each call.
 """
@@ -21,7 +21,7 @@ SILENCE_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class ClientReply:
-    """One answer.
+    """The reply to one request of a client.
 
     Attributes:
         status: of the response; 0 if the connection broke.
@@ -36,7 +36,7 @@ class ClientReply:
 
 
 def picture(number: int) -> bytes:
-    """A JPEG of blurred, coloured noise that only this number has."""
+    """Draw a JPEG of blurred, coloured noise that only this number has."""
     grid = (SIZE_PX[1] // DETAIL_PX, SIZE_PX[0] // DETAIL_PX, 3)
     coarse = Image.fromarray(np.random.default_rng(number).integers(256, size=grid, dtype=np.uint8))
     file = BytesIO()
@@ -45,7 +45,7 @@ def picture(number: int) -> bytes:
 
 
 def upload(url: str, images: int) -> list[str]:
-    """Upload so many images and ask about each once; their ids.
+    """Upload a number of images, ask about each once, and return their ids.
 
     Raises:
         httpx.HTTPError: an image was refused.
@@ -62,7 +62,7 @@ def upload(url: str, images: int) -> list[str]:
 def captions(
     url: str, ids: Sequence[str], clients: int, max_tokens: int, meanwhile: Callable[[], None] | None = None
 ) -> list[ClientReply]:
-    """A caption of every image, by so many clients at a time; `meanwhile` is called once all of them have asked."""
+    """Ask for a caption of every image, with a number of clients at a time; `meanwhile` runs once all have asked."""
     return asyncio.run(_captions(url, ids, clients, max_tokens, meanwhile))
 
 

@@ -1,4 +1,4 @@
-"""What the engine does without HTTP, as the load's server has it: what the API then costs is the difference.
+"""Throughput of the engine without HTTP, as in the load's server: the difference is the cost of the API.
 
 One thread.
 """
@@ -18,14 +18,14 @@ IN_FLIGHT, KNOWN_IMAGES = 64, 8
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """Answers about images whose features are known, then about new ones."""
+    """List the measurements: answers about images with known features, then about new ones."""
     requests = 384 if given.device == "cuda" else 24
     yield Item(f"{IN_FLIGHT} known images", partial(throughput, given, requests, KNOWN_IMAGES), 60.0)
     yield Item(f"{IN_FLIGHT} new images", partial(throughput, given, requests // 2, None), 60.0)
 
 
 def throughput(given: PartInput, requests: int, images: int | None) -> Data:
-    """A closed loop on an engine of its own."""
+    """Measure a closed loop on an engine of its own."""
     settings = load_settings(
         model=given.models[0],
         devices=given.device,

@@ -1,4 +1,4 @@
-"""A worker is killed while it answers: every request must be answered all the same.
+"""The death of a worker while it answers: every request must be answered all the same.
 
 Linux, where a process can be asked for its children. One thread.
 """
@@ -21,12 +21,12 @@ IMAGES, WAIT_S, POLL_S = 16, 90.0, 0.05
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """One kill, with more answers under way than there are images."""
+    """List one measurement: a kill, with more answers under way than there are images."""
     yield Item("worker killed under load", lambda: killed(given), 120.0)
 
 
 def killed(given: PartInput) -> Data:
-    """Ask in peace, then again, and kill the worker meanwhile.
+    """Ask without trouble first, then again while the worker is killed.
 
     Returns:
         Answers that came, and how many say the same as in peace: greedy decoding goes on from the tokens that were
@@ -59,13 +59,13 @@ def killed(given: PartInput) -> Data:
 
 
 def _repeated(replies: list) -> int:  # type: ignore[type-arg]
-    """How many of the second half say what the first half says about the same images."""
+    """Count the replies in the second half that equal those in the first half about the same images."""
     half = len(replies) // 2
     return sum(one.text == other.text for one, other in zip(replies[:half], replies[half:], strict=True))
 
 
 def worker_of(pid: int) -> int:
-    """The worker process of a service.
+    """Find the worker process of a service.
 
     Raises:
         NotAvailable: it cannot be found here.
@@ -78,7 +78,7 @@ def worker_of(pid: int) -> int:
 
 
 def _ready_again(given: PartInput, dead: int) -> float:
-    """When the service had another worker and said that it was ready."""
+    """Wait until the service has another worker and is ready, and return that time."""
     end_s = time.monotonic() + WAIT_S
     while time.monotonic() < end_s:
         time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""The service under load: closed loops of many clients about images that repeat and that do not, streamed and whole.
+"""Load on the service: closed loops of many clients about known and new images, streamed and whole.
 
 The load comes from `python -m loadtest`, a process of its own. One thread.
 """
@@ -25,7 +25,7 @@ LIMIT_S = 60.0
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """What the goals are about, then the rest of the grid."""
+    """List the loads: those that the goals are about, then the rest of the grid."""
     counts = CLIENTS if given.device == "cuda" else (2,)
     few, crowd = counts[0], counts[min(1, len(counts) - 1)]
     whole = partial(closed_loop, given, hits=0.0, stream=False)
@@ -39,7 +39,7 @@ def items(given: PartInput) -> Iterator[Item]:
 
 
 def closed_loop(given: PartInput, clients: int, hits: float, *, stream: bool = True) -> Data:
-    """So many clients ask for captions; the summary of the load."""
+    """Let a number of clients ask for captions, and return the summary of the load."""
     per_client = {1: 24, 8: 12, 32: 8, 64: 6}.get(clients, 3)
     words = ["--clients", str(clients), "--requests", "1", "--per-client", str(per_client), "--hits", str(hits)]
     return loadtest(given.url, [*words, *(["--stream"] if stream else [])], seed=f"{clients}{int(hits)}{int(stream)}")
@@ -71,7 +71,7 @@ def loadtest(url: str, words: list[str], seed: str, *, wait_s: float = LIMIT_S) 
 
 
 def by_handle(given: PartInput, clients: int) -> Data:
-    """Whole captions of uploaded images, decoded before: what is timed is the API and the engine."""
+    """Ask for whole captions of uploaded images, decoded before: this times the API and the engine."""
     ids = upload(given.url, KNOWN_IMAGES)
     captions(given.url, ids, KNOWN_IMAGES, MAX_TOKENS)
     replies = captions(given.url, ids * (clients * 6 // KNOWN_IMAGES or 1), clients, MAX_TOKENS)

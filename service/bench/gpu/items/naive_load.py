@@ -1,4 +1,4 @@
-"""The naive server under the load that the service got: it answers one request after another, so a few are enough.
+"""Load on the naive server, the same as the service got: it answers one at a time, so few requests are enough.
 
 One thread.
 """
@@ -14,7 +14,7 @@ CLIENTS, REQUESTS = 32, 32
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """New images, whole answers: the naive server streams nothing."""
+    """List the loads, all with new images and whole answers: the naive server streams nothing."""
     clients = CLIENTS if given.device == "cuda" else 2
     words = ["--clients", str(clients), "--requests", str(clients), "--per-client", "1", "--hits", "0"]
     name = f"{clients} clients, new images, whole answers"

@@ -1,4 +1,4 @@
-"""A minute of mixed load at a steady rate, and whether memory grows: of the service's processes and of the card.
+"""A soak: a minute of mixed load at a steady rate, to see whether memory grows, of processes or of the card.
 
 Linux, where a process tells what it holds. One thread beside the sampler's.
 """
@@ -25,13 +25,13 @@ PAGE_BYTES = 4096
 
 
 def items(given: PartInput) -> Iterator[Item]:
-    """One load, as long as there is time for."""
+    """List one measurement: a single load, as long as there is time for."""
     seconds = min(LONGEST_S, max(SHORTEST_S, given.seconds - RESERVE_S))
     yield Item("soak", lambda: soak(given, seconds), seconds + 60.0)
 
 
 def soak(given: PartInput, seconds: float) -> Data:
-    """Captions and questions, streamed, half of them about known images, at a rate that does not wait for answers."""
+    """Ask for captions and answers, streamed, half of them about known images, at a rate that does not wait."""
     rate = RATE_PER_S if given.device == "cuda" else 2.0
     pids = {"service": given.pid, "worker": worker_of(given.pid)}
     watched: dict[str, Callable[[], float | None]]
@@ -55,7 +55,7 @@ def soak(given: PartInput, seconds: float) -> Data:
 
 
 class _Sampler:
-    """Asks regularly, in a thread of its own, until it is left."""
+    """A thread that samples memory regularly, until it is left."""
 
     def __init__(self, watched: dict[str, Callable[[], float | None]]) -> None:
         self._watched = watched
@@ -81,7 +81,7 @@ class _Sampler:
 
 
 def _trend(samples: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Most bytes, and how many more each minute, once it has settled."""
+    """Return the most bytes, and the growth a minute, once memory has settled."""
     settled = samples[int(SETTLED * len(samples)) :]
     slope = statistics.linear_regression(*zip(*settled, strict=True)).slope if len(settled) > 2 else 0.0
     return {"most_bytes": max(held for _, held in samples), "bytes_per_minute": 60.0 * slope}
@@ -95,7 +95,7 @@ def _resident_bytes(pid: int) -> float | None:
 
 
 def _gpu_bytes() -> float | None:
-    """What all processes hold on the first card."""
+    """Return the bytes that all processes hold on the first card."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None

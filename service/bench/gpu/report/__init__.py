@@ -1,1 +1,1 @@
-"""What a run on a GPU leaves behind: its files, its tables and goals, its plots."""
+"""The report of a GPU run: its files, tables, goals and plots."""

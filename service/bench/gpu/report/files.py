@@ -1,4 +1,4 @@
-"""What a run leaves behind: `gpu.json` with every outcome, `gpu.md` with tables, plots, the journal and a log.
+"""Report files of a GPU run: `gpu.json` with every outcome, `gpu.md` with tables, plots, the journal and a log.
 
 All of it is rewritten whenever a part has ended. Owns the files; `tables` owns the words, `plots` the curves. Main
 thread only.
@@ -26,7 +26,7 @@ PLOT_S = 20.0
 
 
 class GpuReport:
-    """Outcomes, as they come.
+    """The report of a GPU run, which grows as outcomes come.
 
     Args:
         folder: where the files are.
@@ -40,18 +40,18 @@ class GpuReport:
         self._plotting: subprocess.Popen[bytes] | None = None
 
     def add(self, outcome: ItemOutcome) -> None:
-        """One more."""
+        """Take one more outcome."""
         self.outcomes.append(outcome)
 
     @property
     def rates(self) -> dict[str, dict[str, float]]:
-        """Best rates of the machine by number format, as far as they are known."""
+        """The machine's best rates by number format, as far as they are known."""
         found = [each.data for each in self.outcomes if each.item.startswith("rates ") and each.state == "done"]
         return {each["dtype"]: {key: each[key] for key in ("bytes_per_s", "flops_per_s")} for each in found}
 
     @property
     def wrong(self) -> list[ItemOutcome]:
-        """What failed, crashed or hung, and checks whose bound does not hold."""
+        """The outcomes that failed, crashed or hung, and the checks whose bound does not hold."""
         bad = ("failed", "crashed", "timed out")
         return [each for each in self.outcomes if each.state in bad or each.data.get("verdict") == "failed"]
 
@@ -64,14 +64,14 @@ class GpuReport:
             self._plotting = self._plot()
 
     def finish(self) -> None:
-        """The last time, plots included."""
+        """Write the files for the last time, plots included."""
         self._wait()
         self.write()
         self._wait()
 
     @property
     def text(self) -> str:
-        """Everything in Markdown."""
+        """Write the whole report in Markdown."""
         return markdown(self._head, self.outcomes)
 
     def _plot(self) -> subprocess.Popen[bytes]:

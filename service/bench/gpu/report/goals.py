@@ -1,4 +1,4 @@
-"""What the fast path should reach on a GPU, and whether a run shows that it does. Pure."""
+"""Goals of the fast path on a GPU, and whether a run reaches them. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AT_32 = "32 clients, new images, whole answers"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A goal in words; `met` is None where it was not measured."""
+    """A goal in words; `met` is None if it was not measured."""
 
     name: str
     wanted: str
@@ -23,7 +23,7 @@ class Goal:
 
 
 def goals(outcomes: Sequence[ItemOutcome]) -> Iterator[Goal]:
-    """All goals, measured or not."""
+    """List all goals, measured or not."""
     yield from _speeds(outcomes)
     done = {(each.part, each.item): each.data for each in outcomes if each.state == "done"}
     yield _ratio(done)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A titled table; nothing if it has no rows.
+    """Write a titled table; nothing if it has no rows.
 
     >>> table("T", ["a", "b"], [["1", "22"]])[2]
     '| a | b  |'

@@ -1,4 +1,4 @@
-"""Plots of a run: decode steps beside their floor, the service under load, memory over a minute.
+"""Plots of a GPU run: decode steps beside their floor, the service under load, memory over a minute.
 
 `python -m service.bench.gpu.report.plots FOLDER` reads `gpu.json` and draws `gpu.png`, in a process of its own so that
 drawing holds up nothing that is timed. Without matplotlib it draws nothing.
@@ -21,7 +21,7 @@ Outcomes = Sequence[Mapping[str, Any]]
 
 
 def main(words: list[str]) -> int:
-    """Draw what there is."""
+    """Draw the plots of a folder's `gpu.json`."""
     folder = Path(words[0])
     told = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
     done = [each for each in told["outcomes"] if each["state"] == "done"]
@@ -31,7 +31,7 @@ def main(words: list[str]) -> int:
 
 
 def draw(done: Outcomes, file: Path) -> None:
-    """A row of panels: one for each geometry, then load and memory."""
+    """Draw a row of panels: one for each geometry, then load and memory."""
     from matplotlib.figure import Figure
 
     parts = list(dict.fromkeys(each["part"] for each in done if each["part"].startswith("speed ")))

@@ -1,4 +1,4 @@
-"""The service under load in tables: throughput and waits, the API's cost, a killed worker, memory in a soak. Pure."""
+"""Tables of the service under load: throughput and waits, the API's cost, a killed worker, a soak. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Data = Mapping[str, Any]
 
 
 def serving(outcomes: Sequence[ItemOutcome]) -> Iterator[str]:
-    """Whatever was measured of it."""
+    """Write a table for everything that was measured of the service."""
     done = [each for each in outcomes if each.state == "done"]
     yield from _loads([each for each in done if each.part in ("load", "baseline") and "answers_per_s" in each.data])
     yield from _lines(done)
@@ -40,7 +40,7 @@ def _ms(distribution: Data | None, name: str) -> str:
 
 
 def _share(engine_s: float | None, answers_per_s: float) -> str:
-    """Share of the time for which the engine was in a step."""
+    """Return the share of the time for which the engine was in a step."""
     return "" if engine_s is None else f"{100 * engine_s * answers_per_s:.0f} %"
 
 

@@ -1,4 +1,4 @@
-"""A run on a GPU in tables: the machine, the goals, what is correct, how fast, what was lost. Pure."""
+"""Tables of a GPU run: the machine, the goals, correctness, speed, and what was lost. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ((True, "projected"), (True, "absorbed"), (False, "projected"), (False
 
 
 def markdown(head: Data, outcomes: Sequence[ItemOutcome]) -> str:
-    """The whole report."""
+    """Write the whole report in Markdown."""
     told = [
         "# A run on a GPU",
         *_machine(head, outcomes),

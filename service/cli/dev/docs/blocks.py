@@ -1,4 +1,4 @@
-"""Generated blocks of a page: what stands between two markers is made from the code, and so cannot be wrong for long.
+"""Generated blocks of a page: text between two markers that is made from the code.
 
 A block begins with `generated: NAME WORD ...` in an HTML comment and ends with the next `end` comment. Owns the
 markers; knows neither the pages nor what a block holds. Pure.
@@ -19,7 +19,7 @@ class BlockError(ValueError):
 
 
 def names(text: str) -> set[str]:
-    """The names of a page's blocks."""
+    """List the names of a page's blocks."""
     return {words.split()[0] for words in _MARKER.findall(text)}
 
 

@@ -1,4 +1,4 @@
-"""`pheye dev docs`: what can be typed, what is written and said.
+"""`pheye dev docs`: the command that writes or checks the generated documentation.
 
 Owns the exit codes; the pages are `service.cli.dev.docs.pages`'. Main thread.
 """

@@ -17,7 +17,7 @@ import typer
 from typer.models import ArgumentInfo, DefaultPlaceholder, ParameterInfo
 
 from service.cli.dev.docs.markdown import code, code_list, table
-from service.settings import setting_rows
+from service.setting_rows import setting_rows
 
 SHARED_BY = 3  # commands that have the very same option
 _VALUES = {int: "N", float: "X", str: "TEXT", Path: "PATH", bool: ""}
@@ -58,13 +58,13 @@ class Command:
 
     @property
     def usage(self) -> str:
-        """How it is typed, in one line."""
+        """The line that shows how the command is typed."""
         words = [self.name, *(["[OPTIONS]"] if self.options else []), *(each.name for each in self.arguments)]
         return " ".join([*words, *(["COMMAND"] if self.is_group else [])])
 
 
 def reference(app: typer.Typer) -> str:
-    """A table of all commands, a section for each, and the options that they share."""
+    """Write a table of all commands, a section for each, and the options that they share."""
     root, *found = commands(app, "pheye")
     found = [root, *found] if root.options else found
     shared = _shared(found)
@@ -77,14 +77,14 @@ def reference(app: typer.Typer) -> str:
 
 
 def _shared(found: Sequence[Command]) -> list[Option]:
-    """Options that several commands have; of two with one name the more frequent, so that a name says which."""
+    """List the options that several commands have; of two with one name the more frequent."""
     counts = Counter(option for command in found for option in command.options)
     by_name = {option.name: option for option, count in reversed(counts.most_common()) if count >= SHARED_BY}
     return [by_name[name] for name in sorted(by_name)]
 
 
 def commands(app: typer.Typer, name: str) -> Iterator[Command]:
-    """Every command of an application in the order of its declaration, a group before its commands."""
+    """List every command of an application in the order of its declaration, a group before its commands."""
     callback = app.registered_callback.callback if app.registered_callback else None
     yield _command(name, _plain(app.info.help) or inspect.getdoc(callback) or "", callback, is_group=True)
     yield from _inner(app, name)
@@ -107,7 +107,7 @@ def _inner(app: typer.Typer, name: str) -> Iterator[Command]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of typer's declarations, which wraps those that were not given."""
+    """Unwrap a value of typer's declarations, which wraps those that were not given."""
     return value.value if isinstance(value, DefaultPlaceholder) else value
 
 
@@ -123,7 +123,7 @@ def _command(name: str, about: str, callback: Callable[..., Any] | None, *, is_g
 
 
 def _parameters(callback: Callable[..., Any]) -> Iterator[tuple[Option, bool]]:
-    """What can be typed after a command, and whether it is an argument."""
+    """List what can be typed after a command, and whether it is an argument."""
     for parameter in inspect.signature(callback, eval_str=True).parameters.values():
         if get_origin(parameter.annotation) is not Annotated:
             continue  # the context, which nobody types
@@ -152,13 +152,13 @@ def _option_name(parameter: inspect.Parameter, kind: Any, info: ParameterInfo) -
 
 
 def _given(kind: Any) -> Any:
-    """A type without its None."""
+    """Return a type without its None."""
     inner = [each for each in get_args(kind) if each is not type(None)]
     return inner[0] if len(inner) == 1 and get_origin(kind) is not list else kind
 
 
 def _value(kind: Any) -> str:
-    """A word for a value of this type."""
+    """Choose a word for a value of this type."""
     given = _given(kind)
     if get_origin(given) is list:
         return _value(get_args(given)[0])

@@ -1,4 +1,4 @@
-"""The tables of settings: all of them by group, or a few by name.
+"""Tables of the settings for the documentation: all of them by group, or a few by name.
 
 Owns the groups. Settings themselves, their defaults and their meanings are `service.settings`'. Pure.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from service.cli.dev.docs.markdown import code, table
-from service.settings import PREFIX, SettingRow, setting_rows
+from service.setting_rows import SettingRow, setting_rows
+from service.settings import PREFIX
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name"),
@@ -28,7 +29,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
 
 
 def settings(names: Sequence[str]) -> str:
-    """Tables of settings.
+    """Write the tables of settings.
 
     Args:
         names: those to show, in one table; none means all of them, a heading and a table for each group.

@@ -1,4 +1,4 @@
-"""The tables of the HTTP API: routes, request fields, sampling settings, errors; from the code that serves them.
+"""Tables of the HTTP API for the documentation: routes, request fields, sampling settings, errors.
 
 Builds the application for its OpenAPI document but never starts it. Main thread.
 """
@@ -23,7 +23,7 @@ _TYPES = {"string": "text", "boolean": "true or false", "integer": "integer", "n
 
 
 def routes(_: Sequence[str] = ()) -> str:
-    """A table of every route in the OpenAPI document."""
+    """Write a table of every route in the OpenAPI document."""
     chosen, metrics = Settings.model_construct(), Metrics()
     document = create_app(chosen, RequestQueue(chosen, metrics), metrics).openapi()
     rows = [
@@ -35,7 +35,7 @@ def routes(_: Sequence[str] = ()) -> str:
 
 
 def fields(_: Sequence[str] = ()) -> str:
-    """A table of the fields of captions and questions, and which of the two takes each."""
+    """Write a table of the fields of captions and questions, and which of the two takes each."""
     rows = []
     by_name = {name: (model, info) for model in (CaptionRequest, VqaRequest) for name, info in _properties(model)}
     for name, (model, info) in by_name.items():
@@ -46,7 +46,7 @@ def fields(_: Sequence[str] = ()) -> str:
 
 
 def sampling(_: Sequence[str] = ()) -> str:
-    """A table of the sampling settings of a request."""
+    """Write a table of the sampling settings of a request."""
     rows = [
         (code(name), _values(info), _default(info), info["description"]) for name, info in _properties(SamplingFields)
     ]
@@ -54,7 +54,7 @@ def sampling(_: Sequence[str] = ()) -> str:
 
 
 def errors(_: Sequence[str] = ()) -> str:
-    """A table of every kind of failure, by status."""
+    """Write a table of every kind of failure, by status."""
     kinds = sorted(_subclasses(ServiceError), key=lambda kind: kind.status)
     rows = [(str(kind.status), code(problem_type(kind)), first_sentence(kind.__doc__ or "")) for kind in kinds]
     return table(("Status", "`type`", "When"), rows)
@@ -72,7 +72,7 @@ def _properties(model: type[BaseModel]) -> Iterator[tuple[str, Mapping[str, Any]
 
 
 def _values(info: Mapping[str, Any]) -> str:
-    """What a field takes, in words."""
+    """Describe in words the values that a field takes."""
     if "anyOf" in info:
         return " or ".join(_values(each) for each in info["anyOf"] if each.get("type") != "null")
     if "enum" in info:

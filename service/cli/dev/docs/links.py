@@ -1,4 +1,4 @@
-"""Links and paths of the pages: what they point at must be there.
+"""Checks of the pages' links and paths: each must lead to something. Addresses of the web are not asked.
 
 Addresses of the web are not asked. Reads files below the repository's root, changes none. Main thread.
 """
@@ -18,7 +18,7 @@ HISTORY = "CHANGELOG.md"  # may name files that are gone
 
 
 def broken(root: Path, pages: Mapping[str, str]) -> Iterator[str]:
-    """A line for each link that leads nowhere, each path of a file that is not there, each page that nothing links to.
+    """List each link that leads nowhere, each path of a missing file, each page that nothing links to.
 
     Args:
         root: the repository.

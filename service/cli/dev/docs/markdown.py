@@ -15,14 +15,14 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
-    """One fenced block of code: its language and what is in it."""
+    """One fenced block of code: its language and its text."""
 
     language: str
     text: str
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""Lay out a table; a bar inside a cell is escaped.
+    r"""Write a table; a bar inside a cell is escaped.
 
     >>> print(table(("a", "b"), [("1", "2|3")]))
     | a | b |
@@ -48,7 +48,7 @@ def code_list(items: Iterable[str]) -> str:
 
 
 def first_sentence(text: str) -> str:
-    r"""The first sentence of a docstring or description, on one line.
+    r"""Return the first sentence of a docstring or description, on one line.
 
     >>> first_sentence("One line,\nand on. Another.")
     'One line, and on.'
@@ -57,17 +57,17 @@ def first_sentence(text: str) -> str:
 
 
 def code_blocks(text: str) -> Iterator[CodeBlock]:
-    """Every fenced block of a page, in order."""
+    """List every fenced block of a page, in order."""
     return (CodeBlock(language, body) for language, body in _FENCE.findall(text))
 
 
 def without_code(text: str) -> str:
-    """A page without its fenced blocks, for readers of its prose."""
+    """Return a page without its fenced blocks, for readers of its prose."""
     return _FENCE.sub("", text)
 
 
 def anchors(text: str) -> set[str]:
-    r"""The anchors of a page's headings, as GitHub makes them: a heading that is there twice gets a number.
+    r"""List the anchors of a page's headings, as GitHub makes them: a heading that is there twice gets a number.
 
     >>> sorted(anchors("# What is `it`?\n## A\n## A"))
     ['a', 'a-1', 'what-is-it']

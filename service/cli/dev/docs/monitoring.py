@@ -1,4 +1,4 @@
-"""The page about monitoring: metrics, alert rules, the dashboard's panels; from the code and from Compose's files.
+"""Tables of monitoring for the documentation: metrics, alert rules, the dashboard's panels.
 
 Reads `docker/` below the repository's root; knows nothing of Prometheus or Grafana but these files. Main thread.
 """
@@ -24,13 +24,13 @@ _TEMPLATES = {
 
 
 def metrics(_: Sequence[str] = ()) -> str:
-    """A table of every metric."""
+    """Write a table of every metric."""
     rows = [(code(row.name), row.type, code_list(row.labels), row.help) for row in metric_rows()]
     return table(("Metric", "Type", "Labels", "Meaning"), rows)
 
 
 def alerts(root: Path) -> str:
-    """A section for each alert: when it fires, and what to do first."""
+    """Write a section for each alert: when it fires, and what to do first."""
     import yaml  # of the development tools, which only this needs
 
     document = yaml.safe_load((root / "docker/alerts.yml").read_text(encoding="utf-8"))
@@ -51,14 +51,14 @@ def _alert(rule: Mapping[str, Any]) -> str:
 
 
 def _words(text: str) -> str:
-    """An annotation with its templates replaced by what they stand for."""
+    """Replace an annotation's templates by what they stand for."""
     for pattern, name in _TEMPLATES.items():
         text = re.sub(pattern, name, text)
     return " ".join(text.split())
 
 
 def dashboard(root: Path) -> str:
-    """A table of panels for each row of the dashboard."""
+    """Write a table of panels for each row of the dashboard."""
     document = json.loads((root / "docker/grafana/dashboards/pheye.json").read_text(encoding="utf-8"))
     return "\n\n".join(
         f"### {title}\n\n{table(('Panel', 'What it shows'), panels)}" for title, panels in _rows(document["panels"])

@@ -1,4 +1,4 @@
-"""The pages of the documentation: which they are, their generated blocks, and what is wrong with them.
+"""The pages of the documentation: their list, their generated blocks, and their faults.
 
 Reads and writes files below the repository's root. Knows where each block comes from, not what it says. Main thread.
 """
@@ -35,7 +35,7 @@ class Page:
 
     @property
     def difference(self) -> str:
-        """What is stale, as a unified diff; empty if nothing is."""
+        """The stale lines, as a unified diff; empty if there are none."""
         lines = difflib.unified_diff(
             self.old.splitlines(), self.new.splitlines(), self.name, f"{self.name}, generated", lineterm=""
         )
@@ -43,7 +43,7 @@ class Page:
 
 
 def makers(app: typer.Typer, root: Path) -> Mapping[str, Maker]:
-    """What makes each generated block, by the block's name."""
+    """Map the name of each generated block to what makes it."""
     return {
         "settings": configuration.settings,
         "commands": lambda _: commands.reference(app),
@@ -58,7 +58,7 @@ def makers(app: typer.Typer, root: Path) -> Mapping[str, Maker]:
 
 
 def read_pages(root: Path) -> dict[str, str]:
-    """The text of every page by its path below `root`: those of the root, and all of `docs/`.
+    """Read every page by its path below `root`: those of the root, and all of `docs/`.
 
     Raises:
         OSError: one cannot be read, or `root` is not the repository.
@@ -70,7 +70,7 @@ def read_pages(root: Path) -> dict[str, str]:
 
 
 def render_pages(texts: Mapping[str, str], known: Mapping[str, Maker]) -> list[Page]:
-    """Every page with its generated blocks made anew.
+    """Render every page with its generated blocks made anew.
 
     Raises:
         BlockError: a marker is wrong, or a block is on no page; the message names page and marker.
@@ -87,7 +87,7 @@ def render_pages(texts: Mapping[str, str], known: Mapping[str, Maker]) -> list[P
 
 
 def faults(root: Path, pages: list[Page]) -> Iterator[str]:
-    """What is wrong with the pages and must be mended by hand, a line each."""
+    """List what is wrong with the pages and must be mended by hand, a line each."""
     yield from broken(root, {page.name: page.new for page in pages})
     for page in pages:
         if page.name == "README.md" and (lines := len(page.new.splitlines())) > README_LINES:

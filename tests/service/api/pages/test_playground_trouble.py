@@ -28,7 +28,7 @@ def browser():
 
 @pytest.fixture
 def stranger(browser, server):
-    """Somebody who has not given a key yet."""
+    """A visitor who has not given a key yet."""
     with visit(browser, server.url) as visitor:
         visitor.expected.append("401")
         yield visitor
@@ -36,7 +36,7 @@ def stranger(browser, server):
 
 @pytest.fixture
 def visitor(stranger):
-    """Somebody who has."""
+    """A visitor who has given the right key."""
     give_key(stranger.page, "right")
     return stranger
 

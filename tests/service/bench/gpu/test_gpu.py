@@ -81,7 +81,7 @@ def test_the_command_knows_golden_folders_by_their_cases(tmp_path: Path, monkeyp
     monkeypatch.setattr("service.bench.gpu.command.carry_out", lambda order: seen.append(order) or 0)
     (tmp_path / "golden" / "other").mkdir(parents=True)
     (tmp_path / "golden" / "other" / "cases.json").write_text("{}")
-    words = ["gpu", "--device", "cpu", "--report", str(tmp_path / "r"), "--golden", str(tmp_path / "golden")]
+    words = ["dev", "gpu", "--device", "cpu", "--report", str(tmp_path / "r"), "--golden", str(tmp_path / "golden")]
     assert CliRunner().invoke(app, words).exit_code == 0
     (asked,) = seen
     assert [Path(folder).name for folder in asked.golden] == ["x2-l2", "other"]

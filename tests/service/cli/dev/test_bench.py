@@ -107,7 +107,7 @@ def test_int8s_effect_on_answers_is_measured_on_the_model_that_is_built_in(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """What would be measured after the sections: a model and how many questions it is asked, the engine's none."""
+    """List what would be measured after the sections: a model and how many questions it is asked, the engine's none."""
     asked: list[tuple[str, int]] = []
 
     def measure_agreement(settings: Settings, cases: Sequence[Case]) -> agreement.Agreement:

@@ -63,7 +63,7 @@ def small_app() -> typer.Typer:
         secret: Annotated[str, typer.Option(hidden=True)] = "",
         rest: Annotated[list[str] | None, typer.Argument(metavar="WORD")] = None,
     ) -> None:
-        """Do it.
+        """Do the work.
 
         At length.
         """
@@ -81,7 +81,7 @@ def test_an_option_is_shown_with_its_value_bounds_and_default() -> None:
     assert "\n| `--quiet, -q` | Say &lt;nothing>. |" in made
     assert "\n| `FILE` | A file. Required. |" in made
     assert "secret" not in made
-    assert "\nDo it.\n\nAt length.\n" in made
+    assert "\nDo the work.\n\nAt length.\n" in made
 
 
 def test_an_option_of_several_commands_is_told_once() -> None:
@@ -89,7 +89,7 @@ def test_an_option_of_several_commands_is_told_once() -> None:
     for name in ("a", "b", "c"):
 
         def command(colour: Annotated[str, typer.Option(help="Which.")] = "red") -> None:
-            """Paint."""
+            """Paint the wall."""
 
         several.command(name)(command)
     made = reference(several)
