@@ -64,7 +64,7 @@ class BenchResult:
     def label(self) -> str:
         """Description of the work in words.
 
-        >>> Result("m", "float32", "decode", 4, 1, None, 4, 1.0, None, 0).label
+        >>> BenchResult("m", "float32", "decode", 4, 1, None, 4, 1.0, None, 0).label
         'decode, 4 rows, one image'
         """
         unit = "image" if self.workload == "encode" else "row"

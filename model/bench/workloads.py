@@ -149,14 +149,14 @@ def second(under_test: ModelUnderTest, _: int) -> Workload:
 def questions(under_test: ModelUnderTest, rows: int) -> Workload:
     """Answer questions about one encoded image on the fast path: in requests one after another, or in one."""
     image, prompts = under_test.features(1), under_test.prompts(rows)
-    alone, crowd = under_test.slots(1, ANSWER_TOKENS), under_test.slots(rows, ANSWER_TOKENS)
+    alone, batched = under_test.slots(1, ANSWER_TOKENS), under_test.slots(rows, ANSWER_TOKENS)
 
     def in_turn(_: Lap) -> list[Tokens]:
         known = alone.unseen(image)  # by all questions but the first
         return [alone.answer(known, [prompt], ANSWER_TOKENS, _unmarked)[0] for prompt in prompts]
 
     def together(_: Lap) -> list[Tokens]:
-        return crowd.answer(crowd.unseen(image), prompts, ANSWER_TOKENS, _unmarked)
+        return batched.answer(batched.unseen(image), prompts, ANSWER_TOKENS, _unmarked)
 
     passes = under_test.costs.answers([len(prompt) for prompt in prompts], 1, ANSWER_TOKENS, under_test.common)
     return Workload(1, in_turn, together, (Milestone("questions", ANSWER_TOKENS * rows, passes),), tokens_alike)

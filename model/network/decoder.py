@@ -118,7 +118,7 @@ class DecoderLayer:
         together = apply(self._in, normed, activation=self._activation_name, start=3 * width)  # [B, 3 D + mlp]
         qkv, values_of = together[:, : 3 * width], together[:, 2 * width : 3 * width]
         q = rotate_and_append(qkv, self._rotary.cos, self._rotary.sin, batch.rows, batch.positions, keys, values)
-        # What is seen takes the place of the values, which are cached by now, and so lies beside the inner half.
+        # Attention writes its result over the values, which are in the KV cache by now, beside the inner half.
         seen = values_of.view(q.shape)
         decode_attention(q, keys, values, batch.own, batch.lengths, q.shape[-1] ** -0.5, out=seen)
         return add_and_norm(self._out.joined, together[:, 2 * width :], x, following)

@@ -58,8 +58,8 @@ class PackedLinear:
 class Int8Linear:
     """Linear layer in int8 with sums in int32: a scale for each output channel, and one for each row of the input.
 
-    A row's scale depends on that row alone and integer sums are exact: this layer treats a row alike alone and in a
-    crowd.
+    A row's scale depends on that row alone and integer sums are exact: this layer computes a row alike alone and in a
+    batch.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:

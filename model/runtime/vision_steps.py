@@ -183,7 +183,7 @@ class VisionSteps:
             self._encode_views(batch)
             self._encode_local(batch)
             return
-        # What the towers share are tensors that never move; what they make in between belongs to a stream of its own.
+        # The towers share only tensors that never move; temporary tensors belong to the stream of their tower.
         main, side = torch.cuda.current_stream(self._inputs.tiles.device), self._streams[1]
         side.wait_stream(main)
         with torch.cuda.stream(side):

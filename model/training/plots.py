@@ -44,7 +44,7 @@ def plot_run(metrics: Path, target: Path) -> None:
 def smoothed(reports: Sequence[TrainingStep], points: int) -> list[TrainingStep]:
     """Average neighbouring reports, weighted by output tokens, down to at most so many; each stands at its last step.
 
-    >>> reports = [StepReport(n, 4, "I", n, float(n), 0.5, 1e-4, 10, 1.0, 5.0) for n in (1, 2, 3, 4)]
+    >>> reports = [TrainingStep(n, 4, "I", n, float(n), 0.5, 1e-4, 10, 1.0, 5.0) for n in (1, 2, 3, 4)]
     >>> [(report.done, report.loss) for report in smoothed(reports, 2)]
     [(2, 1.5), (4, 3.5)]
     """

@@ -53,17 +53,19 @@ class _Profiled:
 
     def decode(self, variant: DecodeVariant, rows: int) -> Data:
         """Profile one decode step of so many rows."""
-        crowd = self._rows(variant)
-        crowd.fill([crowd.image(number) for number in range(rows)], [crowd.prompt(number) for number in range(rows)])
+        running = self._rows(variant)
+        running.fill(
+            [running.image(number) for number in range(rows)], [running.prompt(number) for number in range(rows)]
+        )
         try:
-            return self._profiled(crowd.step)
+            return self._profiled(running.step)
         finally:
-            crowd.free()
+            running.free()
 
     def encode(self) -> Data:
         """Profile encoding some images in one call."""
-        crowd = self._rows(EAGER)
-        return self._profiled(lambda: crowd.encode([crowd.image() for _ in range(IMAGES)]))
+        running = self._rows(EAGER)
+        return self._profiled(lambda: running.encode([running.image() for _ in range(IMAGES)]))
 
     def _profiled(self, once: Callable[[], object]) -> Data:
         """Profile one call after warm-up calls; the wall time is of a call without the profiler."""

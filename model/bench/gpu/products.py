@@ -71,7 +71,7 @@ def product(device: torch.device, name: str, rows: int) -> Data:
 
 
 def _timed(call: Callable[[Tensor], object], weights: Sequence[Tensor]) -> float:
-    """Seconds of one call: the best of a few replays of a graph of several calls."""
+    """Return the seconds of one call: the best of a few replays of a graph of several calls."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(stream):
         call(weights[0])

@@ -80,16 +80,16 @@ class _Bench:
         return Item(f"decode {variant.name} {rows}", partial(self._decode, variant, rows), 90.0)
 
     def _decode(self, variant: DecodeVariant, rows: int) -> Data:
-        crowd = self._model.rows(variant)
-        images = [crowd.image(number) for number in range(rows)]
-        crowd.fill(images, [crowd.prompt(number) for number in range(rows)])
+        running = self._model.rows(variant)
+        images = [running.image(number) for number in range(rows)]
+        running.fill(images, [running.prompt(number) for number in range(rows)])
         try:
             for _ in range(WARM_STEPS):
-                crowd.step()
+                running.step()
             reset_peak(self._model.device)
-            steps_s = timed(crowd.step, STEPS, SAMPLE_S)
+            steps_s = timed(running.step, STEPS, SAMPLE_S)
         finally:
-            crowd.free()
+            running.free()
         context = PROMPT_TOKENS + WARM_STEPS + 1 + len(steps_s) // 2
         at_least = floor([self._step(variant, context, rows)], self._model.ceilings)
         return {
@@ -118,16 +118,16 @@ class _Bench:
 
     def encode(self, variant: DecodeVariant, images: int) -> Data:
         """Time encoding so many new images in one call, from host memory to the cache."""
-        crowd = self._model.rows(variant)
-        ready = [[crowd.image() for _ in range(images)] for _ in range(REPEATS + 1)]
+        running = self._model.rows(variant)
+        ready = [[running.image() for _ in range(images)] for _ in range(REPEATS + 1)]
 
         def once(batch: int) -> None:
-            spans = crowd.open(ready[batch])
-            crowd.runner.encode(spans)
+            spans = running.open(ready[batch])
+            running.runner.encode(spans)
 
         took_s = self._model.repeated(once)
         for batch in ready:
-            crowd.close(batch)
+            running.close(batch)
         at_least = floor([self._model.costs.encode(images)], self._model.ceilings)
         return {
             **spread(took_s),
@@ -141,18 +141,18 @@ class _Bench:
 
     def prefill(self, variant: DecodeVariant, rows: int) -> Data:
         """Time the prefill of so many rows, each about an image of its own that is encoded and in no slot."""
-        crowd = self._model.rows(variant)
-        prompts = [crowd.prompt(number) for number in range(rows)]
-        ready = [[crowd.image() for _ in range(rows)] for _ in range(REPEATS + 1)]
+        running = self._model.rows(variant)
+        prompts = [running.prompt(number) for number in range(rows)]
+        ready = [[running.image() for _ in range(rows)] for _ in range(REPEATS + 1)]
         for batch in ready:
-            crowd.encode(batch)
+            running.encode(batch)
 
         def once(batch: int) -> None:
-            crowd.read(ready[batch], prompts)
+            running.read(ready[batch], prompts)
 
-        took_s = self._model.repeated(once, after=crowd.free)
+        took_s = self._model.repeated(once, after=running.free)
         for batch in ready:
-            crowd.close(batch)
+            running.close(batch)
         at_least = floor([self._model.costs.prefill([PROMPT_TOKENS] * rows, rows, COMMON_TOKENS)], self._model.ceilings)
         return {
             **spread(took_s),
@@ -165,29 +165,29 @@ class _Bench:
 
     def first_token(self, variant: DecodeVariant) -> Data:
         """Time the first token of a row about an image whose features are cached, and which is in no slot."""
-        crowd = self._model.rows(variant)
-        images = [crowd.image() for _ in range(REPEATS + 1)]
-        crowd.encode(images)
-        crowd.close(images)
-        prompt = crowd.prompt(0)
+        running = self._model.rows(variant)
+        images = [running.image() for _ in range(REPEATS + 1)]
+        running.encode(images)
+        running.close(images)
+        prompt = running.prompt(0)
 
         def once(number: int) -> None:
-            crowd.encode(images[number : number + 1])
-            crowd.read(images[number : number + 1], [prompt])
+            running.encode(images[number : number + 1])
+            running.read(images[number : number + 1], [prompt])
 
-        took_s = self._model.repeated(once, after=crowd.free)
-        crowd.close(images)
+        took_s = self._model.repeated(once, after=running.free)
+        running.close(images)
         return {**spread(took_s), "attention": variant.attention, "prompt_tokens": PROMPT_TOKENS}
 
     @torch.inference_mode()
     def naive_decode(self, rows: int) -> Data:
         """Time the naive twin's step: one row after another."""
         twin, config = self._model.twin, self._model.config
-        crowd = self._model.rows(EAGER)
+        running = self._model.rows(EAGER)
         noise = torch.randn((config.image_tokens, config.vision.width), device=self._model.device)
         features = noise.to(self._model.precision.dtype)
         naive = [NaiveRow(twin.model, features) for _ in range(rows)]
-        tokens = [row.read(crowd.prompt(number)) for number, row in enumerate(naive)]
+        tokens = [row.read(running.prompt(number)) for number, row in enumerate(naive)]
 
         def once(_: int) -> None:
             for row, token in zip(naive, tokens, strict=True):

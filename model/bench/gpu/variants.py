@@ -30,7 +30,7 @@ class DecodeVariant:
     def name(self) -> str:
         """Name of the variant in words.
 
-        >>> Variant(graphs=True, attention="absorbed").name
+        >>> DecodeVariant(graphs=True, attention="absorbed").name
         'graphs, absorbed'
         """
         return f"{'graphs' if self.graphs else 'eager'}, {self.attention}"

@@ -5,7 +5,7 @@ Up to 16 queries of one slot are multiplied together. Called by the engine's thr
 
 # ruff: noqa: ANN001, ANN202
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
-# What a kernel takes has no types that a checker knows; only those that its compiler reads are given.
+# Kernel arguments have no types that mypy knows; only those that the Triton compiler reads are annotated.
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _attend(
     total = tl.zeros([ROWS], tl.float32)
     seen = tl.zeros([ROWS, PADDED], tl.float32)
     for first in range(start, end, TOKENS):
-        # What lies beyond the length is not read: an earlier owner of the slot may have left a NaN there.
+        # Positions beyond the length are not read: an earlier owner of the slot may have left a NaN there.
         left = end - first
         filled = tl.arange(0, TOKENS) < left
         read = filled[:, None] & (channels < WIDTH)[None, :]

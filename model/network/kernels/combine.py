@@ -5,7 +5,7 @@ Called by the engine's thread only.
 
 # ruff: noqa: ANN001, ANN201, ANN202
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
-# What a kernel takes has no types that a checker knows; only those that its compiler reads are given.
+# Kernel arguments have no types that mypy knows; only those that the Triton compiler reads are annotated.
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ INSTALLED = triton is not None
 INTERPRETED = INSTALLED and type(tl.max).__name__ == "InterpretedFunction"  # by TRITON_INTERPRET=1, when it is imported
 LOG2_E = 1.4426950408889634  # the hardware raises 2 to a power, not e
 
-# What each type is multiplied in; sums are float32 always.
+# Types of the operands of a matrix product; sums are always float32.
 DOT_TYPES: dict[torch.dtype, Any] = {}
 if INSTALLED:
     DOT_TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}

@@ -57,8 +57,8 @@ def crowd_is_alone(name: str, device: torch.device, variant: DecodeVariant) -> D
     images = [rows.image(row % IMAGES) for row in range(CROWD)]
     prompts = [rows.prompt(row)[: 65 - row] for row in range(CROWD)]
     alone = [rows.answers([image], [prompt], TOKENS)[0] for image, prompt in zip(images, prompts, strict=True)]
-    crowd = _staggered(rows, [rows.new(row, images[row], prompts[row]) for row in range(CROWD)], images)
-    return same(crowd, [answer[: len(found)] for answer, found in zip(alone, crowd, strict=True)])
+    batched = _staggered(rows, [rows.new(row, images[row], prompts[row]) for row in range(CROWD)], images)
+    return same(batched, [answer[: len(found)] for answer, found in zip(alone, batched, strict=True)])
 
 
 def _staggered(rows: Rows, new: Sequence[NewRow], images: Sequence[TiledImage]) -> list[Answer]:
@@ -98,10 +98,10 @@ def wide_is_alone(device: torch.device, variant: DecodeVariant) -> Data:
     runner = new_runner(subject(MICRO, device), device, torch.float32, variant, slots=WIDE, context_tokens=256)
     rows = Rows(runner)
     images, prompts = [rows.image(row) for row in range(WIDE)], [rows.prompt(row) for row in range(WIDE)]
-    crowd = rows.answers(images, prompts, TOKENS)
+    batched = rows.answers(images, prompts, TOKENS)
     some = range(0, WIDE, 9)
     alone = [rows.answers([images[row]], [prompts[row]], TOKENS)[0] for row in some]
-    return same([crowd[row] for row in some], alone)
+    return same([batched[row] for row in some], alone)
 
 
 def sampled_as_cpu(device: torch.device, variant: DecodeVariant) -> Data:
