@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
-from model.network.decode_attention import absorbed_attention, decode_attention
-from model.network.decode_groups import DecodeGroups
+from model.network.decode.attention import absorbed_attention, decode_attention
+from model.network.decode.linear import add_and_norm, apply
+from model.network.kernels.groups import DecodeGroups
 from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
-from model.network.step_linear import add_and_norm, apply
 
 _CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
 Stream = tuple[Tensor, Tensor]  # hidden states [B, D] of a decode step, and the same normalised for the next block

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
 from model.network.cross_attention import AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
-from model.network.decode_attention import decode_attention, rotate_and_append
-from model.network.decode_groups import DecodeGroups
+from model.network.decode.attention import decode_attention, rotate_and_append
+from model.network.decode.linear import add_and_norm, apply
+from model.network.kernels.groups import DecodeGroups
 from model.network.layers import ACTIVATIONS, LayerNorm, Weights, join_heads, split_heads
 from model.network.slots import Slots, rows_of
-from model.network.step_linear import add_and_norm, apply
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network.decode_attention import available
+from model.network.decode.attention import available
 from model.network.kernels import fused
 
 __all__ = ["activate_", "add_norm", "available"]

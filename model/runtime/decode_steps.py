@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.network.decode_groups import DecodeGroups
 from model.network.decoder import StepBatch
+from model.network.kernels.groups import DecodeGroups
 from model.network.pheye import Pheye
 from model.network.slots import Slots
 from model.request import Sampling
-from model.runtime.device_sampling import choose_on_device
+from model.runtime.sampling.device import choose_on_device
 
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
 _WARM_UP_RUNS = 2  # before a graph is recorded: kernels are compiled and workspaces allocated in them

@@ -26,7 +26,7 @@ from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
 from model.runtime.running_rows import RunningRows, explained_queries
-from model.runtime.sampling import choose
+from model.runtime.sampling.host import choose
 from model.runtime.vision_steps import VisionSteps
 from model.tiles import ImageKey, TiledImage, Tiles
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens

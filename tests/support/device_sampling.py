@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 
 from model.request import Sampling
-from model.runtime.device_sampling import FAILED
+from model.runtime.sampling.device import FAILED
 
 seeds = st.integers(0, 2**63 - 1)
 steps = st.integers(0, 2048)

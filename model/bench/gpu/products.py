@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.bench.gpu.item import Data, Item, NotAvailable, PartInput
-from model.network.decode_attention import available
+from model.network.decode.attention import available
 from model.network.kernels.skinny import skinny, skinny_parts
 from model.runtime.hardware import resolve_device
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from model.network.decode_groups import DecodeGroups
 from model.network.kernels.combine import LEAST_CHUNK, Scratch, chunk_of, combine, length_of
 from model.network.kernels.early import launch_options, wait_for_inputs
+from model.network.kernels.groups import DecodeGroups
 from model.network.kernels.triton_import import DOT_TYPES, LOG2_E, jit, tl, triton
 
 HEADS_TOGETHER = 16  # the least number of queries that a tensor core multiplies at once
@@ -64,7 +64,7 @@ def tile_of(width: int, item_bytes: int, shared_bytes: int) -> AbsorbedTile:
 def absorbed_attention(
     qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float, out: Tensor, splits: int, tile: AbsorbedTile
 ) -> None:
-    """Launch attention over features; see `model.network.decode_attention.absorbed_attention`."""
+    """Launch attention over features; see `model.network.decode.attention.absorbed_attention`."""
     batch, heads, width = qk.shape
     first, second = slices_of(width)
     scratch = Scratch.of(out, splits)

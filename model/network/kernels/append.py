@@ -27,7 +27,7 @@ def rotate_and_append(
     values: Tensor,
     q: Tensor,
 ) -> None:
-    """Launch rotary embedding and append; see `model.network.decode_attention.rotate_and_append`."""
+    """Launch rotary embedding and append; see `model.network.decode.attention.rotate_and_append`."""
     batch, heads, width = q.shape
     _rotate_and_append[(batch, triton.cdiv(heads, _HEADS_TOGETHER))](
         qkv, cos, sin, rows, positions, keys, values, q, qkv.stride(0), cos.stride(0), sin.stride(0), keys.shape[2],

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from model.network.decode_groups import ROWS_OF_GROUP, DecodeGroups
 from model.network.kernels.combine import LEAST_CHUNK, Scratch, chunk_of, combine, length_of
 from model.network.kernels.early import launch_options, wait_for_inputs
+from model.network.kernels.groups import ROWS_OF_GROUP, DecodeGroups
 from model.network.kernels.triton_import import DOT_TYPES, LOG2_E, jit, tl, triton
 
 PROGRAMS_PER_PROCESSOR = 4  # that are resident together on an H100, by their shared memory
@@ -35,7 +35,7 @@ def decode_attention(
     out: Tensor,
     splits: int,
 ) -> None:
-    """Launch the attention of one query per row; see `model.network.decode_attention.decode_attention`."""
+    """Launch the attention of one query per row; see `model.network.decode.attention.decode_attention`."""
     width = q.shape[2]
     padded = max(16, triton.next_power_of_2(width))
     scratch = Scratch.of(out, splits)

@@ -64,7 +64,7 @@ def skinny(
     residual: Tensor | None = None,
     tile: SkinnyTile | None = None,
 ) -> Tensor:
-    """Launch x W^T + b, activated from output `start` on, plus the residual; see `model.network.step_linear.apply`."""
+    """Launch x W^T + b, activated from output `start` on, plus the residual; see `decode.linear.apply`."""
     out = torch.empty((len(x), len(weight)), dtype=x.dtype, device=x.device)
     _launch(x, weight, bias, residual, out, 1, activation, start, tile or tile_of(len(x), len(weight)))
     return out
@@ -82,7 +82,7 @@ def skinny_parts(x: Tensor, weight: Tensor, tile: SkinnyTile | None = None) -> T
 def finish(
     parts: Tensor, bias: Tensor, residual: Tensor, norm_weight: Tensor, norm_bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Launch the sum of parts, bias and residual, and its layer norm; see `model.network.step_linear.add_and_norm`."""
+    """Launch the sum of parts, bias and residual, and its layer norm; see `decode.linear.add_and_norm`."""
     splits, rows, width = parts.shape
     total = torch.empty((rows, width), dtype=residual.dtype, device=residual.device)
     normed = torch.empty_like(total)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.network import decode_attention_reference as reference
-from model.network.decode_attention import absorbed_attention, available, decode_attention
-from model.network.decode_groups import DecodeGroups
+from model.network.decode import reference
+from model.network.decode.attention import absorbed_attention, available, decode_attention
+from model.network.kernels.groups import DecodeGroups
 
 # The interpreter rounds to bfloat16 by cutting off, so that a result may be wrong by one last place: 2**-7 of it.
 BOUNDS = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2**-7}

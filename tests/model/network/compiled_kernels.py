@@ -13,11 +13,13 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from model.checkpoint.checkpoint import open_checkpoint
-from model.network import decode_attention, fused, linear, step_linear
+from model.network import fused, linear
+from model.network.decode import attention as decode_attention
+from model.network.decode import linear as step_linear
 from model.network.kernels import early
-from model.runtime import device_sampling_kernels
 from model.runtime.hardware import Precision
 from model.runtime.runner import ModelRunner
+from model.runtime.sampling import kernels as sampling_kernels
 from tests.support.golden import OWN_GOLDEN, noise_image
 
 MICRO = "random:pheye-micro"
@@ -61,7 +63,7 @@ def compiled(monkeypatch):
     driver.set_active(NoGpu())
     monkeypatch.setattr(JITFunction, "run", compile_only)
     monkeypatch.setattr(early, "_launch_options", lambda _: (("EARLY", True), ("launch_pdl", True)))
-    for module in (decode_attention, step_linear, fused, device_sampling_kernels):
+    for module in (decode_attention, step_linear, fused, sampling_kernels):
         monkeypatch.setattr(module, "available", lambda _: True)
     monkeypatch.setattr(decode_attention, "_processors", lambda _: 132)
     monkeypatch.setattr(linear, "packs", lambda *_: False)

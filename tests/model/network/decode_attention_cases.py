@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.network import decode_attention_reference as reference
-from model.network.decode_attention import available, decode_attention, rotate_and_append
-from model.network.decode_groups import ROWS_OF_GROUP, DecodeGroups
+from model.network.decode import reference
+from model.network.decode.attention import available, decode_attention, rotate_and_append
+from model.network.kernels.groups import ROWS_OF_GROUP, DecodeGroups
 
 CPU = torch.device("cpu")
 SCALE = 0.125

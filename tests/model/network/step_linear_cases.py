@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.network.decode_attention import available
+from model.network.decode.attention import available
+from model.network.decode.linear import add_and_norm, apply
 from model.network.kernels.skinny import SkinnyTile, skinny, splits_of
 from model.network.layers import ACTIVATIONS, LayerNorm
 from model.network.linear import PlainLinear
-from model.network.step_linear import add_and_norm, apply
 
 BOUNDS = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 2**-6}
 NAMES = [None, *sorted(ACTIVATIONS)]

@@ -15,9 +15,9 @@ from torch import Tensor
 from model.bench.gpu.checks.verdict import same
 from model.bench.gpu.item import Data, Item, PartInput
 from model.request import Sampling
-from model.runtime.device_sampling import FAILED, choose_on_device
 from model.runtime.hardware import resolve_device
-from model.runtime.sampling import choose
+from model.runtime.sampling.device import FAILED, choose_on_device
+from model.runtime.sampling.host import choose
 
 ROWS, VOCABULARY = 64, 51_200
 BROKEN = 17  # a row whose logits are not numbers

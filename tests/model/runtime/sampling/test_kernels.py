@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CASES = Path(__file__).with_name("test_device_sampling.py")
+CASES = Path(__file__).with_name("test_device.py")
 
 
 def test_the_kernels_pass_what_their_naive_twin_passes() -> None:

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from torch import Tensor
 
-from model.network.decode_attention import available
+from model.network.decode.attention import available
 from model.network.kernels import skinny
 from model.network.layers import ACTIVATIONS, LayerNorm
 from model.network.linear import Linear, PlainLinear

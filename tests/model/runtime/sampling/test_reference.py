@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.request import Sampling
-from model.runtime.device_sampling_reference import WideFactor, choose_on_device, gumbel, multiply_wide, random_bits
-from model.runtime.sampling import choose
+from model.runtime.sampling.host import choose
+from model.runtime.sampling.reference import WideFactor, choose_on_device, gumbel, multiply_wide, random_bits
 from tests.support.device_sampling import chosen, random_logits, rows_of_a_batch, seeds, steps
 
 words = st.integers(-(2**63), 2**63 - 1)

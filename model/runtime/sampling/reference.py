@@ -23,7 +23,7 @@ _LOW = 0xFFFFFFFF
 def choose_on_device(
     logits: Tensor, temperature: Tensor, top_p: Tensor, seed: Tensor, step: Tensor, *, nucleus: bool
 ) -> Tensor:
-    """Choose one token for each row; see `model.runtime.device_sampling.choose_on_device`."""
+    """Choose one token for each row; see `model.runtime.sampling.device.choose_on_device`."""
     best = logits.max(dim=-1)
     sampled = temperature > 0
     scores = logits.double() / temperature.masked_fill(~sampled, 1.0)[:, None]

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.runtime.device_sampling_reference import FAILED, KEY_STEPS, MULTIPLIERS, ROUNDS
+from model.runtime.sampling.reference import FAILED, KEY_STEPS, MULTIPLIERS, ROUNDS
 
 try:
     import triton
@@ -56,7 +56,7 @@ def available(device: torch.device) -> bool:
 
 
 def choose_on_device(logits: Tensor, temperature: Tensor, top_p: Tensor, seed: Tensor, step: Tensor) -> Tensor:
-    """Choose one token for each row; see `model.runtime.device_sampling.choose_on_device`."""
+    """Choose one token for each row; see `model.runtime.sampling.device.choose_on_device`."""
     rows, vocab = logits.shape
     stretches = triton.cdiv(vocab, STRETCH)
     noisy = logits.new_empty((rows, vocab), dtype=torch.float64)

@@ -1,16 +1,15 @@
 """Sampling on the device: the next token of every row, batched, without a transfer to the host.
 
-The batched form of `choose` in `model/runtime/sampling.py`, for devices whose steps are recorded as CUDA graphs. Two
-Triton kernels on CUDA, their naive twin elsewhere. Knows no requests. Pure; called by the engine's thread.
+The batched form of the host's `choose`, for devices whose steps are recorded as CUDA graphs. Two Triton kernels on
+CUDA, their naive twin elsewhere. Knows no requests. Pure; called by the engine's thread.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from model.runtime import device_sampling_kernels as kernels
-from model.runtime import device_sampling_reference as reference
-from model.runtime.device_sampling_reference import FAILED
+from model.runtime.sampling import kernels, reference
+from model.runtime.sampling.reference import FAILED
 
 __all__ = ["FAILED", "choose_on_device"]
 

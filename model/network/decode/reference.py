@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.network.decode_groups import DecodeGroups
+from model.network.kernels.groups import DecodeGroups
 
 
 def decode_attention(
     q: Tensor, keys: Tensor, values: Tensor, groups: DecodeGroups, lengths: Tensor | int, scale: float
 ) -> Tensor:
-    """Compute attention of one query per row over its slot; see `model.network.decode_attention.decode_attention`."""
+    """Compute attention of one query per row over its slot; see `model.network.decode.attention.decode_attention`."""
     out = torch.zeros_like(q)
     for row, slot in enumerate(groups.row_slot.tolist()):
         length = min(int(lengths if isinstance(lengths, int) else lengths[slot]), keys.shape[2])
@@ -26,7 +26,7 @@ def decode_attention(
 
 
 def absorbed_attention(qk: Tensor, features: Tensor, groups: DecodeGroups, scale: float) -> Tensor:
-    """Compute attention over features; see `model.network.decode_attention.absorbed_attention`."""
+    """Compute attention over features; see `model.network.decode.attention.absorbed_attention`."""
     context = torch.zeros_like(qk)
     for row, slot in enumerate(groups.row_slot.tolist()):
         if slot >= 0:
@@ -44,7 +44,7 @@ def rotate_and_append(
     keys: Tensor,
     values: Tensor,
 ) -> Tensor:
-    """Apply rotary embedding and append to the KV cache; see `model.network.decode_attention.rotate_and_append`."""
+    """Apply rotary embedding and append to the KV cache; see `model.network.decode.attention.rotate_and_append`."""
     real = (rows >= 0) & (positions < keys.shape[2])
     positions = torch.where(real, positions, 0)
     q, k, v = qkv.view(len(qkv), 3, keys.shape[1], -1).unbind(1)  # [B, H, d]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.network.decode_attention import absorbed_attention, available, decode_attention, rotate_and_append
-from model.network.decode_groups import ROWS_OF_GROUP, DecodeGroups
+from model.network.decode.attention import absorbed_attention, available, decode_attention, rotate_and_append
 from model.network.kernels import triton_import
 from model.network.kernels.combine import MOST_SPLITS, splits_of
+from model.network.kernels.groups import ROWS_OF_GROUP, DecodeGroups
 
 
 @pytest.mark.parametrize(

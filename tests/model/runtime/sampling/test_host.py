@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.request import Sampling
-from model.runtime.sampling import choose
+from model.runtime.sampling.host import choose
 
 GREEDY = Sampling()
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.network import decode_attention_reference as reference
-from model.network.decode_groups import DecodeGroups
+from model.network.decode import reference
 from model.network.kernels import absorbed, append, attention, triton_import
 from model.network.kernels.combine import splits_of
+from model.network.kernels.groups import DecodeGroups
 
 
 def available(device: torch.device) -> bool:

@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.request import Sampling
-from model.runtime import device_sampling, device_sampling_kernels, device_sampling_reference
-from model.runtime.sampling import choose
+from model.runtime.sampling import device, kernels, reference
+from model.runtime.sampling.host import choose
 from tests.support.device_sampling import chosen, random_logits, rows_of_a_batch
 
 Choose = Callable[..., torch.Tensor]
 interpreter_only = pytest.mark.skipif(
-    device_sampling_kernels.triton is None or not device_sampling_kernels.triton.knobs.runtime.interpret,
-    reason="needs Triton and TRITON_INTERPRET=1; test_device_sampling_kernels.py sees to it",
+    kernels.triton is None or not kernels.triton.knobs.runtime.interpret,
+    reason="needs Triton and TRITON_INTERPRET=1; test_kernels.py sees to it",
 )
 few = settings(max_examples=15, deadline=None)  # the interpreter takes a tenth of a second for a batch
 both_ways = pytest.mark.parametrize(
     "on_device",
     [
-        pytest.param(device_sampling.choose_on_device, id="tensor operations"),
-        pytest.param(device_sampling_kernels.choose_on_device, id="kernels", marks=interpreter_only),
+        pytest.param(device.choose_on_device, id="tensor operations"),
+        pytest.param(kernels.choose_on_device, id="kernels", marks=interpreter_only),
     ],
 )
 
@@ -96,5 +96,5 @@ def test_a_token_that_is_ruled_out_is_never_drawn(on_device: Choose) -> None:
 def test_the_kernels_agree_with_their_naive_twin(rows: list[tuple[Sampling, int]], vocab: int, chance: int) -> None:
     logits = random_logits(len(rows), vocab, torch.bfloat16, chance)
     samplings, steps = [sampling for sampling, _ in rows], [step for _, step in rows]
-    naive = chosen(device_sampling_reference.choose_on_device, logits, samplings, steps, nucleus=True)
-    assert chosen(device_sampling_kernels.choose_on_device, logits, samplings, steps) == naive
+    naive = chosen(reference.choose_on_device, logits, samplings, steps, nucleus=True)
+    assert chosen(kernels.choose_on_device, logits, samplings, steps) == naive
