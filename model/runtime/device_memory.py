@@ -30,6 +30,19 @@ def with_room(work: Callable[[], Result], make_room: Callable[[], None]) -> Resu
     except torch.OutOfMemoryError:
         pass  # the traceback holds on to the tensors of the failed attempt; it ends with this block
     make_room()
+    return with_room_once(work, make_room)
+
+
+def with_room_once(work: Callable[[], Result], make_room: Callable[[], None]) -> Result:
+    """Run work that must not be repeated, because it changes state in place; if memory runs out, make room and fail.
+
+    Args:
+        work: the work.
+        make_room: frees what can be freed.
+
+    Raises:
+        DeviceMemoryError: memory ran out.
+    """
     try:
         return work()
     except torch.OutOfMemoryError as error:

@@ -20,7 +20,7 @@ from model.network.pheye import Pheye
 from model.prompt import render
 from model.request import CacheChanges, DeviceMemoryError, NewRow, TileSpan
 from model.runtime.decode_steps import DecodeSteps
-from model.runtime.device_memory import Result, with_room
+from model.runtime.device_memory import Result, with_room, with_room_once
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
@@ -242,7 +242,9 @@ class ModelRunner:
         rows = [self._running[slot] for slot in slots]
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(row.sampling.temperature > 0 for row in rows)
-            return self._running.append(slots, self._steps.decode(slots, sampled=sampled))
+            steps = self._steps
+            tokens = with_room_once(lambda: steps.decode(slots, sampled=sampled), self._make_room)
+            return self._running.append(slots, tokens)
         explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
 
         def append() -> tuple[Tensor, AttentionRecorder | None]:

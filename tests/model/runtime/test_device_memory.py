@@ -150,3 +150,19 @@ def test_a_card_decides_how_many_slots_there_are(monkeypatch: pytest.MonkeyPatch
 
 def _no_memory(*_: Any) -> Callable[..., Any]:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+
+def test_a_fixed_step_that_ran_out_of_memory_is_not_repeated_since_it_may_have_changed_its_state(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, steps = fp32_runner(tiny, steps="fixed"), []
+    runner.prefill([started(runner, tiny)])
+
+    def full(*_: Any) -> None:
+        steps.append(None)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Pheye, "step", full)
+    with pytest.raises(DeviceMemoryError, match="CUDA out of memory"):
+        runner.decode([0])
+    assert len(steps) == 1
