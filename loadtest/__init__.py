@@ -1,4 +1,6 @@
-"""Load test over HTTP: closed and open loops, sweeps, the highest rate within a latency target; imports neither room.
+"""Load test over HTTP: closed and open loops, sweeps, the highest rate within a latency target.
+
+A stranger to the service: it imports neither `model` nor `service`.
 
 `python -m loadtest COMMAND --help` tells what can be measured. Built on httpx and asyncio and not on locust, because
 here a run is a function of its seed: who asks what, about which image and when is drawn before the clock starts, an

@@ -49,7 +49,7 @@ def _check_devices(value: str) -> str:
 
 
 class Settings(BaseSettings):
-    """All settings of the service; the field order is that of the documentation's tables."""
+    """All settings of the service."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 

@@ -15,7 +15,7 @@ from model.tiles import ImageKey, TiledImage
 from service.errors import NotFound
 
 PREFIX = "img_"
-OFF = "image handles are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
+OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
 UNKNOWN = (
     "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
     "upload it again with POST /v1/images"
@@ -44,7 +44,7 @@ class ImageStore:
     """Uploaded images by owner and id; the least recently used of all owners goes first.
 
     Args:
-        limit_bytes: what all of them may add up to; 0 turns handles off.
+        limit_bytes: what all of them may add up to; 0 turns uploads off.
         ttl_s: age, counted from its latest upload, at which an image is gone.
         clock: seconds; only their differences matter.
     """
@@ -63,7 +63,7 @@ class ImageStore:
         """Refuse an image that is larger than the whole store, before it is decoded.
 
         Raises:
-            NotFound: handles are off, or the store is too small for even one image of this size.
+            NotFound: uploads are off, or the store is too small for even one image of this size.
         """
         if image_bytes > self._limit_bytes:
             raise NotFound(OFF)
@@ -88,7 +88,7 @@ class ImageStore:
         """Look up one of the owner's images; this does not count as use.
 
         Raises:
-            NotFound: unknown, expired or another's, which all look the same; or handles are off.
+            NotFound: unknown, expired or another's, which all look the same; or uploads are off.
         """
         if not self._limit_bytes:
             raise NotFound(OFF)
