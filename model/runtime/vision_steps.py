@@ -1,9 +1,10 @@
 """Vision batches of fixed sizes: recorded once as CUDA graphs, replayed over other tiles.
 
-An image is five or ten tiles, and launching the kernels of both towers one by one takes Python longer than a GPU takes to run
-them. So batches of whole images, and of few tiles for what is cut short, are recorded while the model warms up, over
-tensors that never move. Any tiles are encoded as a series of such batches, without padding. The two towers of a batch
-run side by side on two streams. On a CPU the same batches run without being recorded, which is how they are tested.
+An image is five or ten tiles, and launching the kernels of both towers one by one takes Python longer than a GPU takes
+to run them. So batches of whole images, and of few tiles for what is cut short, are recorded while the model warms up,
+over tensors that never move. Any tiles are encoded as a series of such batches, without padding. The two towers of a
+batch run side by side on two streams. On a CPU the same batches run without being recorded, which is how they are
+tested.
 
 Owns those tensors and the graphs; knows neither requests nor images. Called by the engine's thread only.
 """
