@@ -31,10 +31,19 @@ class SettingsError(ValueError):
 
 
 def _split(value: Any) -> Any:
-    """Split comma-separated text, as an environment variable has it, into a list."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    """Split comma-separated text, as an environment variable has it, into a list.
+
+    Raises:
+        ValueError: text without any entry, such as a comma alone; it would open the service to everybody.
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return ()
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts:
+        raise ValueError("there is no key in it; leave it out to ask for none")
+    return parts
 
 
 _Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(_split)]

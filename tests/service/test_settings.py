@@ -85,6 +85,12 @@ def test_api_keys_are_separated_by_commas(monkeypatch, text, keys):
     assert [key.get_secret_value() for key in load_settings().api_keys] == keys
 
 
+def test_text_without_a_key_is_refused_instead_of_opening_the_service(monkeypatch):
+    monkeypatch.setenv("PHEYE_API_KEYS", " , ")
+    with pytest.raises(SettingsError, match=r"PHEYE_API_KEYS.*no key in it"):
+        load_settings()
+
+
 def test_an_api_key_is_never_shown():
     settings = load_settings(api_keys="hunter2")
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()

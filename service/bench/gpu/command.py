@@ -37,7 +37,9 @@ def source_commit() -> str:
 
 def _verdict(folder: Path, report: GpuReport) -> str:
     done = sum(each.state == "done" for each in report.outcomes)
-    return f"pheye: {done} of {len(report.outcomes)} items done, {len(report.wrong)} wrong or lost; {folder}"
+    return (
+        f"pheye: {done} of {len(report.outcomes)} items done, {len(report.wrong)} wrong, crashed or hanging; {folder}"
+    )
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

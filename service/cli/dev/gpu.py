@@ -33,9 +33,14 @@ def gpu(
     commit: Annotated[str, typer.Option(help="Of the source, where there is no repository to ask.")] = "",
 ) -> None:
     """Check and measure the fast path and the service on a GPU, in one go."""
+    from model.runtime.hardware import resolve_device
     from service.bench.gpu.command import carry_out, source_commit
     from service.bench.gpu.run import GpuRunOptions
 
+    try:
+        resolve_device(device)
+    except ValueError as error:
+        fail(str(error).replace("devices:", "--device:"))
     folders = [GOLDEN, *(golden or [])]
     order = GpuRunOptions(
         folder=report.absolute(),

@@ -152,5 +152,8 @@ def _lost(outcomes: Sequence[ItemOutcome]) -> list[str]:
     for each in outcomes:
         if each.state == "not reached":
             skipped[each.part] = skipped.get(each.part, 0) + 1
-    rows += [[part, f"{count} items", "not reached", "time was over"] for part, count in skipped.items()]
-    return table("Lost", ["part", "item", "", "why"], rows)
+    rows += [
+        [part, "1 item" if count == 1 else f"{count} items", "not reached", "there was too little time"]
+        for part, count in skipped.items()
+    ]
+    return table("Failed, or not reached", ["part", "item", "", "why"], rows)

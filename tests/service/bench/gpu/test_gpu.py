@@ -65,7 +65,7 @@ def test_a_part_that_crashes_is_reported_as_such_and_the_next_one_runs(
     text, progress = capsys.readouterr()
     assert "| bad  | dies   | crashed" in text
     assert "dies: crashed its process ended with -9" in progress
-    assert "4 wrong or lost" in text
+    assert "4 wrong, crashed or hanging" in text
 
 
 def test_a_server_that_does_not_start_loses_its_parts_alone(tmp_path: Path) -> None:

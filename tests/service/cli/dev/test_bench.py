@@ -116,7 +116,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(agreement, "measure_agreement", measure_agreement)
     monkeypatch.setattr(benching, "_engine", lambda *_: ENGINE)
-    monkeypatch.setattr(run, "open_session", lambda *_: run.BenchSession(torch.device("cpu"), timing.Stopwatch(), print))
+    monkeypatch.setattr(
+        run, "open_session", lambda *_: run.BenchSession(torch.device("cpu"), timing.Stopwatch(), print)
+    )
     monkeypatch.setattr(run, "run", lambda *_: iter(()))
     return asked
 
