@@ -8,6 +8,7 @@ process.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -54,6 +55,21 @@ def _check_devices(value: str) -> str:
     for name in names:
         if not re.fullmatch(r"cpu|cuda|cuda:\d+", name) and names != ["auto"]:
             raise ValueError(f"{name!r} is not a device; write auto, or cpu, cuda:0, ... with commas between")
+    return ",".join(names)
+
+
+def _check_networks(value: str) -> str:
+    """Check a comma-separated list of addresses and networks.
+
+    Raises:
+        ValueError: one of them is neither.
+    """
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            raise ValueError(f"{name!r} is neither an IP address nor a network such as 10.0.0.0/8: {error}") from None
     return ",".join(names)
 
 
@@ -190,6 +206,11 @@ class Settings(BaseSettings):
     preprocess_threads: int = Field(default=2, ge=1, le=64, description="Threads that decode and tile images, 1 to 64.")
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = Field(
+        default="",
+        description="Comma-separated addresses or networks of reverse proxies whose `X-Forwarded-For` names the "
+        "client; without any, the client is whoever connects.",
     )
     keep_alive_s: float = Field(
         default=15.0,

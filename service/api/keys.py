@@ -49,7 +49,8 @@ class ApiKeys:
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):
             raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
-        context_of(scope).owner = hashlib.sha256(given).hexdigest()
+        context = context_of(scope)
+        context.owner = context.client = hashlib.sha256(given).hexdigest()
 
 
 def _chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:

@@ -6,6 +6,7 @@ and may say that the answer ended differently from its status line. Event loop.
 
 from __future__ import annotations
 
+import ipaddress
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class RequestContext:
         id: 32 hexadecimal digits, sent as X-Request-Id.
         arrived_s: on the monotonic clock.
         owner: a digest of its API key, under which its images are stored.
+        client: whom fairness counts it for: its API key's digest, else its address.
         sent_status: the status line, once it is sent.
         outcome: the status that metrics and log show instead, if the request ended otherwise than it began.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
@@ -32,6 +34,7 @@ class RequestContext:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     arrived_s: float = field(default_factory=time.monotonic)
     owner: str = EVERYBODY
+    client: str = ""
     sent_status: int | None = None
     outcome: int | None = None
     quiet: bool = False
@@ -49,9 +52,24 @@ class RequestContext:
 
 def open_context(scope: Scope) -> RequestContext:
     """Begin a request's context and put it into its scope."""
-    context = RequestContext()
+    context = RequestContext(client=address_of(scope))
     scope[_KEY] = context
     return context
+
+
+def address_of(scope: Scope) -> str:
+    """Return the client's address, which is the forwarded one behind a trusted proxy; for IPv6, its /64 network.
+
+    A household or a machine has a whole IPv6 /64 network to itself, so its addresses count as one client.
+    """
+    host = (scope.get("client") or ("",))[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a Unix socket, or what a proxy forwarded is no address
+        return str(host)[:64]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def context_of(scope: Scope) -> RequestContext:

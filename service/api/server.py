@@ -50,6 +50,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies.split(","),
         timeout_graceful_shutdown=int(LAST_BYTES_S),
     )
     server = DrainingServer(config, queue, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.api.request_context import EVERYBODY, RequestContext, context_of, open_context
+from service.api.request_context import EVERYBODY, RequestContext, address_of, context_of, open_context
 
 
 def test_a_context_is_found_in_its_scope_and_in_copies_that_routing_makes():
@@ -15,6 +15,25 @@ def test_a_context_is_found_in_its_scope_and_in_copies_that_routing_makes():
     assert context.owner == EVERYBODY
     assert len(context.id) == 32
     assert context.id != open_context(scope).id
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        pytest.param("203.0.113.7", "203.0.113.7", id="ipv4"),
+        pytest.param("::ffff:203.0.113.7", "203.0.113.7", id="ipv4-in-ipv6"),
+        pytest.param("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", id="ipv6-network"),
+        pytest.param("fe80::1%eth0", "fe80::/64", id="scoped-ipv6"),
+        pytest.param("x" * 1000, "x" * 64, id="no-address"),
+    ],
+)
+def test_without_a_key_a_client_is_its_address(host, client):
+    assert address_of({"client": (host, 1)}) == client
+    assert open_context({"type": "http", "client": (host, 1)}).client == client
+
+
+def test_a_connection_without_an_address_has_the_empty_one():
+    assert address_of({"client": None}) == ""
 
 
 def test_a_scope_that_did_not_come_through_the_middleware_has_none():

@@ -14,7 +14,7 @@ from service.settings import PREFIX
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name"),
     "Devices and number format": ("devices", "dtype", "threads"),
-    "Network and access": ("host", "port", "api_keys", "keep_alive_s"),
+    "Network and access": ("host", "port", "api_keys", "trusted_proxies", "keep_alive_s"),
     "Batching and caches": (
         "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share", "preprocess_threads",
     ),
