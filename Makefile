@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 REPORT ?= gpu-report
 MINUTES ?= 6
 
-.PHONY: install serve test check bench gpu gpu-wheels docs clean
+.PHONY: install serve test check bench chaos gpu gpu-wheels docs clean
 
 install: $(STAMP)
 
@@ -40,3 +40,6 @@ gpu-wheels: install  ## gather in .whl/ what a CUDA image with torch and transfo
 
 docs: install  ## write the generated parts of README.md and docs/
 	$(BIN)/pheye dev docs
+
+chaos: install  ## hurt a real server in every way we know, two hours; ARGS="--only NAME", "--share 0.1" for a tenth
+	$(BIN)/python -m tests.chaos --report docs/results/chaos.json $(ARGS)

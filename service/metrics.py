@@ -95,6 +95,10 @@ class Metrics:
             "Bytes of uploaded images kept to be named by id; PHEYE_IMAGE_STORE_BYTES is the bound.",
         )
         self.image_store_images = self._gauge("image_store_images", "Uploaded images kept to be named by id.")
+        self.event_loop_tasks = self._gauge(
+            "event_loop_tasks",
+            "Tasks of the API process's event loop; back to a constant when no request is under way.",
+        )
         self._declare_gpus()
         self.ready = self._gauge(
             "ready", "Readiness: 1 if new requests are accepted, 0 while loading, draining or without a worker."

@@ -38,6 +38,8 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         await queue.start()
         sweep = asyncio.create_task(_drop_expired(store))
         try:

@@ -54,8 +54,10 @@ class Server:
 
 
 @contextmanager
-def running_server(*, ready: bool = True, **settings: Any) -> Iterator[Server]:
+def running_server(*, ready: bool = True, serve: str = SERVE, **settings: Any) -> Iterator[Server]:
     """A service with these settings over the defaults; with `ready` it has loaded its model.
+
+    `serve` is the program that it runs.
 
     One compute thread is enough for the tiny model, and several would wait for each other on a busy machine.
     Every warning in the service's process is an error, as it is in the tests'.
@@ -67,7 +69,7 @@ def running_server(*, ready: bool = True, **settings: Any) -> Iterator[Server]:
         log_file = Path(folder) / "log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", SERVE], env=inherited | variables, stderr=log, stdout=log
+                [sys.executable, "-W", "error", "-c", serve], env=inherited | variables, stderr=log, stdout=log
             )
         try:
             server = Server(process, _await_url(process, log_file), log_file)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from service.cli.dev.docs import commands, configuration, http_api, monitoring
+from service.cli.dev.docs import commands, configuration, http_api, monitoring, reliability
 from service.cli.dev.docs.blocks import BlockError, Maker, names, render
 from service.cli.dev.docs.links import broken
 
@@ -53,6 +53,7 @@ def makers(app: typer.Typer, root: Path) -> Mapping[str, Maker]:
         "errors": http_api.errors,
         "metrics": monitoring.metrics,
         "alerts": lambda _: monitoring.alerts(root),
+        "chaos": lambda _: reliability.chaos(root),
         "dashboard": lambda _: monitoring.dashboard(root),
     }
 

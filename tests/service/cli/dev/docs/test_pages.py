@@ -21,6 +21,7 @@ def root(tmp_path: Path) -> Path:
     """A repository with one page of everything; the files that blocks are made from are the real ones."""
     (tmp_path / "docker").symlink_to(ROOT / "docker")
     (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/results").symlink_to(ROOT / "docs/results")
     (tmp_path / "README.md").write_text("# Front door\n\n[All](docs/configuration.md)\n")
     (tmp_path / "docs/configuration.md").write_text(f"# All\n\n{BLOCKS}\n")
     return tmp_path
