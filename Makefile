@@ -20,7 +20,7 @@ serve: install  ## serve the default model on port 8000; ARGS="--port 9000" pass
 	$(BIN)/pheye serve $(ARGS)
 
 test: install  ## run the whole test suite; ARGS="tests/model/test_tiles.py" runs a part
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: install  ## the one definition of clean
 	$(BIN)/ruff format --check .

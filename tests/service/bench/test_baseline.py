@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import httpx
 import pytest
@@ -33,7 +32,7 @@ def service() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def baseline() -> Iterator[Server]:
-    with patch("tests.support.serving.SERVE", COMMAND), running_server() as running:
+    with running_server(serve=COMMAND) as running:
         yield running
 
 
