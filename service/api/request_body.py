@@ -14,17 +14,15 @@ from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
 from model.tiles import TiledImage
+from service.api.forms import read_form
 from service.api.image_store import PREFIX, ImageStore
 from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.images import ImageSource, check_data_uri
 from service.schemas.requests import SHOWN_CHARS, Asked, check
 
-MAX_FIELDS = 512
-MAX_FILES = 4
 ACCEPTED = "application/json, multipart/form-data or image/*"
 
 
@@ -132,12 +130,12 @@ def _content_type(request: Request) -> str:
 
 
 async def _read_form(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
+    form = await read_form(request)
     try:
-        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
-            image = await _take_image(form)
-            texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-    except HTTPException as error:  # Starlette's parser: no boundary, a text part over 1 MiB, too many parts
-        raise BadRequest(f"body: {error.detail}") from None
+        image = await _take_image(form)
+        texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    finally:
+        await form.close()
     return _ParsedBody(check(kind, _from_text(kind, texts), strict=False), image)
 
 
