@@ -16,9 +16,10 @@ GREEDY_BELOW = 1e-6
 class Sampling:
     """Settings of sampling: how the next token is chosen and when an answer ends.
 
-    `temperature` 0, or below `GREEDY_BELOW`, is greedy. `top_p` keeps the smallest set of tokens whose probability reaches it. Token i of a
-    request is drawn with randomness that depends on (`seed`, i) alone, so an interrupted request can be continued and
-    a repeated one repeats. Generation ends before the first of the `stop` strings, which is not part of the answer.
+    `temperature` 0, or below `GREEDY_BELOW`, is greedy. `top_p` keeps the smallest set of tokens whose probability
+    reaches it. Token i of a request is drawn with randomness that depends on (`seed`, i) alone, so an interrupted
+    request can be continued and a repeated one repeats. Generation ends before the first of the `stop` strings, which
+    is not part of the answer.
     """
 
     max_tokens: int = 256

@@ -71,7 +71,9 @@ def test_large_bodies_of_every_kind_need_no_folder_that_can_be_written(url: str)
         form = client.post("/v1/caption", data=fields, files={"image": ("a.bmp", LARGE, "image/bmp")})
         raw = client.post("/v1/caption", params=fields, content=LARGE, headers={"content-type": "image/bmp"})
         stored = client.post("/v1/images", files={"image": ("a.bmp", LARGE, "image/bmp")})
-        by_id = client.post("/v1/caption", json=body(image_url=stored.json()["id"], settings=json.loads(fields["settings"])))
+        by_id = client.post(
+            "/v1/caption", json=body(image_url=stored.json()["id"], settings=json.loads(fields["settings"]))
+        )
         assert [form.status_code, raw.status_code, stored.status_code, by_id.status_code] == [200, 200, 201, 200]
         assert form.json()["caption"] == raw.json()["caption"] == by_id.json()["caption"]
         for page in ("/", "/docs", "/openapi.json", "/metrics"):
@@ -103,7 +105,10 @@ TYPE = {"content-type": "multipart/form-data; boundary=b"}
     "left",
     [
         *(pytest.param(len(FORM) - cut, id=f"{cut} bytes short") for cut in (3, 4, 5, 7, 8, 9, 300)),
-        *(pytest.param(FORM.index(mark), id=name) for mark, name in ((b'"image"', "in a header"), (b"max", "in a field"))),
+        *(
+            pytest.param(FORM.index(mark), id=name)
+            for mark, name in ((b'"image"', "in a header"), (b"max", "in a field"))
+        ),
     ],
 )
 def test_a_form_that_is_cut_off_is_not_taken_for_whole(url: str, left: int) -> None:
@@ -147,7 +152,11 @@ PARAMETERS = ("/v1/images/img_a", "/v1/models/pheye-micro-random-weights", "/doc
 def test_a_path_with_a_control_character_is_no_route(url: str, ending: str) -> None:
     for path in (*SERVED, *PARAMETERS):
         for method in ("GET", "POST", "DELETE"):
-            answer = exchange(url, f"{method} {path}{ending} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b"")
+            answer = exchange(
+                url,
+                f"{method} {path}{ending} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                b"",
+            )
             assert answer.startswith(b"HTTP/1.1 404 "), (method, path, answer[:80])
 
 
@@ -164,7 +173,9 @@ def test_a_path_with_a_control_character_is_no_route(url: str, ending: str) -> N
 )
 def test_a_path_that_is_nearly_one_of_ours_is_not_found(url: str, path: str) -> None:
     for method in ("GET", "POST"):
-        answer = exchange(url, f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b"")
+        answer = exchange(
+            url, f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b""
+        )
         assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 405 ")), answer[:200]
 
 
@@ -172,7 +183,19 @@ def test_a_path_that_is_nearly_one_of_ours_is_not_found(url: str, path: str) -> 
 @pytest.mark.parametrize(
     "number",
     [
-        *("5e-324", "1e-310", "1e-400", "-0.0", "-5e-324", "1e308", "1e999", "-1e999", "NaN", "9" * 400, "-" + "9" * 400),
+        *(
+            "5e-324",
+            "1e-310",
+            "1e-400",
+            "-0.0",
+            "-5e-324",
+            "1e308",
+            "1e999",
+            "-1e999",
+            "NaN",
+            "9" * 400,
+            "-" + "9" * 400,
+        ),
         *("9223372036854775807", "9223372036854775808", "18446744073709551616", "1.0", "0.9999999999999999"),
     ],
 )
