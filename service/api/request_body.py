@@ -74,8 +74,8 @@ async def read_json(request: Request) -> dict[str, Any]:
     """
     if _content_type(request) != "application/json":
         raise UnsupportedBody(f"content-type: {_content_type(request)[:SHOWN_CHARS] or 'none'}; send application/json")
-    if request.url.query:
-        raise InvalidField(f"{request.url.query.partition('=')[0][:SHOWN_CHARS]}: no query parameters are taken here")
+    if query := _query(request):
+        raise InvalidField(f"{query.partition('=')[0][:SHOWN_CHARS]}: no query parameters are taken here")
     return _json_object(await request.body(), "body")
 
 
@@ -115,14 +115,19 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         return _ParsedBody(check(kind, fields, strict=False), await request.body())
     if not content_type and not await request.body():
         return _ParsedBody(check(kind, _from_text(kind, request.query_params.multi_items()), strict=False), None)
-    if request.url.query:
-        name = request.url.query.partition("=")[0][:SHOWN_CHARS]
+    if query := _query(request):
+        name = query.partition("=")[0][:SHOWN_CHARS]
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
     if content_type == "application/json":
         return _ParsedBody(check(kind, _json_object(await request.body(), "body"), strict=True), None)
     if content_type == "multipart/form-data":
         return await _read_form(request, kind)
     raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
+
+
+def _query(request: Request) -> str:
+    query: bytes = request.scope["query_string"]
+    return query.decode("latin-1")  # of any bytes; the framework's `url` fails on those that are not UTF-8
 
 
 def _content_type(request: Request) -> str:
