@@ -68,6 +68,19 @@ def write_whole(target: Path, text: str) -> None:
         file.write(text)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in what the system says of a failed write, which names none.
+
+    Raises:
+        OSError: what was raised inside, with the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _named(error, path) from None
+
+
 def bring_to_disk(path: Path) -> None:
     """Wait until a file's bytes, or a folder's names, would survive a loss of power."""
     handle = os.open(path, os.O_RDONLY)
