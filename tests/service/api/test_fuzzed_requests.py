@@ -67,3 +67,8 @@ KEYED = Application(keyed=True)
 
 def test_the_long_run_counts_what_it_sent() -> None:
     assert fuzz(minutes=0.001, examples=10) >= 10
+
+
+@pytest.mark.parametrize("value", [b"", b"bytes=5-2", b"bytes=" + b"0-," * 1000, b"bytes=9999999-"])
+def test_a_page_is_sent_whole_whatever_range_is_asked_for(value: bytes) -> None:
+    assert check(OPEN, FuzzedRequest("GET", "/", b"", ((b"range", value),), ())) == 200
