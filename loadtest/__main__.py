@@ -105,7 +105,9 @@ class LoadTest:
             "broken": self.broken,
         }
         text = json.dumps(document(head, self.points), indent=2)
-        file.write_text(text + "\n", encoding="utf-8")
+        partial = file.with_name(".partial-" + file.name)  # a full disk leaves no half a result behind
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(file)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -87,7 +87,11 @@ class PheyeConfig:
                 raise ConfigError(f"{key}: {getattr(self, key)} is not a positive whole number")
         if not self.cross_layers:
             raise ConfigError("cross_interval: with this from_layer no decoder layer has cross-attention")
-        if self.inner_width % self.cross_heads:
+        if not self.cross_heads:
+            raise ConfigError(f"hidden_size: less than {CROSS_HEAD_WIDTH}, the width of a cross-attention head")
+        if self.from_layer < 0:
+            raise ConfigError(f"from_layer: {self.from_layer} is negative")
+        if not self.inner_width or not self.cross_mlp_width or self.inner_width % self.cross_heads:
             raise ConfigError(f"reduce: {self.inner_width} inner channels do not divide into {self.cross_heads} heads")
 
     @property

@@ -8,15 +8,18 @@ from typing import Literal
 from model.tiles import ImageKey
 
 FinishReason = Literal["stop", "length"]
+# A temperature below this is greedy: the draw would be, but for ties, and logits divided by still less overflow.
+GREEDY_BELOW = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Settings of sampling: how the next token is chosen and when an answer ends.
 
-    `temperature` 0 is greedy. `top_p` keeps the smallest set of tokens whose probability reaches it. Token i of a
-    request is drawn with randomness that depends on (`seed`, i) alone, so an interrupted request can be continued and
-    a repeated one repeats. Generation ends before the first of the `stop` strings, which is not part of the answer.
+    `temperature` 0, or below `GREEDY_BELOW`, is greedy. `top_p` keeps the smallest set of tokens whose probability
+    reaches it. Token i of a request is drawn with randomness that depends on (`seed`, i) alone, so an interrupted
+    request can be continued and a repeated one repeats. Generation ends before the first of the `stop` strings, which
+    is not part of the answer.
     """
 
     max_tokens: int = 256
@@ -24,6 +27,16 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+
+    @property
+    def greedy(self) -> bool:
+        """True if the most probable token is always taken."""
+        return self.temperature < GREEDY_BELOW
+
+    @property
+    def divisor(self) -> float:
+        """The temperature by which logits are divided; 0.0 if they are not, because the row is greedy."""
+        return 0.0 if self.greedy else self.temperature
 
 
 @dataclass(frozen=True, slots=True)

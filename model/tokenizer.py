@@ -64,6 +64,11 @@ class TextTokenizer:
         # The library forgets `encode_special_tokens` when it is sent to another process; the constructor sets it again.
         return TextTokenizer, (self._tokenizer, self.eos_id)
 
+    @property
+    def largest_id(self) -> int:
+        """The largest token id that a text may have."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`."""
         folder.mkdir(parents=True, exist_ok=True)

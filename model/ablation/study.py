@@ -24,6 +24,7 @@ from model.training.journal import TrainingStep, read_journal
 from model.training.recipe import Recipe
 from model.training.run import ComputeOptions, changed_level, passes_of, take_threads
 from model.training.trainer import Data, Trainer
+from model.whole_files import write_whole
 
 RESULT = "result.json"
 _SEED = "train ablation"  # of the scenes that variants learn from
@@ -136,7 +137,7 @@ class VariantRun:
             median(report.images_per_s for report in reports),
             provenance(),
         )
-        (self._folder / RESULT).write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        write_whole(self._folder / RESULT, json.dumps(asdict(result), indent=2) + "\n")
         return result
 
     def _image_tokens(self) -> int:
@@ -164,7 +165,7 @@ def read_result(folder: Path) -> AblationResult | None:
 
 def write_results(results: Sequence[AblationResult], path: Path) -> None:
     """Write the rows of a table into one file."""
-    path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps([asdict(result) for result in results], indent=2) + "\n")
 
 
 def read_results(path: Path) -> list[AblationResult]:

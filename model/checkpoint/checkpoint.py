@@ -13,15 +13,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError  # the error alone; nothing is unpickled
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
+from model.checkpoint.files import check_file, read_json_object, shown
 from model.checkpoint.sources import (
     NAMED,
     TOKENIZER_FILES,
@@ -33,9 +31,11 @@ from model.checkpoint.sources import (
     named_folder,
 )
 from model.checkpoint.tokenizer_files import read_tokenizer
-from model.config import DTYPES, ConfigError, PheyeConfig, named_geometry
+from model.checkpoint.weight_files import is_finite, read_weights
+from model.config import DTYPES, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
 from model.tokenizer import TextTokenizer
+from model.whole_files import appearing_whole
 
 RANDOM = "random:"
 CPU = torch.device("cpu")
@@ -75,6 +75,9 @@ def open_checkpoint(source: str, revision: str | None = None, device: torch.devi
     ranks = _ranks(tensors, config)
     _check(tensors, tensor_shapes(config, ranks))
     tokenizer = read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
+    if tokenizer.largest_id >= config.decoder.vocab_size:
+        have = config.decoder.vocab_size
+        raise CheckpointError(f"tokenizer: token {tokenizer.largest_id} is beyond the {have} that the decoder knows")
     return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors))
 
 
@@ -146,19 +149,24 @@ def convert(source: str, target: Path, revision: str | None = None) -> None:
 
     Raises:
         CheckpointError: the target exists, or the source cannot be opened.
+        OSError: it cannot be written; nothing is left of it.
     """
     if target.exists():
         raise CheckpointError(f"{target}: exists already; choose a new folder")
     folder = folder_of(source, revision)
     open_checkpoint(str(folder))
-    target.mkdir(parents=True)
-    keys = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with appearing_whole(target) as partial:
+        _write_converted(folder, partial)
+
+
+def _write_converted(folder: Path, target: Path) -> None:
+    keys = read_json_object(folder / "config.json")
     for key in NAMED:
-        patterns = TOKENIZER_FILES if key == "tokenizer" else ["config.json"]
-        named = named_folder(folder, key, patterns)
+        files = TOKENIZER_FILES if key == "tokenizer" else ["config.json"]
+        named = named_folder(folder, key, files)
         (target / key).mkdir()
-        for file in sorted({file for pattern in patterns for file in named.glob(pattern)}):
-            shutil.copyfile(file, target / key / file.name)
+        for file in (named / name for name in files if (named / name).exists()):
+            shutil.copyfile(check_file(file), target / key / file.name)
         keys[key] = key
     save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
     (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
@@ -170,37 +178,19 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     found = [folder / name for name in WEIGHT_FILES if (folder / name).exists()]
     if not found:
         raise CheckpointError(f"{folder}: there is neither {' nor '.join(WEIGHT_FILES)} in it")
-    path = found[0]
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        else:
-            tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (
-        SafetensorError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        OSError,
-        UnpicklingError,
-    ) as error:
-        raise CheckpointError(f"{path}: not a checkpoint that can be read safely: {error}") from None
-    return _without_aliases(tensors, path)
+    return _without_aliases(read_weights(found[0]), found[0])
 
 
-def _without_aliases(tensors: Any, path: Path) -> dict[str, Tensor]:
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise CheckpointError(f"{path}: not a plain state dict of tensors")
+def _without_aliases(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     canonical = {}
     for name, tensor in tensors.items():
         twin = _twin(name)
         if twin is None:
             canonical[name] = tensor
         elif twin not in tensors:
-            raise CheckpointError(f"{path}: {name} should repeat {twin}, which is missing")
+            raise CheckpointError(f"{path}: {shown(name)} should repeat {shown(twin)}, which is missing")
         elif tensor.data_ptr() != tensors[twin].data_ptr() and not torch.equal(tensor, tensors[twin]):
-            raise CheckpointError(f"{path}: {name} should repeat {twin}, but they differ")
+            raise CheckpointError(f"{path}: {shown(name)} should repeat {shown(twin)}, but they differ")
     return canonical
 
 
@@ -219,6 +209,8 @@ def _ranks(tensors: Mapping[str, Tensor], config: PheyeConfig) -> dict[str, int]
         probe = RANK_PROBE.format(adapter)
         if probe not in tensors:
             raise CheckpointError(f"tensor {probe} is missing")
+        if tensors[probe].ndim != 2:
+            raise CheckpointError(f"tensor {probe} has shape {tuple(tensors[probe].shape)}; expected two axes")
         ranks[adapter] = tensors[probe].shape[0]
     return ranks
 
@@ -228,12 +220,14 @@ def _check(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
     for names, what in ((missing, "missing"), (extra, "not part of this configuration")):
         if names:
             others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise CheckpointError(f"tensor {names[0]} is {what}{others}")
+            raise CheckpointError(f"tensor {shown(names[0])} is {what}{others}")
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             raise CheckpointError(f"tensor {name} has shape {tuple(tensors[name].shape)}; expected {shape}")
         if str(tensors[name].dtype).removeprefix("torch.") not in DTYPES:
             raise CheckpointError(f"tensor {name} is {tensors[name].dtype}; expected one of {', '.join(DTYPES)}")
+        if not is_finite(tensors[name]):
+            raise CheckpointError(f"tensor {name} holds a NaN or an infinite value")
 
 
 def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -250,14 +244,11 @@ def _config(folder: Path, source: str) -> PheyeConfig:
     geometry = {}
     for key in ("encoder", "decoder"):
         path = named_folder(folder, key, ["config.json"]) / "config.json"
-        try:
-            geometry[key] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from None
+        geometry[key] = (read_json_object(path), shown(path))
     plain = {key: value for key, value in keys.items() if key not in NAMED}
     return PheyeConfig(
         name=source.rstrip("/").rpartition("/")[2],
-        vision=vision_geometry(geometry["encoder"], f"{source}: encoder"),
-        decoder=decoder_geometry(geometry["decoder"], f"{source}: decoder"),
+        vision=vision_geometry(*geometry["encoder"]),
+        decoder=decoder_geometry(*geometry["decoder"]),
         **plain,
     )

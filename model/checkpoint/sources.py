@@ -5,21 +5,40 @@ Knows which files a checkpoint has and where they are kept, not what is in them.
 
 from __future__ import annotations
 
-import json
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from model.checkpoint.files import check_folder, read_json_object, shown
 
 EMBEDDED: Mapping[str, Path] = {"pheye-tiny": Path(__file__).parents[1] / "weights" / "pheye-tiny"}
 WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
-TOKENIZER_FILES = ["tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"]
+TOKENIZER_FILES = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 NAMED = ("encoder", "decoder", "tokenizer")  # keys of config.json that name a folder or a hub repository
 
 
 class CheckpointError(ValueError):
     """Checkpoint that cannot be served; the message names the file or tensor and what was expected."""
+
+
+class HubCacheError(OSError):
+    """The hub's cache cannot be written: it is full or read-only."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 def local_folder(source: str) -> Path | None:
@@ -43,11 +62,18 @@ def folder_of(source: str, revision: str | None) -> Path:
 
 
 def named_folder(folder: Path, key: str, files: list[str]) -> Path:
-    """Return the folder that `config.json` names: beside it, elsewhere on this machine, or fetched from the hub."""
-    named = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))[key])
-    for candidate in (folder / named, Path(named)):
-        if candidate.is_dir():
-            return candidate
+    """Return the folder that `config.json` names: inside the checkpoint, or fetched from the hub.
+
+    Raises:
+        CheckpointError: there is none, or it is elsewhere on this machine: a stranger may have written the name.
+    """
+    named = str(read_json_object(folder / "config.json").get(key))
+    if not named or "\0" in named or Path(named).is_absolute() or ".." in Path(named).parts:
+        raise CheckpointError(
+            f"{folder}/config.json: {key}: {shown(named)!r} is neither a folder inside the checkpoint nor a hub id"
+        )
+    if os.path.isdir(folder / named):
+        return check_folder(folder / named, folder)
     return Path(fetch(named, None, files))
 
 
@@ -58,7 +84,20 @@ def fetch(repository: str, revision: str | None, files: str | list[str]) -> str:
             return hf_hub_download(repository, files, revision=revision)
         return str(snapshot_download(repository, revision=revision, allow_patterns=files))
     except HFValidationError:
-        raise CheckpointError(f"{repository}: neither a folder nor a hub repository id") from None
+        raise CheckpointError(f"{shown(repository)}: neither a folder nor a hub repository id") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        _check_room(repository, error)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{repository}: there is no such folder, and the hub did not give it: {reason}") from None
+
+
+def _check_room(repository: str, error: Exception) -> None:
+    """Raise again what went wrong on our own disk, with the place."""
+    cause: BaseException | None = error
+    while cause is not None:  # the hub's library wraps what happened
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            place = f"{cause.filename}: " if cause.filename else ""
+            reason = f"{place}{cause.strerror or cause}"
+            words = f"{repository}: the hub's cache {HF_HUB_CACHE} cannot keep it: {reason}"
+            raise HubCacheError(cause.errno, words) from None
+        cause = cause.__cause__ or cause.__context__

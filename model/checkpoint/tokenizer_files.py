@@ -1,37 +1,104 @@
 """Tokenizer of a checkpoint, from its files.
 
-Knows which files there may be; what a tokenizer does is `model.tokenizer`'s. Any thread or process.
+Knows which files there may be, and what in them could take for ever; what a tokenizer does is `model.tokenizer`'s. Any
+thread or process.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from model.checkpoint.files import check_file, read_json_object, shown
 from model.tokenizer import TextTokenizer, TokenizerError
+
+MAX_TOKENIZER_BYTES = 32 << 20  # a vocabulary of 51,200 has 2 MB
+_LOOKS = re.compile(r"\(\?<?[=!]")
+_CHOICES = re.compile(r"[*+?{|]|\\[0-9gkKRX]")  # what a regular expression may have to try again and again
 
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
     """Read `tokenizer.json`, or the older files that transformers can convert; its `eos_token` ends answers.
 
     Raises:
-        TokenizerError: it is not byte-level, or its end token is not in its vocabulary.
-        OSError: a file is missing.
+        TokenizerError: it is not byte-level, could take for ever, or its end token is not in its vocabulary.
+        CheckpointFileError: a file is missing, too large or no JSON object.
     """
     path = folder / "tokenizer.json"
-    if path.exists():
-        tokenizer = Tokenizer.from_file(str(path))
-    else:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True).backend_tokenizer
-    settings: dict[str, Any] = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    tokenizer = _from_json(path) if path.exists() else _from_older_files(folder)
+    tokenizer.no_padding()  # a file may ask for any length
+    tokenizer.no_truncation()
+    settings = read_json_object(folder / "tokenizer_config.json")
     eos = settings.get("eos_token")
-    eos = eos["content"] if isinstance(eos, dict) else eos
-    eos_id: int | None = None if eos is None else tokenizer.token_to_id(eos)
+    eos = eos.get("content") if isinstance(eos, dict) else eos
+    eos_id: int | None = tokenizer.token_to_id(eos) if isinstance(eos, str) else None
     if eos_id is None:
-        raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {eos!r} is not in the vocabulary")
+        raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {shown(eos)!r} is not in the vocabulary")
     return TextTokenizer(tokenizer, eos_id)
+
+
+def _from_json(path: Path) -> Tokenizer:
+    raw = read_json_object(path, MAX_TOKENIZER_BYTES)
+    _check_parts(raw, path)
+    try:
+        return Tokenizer.from_str(json.dumps(raw))  # what was checked, and not the file, which may say a thing twice
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises plain Exception, and a panic of Rust is none even of those
+        raise TokenizerError(f"{path}: not a tokenizer: {shown(error)}") from None
+
+
+def _from_older_files(folder: Path) -> Tokenizer:
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        check_file(folder / name, MAX_TOKENIZER_BYTES)
+    from transformers import AutoTokenizer
+
+    try:
+        # Without the last two words the library may ask at the terminal whether to run code, or ask the hub.
+        loaded = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False, local_files_only=True)
+        tokenizer: Tokenizer = loaded.backend_tokenizer
+        _check_parts(json.loads(tokenizer.to_str()), folder)
+    except TokenizerError:
+        raise
+    except Exception as error:  # whatever the library meets in a stranger's files
+        raise TokenizerError(f"{folder}: not a tokenizer that can be read: {shown(error)}") from None
+    return tokenizer
+
+
+def _check_parts(raw: Mapping[str, Any], path: Path) -> None:
+    """Refuse parts that could make a long text of a short one, or look for a pattern for ever."""
+    model = raw.get("model")
+    kind = model.get("type", "BPE") if isinstance(model, dict) else None
+    if kind != "BPE":
+        raise TokenizerError(f"{path}: model: a byte-level BPE is needed, not {shown(kind)}")
+    if raw.get("normalizer") is not None:
+        raise TokenizerError(f"{path}: normalizer: there must be none, so that text reaches the model as it is")
+    for part in _pre_tokenizers(raw.get("pre_tokenizer")):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "ByteLevel" or (kind == "Split" and _is_quick(part.get("pattern"))):
+            continue
+        raise TokenizerError(
+            f"{path}: pre_tokenizer: {shown(kind)} is not one that is served: ByteLevel, or Split by a pattern "
+            "without repetition and alternatives"
+        )
+
+
+def _pre_tokenizers(raw: Any) -> Iterator[Any]:
+    if isinstance(raw, dict) and raw.get("type") == "Sequence":
+        parts = raw.get("pretokenizers")
+        yield from parts if isinstance(parts, list) else [parts]
+    elif raw is not None:
+        yield raw
+
+
+def _is_quick(pattern: Any) -> bool:
+    """Return whether a pattern is found in a time that grows with the text alone: there is nothing to try twice."""
+    if not isinstance(pattern, dict) or len(pattern) != 1:
+        return False
+    text = pattern.get("Regex")
+    return "String" in pattern or (isinstance(text, str) and _CHOICES.search(_LOOKS.sub("(", text)) is None)

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from model.data.samples import Sample, Turn
+from model.whole_files import file_appearing_whole
 
 KEYS = ("image", "instruction", "response")
 _SHOWN = 5  # mistakes named before the rest are counted
@@ -90,7 +91,7 @@ def write_manifest(path: Path, lines: Iterable[Line]) -> int:
     """Write a manifest, and return the number of its lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    with file_appearing_whole(path) as file:
         for line in lines:
             record = {key: getattr(line, key) for key in KEYS}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -68,7 +68,7 @@ class _RowState:
         slot, self.token[slot], length, self.given[slot], self.seed[slot] = self._columns(whole)
         self.length[slot] = length.int()
         real = torch.tensor(
-            [[row.sampling.temperature, row.sampling.top_p] for row in rows], device=self._device, dtype=torch.float64
+            [[row.sampling.divisor, row.sampling.top_p] for row in rows], device=self._device, dtype=torch.float64
         )
         self.temperature[slot], self.top_p[slot] = real.unbind(1)
 

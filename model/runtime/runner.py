@@ -241,7 +241,7 @@ class ModelRunner:
         """
         rows = [self._running[slot] for slot in slots]
         if self._steps is not None and all(row.attention is None for row in rows):
-            sampled = any(row.sampling.temperature > 0 for row in rows)
+            sampled = any(not row.sampling.greedy for row in rows)
             steps = self._steps
             tokens = with_room_once(lambda: steps.decode(slots, sampled=sampled), self._make_room)
             return self._running.append(slots, tokens)

@@ -6,7 +6,6 @@ Knows no optimizer. A folder appears whole or not at all. Called by the main pro
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import clip_config, phi_config
 from model.tokenizer import TextTokenizer
+from model.whole_files import appearing_whole
 
 RECORD = "training.json"  # how the weights were made
 _LAYERS = "lang_encoder.model.layers."
@@ -58,11 +58,13 @@ def export(trained: Trained, folder: Path, dtype: str | None = None) -> None:
     Raises:
         CheckpointError: the folder exists, or a tensor is missing.
     """
-    partial = _begin(trained, folder, dtype)
-    header = {"format": "pt", "pheye": json.dumps(trained.record)}
-    save_file(_stored(trained, dtype), partial / "model.safetensors", metadata=header)
-    (partial / "model.safetensors").chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
-    partial.rename(folder)
+    _check_new(trained, folder)
+    with appearing_whole(folder) as partial:
+        _begin(trained, partial, dtype)
+        header = {"format": "pt", "pheye": json.dumps(trained.record)}
+        weights = partial / "model.safetensors"
+        save_file(_stored(trained, dtype), weights, metadata=header)
+        weights.chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
 
 
 def export_published(trained: Trained, folder: Path, dtype: str | None = None) -> None:
@@ -70,10 +72,12 @@ def export_published(trained: Trained, folder: Path, dtype: str | None = None) -
 
     Args and errors as of `export`.
     """
-    partial = _begin(trained, folder, dtype)
+    _check_new(trained, folder)
     tensors = _stored(trained, dtype)
-    torch.save(tensors | {_alias(name): tensors[name] for name in tensors if _alias(name)}, partial / "checkpoint.pt")
-    partial.rename(folder)
+    with appearing_whole(folder) as partial:
+        _begin(trained, partial, dtype)
+        aliases = {_alias(name): tensors[name] for name in tensors if _alias(name)}
+        torch.save(tensors | aliases, partial / "checkpoint.pt")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -89,21 +93,20 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
 
 
-def _begin(trained: Trained, folder: Path, dtype: str | None) -> Path:
+def _check_new(trained: Trained, folder: Path) -> None:
     if folder.exists():
         raise CheckpointError(f"{folder}: exists already; choose a new folder")
     missing = sorted(tensor_shapes(trained.config, trained.ranks).keys() - trained.tensors.keys())
     if missing:
         raise CheckpointError(f"tensor {missing[0]} is missing (of {len(missing)})")
-    partial = folder.with_name(f".partial-{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+
+
+def _begin(trained: Trained, partial: Path, dtype: str | None) -> None:
     trained.tokenizer.save(partial / "tokenizer")
     for name, part in (("encoder", clip_config(trained.config)), ("decoder", phi_config(trained.config))):
         _write(partial / name / "config.json", part.to_dict())
     _write(partial / "config.json", _keys(trained.config, dtype))
     _write(partial / RECORD, trained.record)
-    return partial
 
 
 def _keys(config: PheyeConfig, dtype: str | None) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from model.whole_files import naming, write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
@@ -51,20 +53,20 @@ class MetricsFile:
     def __init__(self, path: Path, done: int) -> None:
         kept = [report for report in read_journal(path) if report.done <= done]
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-        partial.replace(path)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        write_whole(path, "".join(map(_line, kept)))
+        self._path, self._file = path, path.open("a", encoding="utf-8", buffering=1)
 
     def write(self, report: TrainingStep) -> None:
         """Append a step."""
-        self._file.write(_line(report))
+        with naming(self._path):
+            self._file.write(_line(report))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with naming(self._path):  # it writes what a full disk has refused before
+            self._file.close()
 
 
 def read_journal(path: Path) -> list[TrainingStep]:

@@ -7,7 +7,6 @@ unpickled. Knows no model and no data. Written by the main process alone, read b
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.whole_files import PARTIAL, appearing_whole
+
 _KEPT = 2
-_PARTIAL = ".partial-"
 _FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: they change no result
 _TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.json"
 
@@ -58,20 +58,18 @@ class Snapshot:
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> Path:
-    """Write a checkpoint beside the others under `folder`, then delete all but the last two."""
+    """Write a checkpoint beside the others under `folder`, then delete all but the last two.
+
+    Raises:
+        OSError: it cannot be written; those that were there are there still.
+    """
     name = f"{snapshot.place.done:09d}"
-    partial = folder / (_PARTIAL + name)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file({name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}, partial / _TENSORS)
-    torch.save(dict(snapshot.optimizer), partial / _OPTIMIZER)
-    (partial / _PLACE).write_text(json.dumps(asdict(snapshot.place)) + "\n", encoding="utf-8")
-    for file in partial.iterdir():
-        _to_disk(file)
-    shutil.rmtree(folder / name, ignore_errors=True)
-    partial.rename(folder / name)
-    _to_disk(folder)
-    for old in [*_finished(folder)[:-_KEPT], *folder.glob(_PARTIAL + "*")]:
+    with appearing_whole(folder / name) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}, partial / _TENSORS)
+        torch.save(dict(snapshot.optimizer), partial / _OPTIMIZER)
+        (partial / _PLACE).write_text(json.dumps(asdict(snapshot.place)) + "\n", encoding="utf-8")
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for old in [*_finished(folder)[:-_KEPT], *folder.glob(PARTIAL + "*")]:
         shutil.rmtree(old, ignore_errors=True)
     return folder / name
 
@@ -110,11 +108,3 @@ def check_same_run(found: TrainingPosition, ours: TrainingPosition) -> None:
 
 def _finished(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9]" * 9) if path.is_dir())
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

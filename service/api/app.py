@@ -77,5 +77,5 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
 
 async def _drop_expired(store: ImageStore) -> None:
     while True:
-        await asyncio.sleep(SWEEP_S)
-        store.drop_expired()
+        more = store.drop_expired()
+        await asyncio.sleep(0 if more else SWEEP_S)

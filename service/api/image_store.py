@@ -7,14 +7,16 @@ no HTTP and reads no clock but the one it is given. Event loop's thread only.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from model.tiles import ImageKey, TiledImage
 from service.errors import NotFound
 
 PREFIX = "img_"
+DROPPED_AT_ONCE = 256  # expired images; more would hold the event loop up
 OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
 UNKNOWN = (
     "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
@@ -54,6 +56,10 @@ class ImageStore:
         self._ttl_s = ttl_s
         self._clock = clock
         self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id, oldest use first
+        # No call may look at every image, because all of them may be one client's flood; so there is an index for each.
+        self._by_age: OrderedDict[tuple[str, str], None] = OrderedDict()  # oldest upload first
+        self._by_owner: dict[str, OrderedDict[str, StoredImage]] = {}  # oldest use first
+        self._holders: Counter[str] = Counter()  # by id: how many owners have it
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -80,8 +86,7 @@ class ImageStore:
         self.drop_expired()
         while self.size_bytes + stored.held_bytes > self._limit_bytes:
             self._drop(next(iter(self._images)))
-        self._images[owner, stored.id] = stored
-        self.size_bytes += stored.held_bytes
+        self._keep((owner, stored.id), stored)
         return stored
 
     def find(self, owner: str, image_id: str) -> StoredImage:
@@ -105,11 +110,13 @@ class ImageStore:
         """
         stored = self.find(owner, image_id)
         self._images.move_to_end((owner, image_id))
+        self._by_owner[owner].move_to_end(image_id)
         return stored.image
 
-    def owned(self, owner: str) -> tuple[StoredImage, ...]:
-        """List the owner's images, most recently used last."""
-        return tuple(stored for (whose, _), stored in self._images.items() if whose == owner and self._alive(stored))
+    def owned(self, owner: str, most: int) -> tuple[StoredImage, ...]:
+        """List up to `most` of the owner's images, those used last, most recently used last."""
+        latest = islice(reversed(self._by_owner.get(owner, {}).values()), most)
+        return tuple(stored for stored in latest if self._alive(stored))[::-1]
 
     def remove(self, owner: str, image_id: str) -> TiledImage:
         """Drop one of the owner's images.
@@ -122,23 +129,45 @@ class ImageStore:
         return stored.image
 
     def holds(self, image_key: ImageKey) -> bool:
-        """Say whether anybody has stored these pixels."""
-        image_id = PREFIX + image_key
-        return any(name == image_id and self._alive(stored) for (_, name), stored in self._images.items())
+        """Say whether anybody has stored these pixels; of a flood that has expired, until it is dropped."""
+        self.drop_expired()
+        return PREFIX + image_key in self._holders
 
     def expires_in_s(self, stored: StoredImage) -> float:
         """Return the seconds until an image expires."""
         return max(0.0, stored.expires_s - self._clock())
 
-    def drop_expired(self) -> None:
-        """Drop the images that are too old."""
-        for key in [key for key, stored in self._images.items() if not self._alive(stored)]:
-            self._drop(key)
+    def drop_expired(self) -> bool:
+        """Drop images that are too old, a few at a time; return whether there are more of them."""
+        for _ in range(DROPPED_AT_ONCE):
+            if not self._any_expired():
+                return False
+            self._drop(next(iter(self._by_age)))
+        return self._any_expired()
+
+    def _any_expired(self) -> bool:
+        return bool(self._by_age) and not self._alive(self._images[next(iter(self._by_age))])
 
     def _alive(self, stored: StoredImage) -> bool:
         return self._clock() < stored.expires_s
 
+    def _keep(self, key: tuple[str, str], stored: StoredImage) -> None:
+        owner, image_id = key
+        self._images[key] = stored
+        self._by_age[key] = None
+        self._by_owner.setdefault(owner, OrderedDict())[image_id] = stored
+        self._holders[image_id] += 1
+        self.size_bytes += stored.held_bytes
+
     def _drop(self, key: tuple[str, str]) -> None:
         stored = self._images.pop(key, None)
-        if stored is not None:
-            self.size_bytes -= stored.held_bytes
+        if stored is None:
+            return
+        owner, image_id = key
+        del self._by_age[key], self._by_owner[owner][image_id]
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
+        self._holders[image_id] -= 1
+        if not self._holders[image_id]:
+            del self._holders[image_id]
+        self.size_bytes -= stored.held_bytes

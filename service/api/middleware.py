@@ -7,6 +7,7 @@ is told which need no key, and a route itself says that the log may leave it out
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,7 +16,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.keys import ApiKeys
-from service.api.problems import error_response, internal_problem, problem_response
+from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
 from service.api.uploads import Upload, Uploads
 from service.errors import ServiceError
@@ -23,6 +24,8 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 HUNG_UP = 499
+# No route has one in its path; a route's pattern would also match a path that ends in a line break.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 logger = logging.getLogger("pheye.edge")
 access_logger = logging.getLogger("pheye.access")
@@ -70,6 +73,9 @@ class RequestMiddleware:
 
         try:
             self._keys.check(scope)
+            if _CONTROL_CHARACTER.search(scope["path"]):
+                await problem_response(plain_problem(404, NO_ROUTE, scope), scope)(scope, receive, send_late)
+                return
             upload.check_length(Headers(scope=scope))
             await self._app(scope, upload.receive, send_late)
         except ServiceError as error:

@@ -26,6 +26,7 @@ from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
+NO_ROUTE = "there is no such route; GET /v1 lists them"
 METHODS = ("DELETE", "GET", "POST")  # those that any route takes
 
 logger = logging.getLogger("pheye.problems")
@@ -86,7 +87,7 @@ async def _service_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     http = cast("HTTPException", error)
     detail = {
-        404: "there is no such route; GET /v1 lists them",
+        404: NO_ROUTE,
         405: f"this route does not take {request.method[:SHOWN_CHARS]}",
     }.get(http.status_code, str(http.detail))
     headers = {"Allow": _allowed(request)} if http.status_code == 405 else http.headers

@@ -14,17 +14,15 @@ from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
 from model.tiles import TiledImage
+from service.api.forms import read_form
 from service.api.image_store import PREFIX, ImageStore
 from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.images import ImageSource, check_data_uri
 from service.schemas.requests import SHOWN_CHARS, Asked, check
 
-MAX_FIELDS = 512
-MAX_FILES = 4
 ACCEPTED = "application/json, multipart/form-data or image/*"
 
 
@@ -76,8 +74,8 @@ async def read_json(request: Request) -> dict[str, Any]:
     """
     if _content_type(request) != "application/json":
         raise UnsupportedBody(f"content-type: {_content_type(request)[:SHOWN_CHARS] or 'none'}; send application/json")
-    if request.url.query:
-        raise InvalidField(f"{request.url.query.partition('=')[0][:SHOWN_CHARS]}: no query parameters are taken here")
+    if query := _query(request):
+        raise InvalidField(f"{query.partition('=')[0][:SHOWN_CHARS]}: no query parameters are taken here")
     return _json_object(await request.body(), "body")
 
 
@@ -117,8 +115,8 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         return _ParsedBody(check(kind, fields, strict=False), await request.body())
     if not content_type and not await request.body():
         return _ParsedBody(check(kind, _from_text(kind, request.query_params.multi_items()), strict=False), None)
-    if request.url.query:
-        name = request.url.query.partition("=")[0][:SHOWN_CHARS]
+    if query := _query(request):
+        name = query.partition("=")[0][:SHOWN_CHARS]
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
     if content_type == "application/json":
         return _ParsedBody(check(kind, _json_object(await request.body(), "body"), strict=True), None)
@@ -127,17 +125,22 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
     raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
 
 
+def _query(request: Request) -> str:
+    query: bytes = request.scope["query_string"]
+    return query.decode("latin-1")  # of any bytes; the framework's `url` fails on those that are not UTF-8
+
+
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _read_form(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
+    form = await read_form(request)
     try:
-        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
-            image = await _take_image(form)
-            texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-    except HTTPException as error:  # Starlette's parser: no boundary, a text part over 1 MiB, too many parts
-        raise BadRequest(f"body: {error.detail}") from None
+        image = await _take_image(form)
+        texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    finally:
+        await form.close()
     return _ParsedBody(check(kind, _from_text(kind, texts), strict=False), image)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from model.whole_files import naming
 from service.batch.task import Question, TaskOutcome
 
 _START = b'{"image":'  # of every line of a file of results
@@ -45,7 +47,7 @@ class ResultFile:
     def __init__(self, path: Path, model: str) -> None:
         self._model = model
         self._done = {_identity(record) for record in read_records(path) if "error" not in record}
-        self._file = path.open("ab")
+        self._path, self._file = path, path.open("ab")
 
     def __enter__(self) -> Self:
         return self
@@ -62,8 +64,7 @@ class ResultFile:
     def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
         lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
-        self._file.write("".join(lines).encode())
-        self._file.flush()
+        append(self._path, self._file, "".join(lines).encode())
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         image = str(outcome.task.image)
@@ -72,6 +73,21 @@ class ResultFile:
             yield {"image": image, **answer.question.fields, **said, "model": self._model}
         for error in outcome.errors:
             yield {"image": image, "error": error}
+
+
+def append(path: Path, file: BufferedWriter, lines: bytes) -> None:
+    """Write lines and hand them to the operating system.
+
+    Raises:
+        OSError: they cannot be written; what was cut short is taken out when the file is read again.
+    """
+    try:
+        with naming(path):
+            file.write(lines)
+            file.flush()
+    except OSError:
+        file.raw.close()  # or closing the file would try once more
+        raise
 
 
 def _identity(record: dict[str, Any]) -> str:

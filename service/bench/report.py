@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from model.whole_files import write_whole
 from service.bench.agreement import LEAST_SHARE, Agreement
 from service.bench.engine import EngineThroughput
 
@@ -94,12 +95,10 @@ def write_findings(findings: Findings, folder: Path) -> None:
     ]
     agreements = [each.as_json() for each in findings.others if isinstance(each, Agreement)]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / JSON_FILE).write_text(
-        json.dumps(findings.report.as_json({"engines": engines, "agreements": agreements}), indent=2) + "\n",
-        encoding="utf-8",
-    )
+    told = findings.report.as_json({"engines": engines, "agreements": agreements})
+    write_whole(folder / JSON_FILE, json.dumps(told, indent=2) + "\n")
     text = markdown(findings.report, [line(each) for each in findings.others])
-    (folder / MARKDOWN_FILE).write_text(text, encoding="utf-8")
+    write_whole(folder / MARKDOWN_FILE, text)
 
 
 def draw_findings(findings: Findings, folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, Flags, engine_settings, server
-from service.cli.flags import OFFLINE_NAMES, current_names, fail, setting_flags
+from service.cli.flags import OFFLINE_NAMES, current_names, fail, fail_for, setting_flags
 from service.cli.options import Command, options, take
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def answer(
     except BrokenPipeError:
         raise  # typer ends quietly when `head` has seen enough
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     raise typer.Exit(code)
 
 

@@ -6,6 +6,7 @@ the environment. Used while commands are declared and started.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
 from typing import Annotated, Any, NoReturn
@@ -16,6 +17,8 @@ from service.setting_rows import SettingRow, setting_rows
 from service.settings import PREFIX, RENAMED_SETTINGS, Settings, SettingsError, load_settings, old_variables
 
 EXIT_USAGE = 2  # the command cannot be run as typed
+EXIT_DISK = 1  # a disk is full or read-only
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ def fail(message: str) -> NoReturn:
     """Print what is wrong and end with exit code 2."""
     typer.echo(f"pheye: {message}", err=True)
     raise typer.Exit(EXIT_USAGE)
+
+
+def fail_for(error: Exception, words: str = "") -> NoReturn:
+    """Print what went wrong; exit code 1 if a disk is full or read-only, 2 if what was typed cannot be used."""
+    typer.echo(f"pheye: {words or error}", err=True)
+    raise typer.Exit(EXIT_DISK if isinstance(error, OSError) and error.errno in _DISK else EXIT_USAGE)
 
 
 def setting_flags(*names: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> type[Any]:

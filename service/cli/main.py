@@ -17,7 +17,7 @@ from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instr
 from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.evaluate.commands import evaluate
-from service.cli.flags import fail, read_settings, setting_flags
+from service.cli.flags import fail, fail_for, read_settings, setting_flags
 from service.cli.options import options
 from service.cli.renamed import RenamedCommands
 from service.cli.train import manifest, train
@@ -143,7 +143,7 @@ def info(
         config = report.find_config(source, settings.revision)
         ranks = report.find_ranks(source, config)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     figures = report.figures(config, settings.context_tokens, ranks)
     if as_json:
         typer.echo(json.dumps(report.as_json(figures), indent=2))
@@ -163,7 +163,7 @@ def convert(
     try:
         write(source, target, revision)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     for path in sorted(path for path in target.rglob("*") if path.is_file()):
         typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
 

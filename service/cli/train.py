@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from service.cli.flags import fail
+from service.cli.flags import fail, fail_for
 from service.cli.options import options
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def train(**typed: Any) -> None:
     except ModuleNotFoundError as error:
         fail(f"{error}; {EXTRA}")
     except (ValueError, OSError) as error:
-        fail(_in_short(error))
+        fail_for(error, _in_short(error))
     raise typer.Exit(code)
 
 
@@ -98,7 +98,7 @@ def manifest(
     try:
         typer.echo(f"{write_easy_vqa(file)} lines in {file}")
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
 
 
 def _opened(words: TrainOptions) -> TrainingRun:

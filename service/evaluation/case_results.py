@@ -16,7 +16,7 @@ from typing import Any, Self
 from model.evaluation.case import Case
 from model.evaluation.fields import Record
 from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
-from service.batch.result_file import ResultsError, read_records
+from service.batch.result_file import ResultsError, append, read_records
 from service.batch.task import AnsweredQuestion, Question, Task, TaskOutcome
 
 
@@ -45,7 +45,7 @@ class CaseFile:
         for number, values in enumerate(read_records(path), start=1):
             if "error" not in values:
                 self._remember(parse(Record(f"{path}: line {number}", values)), known, f"{path}: line {number}")
-        self._file = path.open("ab")
+        self._path, self._file = path, path.open("ab")
 
     def __enter__(self) -> Self:
         return self
@@ -88,8 +88,7 @@ class CaseFile:
     def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
         lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
-        self._file.write("".join(lines).encode())
-        self._file.flush()
+        append(self._path, self._file, "".join(lines).encode())
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         said = {answer.question.instruction: answer for answer in outcome.answers}

@@ -21,6 +21,7 @@ from model.evaluation.record import CaseAnswer, EvaluationSetup
 from model.evaluation.scoring import Score, table
 from model.evaluation.submission import SubmissionFormat, submission
 from model.request import Sampling
+from model.whole_files import write_whole
 from service.batch.run import Answerer, RunPlan
 from service.batch.task import AnswerOptions
 from service.evaluation.case_results import CaseFile
@@ -111,13 +112,13 @@ def report(answers: Sequence[CaseAnswer], asked: int) -> dict[str, Any]:
 def write_report(answers: Sequence[CaseAnswer], asked: int, results: Path) -> list[Score]:
     """Write the report beside the result file, and return the lines of the table."""
     made = report(answers, asked)
-    beside(results, ".scores.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    write_whole(beside(results, ".scores.json"), json.dumps(made, indent=2) + "\n")
     return [Score(**each) for each in made["scores"]]
 
 
 def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file: Path) -> None:
     """Write the answers as the data set's evaluation server takes them."""
-    file.write_text(json.dumps(submission(answers, form), ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(file, json.dumps(submission(answers, form), ensure_ascii=False) + "\n")
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:

@@ -14,7 +14,7 @@ seeds = st.integers(0, 2**63 - 1)
 steps = st.integers(0, 2048)
 samplings = st.builds(
     Sampling,
-    temperature=st.one_of(st.just(0.0), st.floats(0.05, 2.0)),
+    temperature=st.one_of(st.just(0.0), st.floats(0.05, 2.0), st.sampled_from([5e-324, 1e-300, 9e-7])),
     top_p=st.one_of(st.just(1.0), st.floats(0.01, 1.0)),
     seed=seeds,
 )
@@ -27,7 +27,7 @@ def random_logits(rows: int, vocab: int, dtype: torch.dtype, seed: int) -> torch
 
 def as_tensors(samplings: Sequence[Sampling], steps: Sequence[int]) -> tuple[torch.Tensor, ...]:
     return (
-        torch.tensor([sampling.temperature for sampling in samplings], dtype=torch.float64),
+        torch.tensor([sampling.divisor for sampling in samplings], dtype=torch.float64),
         torch.tensor([sampling.top_p for sampling in samplings], dtype=torch.float64),
         torch.tensor([sampling.seed for sampling in samplings]),
         torch.tensor(steps),

@@ -27,7 +27,7 @@ def choose_on_device(
 
     Args:
         logits: [B, vocab], float32, bfloat16 or float16; the last axis must be contiguous.
-        temperature: [B] float64; 0 is greedy, which takes the first of equal logits.
+        temperature: [B] float64, `Sampling.divisor`; 0 is greedy, which takes the first of equal logits.
         top_p: [B] float64.
         seed: [B] int64.
         step: [B] int64, how many tokens each row has been given before this one.

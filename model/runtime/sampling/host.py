@@ -31,7 +31,7 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]) 
     for row, finite in enumerate(torch.isfinite(best.values).tolist()):
         if not finite:
             tokens[row] = None
-        elif samplings[row].temperature > 0:
+        elif not samplings[row].greedy:
             tokens[row] = _draw(logits[row], samplings[row], steps[row])
     return tokens
 

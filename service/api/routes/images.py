@@ -18,6 +18,8 @@ from service.api.request_context import context_of
 from service.schemas.requests import ImageUpload
 from service.schemas.responses import ImageCard, ImageList
 
+LISTED = 1000  # images at once
+
 router = APIRouter(prefix="/v1", tags=["images"])
 
 
@@ -38,8 +40,9 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
 
 @router.get("/images", responses=problem_docs(401))
 async def images(request: Request, parts: Parts) -> ImageList:
-    """List your images: those uploaded with the same key."""
-    return ImageList(images=[_card(parts, stored) for stored in parts.images.owned(context_of(request.scope).owner)])
+    """List your images, those uploaded with the same key: the 1,000 used last, most recently used last."""
+    mine = parts.images.owned(context_of(request.scope).owner, LISTED)
+    return ImageList(images=[_card(parts, stored) for stored in mine])
 
 
 @router.get("/images/{image_id}", responses=problem_docs(401, 404))

@@ -27,7 +27,8 @@ DOCS: dict[str, Any] = {
 @router.post("/segment", **DOCS)
 async def not_offered(request: Request) -> NoReturn:
     """Refuse a request for boxes, points or masks, always with 404: Pheye answers in words."""
+    name = request.scope["path"].rpartition("/")[2]
     raise NotOffered(
-        f"{request.url.path.rpartition('/')[2]}: not offered; Pheye answers in words, with captions (/v1/caption) and "
+        f"{name}: not offered; Pheye answers in words, with captions (/v1/caption) and "
         "answers to questions (/v1/query), and gives no boxes, points or masks"
     )

@@ -38,6 +38,11 @@ class PageFiles(StaticFiles):
         super().__init__(directory=FOLDER / name, packages=packages)
         self._headers = {"Content-Security-Policy": csp, **HEADERS}
 
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Find a file and send the whole of it: parts of files this small are not worth what many ranges cost."""
+        scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
+        return await super().get_response(path, scope)
+
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from service.cli.flags import fail, read_settings
+from service.cli.flags import fail, fail_for, read_settings
 
 if TYPE_CHECKING:
     from model.bench.plan import PlanOverrides, Section
@@ -81,7 +81,7 @@ def bench(
         others = list(_others(overrides, model or (), device, threads, quick=quick))
         code = _carry_out([section for section in sections if section.work], others, device, threads, report)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     raise typer.Exit(code)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, engine_settings, server
-from service.cli.flags import OFFLINE_NAMES, fail, setting_flags
+from service.cli.flags import OFFLINE_NAMES, fail, fail_for, setting_flags
 from service.cli.options import Command, options, take
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def evaluate_cases(
         code = _carry_out(run, where, flags)
         _tell(run, own, form, code)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     raise typer.Exit(code)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training import snapshot
+from model import whole_files
 from model.training.snapshot import Snapshot, SnapshotError, TrainingPosition, latest_snapshot, save_snapshot
 
 
@@ -42,8 +42,9 @@ def test_one_that_a_kill_cut_off_is_never_seen_and_later_cleared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_snapshot(tmp_path, taken(1))
+    (tmp_path / ".partial-000000000").mkdir()  # what a SIGKILL leaves
     with monkeypatch.context() as patched:
-        patched.setattr(snapshot, "_to_disk", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(whole_files, "bring_to_disk", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             save_snapshot(tmp_path, taken(2))
     found = latest_snapshot(tmp_path)

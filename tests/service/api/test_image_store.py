@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import timeit
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from model.tiles import ImageKey, TiledImage
-from service.api.image_store import OFF, PREFIX, UNKNOWN, ImageStore
+from service.api.image_store import DROPPED_AT_ONCE, OFF, PREFIX, UNKNOWN, ImageStore
 from service.errors import NotFound
 
 TTL_S = 60.0
@@ -58,7 +59,7 @@ def test_an_image_is_gone_at_its_age_and_its_bytes_with_the_next_sweep(clock: Cl
     clock.now_s += TTL_S
     with pytest.raises(NotFound, match="upload it again"):
         store.use("me", stored.id)
-    assert store.owned("me") == ()
+    assert store.owned("me", 10) == ()
     assert not store.holds(picture("cat").image_key)
     store.drop_expired()
     assert (len(store), store.size_bytes) == (0, 0)
@@ -180,7 +181,7 @@ class StoreModel(RuleBasedStateMachine):
     @invariant()
     def every_owner_sees_exactly_its_own_and_the_bound_holds(self) -> None:
         for owner in ("me", "you", ""):
-            seen = [stored.id for stored in self.store.owned(owner)]
+            seen = [stored.id for stored in self.store.owned(owner, 1000)]
             assert seen == [entry[1] for entry in self._living() if entry[0] == owner]
         assert self.store.size_bytes <= self.LIMIT
         for name in "abcdef":
@@ -190,3 +191,38 @@ class StoreModel(RuleBasedStateMachine):
 
 TestStoreModel = StoreModel.TestCase
 TestStoreModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_list_is_as_long_as_was_asked_and_ends_with_what_was_used_last(clock: Clock) -> None:
+    store = store_of(10, clock)
+    ids = [store.put("me", picture(str(number))).id for number in range(5)]
+    store.use("me", ids[1])
+    assert [stored.id for stored in store.owned("me", 3)] == [ids[3], ids[4], ids[1]]
+    assert store.owned("you", 3) == ()
+
+
+def test_a_flood_of_images_holds_nobody_up(clock: Clock) -> None:
+    """100,000 images of 10,000 owners: no single call takes much longer than with a hundred images."""
+    tiles = np.zeros((1, 1, 1, 3), dtype=np.uint8)
+    store = ImageStore(3 * 100_000, TTL_S, clock)
+    for number in range(100_100):
+        store.put(f"owner {number % 10_000}", TiledImage(ImageKey(f"{number:064x}"), 8, 6, tiles))
+    assert (len(store), store.size_bytes) == (100_000, 300_000)
+    mine, longest_s = "owner 5", 0.0
+    [*_, latest] = store.owned(mine, 1000)
+    for _ in range(20):  # the longest of each kind of call would be some 20 ms if it looked at every image
+        for call in (
+            lambda: store.owned(mine, 1000),
+            lambda: store.holds(ImageKey("0" * 64)),
+            lambda: store.holds(latest.image.image_key),
+            lambda: store.use(mine, latest.id),
+            lambda: store.put(mine, latest.image),
+            store.drop_expired,
+        ):
+            took_s = min(timeit.repeat(call, repeat=3, number=1))
+            longest_s = max(longest_s, took_s)
+    assert longest_s < 0.002
+    clock.now_s += TTL_S
+    sweeps = [timeit.timeit(store.drop_expired, number=1) for _ in range(1 + 100_000 // DROPPED_AT_ONCE)]
+    assert (len(store), store.size_bytes) == (0, 0)
+    assert sorted(sweeps)[len(sweeps) // 2] < 0.01

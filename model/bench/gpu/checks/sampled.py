@@ -58,7 +58,7 @@ def _by_steps(logits: Tensor, settings: Sequence[Sampling], steps: Sequence[int]
     device = logits.device
     temperature, top_p = (
         torch.tensor([getattr(each, name) for each in settings], device=device, dtype=torch.float64)
-        for name in ("temperature", "top_p")
+        for name in ("divisor", "top_p")
     )
     seed = torch.tensor([each.seed for each in settings], device=device)
     tokens = choose_on_device(logits, temperature, top_p, seed, torch.tensor(steps, device=device))

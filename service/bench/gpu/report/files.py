@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from model.whole_files import write_whole
 from service.bench.gpu.journal import ItemOutcome
 from service.bench.gpu.part import ROOT, child_environment
 from service.bench.gpu.report.tables import markdown
@@ -58,8 +59,8 @@ class GpuReport:
     def write(self) -> None:
         """Bring the files up to date; plots follow in a process of their own."""
         told = self._head | {"written": _now(), "outcomes": [asdict(each) for each in self.outcomes]}
-        (self._folder / JSON_FILE).write_text(json.dumps(told, indent=1, default=str) + "\n", encoding="utf-8")
-        (self._folder / MARKDOWN_FILE).write_text(self.text, encoding="utf-8")
+        write_whole(self._folder / JSON_FILE, json.dumps(told, indent=1, default=str) + "\n")
+        write_whole(self._folder / MARKDOWN_FILE, self.text)
         if self._plotting is None or self._plotting.poll() is not None:
             self._plotting = self._plot()
 

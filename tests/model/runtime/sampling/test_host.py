@@ -20,6 +20,20 @@ def test_temperature_zero_takes_the_best_token() -> None:
     assert choose(torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]]), [GREEDY, GREEDY], [0, 7]) == [1, 0]
 
 
+@pytest.mark.parametrize("top_p", [1.0, 0.5, 5e-324])
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-40, 9.9e-7])
+def test_a_temperature_next_to_zero_takes_the_best_token_too(temperature: float, top_p: float) -> None:
+    logits = 4 * torch.randn(8, 640, generator=torch.Generator().manual_seed(2))
+    rows = [Sampling(temperature=temperature, top_p=top_p, seed=seed) for seed in range(8)]
+    assert choose(logits, rows, [0] * 8) == logits.argmax(dim=-1).tolist()
+
+
+def test_the_least_temperature_and_top_p_that_are_drawn_from_take_the_best_token() -> None:
+    logits = 1e30 * torch.randn(8, 640, generator=torch.Generator().manual_seed(2))
+    rows = [Sampling(temperature=1e-6, seed=1), Sampling(temperature=2.0, top_p=5e-324, seed=1)] * 4
+    assert choose(logits, rows, [0] * 8) == logits.argmax(dim=-1).tolist()
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")], ids=["not a number", "infinite"])
 def test_a_row_that_is_not_finite_fails_alone(bad: float) -> None:
     logits = torch.tensor([[0.0, 1.0], [bad, 1.0], [2.0, 1.0]])

@@ -1,0 +1,57 @@
+"""Forms (multipart/form-data), parsed in memory: no temporary file, and a form that was cut off is refused.
+
+Starlette's parser spools a file over 1 MiB to the disk and takes what has arrived for the whole form. Here the bytes of
+a body are bounded already (`service.api.uploads`), so serving needs no folder that can be written. Event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from service.errors import BadRequest
+
+MAX_FIELDS = 512
+MAX_FILES = 4
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every chunk behind the last boundary
+
+
+class _MemoryParser(MultiPartParser):
+    spool_max_size = sys.maxsize  # bytes of a file that are kept in memory: all
+
+    _complete = False
+
+    def on_end(self) -> None:
+        """Note that the last boundary has come."""
+        self._complete = True
+
+    async def parse(self) -> FormData:
+        """Parse the whole form.
+
+        Raises:
+            MultiPartException: it is no form, or ends before its last boundary.
+        """
+        form = await super().parse()
+        if not self._complete:
+            await form.close()
+            raise MultiPartException("the form is cut off before its last boundary; send all of it")
+        return form
+
+
+async def read_form(request: Request) -> FormData:
+    """Read a form; whoever reads it closes it.
+
+    Raises:
+        BadRequest: it is no form, is cut off, or has too many parts or too large ones.
+        TooLarge: too many bytes.
+    """
+    parser = _MemoryParser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
+    try:
+        return await parser.parse()
+    except MultiPartException as error:  # also: no boundary, a text part over 1 MiB
+        raise BadRequest(f"body: {error.message}") from None
