@@ -15,6 +15,7 @@ from service.messages import ModelCard, StepReport
 
 PREFIX = "pheye_"
 DROP_REASONS = ("full", "loading", "draining", "deadline", "disconnect", "poison", "refused")
+KILL_REASONS = ("timeout", "cancelled", "memory", "killed", "crash")
 PHASES = ("encode", "prefill", "decode", "other")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -82,6 +83,15 @@ class Metrics:
             "request_replays_total", "Answers replayed on a new worker after theirs died."
         )
 
+        self.decoders_killed = self._counter(
+            "decoders_killed_total",
+            "Decoder processes that ended under an image: timeout (it took too long), cancelled (its client left or "
+            "its deadline passed), memory (it needed too much), killed (from outside), crash.",
+            ("reason",),
+        )
+        for reason in KILL_REASONS:
+            self.decoders_killed.labels(reason)
+
     def _declare_state(self) -> None:
         self.requests_waiting = self._gauge(
             "requests_waiting", "Answers in the waiting queue: accepted, but without a slot."
@@ -90,6 +100,10 @@ class Metrics:
         self.slots = self._gauge("slots", "Answers all workers together can generate at the same time.")
         self.slots_used = self._gauge("slots_used", "Slots in use in the latest step, all workers together.")
         self.feature_cache_bytes = self._gauge("feature_cache_bytes", "Bytes of image features kept by all workers.")
+        self.decoders_busy = self._gauge(
+            "decoders_busy", "Decoder processes that have an image; PHEYE_DECODERS is the bound."
+        )
+        self.decodes_waiting = self._gauge("decodes_waiting", "Images that wait for a decoder process.")
         self.image_store_bytes = self._gauge(
             "image_store_bytes",
             "Bytes of uploaded images kept to be named by id; PHEYE_IMAGE_STORE_BYTES is the bound.",
@@ -128,7 +142,7 @@ class Metrics:
         )
         self.queue_seconds = self._histogram("queue_seconds", "Seconds an answer spent in the waiting queue.")
         self.preprocess_seconds = self._histogram(
-            "preprocess_seconds", "Seconds to decode and tile an image, waiting for a thread included."
+            "preprocess_seconds", "Seconds to decode and tile an image, waiting for a decoder included."
         )
         self.encode_seconds = self._histogram(
             "encode_seconds", "Seconds a step spent in the vision encoder, if at all."

@@ -24,7 +24,7 @@ MIB = 1024**2
 # Field of `Settings` until 0.1 -> field since 0.2. The old name is understood as variable and as flag, with a warning,
 # until the next minor version. An entry also needs a line in CHANGELOG.md and, to be read from .env, in
 # docker-compose.yml; tests ask for both.
-RENAMED_SETTINGS: Mapping[str, str] = {}
+RENAMED_SETTINGS: Mapping[str, str] = {"preprocess_threads": "decoders"}
 
 
 class SettingsError(ValueError):
@@ -203,7 +203,18 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="Pixels (width x height) of the largest image, up to 1e9.",
     )
-    preprocess_threads: int = Field(default=2, ge=1, le=64, description="Threads that decode and tile images, 1 to 64.")
+    decoders: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Processes that decode and tile images, 1 to 64; in commands that need no server, threads.",
+    )
+    decode_timeout_s: float = Field(
+        default=10.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds that decoding one image may take before it is refused, up to 3600.",
+    )
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
     )

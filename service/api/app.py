@@ -1,4 +1,4 @@
-"""The web application: routes, middleware, and the start and stop of the request queue with it.
+"""The web application: routes, middleware, and the start and stop of queue and decoders with it.
 
 Knows how the parts fit and nothing of what they do. Call `create_app` once per process.
 """
@@ -13,12 +13,14 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from service.allocator import return_freed_memory
 from service.api.image_store import ImageStore
 from service.api.middleware import RequestMiddleware
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
 from service.api.parts import ServiceParts
 from service.api.problems import answer_with_problems
 from service.api.routes import caption_vqa, docs, estimate, health, images, not_offered, openai, playground
+from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
 from service.settings import Settings
@@ -26,12 +28,14 @@ from service.settings import Settings
 ROUTERS = tuple(
     module.router for module in (caption_vqa, openai, images, estimate, health, not_offered, docs, playground)
 )
+COUNTING_THREADS = 2  # for the tokens of prompts
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 
 
 def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> FastAPI:
     """Create the service as an ASGI application; its lifespan starts and stops the queue."""
-    executor = ThreadPoolExecutor(settings.preprocess_threads, thread_name_prefix="pheye-preprocess")
+    executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
+    decoders = DecoderPool(settings, metrics)
     store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
     metrics.image_store_bytes.set_function(lambda: store.size_bytes)
     metrics.image_store_images.set_function(lambda: len(store))
@@ -40,6 +44,8 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        return_freed_memory()
+        decoders.start()
         await queue.start()
         sweep = asyncio.create_task(_drop_expired(store))
         try:
@@ -47,6 +53,7 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         finally:
             sweep.cancel()
             executor.shutdown(wait=False, cancel_futures=True)
+            await decoders.stop()
             await queue.stop()
 
     app = FastAPI(
@@ -61,7 +68,7 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    app.state.parts = ServiceParts(settings, queue, metrics, executor, store)
+    app.state.parts = ServiceParts(settings, queue, metrics, executor, decoders, store)
     for router in ROUTERS:
         app.include_router(router)
     complete_document(app)

@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.api.image_store import ImageStore
+from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
 from service.settings import Settings
@@ -26,6 +27,7 @@ class ServiceParts:
     queue: RequestQueue
     metrics: Metrics
     executor: Executor
+    decoders: DecoderPool
     images: ImageStore
     started_unix_s: float = field(default_factory=time.time)
 

@@ -1,7 +1,7 @@
 """Replies to checked requests, from the reservation in the queue to the last byte, whole or streamed (SSE).
 
 Owns the order reserve, prepare, submit, answer, and that every way out of it ends the reservation. Event loop; the
-image is prepared in a thread.
+image is decoded in another process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import Protocol
 
 from fastapi.sse import format_sse_event
@@ -28,7 +27,7 @@ from service.api.problems import internal_problem, problem_of
 from service.api.request_context import context_of
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
-from service.images import ImageSource, tile
+from service.images import ImageSource
 from service.messages import Delta, Finished, Row
 from service.schemas.responses import Problem
 
@@ -67,18 +66,24 @@ class AnswerBuilder(Protocol):
         """Build the body of an answer that is not streamed."""
 
 
-async def tiled(parts: ServiceParts, image: ImageSource | TiledImage) -> TiledImage:
-    """Make an image ready for the model, decoded in a thread unless it was stored before.
+async def tiled(
+    parts: ServiceParts, image: ImageSource | TiledImage, reservation: Reservation, scope: Scope
+) -> TiledImage:
+    """Make an image ready for the model, decoded in a process of its own unless it was stored before.
 
     Raises:
-        ServiceError: the model is loading, or as `service.images.tile` says.
+        ServiceError: the model is loading, the reservation's time is over, or as `DecoderPool.decode` says.
     """
     card = parts.queue.loaded()
     if isinstance(image, TiledImage):
         return image
     started_s = time.monotonic()
-    work = partial(tile, image, max_pixels=parts.settings.max_pixels, tile_px=card.tile_px, level=card.level)
-    done = await asyncio.get_running_loop().run_in_executor(parts.executor, work)
+    client = getattr(context_of(scope), "client", "")
+    try:
+        async with asyncio.timeout(reservation.left_s):
+            done = await parts.decoders.decode(image, tile_px=card.tile_px, level=card.level, client=client)
+    except TimeoutError:
+        raise reservation.expired() from None
     parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s)
     return done
 
@@ -121,7 +126,7 @@ class Reply(Response):
             await unless_hung_up(receive, self._run(reservation, scope, receive, send))
 
     async def _run(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._submit(reservation)
+        await self._submit(reservation, scope)
         if self._stream:
             await self._send_stream(reservation.events(), scope, send)
             return
@@ -130,9 +135,9 @@ class Reply(Response):
         body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         await json_response(body)(scope, receive, send)
 
-    async def _submit(self, reservation: Reservation) -> None:
+    async def _submit(self, reservation: Reservation, scope: Scope) -> None:
         started_s = time.monotonic()
-        image = await tiled(self._parts, self._image)
+        image = await tiled(self._parts, self._image, reservation, scope)
         self._preprocess_s = time.monotonic() - started_s
         reservation.submit(image, self._rows)
 

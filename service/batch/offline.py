@@ -16,7 +16,8 @@ from model.tiles import TiledImage
 from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.task import AnswerOptions
-from service.images import ImageSource, tile
+from service.decoding.decode import silence_pillow, tile
+from service.images import ImageSource
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
@@ -49,6 +50,7 @@ def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Conso
         raise ValueError(f"devices: {settings.devices}: this command computes on one device; choose it with --device")
 
     def start(console: Console) -> Answerer:
+        silence_pillow()
         runner = load_runner(settings, settings.devices)
         _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}")
         return Answerer(runner.config.name, _batch(settings, answer_options, runner).run, runner.fingerprint)
@@ -68,7 +70,7 @@ def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunne
         read,
         answer_options,
         in_flight=2 * runner.slots,
-        threads=settings.preprocess_threads,
+        threads=settings.decoders,
     )
 
 

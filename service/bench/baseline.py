@@ -24,8 +24,9 @@ from service.api.answers import Answer, AnswerKey
 from service.api.encoding import json_response
 from service.api.request_body import ImageRequest, read_ask
 from service.api.server import configure_logging, listen, url_of
+from service.decoding.decode import tile
 from service.errors import InvalidField, ServiceError
-from service.images import ImageSource, tile
+from service.images import ImageSource
 from service.messages import Finished, RowTimings, Usage
 from service.schemas.requests import CaptionRequest, VqaRequest
 from service.settings import Settings

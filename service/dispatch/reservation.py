@@ -116,8 +116,18 @@ class Reservation:
             unfinished -= isinstance(event, Finished)
             yield index, event
 
+    @property
+    def left_s(self) -> float:
+        """The seconds until the deadline; negative behind it."""
+        return self.entered_s + self._deadline_s - time.monotonic()
+
+    def expired(self) -> DeadlineExceeded:
+        """Count that the deadline has passed, and build the error that says so."""
+        self._queue.count_drop("deadline")
+        return DeadlineExceeded(f"no complete answer within {self._deadline_s:g} s")
+
     async def _next(self) -> tuple[int, Delta | Finished | ServiceError]:
-        left_s = self.entered_s + self._deadline_s - time.monotonic()
+        left_s = self.left_s
         try:
             if left_s <= 0:  # a timeout would not end a queue that is never empty
                 raise TimeoutError
@@ -126,5 +136,4 @@ class Reservation:
             async with asyncio.timeout(left_s):
                 return await self._events.get()
         except TimeoutError:
-            self._queue.count_drop("deadline")
-            raise DeadlineExceeded(f"no complete answer within {self._deadline_s:g} s") from None
+            raise self.expired() from None

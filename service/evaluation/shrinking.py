@@ -1,6 +1,7 @@
 """Shrinking of images before they are asked about, so that fine details are gone whatever the model's resolution.
 
-The last row of Table 1 in arXiv 2501.02584 looks at images so. Refuses what `service/images.py` refuses. Any thread.
+The last row of Table 1 in arXiv 2501.02584 looks at images so. Refuses what `service/decoding/decode.py` refuses. Any
+thread.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from io import BytesIO
 
 from PIL import Image
 
-from service.images import ImageSource, tile
+from service.decoding.decode import tile
+from service.images import ImageSource
 
 
 def shrunk(file: bytes, side_px: int, max_pixels: int) -> bytes:
@@ -21,7 +23,7 @@ def shrunk(file: bytes, side_px: int, max_pixels: int) -> bytes:
         max_pixels: most pixels accepted.
 
     Raises:
-        ServiceError: as `service.images.tile`.
+        ServiceError: as `service.decoding.decode.tile`.
     """
     view = tile(ImageSource(file), max_pixels=max_pixels, tile_px=side_px, level=1).tiles[0]
     small = BytesIO()

@@ -1,6 +1,6 @@
 """`/v1/estimate`: the cost of a caption or an answer, without running it.
 
-Gathers what `service.api.estimate` has to be told. Event loop; images are decoded and prompts counted in threads.
+Gathers what `service.api.estimate` has to be told. Event loop; prompts are counted in threads.
 """
 
 from __future__ import annotations
@@ -67,5 +67,6 @@ async def _image_key(request: Request, parts: ServiceParts, image: ImageSource |
     """
     if isinstance(image, TiledImage):
         return image.image_key
-    with parts.queue.reserve(1):
-        return (await unless_hung_up(request.receive, tiled(parts, image))).image_key
+    with parts.queue.reserve(1) as reservation:
+        decoding = tiled(parts, image, reservation, request.scope)
+        return (await unless_hung_up(request.receive, decoding)).image_key

@@ -39,7 +39,7 @@ async def livez() -> Alive:
 async def readyz(parts: Parts) -> ReadyCard:
     """Check readiness: weights loaded, warmed up, engine making progress, not shutting down. Needs no key."""
     queue = parts.queue
-    reason = queue.not_ready()
+    reason = queue.not_ready() or parts.decoders.not_ready()
     if reason is not None:
         raise Unavailable(reason)
     card = queue.loaded()
@@ -65,7 +65,7 @@ async def readyz(parts: Parts) -> ReadyCard:
 async def metrics(request: Request, parts: Parts) -> Response:
     """Read all metrics in Prometheus' text format."""
     parts.metrics.describe_build(request.app.version, parts.queue.card)
-    parts.metrics.ready.set(parts.queue.not_ready() is None)
+    parts.metrics.ready.set((parts.queue.not_ready() or parts.decoders.not_ready()) is None)
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -29,8 +29,9 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     ask = await read_ask(request, ImageUpload)
     card = parts.queue.loaded()
     parts.images.check_room(card.image_tiles * card.tile_px**2 * 3)  # a byte for each of red, green and blue
-    with parts.queue.reserve(1):  # uploads are refused like questions are when too many wait
-        image = await unless_hung_up(request.receive, tiled(parts, ask.image))
+    with parts.queue.reserve(1) as reservation:  # uploads are refused like questions are when too many wait
+        decoding = tiled(parts, ask.image, reservation, request.scope)
+        image = await unless_hung_up(request.receive, decoding)
     stored = parts.images.put(context_of(request.scope).owner, image)
     if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
         parts.queue.workers.prefetch(image)

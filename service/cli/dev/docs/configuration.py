@@ -16,12 +16,13 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Devices and number format": ("devices", "dtype", "threads"),
     "Network and access": ("host", "port", "api_keys", "trusted_proxies", "keep_alive_s"),
     "Batching and caches": (
-        "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share", "preprocess_threads",
+        "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share",
     ),
     "Admission control and limits of a request": (
         "max_waiting", "max_questions", "default_max_tokens", "deadline_s", "max_body_bytes", "max_upload_bytes",
         "max_pixels",
     ),
+    "Decoding of images": ("decoders", "decode_timeout_s"),
     "Uploaded images": ("image_store_bytes", "image_ttl_s"),
     "Graceful shutdown and restarts": ("drain_grace_s", "step_timeout_s"),
     "Log": ("log_level",),

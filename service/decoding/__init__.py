@@ -1,0 +1,1 @@
+"""Decoding of images from clients in killable processes, a pool of which belongs to the API process."""

@@ -1,0 +1,163 @@
+"""The handle by which the API process starts, asks and ends a decoder process.
+
+Knows no clients and no queue: one image at a time. The event loop's thread only, but for `start` and `reap`, which
+block for some milliseconds and belong into a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+
+from model.tiles import TiledImage
+from service.decoding.frames import ANSWER_HEAD, MAX_HEAD_BYTES, QUESTION, AnswerHead, BrokenAnswer, read_head
+from service.decoding.limits import DecodeLimits
+from service.decoding.process import READY, run
+from service.images import ImageSource
+
+START_S = 20.0  # a decoder that has not come up by then hangs
+REAP_S = 5.0
+# How a process ends that somebody else has ended: by a signal, or unseen, since the fork server was ended too.
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 255, None)
+
+
+class DecoderDied(Exception):
+    """A decoder process ended before its answer."""
+
+
+class Decoder:
+    """A running decoder process.
+
+    Attributes:
+        retired: why it is to be replaced, as it has said; or empty.
+        busy_since_s: when it was given its image, on the monotonic clock; None while it has none.
+    """
+
+    def __init__(self, process: BaseProcess, pipe: socket.socket) -> None:
+        """Use `Decoder.start` instead."""
+        self._process, self._pipe = process, pipe
+        self.retired = ""
+        self.busy_since_s: float | None = None
+
+    @classmethod
+    def start(cls, limits: DecodeLimits) -> Decoder:
+        """Start a decoder process; blocks until it is forked.
+
+        Raises:
+            OSError, EOFError: the machine has no process or descriptor left.
+        """
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["service.decoding.preload"])
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        process = context.Process(target=run, args=(theirs, limits), name="pheye-decoder", daemon=True)
+        try:
+            with theirs:  # else the socket would stay open when the child ends
+                process.start()
+        except BaseException:
+            ours.close()
+            raise
+        return cls(process, ours)
+
+    async def ready(self) -> None:
+        """Wait until the process can decode.
+
+        Raises:
+            OSError, EOFError, TimeoutError: it ended, or hangs.
+        """
+        async with asyncio.timeout(START_S):
+            if await asyncio.get_running_loop().sock_recv(self._pipe, len(READY)) != READY:
+                raise EOFError("the decoder process ended while it started")
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child."""
+        return self._process.pid
+
+    async def decode(self, source: ImageSource, tile_px: int, level: int) -> TiledImage:
+        """Have an image decoded. A decoder whose answer was not awaited to its end can only be killed.
+
+        Raises:
+            ServiceError: the image is refused.
+            DecoderDied: the process ended before its answer.
+            BrokenAnswer: the process sent something else.
+        """
+        self.busy_since_s = time.monotonic()
+        try:
+            await self._ask(source, tile_px, level)
+            head = await self._head()
+            self.retired = head.retire
+            if head.refusal is not None:
+                raise head.refusal
+            tiles = np.empty((1 + level**2, tile_px, tile_px, 3), np.uint8)
+            await self._fill(tiles.reshape(-1).data)
+            return head.image(tiles)
+        except OSError as error:
+            raise DecoderDied(str(error)) from None
+        finally:
+            self.busy_since_s = None
+
+    async def _ask(self, source: ImageSource, tile_px: int, level: int) -> None:
+        loop, content = asyncio.get_running_loop(), source.content
+        file = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        await loop.sock_sendall(self._pipe, QUESTION.pack(isinstance(content, str), tile_px, level, len(file)))
+        await loop.sock_sendall(self._pipe, file)
+
+    async def _head(self) -> AnswerHead:
+        length = bytearray(ANSWER_HEAD.size)
+        await self._fill(memoryview(length))
+        (length_bytes,) = ANSWER_HEAD.unpack(length)
+        if length_bytes > MAX_HEAD_BYTES:
+            raise BrokenAnswer(f"a head of {length_bytes} bytes")
+        text = bytearray(length_bytes)
+        await self._fill(memoryview(text))
+        return read_head(bytes(text))
+
+    async def _fill(self, view: memoryview) -> None:
+        loop = asyncio.get_running_loop()
+        while view:
+            count = await loop.sock_recv_into(self._pipe, view)
+            if not count:
+                raise DecoderDied("its socket is closed")
+            view = view[count:]
+
+    def watch(self, ended: Callable[[Decoder], None]) -> None:
+        """Call `ended` should the process end while it has no image."""
+        asyncio.get_running_loop().add_reader(self._pipe, ended, self)
+
+    def unwatch(self) -> None:
+        """End what `watch` began."""
+        asyncio.get_running_loop().remove_reader(self._pipe)
+
+    def kill(self) -> None:
+        """End the process now, whatever it does; who awaits its answer gets `DecoderDied`."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Kill the process and close its socket, whose answer nobody may await any more; `reap` follows."""
+        self._pipe.close()
+        self.kill()
+
+    def reap(self) -> int | None:
+        """Wait for the end of the process and return its exit code; blocks, for a moment."""
+        self._process.join(REAP_S)
+        code = self._process.exitcode
+        if code is not None:
+            self._process.close()
+        return code
+
+
+def ended_from_outside(exit_code: int | None) -> bool:
+    """Say whether a decoder was ended by somebody else, such as the kernel when it has no memory left.
+
+    >>> ended_from_outside(-signal.SIGKILL), ended_from_outside(-signal.SIGSEGV)
+    (True, False)
+    """
+    return exit_code in _FROM_OUTSIDE

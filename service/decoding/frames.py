@@ -1,0 +1,85 @@
+"""Frames between the API process and a decoder: a question is an image file, an answer its tiles or a refusal.
+
+Owns the bytes on the socket between the two. An answer is JSON and plain pixels, never a pickle: who sends it has just
+read a stranger's file, and the API process must not run what comes from there. Pure functions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+from model.tiles import ImageKey, TiledImage, Tiles
+from service.errors import BadRequest, InvalidField, ServiceError, TooLarge, UnsupportedImage
+
+QUESTION = Struct("<?IIQ")  # whether it is a data URI, tile_px, level, bytes of the file
+ANSWER_HEAD = Struct("<I")  # bytes of the JSON that follows
+MAX_HEAD_BYTES = 4096
+_REFUSALS = {error.__name__: error for error in (BadRequest, UnsupportedImage, TooLarge, InvalidField)}
+NO_KEY = ImageKey("")
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class BrokenAnswer(Exception):
+    """A decoder sent what no decoder sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """The first part of an answer.
+
+    Attributes:
+        refusal: why the image is refused, or None if its tiles follow.
+        retire: why the decoder is to be replaced, or empty.
+        image_key: the hash of the pixels.
+        width_px: width of the decoded image.
+        height_px: height of the decoded image.
+    """
+
+    refusal: ServiceError | None
+    retire: str
+    image_key: ImageKey = NO_KEY
+    width_px: int = 0
+    height_px: int = 0
+
+    def image(self, tiles: Tiles) -> TiledImage:
+        """Put the image together."""
+        return TiledImage(self.image_key, self.width_px, self.height_px, tiles)
+
+
+def tiles_head(image: TiledImage, *, retire: str) -> bytes:
+    """Build the head of an answer whose tiles follow."""
+    named = {"image_key": image.image_key, "width_px": image.width_px, "height_px": image.height_px}
+    return _head(named | {"retire": retire})
+
+
+def refusal_head(error: ServiceError, *, retire: str) -> bytes:
+    """Build an answer that refuses the image."""
+    return _head({"refused": type(error).__name__, "detail": error.detail[:1000], "retire": retire})
+
+
+def _head(fields: dict[str, Any]) -> bytes:
+    text = json.dumps(fields).encode()
+    return ANSWER_HEAD.pack(len(text)) + text
+
+
+def read_head(text: bytes) -> AnswerHead:
+    """Read the head of an answer, believing nothing.
+
+    Raises:
+        BrokenAnswer: it is none.
+    """
+    try:
+        fields = json.loads(text)
+        retire = str(fields["retire"])
+        if "refused" in fields:
+            return AnswerHead(_REFUSALS[fields["refused"]](str(fields["detail"])), retire)
+        key, width_px, height_px = str(fields["image_key"]), int(fields["width_px"]), int(fields["height_px"])
+        if not _KEY.fullmatch(key) or min(width_px, height_px) < 1:
+            raise ValueError(key[:64])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenAnswer(f"{type(error).__name__}: {error}") from None
+    return AnswerHead(None, retire, ImageKey(key), width_px, height_px)

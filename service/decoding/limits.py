@@ -1,0 +1,74 @@
+"""Limits of a decoder process: the seconds and bytes one image may take, and how the kernel enforces them.
+
+Owns the formula by which `docs/operations.md` bounds the memory of all decoders. Knows no images. The API process makes
+the limits, a decoder process puts itself under them.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+
+from service.settings import MIB, Settings
+
+# Measured over all formats (see docs/operations.md): WEBP is the dearest, with two canvases of its own, its pixels as
+# bytes and as an image, and half a canvas inside libwebp.
+BYTES_PER_PIXEL = 24
+FILES = 3  # a body as it was sent, its base64 decoded, and a part of it in a reader's hands
+OTHER_BYTES = 512 * MIB  # a needle 65,535 pixels long, resized to the width of the tiles; tables, buffers
+_PAGE_BYTES = resource.getpagesize()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """The bounds on decoding one image.
+
+    Attributes:
+        max_pixels: most pixels accepted.
+        timeout_s: seconds that it may take, by the clock and of computing.
+        memory_bytes: bytes that a decoder may allocate for it.
+        images: how many images a decoder decodes before it is replaced.
+        kept_bytes: how much larger than at its start a decoder may stay.
+    """
+
+    max_pixels: int
+    timeout_s: float
+    memory_bytes: int
+    images: int = 1000
+    kept_bytes: int = 32 * MIB
+
+
+def decode_limits(settings: Settings) -> DecodeLimits:
+    """Derive the limits from the settings."""
+    memory_bytes = BYTES_PER_PIXEL * settings.max_pixels + FILES * settings.max_body_bytes + OTHER_BYTES
+    return DecodeLimits(settings.max_pixels, settings.decode_timeout_s, memory_bytes)
+
+
+def confine_process(limits: DecodeLimits) -> None:
+    """Bound the memory of this process, and let it leave no core dump."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(ValueError, OSError):  # not on every system; there the time is the only bound
+        address_space_bytes = _process_pages(0) * _PAGE_BYTES + limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
+
+
+def grant_cpu(timeout_s: float) -> None:
+    """Let the kernel end this process when it has computed `timeout_s` from now on, whoever still watches it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft_s = math.ceil(used.ru_utime + used.ru_stime + timeout_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def resident_bytes() -> int:
+    """Return the bytes of memory this process holds; 0 where the system does not tell."""
+    return _process_pages(1) * _PAGE_BYTES
+
+
+def _process_pages(field: int) -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[field])
+    except OSError:
+        return 0

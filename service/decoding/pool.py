@@ -1,0 +1,246 @@
+"""The pool of decoder processes: who waits for one, what becomes of one that dies, and when it is killed.
+
+Owns the promise that an image costs nobody but its sender: a decoder has one image at a time, and is killed and
+replaced when that takes too long or its client has left. Knows no HTTP. Event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from model.tiles import TiledImage
+from service.decoding.decoder import Decoder, DecoderDied, ended_from_outside
+from service.decoding.fair_queue import FairQueue
+from service.decoding.frames import BrokenAnswer
+from service.decoding.limits import decode_limits
+from service.decoding.process import NO_MEMORY
+from service.errors import InvalidField, ServiceError, Unavailable
+from service.images import ImageSource
+from service.metrics import Metrics
+from service.settings import Settings
+
+MOST_DEATHS = 3  # decoders that may be killed from outside under one image before it is refused
+STUCK_S = 5.0  # a decoder that is still there so long after its time could not be killed
+START_PATIENCE_S = 10.0  # without any decoder for so long, the service calls itself not ready
+MAX_PAUSE_S = 5.0  # between two attempts to start a decoder
+
+logger = logging.getLogger("pheye.decoding")
+
+
+class DecoderPool:
+    """As many decoders as the settings say, and the images that wait for one."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._limits = decode_limits(settings)
+        self._size = settings.decoders
+        self._metrics = metrics
+        self._idle: list[Decoder] = []
+        self._busy: set[Decoder] = set()
+        self._waiting: FairQueue[asyncio.Future[Decoder]] = FairQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._alive_s = time.monotonic()  # when there was a decoder last
+        self._stopped = False
+        metrics.decoders_busy.set_function(lambda: len(self._busy))
+        metrics.decodes_waiting.set_function(lambda: len(self._waiting))
+
+    def start(self) -> None:
+        """Start all decoders and return at once; images wait for them."""
+        self._alive_s = time.monotonic()
+        for _ in range(self._size):
+            self._spawn(self._start_one())
+
+    async def stop(self) -> None:
+        """Kill all decoders and wait for none of them; whoever waits for one is refused."""
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+        for decoder in self._idle:
+            decoder.unwatch()
+            decoder.close()
+        self._idle.clear()
+        for decoder in self._busy:
+            decoder.kill()
+        while self._waiting:
+            turn = self._waiting.pop()
+            if not turn.done():
+                turn.set_exception(_stopping())
+
+    def not_ready(self) -> str | None:
+        """Say why no image can be decoded now, or None if it can."""
+        now_s = time.monotonic()
+        if self._idle:
+            return None
+        if not self._busy:
+            return "no image decoder can be started" if now_s - self._alive_s > START_PATIENCE_S else None
+        latest_s = max(decoder.busy_since_s or now_s for decoder in self._busy)
+        stuck = len(self._busy) >= self._size and now_s - latest_s > self._limits.timeout_s + STUCK_S
+        return f"every image decoder has been busy with one image for {now_s - latest_s:.0f} s" if stuck else None
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the decoders."""
+        return [decoder.pid for decoder in (*self._idle, *self._busy) if decoder.pid is not None]
+
+    async def decode(self, source: ImageSource, *, tile_px: int, level: int, client: str = "") -> TiledImage:
+        """Decode and tile an image; cancel it to free its decoder at once.
+
+        Args:
+            source: the image as it arrived.
+            tile_px: side of a tile.
+            level: local tiles along each side.
+            client: whose image it is; decoders are shared fairly between clients.
+
+        Raises:
+            ServiceError: as `service.decoding.decode.tile`, and if it takes too long or too much memory.
+        """
+        for attempt in range(MOST_DEATHS):
+            decoder = await self._acquire(client, first=attempt > 0)
+            try:
+                async with asyncio.timeout(self._limits.timeout_s):
+                    image = await decoder.decode(source, tile_px, level)
+            except TimeoutError:
+                self._replace(decoder, "timeout")
+                raise self._too_slow() from None
+            except (DecoderDied, BrokenAnswer) as error:
+                await self._explain_death(decoder, error)
+            except ServiceError:
+                self._release(decoder)
+                raise
+            except BaseException:  # its client has left, or waits no longer
+                self._replace(decoder, "cancelled")
+                raise
+            else:
+                self._release(decoder)
+                return image
+        raise InvalidField(f"image: could not be decoded; {MOST_DEATHS} decoders were killed, one after the other")
+
+    async def _explain_death(self, decoder: Decoder, error: Exception) -> None:
+        """Return if the image may be tried again.
+
+        Raises:
+            InvalidField: its decoder died of it.
+        """
+        self._replace(decoder, reap=False)
+        code = await asyncio.to_thread(decoder.reap)
+        if isinstance(error, BrokenAnswer):
+            code = 1
+        reason = "killed" if ended_from_outside(code) else "timeout" if code == -signal.SIGXCPU else "crash"
+        self._metrics.decoders_killed.labels(reason).inc()
+        logger.warning("a decoder ended before its answer: %s, exit code %s", error, code)
+        if reason == "timeout":
+            raise self._too_slow()
+        if reason == "crash":
+            raise InvalidField("image: could not be decoded; its decoder crashed")
+
+    def _too_slow(self) -> InvalidField:
+        return InvalidField(
+            f"image: could not be decoded within {self._limits.timeout_s:g} s; make it smaller, or save it anew"
+        )
+
+    async def _acquire(self, client: str, *, first: bool) -> Decoder:
+        if self._stopped:
+            raise _stopping()
+        if self._idle:  # then nobody waits
+            decoder = self._idle.pop()
+            decoder.unwatch()
+            self._busy.add(decoder)
+            return decoder
+        turn: asyncio.Future[Decoder] = asyncio.get_running_loop().create_future()
+        self._waiting.push(client, turn, first=first)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            self._waiting.remove(client, turn)
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._release(turn.result())
+            raise
+
+    def _release(self, decoder: Decoder) -> None:
+        if decoder.retired:
+            self._replace(decoder, "memory" if decoder.retired == NO_MEMORY else None)
+        else:
+            self._busy.discard(decoder)
+            self._offer(decoder)
+
+    def _offer(self, decoder: Decoder) -> None:
+        """Give a decoder to whoever waits for one."""
+        self._alive_s = time.monotonic()
+        if self._stopped:
+            decoder.close()
+            return
+        while self._waiting:
+            turn = self._waiting.pop()
+            if not turn.done():  # else: cancelled a moment ago
+                self._busy.add(decoder)
+                turn.set_result(decoder)
+                return
+        self._idle.append(decoder)
+        decoder.watch(self._ended_idle)
+
+    def _ended_idle(self, decoder: Decoder) -> None:
+        self._idle.remove(decoder)
+        decoder.unwatch()
+        self._replace(decoder, "killed")
+
+    def _replace(self, decoder: Decoder, reason: str | None = None, *, reap: bool = True) -> None:
+        """Kill a decoder and start another; the reason is counted, if any."""
+        self._busy.discard(decoder)
+        decoder.close()
+        if reason is not None:
+            self._metrics.decoders_killed.labels(reason).inc()
+        self._alive_s = time.monotonic()
+        if reap:
+            self._spawn(_in_thread(decoder.reap))
+        self._spawn(self._start_one())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._stopped:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start_one(self) -> None:
+        pause_s = 0.1
+        while True:
+            try:
+                self._offer(await self._started())
+                return
+            except (OSError, EOFError, RuntimeError) as error:
+                logger.error("cannot start an image decoder: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
+
+    async def _started(self) -> Decoder:
+        forking = asyncio.create_task(asyncio.to_thread(Decoder.start, self._limits))
+        try:
+            decoder = await asyncio.shield(forking)
+        except asyncio.CancelledError:
+            forking.add_done_callback(_close_unwanted)
+            raise
+        try:
+            await decoder.ready()
+        except BaseException:
+            decoder.close()
+            raise
+        return decoder
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    await asyncio.to_thread(work)
+
+
+def _close_unwanted(forking: asyncio.Task[Decoder]) -> None:
+    """Kill a decoder that was being started when the pool stopped."""
+    if not forking.cancelled() and forking.exception() is None:
+        forking.result().close()
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service stopped before the image was decoded")
