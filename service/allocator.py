@@ -1,24 +1,20 @@
-"""The C library's allocator, told to give large pieces of freed memory back to the system at once.
+"""The C library's allocator, told to give freed memory back to the system.
 
-Knows glibc only; elsewhere nothing is done. Call it first thing in a process.
+glibc keeps freed pieces of up to 32 MiB in its heaps, where a small one behind them holds them for ever. Mapping each
+large piece by itself instead made decoding a photograph of 12 megapixels 1.8 times slower, in page faults, so memory is
+given back when there is nothing to do. Any thread; takes some milliseconds.
 """
 
 from __future__ import annotations
 
 import ctypes
 
-_M_MMAP_THRESHOLD = -3
-_LARGE_BYTES = 1024**2
-
 
 def return_freed_memory() -> bool:
-    """Have every allocation from 1 MiB on mapped by itself, so that freeing it returns it; False if that is not known.
-
-    By default glibc learns from the first large piece that is freed to keep such pieces, up to 32 MiB each, in its
-    heaps, where a small one behind them holds them for ever.
-    """
+    """Give back what is free in all heaps; False where the C library is not glibc, and nothing is done."""
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES))
+    trim(0)
+    return True

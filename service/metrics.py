@@ -85,8 +85,8 @@ class Metrics:
 
         self.decoders_killed = self._counter(
             "decoders_killed_total",
-            "Decoder processes that ended under an image: timeout (it took too long), cancelled (its client left or "
-            "its deadline passed), memory (it needed too much), killed (from outside), crash.",
+            "Decoder processes that did not end of themselves: timeout (decoding took too long), cancelled (the client "
+            "left or the deadline passed), memory (decoding needed too much), killed (from outside), crash.",
             ("reason",),
         )
         for reason in KILL_REASONS:

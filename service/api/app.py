@@ -29,6 +29,7 @@ ROUTERS = tuple(
     module.router for module in (caption_vqa, openai, images, estimate, health, not_offered, docs, playground)
 )
 COUNTING_THREADS = 2  # for the tokens of prompts
+TRIM_S = 5.0  # how often freed memory goes back to the system
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 
 
@@ -44,14 +45,15 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        return_freed_memory()
         decoders.start()
         await queue.start()
         sweep = asyncio.create_task(_drop_expired(store))
+        trim = asyncio.create_task(_return_memory())
         try:
             yield
         finally:
             sweep.cancel()
+            trim.cancel()
             executor.shutdown(wait=False, cancel_futures=True)
             await decoders.stop()
             await queue.stop()
@@ -86,3 +88,9 @@ async def _drop_expired(store: ImageStore) -> None:
     while True:
         more = store.drop_expired()
         await asyncio.sleep(0 if more else SWEEP_S)
+
+
+async def _return_memory() -> None:
+    while True:
+        await asyncio.sleep(TRIM_S)
+        await asyncio.to_thread(return_freed_memory)

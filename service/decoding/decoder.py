@@ -21,11 +21,14 @@ from service.decoding.frames import ANSWER_HEAD, MAX_HEAD_BYTES, QUESTION, Answe
 from service.decoding.limits import DecodeLimits
 from service.decoding.process import READY, run
 from service.images import ImageSource
+from service.settings import MIB
 
 START_S = 20.0  # a decoder that has not come up by then hangs
 REAP_S = 5.0
-# How a process ends that somebody else has ended: by a signal, or unseen, since the fork server was ended too.
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 255, None)
+TILES_BYTES = 8 * MIB  # the tiles of an image at x4-672 and 448; sent at once, they cost the event loop one wake-up
+# How a process ends that is not ended by its image: of itself, between two of them; by a signal of somebody else;
+# unseen, since the fork server was ended too.
+_FROM_OUTSIDE = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 255, None)
 
 
 class DecoderDied(Exception):
@@ -57,6 +60,7 @@ class Decoder:
         context.set_forkserver_preload(["service.decoding.preload"])
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, TILES_BYTES)  # or as much as the system allows
         process = context.Process(target=run, args=(theirs, limits), name="pheye-decoder", daemon=True)
         try:
             with theirs:  # else the socket would stay open when the child ends
@@ -155,7 +159,7 @@ class Decoder:
 
 
 def ended_from_outside(exit_code: int | None) -> bool:
-    """Say whether a decoder was ended by somebody else, such as the kernel when it has no memory left.
+    """Say whether a decoder was ended by something else than its image, such as the kernel when it has no memory left.
 
     >>> ended_from_outside(-signal.SIGKILL), ended_from_outside(-signal.SIGSEGV)
     (True, False)

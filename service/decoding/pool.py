@@ -185,7 +185,12 @@ class DecoderPool:
     def _ended_idle(self, decoder: Decoder) -> None:
         self._idle.remove(decoder)
         decoder.unwatch()
-        self._replace(decoder, "killed")
+        self._replace(decoder, reap=False)
+        self._spawn(self._count_idle_end(decoder))
+
+    async def _count_idle_end(self, decoder: Decoder) -> None:
+        if await asyncio.to_thread(decoder.reap) != 0:  # else: it has ended of itself, since it had grown
+            self._metrics.decoders_killed.labels("killed").inc()
 
     def _replace(self, decoder: Decoder, reason: str | None = None, *, reap: bool = True) -> None:
         """Kill a decoder and start another; the reason is counted, if any."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -27,7 +28,8 @@ from service.errors import InvalidField, ServiceError
 from service.images import ImageSource
 
 _PR_SET_PDEATHSIG = 1
-GROWN, NO_MEMORY = "grown", "memory"  # why a decoder ends
+IDLE_S = 1.0  # without an image for so long, a decoder gives back memory
+WORN, NO_MEMORY = "worn", "memory"  # why a decoder ends
 READY = b"!"  # the first byte of a decoder that has put itself under its limits
 NEEDS_TOO_MUCH = "image: decoding it needs more memory than allowed; save it smaller, or as JPEG or PNG"
 
@@ -36,21 +38,33 @@ def run(api_process: socket.socket, limits: DecodeLimits) -> None:
     """Run a decoder process, from start to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal reaches the whole group
     _end_with_parent()
-    return_freed_memory()
     _be_silent(limits)
     confine_process(limits)
     most_bytes = resident_bytes() + limits.kept_bytes
     with suppress(OSError), api_process:  # the API process is gone
         api_process.sendall(READY)
         for left in reversed(range(limits.images)):
+            if not _is_asked(api_process) and _keeps_more_than(most_bytes):
+                return
             answer = _answer(api_process, limits)
             if answer is None:
                 return
-            grown = not left or resident_bytes() > most_bytes
-            retire = answer.retire or (GROWN if grown else "")
+            retire = answer.retire or ("" if left else WORN)
             _send(api_process, answer.outcome, retire)
             if retire:
                 return
+
+
+def _is_asked(api_process: socket.socket) -> bool:
+    """Wait a moment for a question; False if none has come."""
+    return bool(select.select([api_process], [], [], IDLE_S)[0])
+
+
+def _keeps_more_than(most_bytes: int) -> bool:
+    """Give back the memory that decoding has left behind, and say whether this process stays too large all the same."""
+    if resident_bytes() > most_bytes:
+        return_freed_memory()
+    return resident_bytes() > most_bytes
 
 
 def _end_with_parent() -> None:
@@ -94,11 +108,19 @@ def _answer(api_process: socket.socket, limits: DecodeLimits) -> _Answer | None:
             return None
         source = ImageSource(file.decode("utf-8", "surrogatepass") if is_uri else bytes(file))
         del file  # its bytes are in `source`
-        return _Answer(tile(source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level))
+        return _Answer(_tile(source, limits, tile_px, level))
     except MemoryError:
         return _Answer(InvalidField(NEEDS_TOO_MUCH), retire=NO_MEMORY)
     except ServiceError as error:
         return _Answer(error.with_traceback(None))  # else the file would stay in memory with its frames
+
+
+def _tile(source: ImageSource, limits: DecodeLimits, tile_px: int, level: int) -> TiledImage:
+    try:
+        return tile(source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level)
+    except MemoryError:
+        return_freed_memory()  # what earlier images have left behind is no fault of this one
+    return tile(source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level)
 
 
 def _send(api_process: socket.socket, outcome: TiledImage | ServiceError, retire: str) -> None:
