@@ -17,9 +17,9 @@ MAX_JPEG_SCANS = 128
 # A profile has up to 255 segments and extended XMP some hundreds; each takes the reader a call.
 MAX_JPEG_SEGMENTS = 4096
 MAX_JPEG_JUNK_BYTES = 65_536  # padding and stray bytes between segments, which are read one by one
-MAX_PNG_CHUNKS = 65_536  # IDAT among them; at the bound of a body's bytes a chunk has 320 bytes
+MAX_PNG_CHUNKS = 16_384  # IDAT among them, of which libpng makes one for 8 KiB, and of 20 MB 2,500
 MAX_GIF_BLOCKS = 65_536  # sub-blocks of comments and application data before the first frame, 255 bytes at most
-MAX_BMP_RUN_BYTES = 4 * 1024**2  # run-length codes are read one by one; a file of so many is smaller as PNG
+MAX_BMP_RUN_BYTES = 2 * 1024**2  # codes of two bytes are read one by one, a second for a million
 MAX_TIFF_TAGS = 4096  # entries of the first directory
 # No photograph is longer, and neither JPEG nor GIF can hold more. A needle one pixel wide would grow to a tile's width
 # times its height, since resizing goes across first.
@@ -164,6 +164,8 @@ def _tiff_tags(data: bytes) -> Iterator[tuple[int, int]]:
     order, big = "<" if data[:1] == b"I" else ">", 43 in data[2:4]
     where, counter, entry_bytes, value_at = (8, "Q", 20, 12) if big else (4, "I", 12, 8)
     start = _number(Struct(order + counter), data, where)
+    if not start:
+        return
     count_format = Struct(order + ("Q" if big else "H"))
     count = _number(count_format, data, start)
     _bound(count, MAX_TIFF_TAGS, "tags (TIFF)")

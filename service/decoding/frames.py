@@ -50,13 +50,13 @@ class AnswerHead:
         return TiledImage(self.image_key, self.width_px, self.height_px, tiles)
 
 
-def tiles_head(image: TiledImage, *, retire: str) -> bytes:
+def tiles_head(image: TiledImage, retire: str) -> bytes:
     """Build the head of an answer whose tiles follow."""
     named = {"image_key": image.image_key, "width_px": image.width_px, "height_px": image.height_px}
     return _head(named | {"retire": retire})
 
 
-def refusal_head(error: ServiceError, *, retire: str) -> bytes:
+def refusal_head(error: ServiceError, retire: str) -> bytes:
     """Build an answer that refuses the image."""
     return _head({"refused": type(error).__name__, "detail": error.detail[:1000], "retire": retire})
 

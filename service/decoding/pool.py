@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from model.tiles import TiledImage
@@ -44,6 +45,7 @@ class DecoderPool:
         self._waiting: FairQueue[asyncio.Future[Decoder]] = FairQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive_s = time.monotonic()  # when there was a decoder last
+        self._forks = ThreadPoolExecutor(1, thread_name_prefix="pheye-decoders")
         self._stopped = False
         metrics.decoders_busy.set_function(lambda: len(self._busy))
         metrics.decodes_waiting.set_function(lambda: len(self._waiting))
@@ -59,6 +61,7 @@ class DecoderPool:
         self._stopped = True
         for task in self._tasks:
             task.cancel()
+        self._forks.shutdown(wait=False, cancel_futures=True)
         for decoder in self._idle:
             decoder.unwatch()
             decoder.close()
@@ -223,9 +226,9 @@ class DecoderPool:
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def _started(self) -> Decoder:
-        forking = asyncio.create_task(asyncio.to_thread(Decoder.start, self._limits))
+        forking = self._forks.submit(Decoder.start, self._limits)
         try:
-            decoder = await asyncio.shield(forking)
+            decoder = await asyncio.wrap_future(forking)
         except asyncio.CancelledError:
             forking.add_done_callback(_close_unwanted)
             raise
@@ -241,8 +244,8 @@ async def _in_thread(work: Callable[[], object]) -> None:
     await asyncio.to_thread(work)
 
 
-def _close_unwanted(forking: asyncio.Task[Decoder]) -> None:
-    """Kill a decoder that was being started when the pool stopped."""
+def _close_unwanted(forking: Future[Decoder]) -> None:
+    """Kill a decoder that was being started when the pool stopped; in the thread that has started it."""
     if not forking.cancelled() and forking.exception() is None:
         forking.result().close()
 

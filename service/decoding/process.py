@@ -125,9 +125,9 @@ def _tile(source: ImageSource, limits: DecodeLimits, tile_px: int, level: int) -
 
 def _send(api_process: socket.socket, outcome: TiledImage | ServiceError, retire: str) -> None:
     if isinstance(outcome, ServiceError):
-        api_process.sendall(refusal_head(outcome, retire=retire))
+        api_process.sendall(refusal_head(outcome, retire))
     else:
-        api_process.sendall(tiles_head(outcome, retire=retire))
+        api_process.sendall(tiles_head(outcome, retire))
         api_process.sendall(outcome.tiles.data)
 
 

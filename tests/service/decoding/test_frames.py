@@ -1,0 +1,40 @@
+"""Frames: what a decoder says is believed only as far as it is what decoders say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service.decoding.frames import ANSWER_HEAD, BrokenAnswer, read_head, refusal_head
+from service.errors import InvalidField, TooLarge
+
+GOOD = {"image_key": "a" * 64, "width_px": 3, "height_px": 2, "retire": ""}
+
+
+def test_a_refusal_arrives_as_the_error_it_was():
+    head = read_head(refusal_head(TooLarge("image: too large"), "")[ANSWER_HEAD.size :])
+    assert isinstance(head.refusal, TooLarge)
+    assert head.refusal.detail == "image: too large"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"\x80\x04cos\nsystem\n", id="a-pickle"),
+        pytest.param(b"[]", id="no-object"),
+        pytest.param(b"{}", id="nothing"),
+        pytest.param(json.dumps(GOOD | {"image_key": "../../etc/passwd"}).encode(), id="no-hash"),
+        pytest.param(json.dumps(GOOD | {"width_px": -1}).encode(), id="negative"),
+        pytest.param(json.dumps(GOOD | {"width_px": "wide"}).encode(), id="no-number"),
+        pytest.param(json.dumps({"refused": "SystemExit", "detail": "x", "retire": ""}).encode(), id="no-refusal"),
+        pytest.param(b"\xff" * 20, id="no-text"),
+    ],
+)
+def test_what_no_decoder_says_is_a_broken_answer(text):
+    with pytest.raises(BrokenAnswer):
+        read_head(text)
+
+
+def test_a_long_refusal_is_cut():
+    assert len(refusal_head(InvalidField("image: " + "x" * 100_000), "")) < 2000
