@@ -17,7 +17,15 @@ from multiprocessing.process import BaseProcess
 import numpy as np
 
 from model.tiles import TiledImage
-from service.decoding.frames import ANSWER_HEAD, MAX_HEAD_BYTES, QUESTION, AnswerHead, BrokenAnswer, read_head
+from service.decoding.frames import (
+    ANSWER_HEAD,
+    MAX_HEAD_BYTES,
+    QUESTION,
+    AnswerHead,
+    BrokenAnswer,
+    joined_if_small,
+    read_head,
+)
 from service.decoding.limits import DecodeLimits
 from service.decoding.process import READY, run
 from service.images import ImageSource
@@ -111,8 +119,9 @@ class Decoder:
     async def _ask(self, source: ImageSource, tile_px: int, level: int) -> None:
         loop, content = asyncio.get_running_loop(), source.content
         file = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-        await loop.sock_sendall(self._pipe, QUESTION.pack(isinstance(content, str), tile_px, level, len(file)))
-        await loop.sock_sendall(self._pipe, file)
+        head = QUESTION.pack(isinstance(content, str), tile_px, level, len(file))
+        for piece in joined_if_small(head, memoryview(file)):
+            await loop.sock_sendall(self._pipe, piece)
 
     async def _head(self) -> AnswerHead:
         length = bytearray(ANSWER_HEAD.size)

@@ -18,6 +18,7 @@ from service.errors import BadRequest, InvalidField, ServiceError, TooLarge, Uns
 QUESTION = Struct("<?IIQ")  # whether it is a data URI, tile_px, level, bytes of the file
 ANSWER_HEAD = Struct("<I")  # bytes of the JSON that follows
 MAX_HEAD_BYTES = 4096
+SMALL_BYTES = 256 * 1024
 _REFUSALS = {error.__name__: error for error in (BadRequest, UnsupportedImage, TooLarge, InvalidField)}
 NO_KEY = ImageKey("")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -59,6 +60,15 @@ def tiles_head(image: TiledImage, retire: str) -> bytes:
 def refusal_head(error: ServiceError, retire: str) -> bytes:
     """Build an answer that refuses the image."""
     return _head({"refused": type(error).__name__, "detail": error.detail[:1000], "retire": retire})
+
+
+def joined_if_small(head: bytes, body: memoryview) -> tuple[bytes | memoryview, ...]:
+    """Join a head and a small body, so that the other side is woken once and not twice.
+
+    >>> joined_if_small(b"head", memoryview(b"body"))
+    (b'headbody',)
+    """
+    return (head + body,) if len(body) <= SMALL_BYTES else (head, body)
 
 
 def _head(fields: dict[str, Any]) -> bytes:

@@ -22,7 +22,7 @@ from PIL import Image
 from model.tiles import TiledImage
 from service.allocator import return_freed_memory
 from service.decoding.decode import silence_pillow, tile
-from service.decoding.frames import QUESTION, refusal_head, tiles_head
+from service.decoding.frames import QUESTION, joined_if_small, refusal_head, tiles_head
 from service.decoding.limits import DecodeLimits, confine_process, grant_cpu, resident_bytes
 from service.errors import InvalidField, ServiceError
 from service.images import ImageSource
@@ -127,8 +127,8 @@ def _send(api_process: socket.socket, outcome: TiledImage | ServiceError, retire
     if isinstance(outcome, ServiceError):
         api_process.sendall(refusal_head(outcome, retire))
     else:
-        api_process.sendall(tiles_head(outcome, retire))
-        api_process.sendall(outcome.tiles.data)
+        for piece in joined_if_small(tiles_head(outcome, retire), outcome.tiles.reshape(-1).data):
+            api_process.sendall(piece)
 
 
 def _receive(api_process: socket.socket, length: int) -> bytearray | None:
