@@ -78,7 +78,7 @@ async def tiled(
     if isinstance(image, TiledImage):
         return image
     started_s = time.monotonic()
-    client = getattr(context_of(scope), "client", "")
+    client = context_of(scope).client
     try:
         async with asyncio.timeout(reservation.left_s):
             done = await parts.decoders.decode(image, tile_px=card.tile_px, level=card.level, client=client)
