@@ -70,7 +70,7 @@ def prepare(image: Image.Image, tile_px: int, level: int) -> TiledImage:
     oriented = _Oriented(image)
     width_px, height_px = oriented.size
     digest = hashlib.sha256(f"RGB {width_px}x{height_px} ".encode())
-    views = [_Across(side_px, height_px) for side_px in (tile_px, level * tile_px)]
+    views = [_ResizedAcross(side_px, height_px) for side_px in (tile_px, level * tile_px)]
     for top, rgb in oriented.strips():
         digest.update(rgb.tobytes())
         for view in views:
@@ -85,7 +85,7 @@ def cut(rgb: Image.Image, tile_px: int, level: int) -> Tiles:
     The aspect ratio is not kept. Local tiles are column-major: x is the outer loop, y the inner one
     (arXiv 2501.02584, figure 1; the order is the published checkpoints').
     """
-    views = [_Across(side_px, rgb.height) for side_px in (tile_px, level * tile_px)]
+    views = [_ResizedAcross(side_px, rgb.height) for side_px in (tile_px, level * tile_px)]
     for view in views:
         view.paste(rgb, 0)
     small, large = (view.down() for view in views)
@@ -99,7 +99,7 @@ def _tiles(small: Image.Image, large: Image.Image, level: int) -> Tiles:
     return np.concatenate([np.asarray(small)[None], local])
 
 
-class _Across:
+class _ResizedAcross:
     """An image resized across, strip by strip, and then down.
 
     One axis at a time: Pillow 13 chooses the order of its two passes by cost, older ones went across first, and the

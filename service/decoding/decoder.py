@@ -43,7 +43,7 @@ class DecoderDied(Exception):
     """A decoder process ended before its answer."""
 
 
-class Decoder:
+class DecoderProcess:
     """A running decoder process.
 
     Attributes:
@@ -52,13 +52,13 @@ class Decoder:
     """
 
     def __init__(self, process: BaseProcess, pipe: socket.socket) -> None:
-        """Use `Decoder.start` instead."""
+        """Use `DecoderProcess.start` instead."""
         self._process, self._pipe = process, pipe
         self.retired = ""
         self.busy_since_s: float | None = None
 
     @classmethod
-    def start(cls, limits: DecodeLimits) -> Decoder:
+    def start(cls, limits: DecodeLimits) -> DecoderProcess:
         """Start a decoder process; blocks until it is forked.
 
         Raises:
@@ -141,7 +141,7 @@ class Decoder:
                 raise DecoderDied("its socket is closed")
             view = view[count:]
 
-    def watch(self, ended: Callable[[Decoder], None]) -> None:
+    def watch(self, ended: Callable[[DecoderProcess], None]) -> None:
         """Call `ended` should the process end while it has no image."""
         asyncio.get_running_loop().add_reader(self._pipe, ended, self)
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from model.tiles import TiledImage
-from service.decoding.decoder import Decoder, DecoderDied, ended_from_outside
+from service.decoding.decoder import DecoderDied, DecoderProcess, ended_from_outside
 from service.decoding.fair_queue import FairQueue
 from service.decoding.frames import BrokenAnswer
 from service.decoding.limits import decode_limits
@@ -40,9 +40,9 @@ class DecoderPool:
         self._limits = decode_limits(settings)
         self._size = settings.decoders
         self._metrics = metrics
-        self._idle: list[Decoder] = []
-        self._busy: set[Decoder] = set()
-        self._waiting: FairQueue[asyncio.Future[Decoder]] = FairQueue()
+        self._idle: list[DecoderProcess] = []
+        self._busy: set[DecoderProcess] = set()
+        self._waiting: FairQueue[asyncio.Future[DecoderProcess]] = FairQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive_s = time.monotonic()  # when there was a decoder last
         self._forks = ThreadPoolExecutor(1, thread_name_prefix="pheye-decoders")
@@ -122,7 +122,7 @@ class DecoderPool:
                 return image
         raise InvalidField(f"image: could not be decoded; {MOST_DEATHS} decoders were killed, one after the other")
 
-    async def _explain_death(self, decoder: Decoder, error: Exception) -> None:
+    async def _explain_death(self, decoder: DecoderProcess, error: Exception) -> None:
         """Return if the image may be tried again.
 
         Raises:
@@ -145,7 +145,7 @@ class DecoderPool:
             f"image: could not be decoded within {self._limits.timeout_s:g} s; make it smaller, or save it anew"
         )
 
-    async def _acquire(self, client: str, *, first: bool) -> Decoder:
+    async def _acquire(self, client: str, *, first: bool) -> DecoderProcess:
         if self._stopped:
             raise _stopping()
         if self._idle:  # then nobody waits
@@ -153,7 +153,7 @@ class DecoderPool:
             decoder.unwatch()
             self._busy.add(decoder)
             return decoder
-        turn: asyncio.Future[Decoder] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[DecoderProcess] = asyncio.get_running_loop().create_future()
         self._waiting.push(client, turn, first=first)
         try:
             return await turn
@@ -163,14 +163,14 @@ class DecoderPool:
                 self._release(turn.result())
             raise
 
-    def _release(self, decoder: Decoder) -> None:
+    def _release(self, decoder: DecoderProcess) -> None:
         if decoder.retired:
             self._replace(decoder, "memory" if decoder.retired == NO_MEMORY else None)
         else:
             self._busy.discard(decoder)
             self._offer(decoder)
 
-    def _offer(self, decoder: Decoder) -> None:
+    def _offer(self, decoder: DecoderProcess) -> None:
         """Give a decoder to whoever waits for one."""
         self._alive_s = time.monotonic()
         if self._stopped:
@@ -185,17 +185,17 @@ class DecoderPool:
         self._idle.append(decoder)
         decoder.watch(self._ended_idle)
 
-    def _ended_idle(self, decoder: Decoder) -> None:
+    def _ended_idle(self, decoder: DecoderProcess) -> None:
         self._idle.remove(decoder)
         decoder.unwatch()
         self._replace(decoder, reap=False)
         self._spawn(self._count_idle_end(decoder))
 
-    async def _count_idle_end(self, decoder: Decoder) -> None:
+    async def _count_idle_end(self, decoder: DecoderProcess) -> None:
         if await asyncio.to_thread(decoder.reap) != 0:  # else: it has ended of itself, since it had grown
             self._metrics.decoders_killed.labels("killed").inc()
 
-    def _replace(self, decoder: Decoder, reason: str | None = None, *, reap: bool = True) -> None:
+    def _replace(self, decoder: DecoderProcess, reason: str | None = None, *, reap: bool = True) -> None:
         """Kill a decoder and start another; the reason is counted, if any."""
         self._busy.discard(decoder)
         decoder.close()
@@ -225,8 +225,8 @@ class DecoderPool:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
-    async def _started(self) -> Decoder:
-        forking = self._forks.submit(Decoder.start, self._limits)
+    async def _started(self) -> DecoderProcess:
+        forking = self._forks.submit(DecoderProcess.start, self._limits)
         try:
             decoder = await asyncio.wrap_future(forking)
         except asyncio.CancelledError:
@@ -244,7 +244,7 @@ async def _in_thread(work: Callable[[], object]) -> None:
     await asyncio.to_thread(work)
 
 
-def _close_unwanted(forking: Future[Decoder]) -> None:
+def _close_unwanted(forking: Future[DecoderProcess]) -> None:
     """Kill a decoder that was being started when the pool stopped; in the thread that has started it."""
     if not forking.cancelled() and forking.exception() is None:
         forking.result().close()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from service.decoding import pool as pool_module
 from service.decoding.decode import tile
-from service.decoding.decoder import Decoder
+from service.decoding.decoder import DecoderProcess
 from service.errors import InvalidField, TooLarge, Unavailable
 from service.images import ImageSource
 from tests.support.decoders import (
@@ -303,7 +303,7 @@ def test_readiness_knows_decoders_that_cannot_be_started_or_killed(monkeypatch):
 
 def test_a_system_that_starts_no_process_is_tried_again(monkeypatch):
     attempts = []
-    start = Decoder.start
+    start = DecoderProcess.start
 
     def fail_first(limits):
         attempts.append(limits)
@@ -311,7 +311,7 @@ def test_a_system_that_starts_no_process_is_tried_again(monkeypatch):
             raise BlockingIOError(11, "no process left")
         return start(limits)
 
-    monkeypatch.setattr(Decoder, "start", fail_first)
+    monkeypatch.setattr(DecoderProcess, "start", fail_first)
 
     async def main():
         async with running_pool(decoders=1) as pool:
