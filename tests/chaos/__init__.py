@@ -11,6 +11,13 @@ from tests.chaos.scenario import Scenario
 
 def all_scenarios() -> tuple[Scenario, ...]:
     """List every scenario, in the order of the table."""
-    from tests.chaos import api_death, endurance, overload, workers
+    from tests.chaos import api_death, connections, endurance, images, overload, workers
 
-    return (*workers.SCENARIOS, *overload.SCENARIOS, *endurance.SCENARIOS, *api_death.SCENARIOS)
+    return (
+        *workers.SCENARIOS,
+        *images.SCENARIOS,
+        *connections.SCENARIOS,
+        *overload.SCENARIOS,
+        *endurance.SCENARIOS,
+        *api_death.SCENARIOS,
+    )
