@@ -6,6 +6,7 @@ Knows neither images nor processes. Event loop's thread only.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ class FairQueue(Generic[T]):
     >>> queue = FairQueue()
     >>> for client, item in (("a", 1), ("a", 2), ("a", 3), ("b", 4)):
     ...     queue.push(client, item)
-    >>> [queue.pop() for _ in range(len(queue))]
+    >>> [queue.pop()[1] for _ in range(len(queue))]
     [1, 4, 2, 3]
     """
 
@@ -32,19 +33,23 @@ class FairQueue(Generic[T]):
         items = self._clients.setdefault(client, deque())
         items.appendleft(item) if first else items.append(item)
 
-    def pop(self) -> T:
-        """Take the oldest item of the client whose turn it is.
+    def pop(self, may: Callable[[str], bool] = lambda _: True) -> tuple[str, T]:
+        """Take the oldest item of the first client in turn that may have one.
+
+        Returns:
+            The client and its item.
 
         Raises:
-            IndexError: nothing waits.
+            IndexError: nothing waits, or nobody who waits may.
         """
-        if not self._clients:
-            raise IndexError("nothing waits")
-        client, items = self._clients.popitem(last=False)
+        client = next(filter(may, self._clients), None)
+        if client is None:
+            raise IndexError("nothing waits, or nobody who waits may")
+        items = self._clients.pop(client)
         item = items.popleft()
         if items:
             self._clients[client] = items
-        return item
+        return client, item
 
     def remove(self, client: str, item: T) -> None:
         """Take out an item that waits no longer; nothing happens if it is not there."""

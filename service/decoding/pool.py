@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from model.tiles import TiledImage
@@ -20,6 +21,7 @@ from service.decoding.fair_queue import FairQueue
 from service.decoding.frames import BrokenAnswer
 from service.decoding.limits import decode_limits
 from service.decoding.process import NO_MEMORY
+from service.decoding.shares import DecoderShares
 from service.errors import InvalidField, ServiceError, Unavailable
 from service.images import ImageSource
 from service.metrics import Metrics
@@ -41,7 +43,8 @@ class DecoderPool:
         self._size = settings.decoders
         self._metrics = metrics
         self._idle: list[DecoderProcess] = []
-        self._busy: set[DecoderProcess] = set()
+        self._busy: dict[DecoderProcess, str] = {}  # and whose image each has
+        self._shares = DecoderShares(settings.decoders)
         self._waiting: FairQueue[asyncio.Future[DecoderProcess]] = FairQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive_s = time.monotonic()  # when there was a decoder last
@@ -69,7 +72,7 @@ class DecoderPool:
         for decoder in self._busy:
             decoder.kill()
         while self._waiting:
-            turn = self._waiting.pop()
+            _, turn = self._waiting.pop()
             if not turn.done():
                 turn.set_exception(_stopping())
 
@@ -148,11 +151,9 @@ class DecoderPool:
     async def _acquire(self, client: str, *, first: bool) -> DecoderProcess:
         if self._stopped:
             raise _stopping()
-        if self._idle:  # then nobody waits
-            decoder = self._idle.pop()
-            decoder.unwatch()
-            self._busy.add(decoder)
-            return decoder
+        self._shares.ask(client)
+        if self._idle and self._shares.may_take(client):
+            return self._give(self._unwatched(self._idle.pop()), client)
         turn: asyncio.Future[DecoderProcess] = asyncio.get_running_loop().create_future()
         self._waiting.push(client, turn, first=first)
         try:
@@ -167,23 +168,35 @@ class DecoderPool:
         if decoder.retired:
             self._replace(decoder, "memory" if decoder.retired == NO_MEMORY else None)
         else:
-            self._busy.discard(decoder)
+            self._take_back(decoder)
             self._offer(decoder)
 
+    def _give(self, decoder: DecoderProcess, client: str) -> DecoderProcess:
+        self._busy[decoder] = client
+        self._shares.take(client)
+        return decoder
+
+    def _take_back(self, decoder: DecoderProcess) -> None:
+        if (client := self._busy.pop(decoder, None)) is not None:
+            self._shares.give_back(client)
+
     def _offer(self, decoder: DecoderProcess) -> None:
-        """Give a decoder to whoever waits for one."""
+        """Add a decoder to the idle ones, and give those to whoever waits and may have one."""
         self._alive_s = time.monotonic()
         if self._stopped:
             decoder.close()
             return
-        while self._waiting:
-            turn = self._waiting.pop()
-            if not turn.done():  # else: cancelled a moment ago
-                self._busy.add(decoder)
-                turn.set_result(decoder)
-                return
         self._idle.append(decoder)
         decoder.watch(self._ended_idle)
+        with suppress(IndexError):  # nobody waits who may
+            while self._idle:
+                client, turn = self._waiting.pop(self._shares.may_take)
+                if not turn.done():  # else: cancelled a moment ago
+                    turn.set_result(self._give(self._unwatched(self._idle.pop()), client))
+
+    def _unwatched(self, decoder: DecoderProcess) -> DecoderProcess:
+        decoder.unwatch()
+        return decoder
 
     def _ended_idle(self, decoder: DecoderProcess) -> None:
         self._idle.remove(decoder)
@@ -197,7 +210,7 @@ class DecoderPool:
 
     def _replace(self, decoder: DecoderProcess, reason: str | None = None, *, reap: bool = True) -> None:
         """Kill a decoder and start another; the reason is counted, if any."""
-        self._busy.discard(decoder)
+        self._take_back(decoder)
         decoder.close()
         if reason is not None:
             self._metrics.decoders_killed.labels(reason).inc()

@@ -8,7 +8,7 @@ from service.decoding.fair_queue import FairQueue
 
 
 def drained(queue):
-    return [queue.pop() for _ in range(len(queue))]
+    return [queue.pop()[1] for _ in range(len(queue))]
 
 
 def test_a_client_with_one_image_waits_for_one_of_each_other_client_at_most():
@@ -36,3 +36,13 @@ def test_who_leaves_is_not_served_and_leaves_nothing_behind():
     assert drained(queue) == [2]
     with pytest.raises(IndexError, match="nothing waits"):
         queue.pop()
+
+
+def test_who_may_not_is_passed_over_and_keeps_its_place():
+    queue = FairQueue()
+    for client, item in (("a", 1), ("b", 2), ("a", 3)):
+        queue.push(client, item)
+    assert queue.pop(lambda client: client != "a") == ("b", 2)
+    with pytest.raises(IndexError, match="nobody who waits may"):
+        queue.pop(lambda client: client != "a")
+    assert drained(queue) == [1, 3]
