@@ -63,7 +63,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies.split(","),
-        backlog=plan.backlog,
+        backlog=plan.accepts,
         timeout_keep_alive=int(IDLE_S),
         timeout_graceful_shutdown=1,  # the drain has waited for whatever was worth it
     )

@@ -26,7 +26,11 @@ def connect(server: Server, *, receive_buffer: int | None = None) -> socket.sock
     if receive_buffer is not None:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     made.settimeout(20)
-    made.connect(address(server))
+    try:
+        made.connect(address(server))
+    except OSError:
+        made.close()
+        raise
     return made
 
 

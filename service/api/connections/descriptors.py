@@ -12,8 +12,8 @@ OWN = 128  # files, libraries, log, event loop, decoders
 FOR_EACH_WORKER = 16  # pipes, and those of the next one while the old one ends
 PROBES = 16  # connections beyond the bound that may ask the probes and the metrics only
 LEAST_CONNECTIONS = 64  # with fewer there is nothing to serve
-LEAST_BACKLOG, MOST_BACKLOG = 16, 512  # connections that wait in the kernel to be accepted
-ACCEPT_SHARE = 16  # of the descriptors, one of so many for a full backlog
+LEAST_ACCEPTS, MOST_ACCEPTS = 16, 512  # connections accepted in one turn of the event loop
+ACCEPT_SHARE = 16  # of the descriptors, one of so many
 TURNS = 4  # of the event loop, from accept to the close of a connection that is one too many
 
 
@@ -23,10 +23,10 @@ class TooFewDescriptors(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPlan:
-    """How many connections may be open, and how many may wait in the kernel to be accepted."""
+    """How many connections may be open, and how many are accepted in one turn of the event loop."""
 
     most: int
-    backlog: int
+    accepts: int
 
 
 def raise_descriptor_limit() -> int:
@@ -51,16 +51,16 @@ def plan_connections(descriptors: int, workers: int, wanted: int) -> ConnectionP
         TooFewDescriptors: there are not as many; the message says how many are needed.
 
     >>> plan_connections(1024, workers=1, wanted=0)
-    ConnectionPlan(most=608, backlog=64)
+    ConnectionPlan(most=608, accepts=64)
     """
-    # The event loop accepts as many connections as the backlog holds in each turn, before anybody can count them.
-    backlog = max(LEAST_BACKLOG, min(MOST_BACKLOG, descriptors // ACCEPT_SHARE))
+    # They are accepted before anybody can count them, and what is refused is closed some turns later.
+    accepts = max(LEAST_ACCEPTS, min(MOST_ACCEPTS, descriptors // ACCEPT_SHARE))
     fixed = OWN + FOR_EACH_WORKER * workers + PROBES
-    left = descriptors - fixed - TURNS * backlog
+    left = descriptors - fixed - TURNS * accepts
     if left < (wanted or LEAST_CONNECTIONS):
         rest = fixed + (wanted or LEAST_CONNECTIONS)
-        enough = max(rest + TURNS * LEAST_BACKLOG, math.ceil(rest / (1 - TURNS / ACCEPT_SHARE)))
+        enough = max(rest + TURNS * LEAST_ACCEPTS, math.ceil(rest / (1 - TURNS / ACCEPT_SHARE)))
         raise TooFewDescriptors(
             f"{descriptors} open files are allowed (ulimit -n); allow {enough}, or set PHEYE_MAX_CONNECTIONS lower"
         )
-    return ConnectionPlan(wanted or min(left, MOST_CONNECTIONS), backlog)
+    return ConnectionPlan(wanted or min(left, MOST_CONNECTIONS), accepts)

@@ -29,6 +29,9 @@ LAST_WORDS_S = 0.3  # for answers of work that was just given up, before request
 HARD_EXIT_S = 10.0  # after delay and grace, whatever hangs
 HURRIED_EXIT_S = 3.0  # after a second signal
 TEARDOWN_S = 7.0  # for workers and threads, after the last byte
+WAITING_CONNECTIONS = (
+    1024  # in the kernel, to be accepted; beyond it a client's first packet is dropped and comes again
+)
 POLL_S = 0.02
 SWEEP_TICKS = 5  # of uvicorn's ten a second
 
@@ -70,6 +73,12 @@ class DrainingServer(uvicorn.Server):
         self._signals = 0
         self._hurry = False
         self._loop = asyncio.get_running_loop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen; more connections may wait in the kernel than are accepted in a turn of the event loop."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(WAITING_CONNECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain on the first signal, and hurry on the second.

@@ -10,7 +10,7 @@ from service.api.connections.descriptors import MOST_CONNECTIONS, TooFewDescript
 def test_with_the_usual_limit_more_than_half_is_for_connections_and_the_reserve_holds_a_flood_of_accepts() -> None:
     plan = plan_connections(1024, workers=1, wanted=0)
     assert plan.most > 512
-    assert 1024 - plan.most > 4 * plan.backlog + 128
+    assert 1024 - plan.most > 4 * plan.accepts + 128
 
 
 def test_a_large_limit_does_not_make_memory_unbounded() -> None:

@@ -1,4 +1,4 @@
-"""Hostile connections at a real server: silent, half said, dripped, flooding, not reading. Others are served meanwhile."""
+"""Hostile connections at a real server: silent, half said, dripped, flooding, deaf. Others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import signal
 import statistics
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -32,7 +34,7 @@ def open_descriptors(server: Server) -> int:
 
 
 def resident_bytes(server: Server) -> int:
-    pages = int(open(f"/proc/{server.process.pid}/statm").read().split()[1])
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -62,11 +64,11 @@ def test_a_flood_of_connections_leaves_the_probes_quick_and_the_log_short() -> N
                 with crowd(server, 300):
                     highest[0] = max(highest[0], open_descriptors(server))
 
-        attackers = [threading.Thread(target=flood) for _ in range(4)]
+        attackers = [threading.Thread(target=flood) for _ in range(2)]
         for each in attackers:
             each.start()
         try:
-            times = probe_times(server, 60)
+            times = probe_times(server, 25)
         finally:
             ended.set()
             for each in attackers:
@@ -131,7 +133,7 @@ def test_a_flood_of_one_byte_chunks_is_refused_and_does_not_hold_up_others(impat
     attacker = threading.Thread(target=flood)
     attacker.start()
     try:
-        times = probe_times(impatient, 60)
+        times = probe_times(impatient, 25)
     finally:
         ended.set()
         attacker.join()
@@ -185,18 +187,18 @@ def test_requests_sent_ahead_without_end_do_not_fill_the_memory(impatient: Serve
         ended = threading.Event()
 
         def read() -> None:
-            while not ended.is_set() and attacker.recv(65536):
-                pass
+            with suppress(OSError):
+                while not ended.is_set() and attacker.recv(65536):
+                    pass
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         sent, end_s = 0, time.monotonic() + 4
-        try:
+        with suppress(OSError):  # it is not taken any more, as it should be
             while time.monotonic() < end_s and sent < 200_000_000:
                 attacker.sendall(one * 1000)
                 sent += len(one) * 1000
-        except OSError:  # it is not taken any more, as it should be
-            pass
         ended.set()
+        reader.join()
     assert resident_bytes(impatient) - before < 30_000_000
     assert httpx.get(f"{impatient.url}/livez").is_success
