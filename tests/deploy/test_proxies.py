@@ -117,12 +117,12 @@ class Load:
         self.url = url
         self.outcomes: Counter[str] = Counter()
         self._ended = threading.Event()
-        large = image_file("PNG", (160, 120))
+        large = image_file("BMP", (160, 120))
         assert len(large) > 16_384  # more than HAProxy keeps to send again
         asked = [
             body(),
             body(),
-            body(image_url=data_uri(large, "image/png")),
+            body(image_url=data_uri(large, "image/bmp")),
             body(stream=True, settings={"max_tokens": 40} | TALKATIVE),
         ]
         self._clients = [threading.Thread(target=self._loop, args=(each,)) for each in asked]
