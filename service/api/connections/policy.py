@@ -15,7 +15,7 @@ LEFTOVER_S = 5.0  # for the rest of a body whose request has been answered
 LINGER_S = 2.0  # for a refused client to read why
 STALL_S = 30.0  # a peer must take MIN_TAKEN_BYTES_S on average over so long while bytes wait for it
 MIN_TAKEN_BYTES_S = 256
-OLD_BODY_S = 5.0  # a body that takes longer gives way when there are too many connections
+QUIET_BODY_S = 0.25  # a body of which nothing came for so long gives way when there are too many connections
 
 # head: no complete request head yet, from accept or from the first byte of a later request. idle: kept alive, nothing
 # of a next request here. body: the request's body is still coming. busy: the whole request is here, its answer is not
@@ -31,6 +31,7 @@ class Facts:
 
     Attributes:
         since_s: when it came into its phase.
+        heard_s: when the peer sent something last.
         address: the peer's, as fairness counts it.
         proxy: whether the peer is a trusted proxy, whose connections carry many clients.
         waiting_since_s: since when bytes wait for the peer at too low a rate; None if none wait.
@@ -38,6 +39,7 @@ class Facts:
     """
 
     since_s: float
+    heard_s: float = 0.0
     address: str = ""
     proxy: bool = False
     phase: Phase = "head"
@@ -83,25 +85,21 @@ def overdue(facts: Facts, now_s: float, head_s: float) -> Reason | None:
 def first_to_go(connections: Iterable[Facts], wanted: int, now_s: float) -> Sequence[Facts]:
     """Choose connections to close, so that others can be accepted: none whose request is complete.
 
-    Those without a complete request head go first, then kept-alive ones, then those whose body has been coming for
-    long; of each kind the oldest of the address that has the most connections. Trusted proxies' go last: each carries
-    many clients, and a proxy may be about to use it.
+    Those without a complete request head go first, then kept-alive ones, then those whose body has stopped coming; of
+    each kind the oldest of the address that has the most connections. Trusted proxies' go last: each carries many
+    clients, and a proxy may be about to use it.
     """
     every = list(connections)
     counts = Counter(facts.address for facts in every)
     chosen: list[Facts] = []
     for proxy in (False, True):
-        for phases in (("head", "refused", "leftover"), ("idle",), ("body",)):
-            group = [
-                facts
-                for facts in every
-                if facts.proxy is proxy
-                and facts.phase in phases
-                and (facts.phase != "body" or now_s - facts.since_s > OLD_BODY_S)
-            ]
+        own = [facts for facts in every if facts.proxy is proxy]
+        for group in (
+            [facts for facts in own if facts.phase in ("head", "refused", "leftover")],
+            [facts for facts in own if facts.phase == "idle"],
+            [facts for facts in own if facts.phase == "body" and now_s - facts.heard_s > QUIET_BODY_S],
+        ):
             chosen += _oldest_of_the_greediest(group, wanted - len(chosen), counts)
-            if len(chosen) == wanted:
-                return chosen
     return chosen
 
 

@@ -70,6 +70,7 @@ class GuardedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of a peer that was refused are dropped."""
+        self.facts.heard_s = time.monotonic()
         if not self._told_why and not self.transport.is_closing():
             super().data_received(data)
 
