@@ -26,7 +26,7 @@ from service.metrics import Metrics
 from service.schemas.responses import StreamFailure
 from service.settings import Settings
 from tests.support.attackers import POST, connect, read_to_end
-from tests.support.serving import ENDLESS, Server, assert_problem, body, events_of, running_server, wait_until
+from tests.support.serving import ENDLESS, SERVE, Server, assert_problem, body, events_of, running_server, wait_until
 
 LONG = {"max_tokens": 700, **ENDLESS}
 
@@ -161,7 +161,7 @@ from service.dispatch.queue import RequestQueue
 shutdown.HARD_EXIT_S, shutdown.TEARDOWN_S = 3.0, 3.0
 {hang}
 """
-    with running_server(before=before, drain_grace_s=1.0) as server:
+    with running_server(serve=f"{before}\n{SERVE}", drain_grace_s=1.0) as server:
         worker = int(re.findall(r"worker (\d+) on", server.log)[-1])
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == code

@@ -104,7 +104,7 @@ def test_a_later_head_on_the_same_connection_has_its_time_too(impatient: Server)
         time.sleep(1.5)  # longer than a head may take: a kept-alive connection may rest
         kept.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET")
         said = read_to_end(kept)
-    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 200 " in said
     assert b"HTTP/1.1 408 " in said
 
 
