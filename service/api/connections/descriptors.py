@@ -12,7 +12,7 @@ OWN = 128  # files, libraries, log, event loop, decoders
 FOR_EACH_WORKER = 16  # pipes, and those of the next one while the old one ends
 PROBES = 16  # connections beyond the bound that may ask the probes and the metrics only
 LEAST_CONNECTIONS = 64  # with fewer there is nothing to serve
-LEAST_ACCEPTS, MOST_ACCEPTS = 16, 512  # connections accepted in one turn of the event loop
+LEAST_ACCEPTS, MOST_ACCEPTS = 16, 32  # connections accepted in one turn of the event loop
 ACCEPT_SHARE = 16  # of the descriptors, one of so many
 TURNS = 4  # of the event loop, from accept to the close of a connection that is one too many
 
@@ -23,7 +23,7 @@ class TooFewDescriptors(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPlan:
-    """How many connections may be open, and how many are accepted in one turn of the event loop."""
+    """Bounds: connections that may be open, and connections accepted in one turn of the event loop."""
 
     most: int
     accepts: int
@@ -51,7 +51,7 @@ def plan_connections(descriptors: int, workers: int, wanted: int) -> ConnectionP
         TooFewDescriptors: there are not as many; the message says how many are needed.
 
     >>> plan_connections(1024, workers=1, wanted=0)
-    ConnectionPlan(most=608, accepts=64)
+    ConnectionPlan(most=736, accepts=32)
     """
     # They are accepted before anybody can count them, and what is refused is closed some turns later.
     accepts = max(LEAST_ACCEPTS, min(MOST_ACCEPTS, descriptors // ACCEPT_SHARE))

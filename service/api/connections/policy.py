@@ -1,4 +1,4 @@
-"""Which connections have had their time, and which go first when there are too many. Pure functions.
+"""Time limits of connections, and who goes first when there are too many: pure functions.
 
 Knows no sockets and no clock of its own: a connection is its `Facts`, which its protocol keeps up to date.
 """
@@ -15,7 +15,7 @@ LEFTOVER_S = 5.0  # for the rest of a body whose request has been answered
 LINGER_S = 2.0  # for a refused client to read why
 STALL_S = 30.0  # a peer must take MIN_TAKEN_BYTES_S on average over so long while bytes wait for it
 MIN_TAKEN_BYTES_S = 256
-QUIET_BODY_S = 0.25  # a body of which nothing came for so long gives way when there are too many connections
+QUIET_S = 0.25  # a request of which nothing came for so long gives way first when there are too many connections
 
 # head: no complete request head yet, from accept or from the first byte of a later request. idle: kept alive, nothing
 # of a next request here. body: the request's body is still coming. busy: the whole request is here, its answer is not
@@ -27,11 +27,11 @@ Reason = Literal["head", "idle", "leftover", "refused", "stalled"]
 
 @dataclass(slots=True, eq=False)
 class Facts:
-    """What is known of a connection; times are on the monotonic clock.
+    """The facts about a connection; times are on the monotonic clock.
 
     Attributes:
         since_s: when it came into its phase.
-        heard_s: when the peer sent something last.
+        heard_s: when the peer sent something last, or was accepted.
         address: the peer's, as fairness counts it.
         proxy: whether the peer is a trusted proxy, whose connections carry many clients.
         waiting_since_s: since when bytes wait for the peer at too low a rate; None if none wait.
@@ -85,19 +85,22 @@ def overdue(facts: Facts, now_s: float, head_s: float) -> Reason | None:
 def first_to_go(connections: Iterable[Facts], wanted: int, now_s: float) -> Sequence[Facts]:
     """Choose connections to close, so that others can be accepted: none whose request is complete.
 
-    Those without a complete request head go first, then kept-alive ones, then those whose body has stopped coming; of
-    each kind the oldest of the address that has the most connections. Trusted proxies' go last: each carries many
-    clients, and a proxy may be about to use it.
+    Those without a complete request head go first, then kept-alive ones, then those whose body has stopped coming, then
+    any whose request is still coming; of each kind the oldest of the address that has the most connections. Trusted
+    proxies' go last, and not while a request comes: each carries many clients.
     """
     every = list(connections)
     counts = Counter(facts.address for facts in every)
     chosen: list[Facts] = []
     for proxy in (False, True):
         own = [facts for facts in every if facts.proxy is proxy]
+        begun = [facts for facts in own if facts.phase in ("head", "body")]
         for group in (
-            [facts for facts in own if facts.phase in ("head", "refused", "leftover")],
+            [facts for facts in begun if facts.phase == "head" and now_s - facts.since_s > QUIET_S]
+            + [facts for facts in own if facts.phase in ("refused", "leftover")],
             [facts for facts in own if facts.phase == "idle"],
-            [facts for facts in own if facts.phase == "body" and now_s - facts.heard_s > QUIET_BODY_S],
+            [facts for facts in begun if facts.phase == "body" and now_s - facts.heard_s > QUIET_S],
+            [facts for facts in begun if not proxy and now_s - facts.heard_s <= QUIET_S],
         ):
             chosen += _oldest_of_the_greediest(group, wanted - len(chosen), counts)
     return chosen
@@ -106,7 +109,7 @@ def first_to_go(connections: Iterable[Facts], wanted: int, now_s: float) -> Sequ
 def _oldest_of_the_greediest(group: Sequence[Facts], wanted: int, counts: Counter[str]) -> list[Facts]:
     """Choose up to `wanted` of a group, and take them off the counts."""
     lines: dict[str, deque[Facts]] = {}
-    for facts in sorted(group, key=lambda facts: facts.since_s):
+    for facts in sorted(group, key=lambda facts: facts.since_s if facts.phase == "head" else facts.heard_s):
         lines.setdefault(facts.address, deque()).append(facts)
     chosen: list[Facts] = []
     while lines and len(chosen) < wanted:

@@ -49,7 +49,8 @@ class GuardedProtocol(H11Protocol):
         """Begin with a connection that nobody has accepted yet; it will be one of `connections`."""
         super().__init__(config, server_state, app_state, _loop)
         self.conn = StrictConnection()
-        self.facts = Facts(since_s=time.monotonic())
+        now_s = time.monotonic()
+        self.facts = Facts(since_s=now_s, heard_s=now_s)
         self._connections = connections
         self._answered = False
         self._told_why = False
@@ -141,6 +142,11 @@ class GuardedProtocol(H11Protocol):
         """Close at once."""
         self.transport.abort()
         self._update()
+
+    def shutdown(self) -> None:
+        """Close when the answer under way is complete, or now if there is none."""
+        if not self._told_why and not self.transport.is_closing():
+            super().shutdown()
 
     def give_up(self, reason: str) -> None:
         """Close, with a word to a peer that has begun a request and can still hear it."""

@@ -9,7 +9,7 @@ from service.api.connections.policy import (
     LEFTOVER_S,
     LINGER_S,
     MIN_TAKEN_BYTES_S,
-    QUIET_BODY_S,
+    QUIET_S,
     STALL_S,
     Facts,
     first_to_go,
@@ -64,6 +64,7 @@ def test_a_slow_peer_that_takes_enough_is_left_alone_while_more_is_written() -> 
 
 def crowd() -> dict[str, Facts]:
     return {
+        "attacker, this moment": Facts(99.1 + QUIET_S, heard_s=99.1 + QUIET_S, address="6.6.6.6", phase="head"),
         "attacker, oldest": Facts(1.0, address="6.6.6.6", phase="head"),
         "attacker, kept alive": Facts(0.0, address="6.6.6.6", phase="idle"),
         "attacker, newer": Facts(2.0, address="6.6.6.6", phase="head"),
@@ -71,25 +72,27 @@ def crowd() -> dict[str, Facts]:
         "client, kept alive": Facts(0.5, address="1.1.1.1", phase="idle"),
         "other, new": Facts(0.1, address="2.2.2.2", phase="head"),
         "proxy, kept alive": Facts(0.0, address="10.0.0.1", proxy=True, phase="idle"),
+        "proxy, coming": Facts(0.0, heard_s=99.0 + QUIET_S, address="10.0.0.1", proxy=True, phase="body"),
         "quiet body": Facts(0.0, heard_s=99.0, address="1.1.1.1", phase="body"),
-        "coming body": Facts(0.0, heard_s=99.0 + QUIET_BODY_S, address="1.1.1.1", phase="body"),
+        "coming body": Facts(0.0, heard_s=99.0 + QUIET_S, address="1.1.1.1", phase="body"),
     }
 
 
 def names(wanted: int) -> list[str]:
     every = crowd()
     by_facts = {id(facts): name for name, facts in every.items()}
-    return [by_facts[id(facts)] for facts in first_to_go(every.values(), wanted, 99.1 + QUIET_BODY_S)]
+    return [by_facts[id(facts)] for facts in first_to_go(every.values(), wanted, 99.1 + QUIET_S)]
 
 
 def test_the_oldest_without_a_head_of_the_address_with_most_connections_goes_first() -> None:
     assert names(1) == ["attacker, oldest"]
 
 
-def test_complete_requests_and_coming_bodies_never_go_and_proxies_go_last() -> None:
+def test_complete_requests_never_go_and_what_is_just_coming_and_proxies_go_last() -> None:
     assert names(99) == [
         "attacker, oldest", "attacker, newer", "other, new",  # no request yet
         "client, kept alive", "attacker, kept alive",
         "quiet body",
+        "coming body", "attacker, this moment",  # whose address has fewer by now
         "proxy, kept alive",
     ]  # fmt: skip
