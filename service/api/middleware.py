@@ -96,6 +96,7 @@ class RequestMiddleware:
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send_late)
         except ClientDisconnect:
+            context.cut_off = not upload.complete
             raise
         except asyncio.CancelledError:
             if not self._running.stopping or context.sent_status is not None:
@@ -119,7 +120,7 @@ class RequestMiddleware:
         )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
-        quiet = context.quiet and status in (200, 503)  # 503: a probe of a service that loads
+        quiet = context.cut_off or (context.quiet and status in (200, 503))  # 503: a probe of a service that loads
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %.200r %s %.3fs", context.id, scope["method"], scope["path"], status, took_s,

@@ -153,6 +153,8 @@ class Upload:
                 message = await self._receive()
         except TimeoutError:
             raise self._stalled(time.monotonic() - began_s) from None
+        if message["type"] == "http.disconnect":
+            return message
         self._complete = not message.get("more_body", False)
         self._seen_bytes += len(message.get("body", b""))
         if self._seen_bytes > self._max_bytes:
