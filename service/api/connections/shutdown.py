@@ -32,6 +32,7 @@ TEARDOWN_S = 7.0  # for workers and threads, after the last byte
 WAITING_CONNECTIONS = (
     1024  # in the kernel, to be accepted; beyond it a client's first packet is dropped and comes again
 )
+ACCEPT_TURNS = 4  # of the event loop, in which asyncio's own accepted sockets join their server; they need it open
 POLL_S = 0.02
 SWEEP_TICKS = 5  # of uvicorn's ten a second
 
@@ -112,7 +113,7 @@ class DrainingServer(uvicorn.Server):
             self._queue.announce_shutdown()
             self._connections.announce_close()
             await self._until(lambda: False, delay_s)
-            self._stop_listening()
+            await self._stop_listening()
             # Whoever has a connection may still ask on it, once: a proxy that is about to would otherwise lose the
             # request. When nothing is under way any more, the queue refuses, and what is left gets its 503.
             await self._until(lambda: not (self._queue.busy or self._connections.busy), self._grace_s)
@@ -124,10 +125,15 @@ class DrainingServer(uvicorn.Server):
             end_process_after(TEARDOWN_S, int(self._queue.failed.is_set()))
             self.should_exit = True
 
-    def _stop_listening(self) -> None:
+    async def _stop_listening(self) -> None:
         """Accept what the kernel has accepted, then close the listener, with nothing in between: no client is reset."""
         if not self.started:
             return
+        listeners = [listener for server in self.servers for listener in server.sockets]
+        for listener in listeners:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             for listener in server.sockets:
                 self._accept_all(listener.fileno())
