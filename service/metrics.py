@@ -16,6 +16,7 @@ from service.messages import ModelCard, StepReport
 PREFIX = "pheye_"
 DROP_REASONS = ("full", "loading", "draining", "deadline", "disconnect", "poison", "refused")
 KILL_REASONS = ("timeout", "cancelled", "memory", "killed", "crash")
+CLOSED_REASONS = ("head", "leftover", "stalled", "evicted", "full", "malformed")
 PHASES = ("encode", "prefill", "decode", "other")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -41,6 +42,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.rows: list[MetricRow] = []
         self._declare_requests()
+        self._declare_connections()
         self._declare_work()
         self._declare_faults()
         self._declare_state()
@@ -61,6 +63,20 @@ class Metrics:
         )
         for reason in DROP_REASONS:
             self.requests_dropped.labels(reason)
+
+    def _declare_connections(self) -> None:
+        self.connections_open = self._gauge(
+            "connections_open", "Open TCP connections; PHEYE_MAX_CONNECTIONS is the bound."
+        )
+        self.connections_closed = self._counter(
+            "connections_closed_total",
+            "Connections closed by the server for what the client did: head (no request head in time), leftover (its "
+            "body went on after the answer), stalled (took too little of an answer), evicted (made room at the bound), "
+            "full (refused at the bound), malformed (not HTTP/1.1, or ambiguous).",
+            ("reason",),
+        )
+        for reason in CLOSED_REASONS:
+            self.connections_closed.labels(reason)
 
     def _declare_work(self) -> None:
         self.prompt_tokens = self._counter("prompt_tokens_total", "Prompt tokens prefilled, image not included.")

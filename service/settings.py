@@ -151,11 +151,19 @@ class Settings(BaseSettings):
         le=86_400.0,
         description="Seconds after which an unfinished request gets 504, up to 86400.",
     )
+    drain_delay_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=600.0,
+        description="Seconds for which new work is still accepted after SIGTERM, while `/readyz` is 503 already, so "
+        "that a load balancer can turn to others (lame duck), 0 to 600.",
+    )
     drain_grace_s: float = Field(
         default=30.0,
         ge=0.0,
         le=3600.0,
-        description="Seconds that running work gets to finish after SIGTERM (graceful shutdown), 0 to 3600.",
+        description="Seconds that running work gets to finish after SIGTERM and the delay (graceful shutdown), 0 to "
+        "3600.",
     )
     step_timeout_s: float = Field(
         default=120.0,
@@ -183,7 +191,28 @@ class Settings(BaseSettings):
         default=512 * MIB,
         ge=MIB,
         le=1024 * GIB,
-        description="Bytes that the bodies of all requests under way may hold together, 1 MiB to 1 TiB; beyond it 429.",
+        description="Bytes that the bodies of all requests under way may hold together, 1 MiB to 1 TiB; a client may "
+        "hold as many as are still free, beyond it 429.",
+    )
+    max_connections: int = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="Open connections, up to 60000; at the bound the oldest idle one goes. 0 takes what the limit of "
+        "open files leaves, up to 2048.",
+    )
+    head_timeout_s: float = Field(
+        default=10.0,
+        gt=0.0,
+        le=600.0,
+        description="Seconds in which the head of a request must be complete, from the start of the connection or from "
+        "the first byte of a later request, up to 600.",
+    )
+    body_timeout_s: float = Field(
+        default=120.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds in which the body of a request must be complete, up to 3600; beyond it 408.",
     )
     image_store_bytes: int = Field(
         default=256 * MIB,

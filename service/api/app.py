@@ -14,6 +14,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.allocator import return_freed_memory
+from service.api.connections.running import RunningRequests
 from service.api.image_store import ImageStore
 from service.api.middleware import RequestMiddleware
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
@@ -71,6 +72,7 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         redoc_url=None,
     )
     app.state.parts = ServiceParts(settings, queue, metrics, executor, decoders, store)
+    app.state.running = RunningRequests()
     for router in ROUTERS:
         app.include_router(router)
     complete_document(app)
@@ -80,6 +82,7 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         settings=settings,
         metrics=metrics,
         routes=[route for router in ROUTERS for route in router.routes],
+        running=app.state.running,
     )
     return app
 

@@ -6,6 +6,7 @@ is told which need no key, and a route itself says that the log may leave it out
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.connections.running import RunningRequests
 from service.api.keys import ApiKeys
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
 from service.api.uploads import Upload, Uploads
-from service.errors import ServiceError
+from service.errors import ServiceError, Unavailable
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -34,11 +36,20 @@ access_logger = logging.getLogger("pheye.access")
 class RequestMiddleware:
     """ASGI middleware around the whole app: the first to see a request and the last to see its answer."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
-        """Wrap `app`, whose routes these are; keys and limits are `settings`'."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        metrics: Metrics,
+        routes: Sequence[BaseRoute],
+        running: RunningRequests,
+    ) -> None:
+        """Wrap `app`, whose routes these are; keys and limits are `settings`', `running` learns of every request."""
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = settings.max_body_bytes
+        self._body_timeout_s = settings.body_timeout_s
+        self._running = running
         self._uploads = Uploads(settings.max_upload_bytes)
         self._keys = ApiKeys(settings.api_keys, routes)
 
@@ -56,7 +67,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._guarded(scope, receive, send_named, context)
+            with self._running.noted(context):
+                await self._guarded(scope, receive, send_named, context)
         except ClientDisconnect:
             context.outcome = HUNG_UP
             self._metrics.requests_dropped.labels("disconnect").inc()
@@ -64,11 +76,14 @@ class RequestMiddleware:
             self._record(scope, context)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        upload = Upload(receive, self._max_body_bytes, self._uploads)
+        upload = Upload(receive, self._uploads, context, max_bytes=self._max_body_bytes, timeout_s=self._body_timeout_s)
 
         async def send_late(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
-                await upload.linger(Headers(scope=scope))
+                if not self._running.stopping:
+                    await upload.linger(Headers(scope=scope))
+                if not upload.complete:
+                    MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         try:
@@ -81,7 +96,13 @@ class RequestMiddleware:
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send_late)
         except ClientDisconnect:
+            context.cut_off = not upload.complete
             raise
+        except asyncio.CancelledError:
+            if not self._running.stopping or context.sent_status is not None:
+                raise
+            stopped = Unavailable("the service stopped before the answer was complete")
+            await error_response(stopped, scope)(scope, receive, send_late)
         except Exception:
             logger.exception("request %s failed", context.id)
             if context.sent_status is None:
@@ -99,7 +120,7 @@ class RequestMiddleware:
         )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
-        quiet = context.quiet and status in (200, 503)  # 503: a probe of a service that loads
+        quiet = context.cut_off or (context.quiet and status in (200, 503))  # 503: a probe of a service that loads
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %.200r %s %.3fs", context.id, scope["method"], scope["path"], status, took_s,

@@ -29,6 +29,7 @@ class RequestContext:
         sent_status: the status line, once it is sent.
         outcome: the status that metrics and log show instead, if the request ended otherwise than it began.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
+        cut_off: whether its connection ended before its body was complete; a flood of these must not fill the log.
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -38,6 +39,7 @@ class RequestContext:
     sent_status: int | None = None
     outcome: int | None = None
     quiet: bool = False
+    cut_off: bool = False
 
     @property
     def status(self) -> int:

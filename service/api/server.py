@@ -1,6 +1,6 @@
-"""The server process: start-up, the lines that say what is served, graceful shutdown, exit code.
+"""The server process: start-up, the lines that say what is served, exit code.
 
-Owns signals and logging. The main thread's.
+Owns the listening socket and logging; graceful shutdown is `service.api.connections.shutdown`'s. The main thread's.
 """
 
 from __future__ import annotations
@@ -8,17 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from types import FrameType
+from functools import partial
 
 import uvicorn
 
 from service.api.app import create_app
+from service.api.connections.descriptors import TooFewDescriptors, plan_connections, raise_descriptor_limit
+from service.api.connections.policy import IDLE_S
+from service.api.connections.protocol import GuardedProtocol
+from service.api.connections.quiet_log import quieten
+from service.api.connections.registry import OpenConnections
+from service.api.connections.shutdown import DrainingServer
 from service.dispatch.queue import RequestQueue
 from service.messages import ModelCard
 from service.metrics import Metrics
 from service.settings import Settings
-
-LAST_BYTES_S = 5.0  # for complete answers that are still being sent when graceful shutdown ends
 
 logger = logging.getLogger("pheye")
 
@@ -40,11 +44,18 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
+    try:
+        plan = plan_connections(raise_descriptor_limit(), len(settings.devices.split(",")), settings.max_connections)
+    except TooFewDescriptors as error:
+        logger.error("%s", error)
+        return 1
     metrics = Metrics()
     queue = RequestQueue(settings, metrics)
+    app = create_app(settings, queue, metrics)
+    connections = OpenConnections(settings, plan, metrics)
     config = uvicorn.Config(
-        create_app(settings, queue, metrics),
-        http="h11",
+        app,
+        http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
@@ -52,64 +63,17 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies.split(","),
-        timeout_graceful_shutdown=int(LAST_BYTES_S),
+        backlog=plan.accepts,
+        timeout_keep_alive=int(IDLE_S),
+        timeout_graceful_shutdown=1,  # the drain has waited for whatever was worth it
     )
-    server = DrainingServer(config, queue, settings)
+    server = DrainingServer(
+        config, queue, settings, connections, app.state.running, partial(announce, model=settings.model)
+    )
     logger.info("listening on %s; loading %s", url_of(listener), settings.model)
     await server.serve(sockets=[listener])
-    if server.force_exit:
-        await queue.stop()  # a forced exit skips the lifespan's end, which would stop the queue
     logger.info("stopped")
     return 1 if queue.failed.is_set() else 0
-
-
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server with graceful shutdown: a signal lets accepted work finish before the listener closes."""
-
-    def __init__(self, config: uvicorn.Config, queue: RequestQueue, settings: Settings) -> None:
-        """Serve `config`'s app, whose queue is `queue`."""
-        super().__init__(config)
-        self._queue = queue
-        self._grace_s = settings.drain_grace_s
-        self._model = settings.model
-        self._drain: asyncio.Task[None] | None = None
-        self._signals = 0
-        self._announced = False
-        self._loop = asyncio.get_running_loop()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain on the first signal, leave at once on the second.
-
-        Uvicorn's own would raise the signal again at the end, and the exit code would not be 0.
-        """
-        self._signals += 1
-        if self._signals == 1:
-            self._loop.call_soon_threadsafe(self._begin_drain)
-        else:
-            self.force_exit = self.should_exit = True
-
-    def _begin_drain(self) -> None:
-        logger.info(
-            "draining: new requests are refused, running ones have %.0f s; signal again to force", self._grace_s
-        )
-        self._drain = asyncio.create_task(self._drain_and_exit())
-
-    def _give_up(self) -> None:
-        logger.error("giving up: %s", self._queue.failure)
-        self._drain = asyncio.create_task(self._drain_and_exit())  # other devices may still run accepted answers
-
-    async def _drain_and_exit(self) -> None:
-        await self._queue.drain(self._grace_s)
-        self.should_exit = True
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look ten times a second if the model is loaded, or never will be."""
-        if self._queue.failed.is_set() and self._drain is None:
-            self._give_up()
-        if not self._announced and self._queue.card is not None:
-            self._announced = True
-            announce(self._queue.card, self._model)
-        return await super().on_tick(counter)
 
 
 def announce(card: ModelCard, model: str) -> None:
@@ -129,6 +93,7 @@ def configure_logging(level: str) -> None:
     """Write plain log lines to standard error; uvicorn only logs warnings."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    quieten()
 
 
 def listen(host: str, port: int) -> socket.socket:

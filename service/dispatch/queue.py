@@ -51,6 +51,7 @@ class RequestQueue:
         self.workers = WorkerPool(settings, self._step_done, self._worker_changed, self._cannot_load)
         self._reservations: set[Reservation] = set()
         self._pending: list[AcceptedRow] = []  # accepted, with no worker yet; oldest first
+        self._leaving = False  # not ready, and still accepting
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -63,16 +64,31 @@ class RequestQueue:
         watches = (self._watch_workers(), watch_gpus(self._metrics, self.workers.supervisors))
         self._watches = [asyncio.create_task(watch) for watch in watches]
 
+    def announce_shutdown(self) -> None:
+        """Be not ready from now on, and still accept work: others learn in time to ask elsewhere."""
+        self._leaving = True
+        self._update_gauges()
+
+    @property
+    def busy(self) -> bool:
+        """True while any accepted work is unanswered."""
+        return bool(self._reservations)
+
     async def drain(self, grace_s: float) -> None:
         """Refuse new work, and return when all accepted work is answered or after `grace_s`: graceful shutdown."""
         self._draining = True
         self._update_gauges()
         try:
-            await asyncio.wait_for(self._idle.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
         except TimeoutError:
             logger.warning("%d requests were not done after %.0f s of grace", len(self._reservations), grace_s)
             for row in [row for reservation in self._reservations for row in reservation.rows]:
                 self._fail(row, Unavailable("the service stopped before the answer was complete"))
+
+    def kill(self) -> None:
+        """End all workers at once, and start no others."""
+        self.workers.kill()
 
     async def stop(self) -> None:
         """End all workers."""
@@ -81,7 +97,10 @@ class RequestQueue:
         await self.workers.stop()
 
     def not_ready(self) -> str | None:
-        """Say why the service cannot take work now, or None if it can."""
+        """Say why the service should not be given work now, or None if it should: readiness."""
+        return "the service is shutting down" if self._leaving and not self.failure else self._cannot_accept()
+
+    def _cannot_accept(self) -> str | None:
         ready = self.workers.ready
         if self.failure:
             return f"the model cannot be loaded: {self.failure}"
@@ -99,7 +118,7 @@ class RequestQueue:
             Unavailable: no worker has been ready yet.
         """
         if self.card is None:
-            raise self._unavailable(self.not_ready() or LOADING)
+            raise self._unavailable(self._cannot_accept() or LOADING)
         return self.card
 
     def reserve(self, rows: int) -> Reservation:
@@ -109,7 +128,7 @@ class RequestQueue:
             Unavailable: loading, draining, or no worker.
             WaitingRoomFull: too many rows wait already.
         """
-        reason = self.not_ready()
+        reason = self._cannot_accept()
         if reason is not None:
             raise self._unavailable(reason)
         waiting = self._waiting()

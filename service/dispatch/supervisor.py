@@ -103,11 +103,20 @@ class WorkerSupervisor:
             logger.error("no worker can be started on %s: %s", self.device, error)
             self._exited(None)
 
-    async def stop(self) -> None:
-        """End the worker for good."""
+    def kill(self) -> None:
+        """End the worker for good, at once."""
+        self._end_restarts()
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _end_restarts(self) -> None:
         self._stopping = True
         if self._restart is not None:
             self._restart.cancel()
+
+    async def stop(self) -> None:
+        """End the worker for good."""
+        self._end_restarts()
         if self._worker is not None:
             if self.card is None:
                 self._worker.kill()  # a loading worker does not read messages

@@ -41,6 +41,11 @@ class WorkerPool:
         for supervisor in self.supervisors:
             supervisor.start()
 
+    def kill(self) -> None:
+        """End all workers at once."""
+        for supervisor in self.supervisors:
+            supervisor.kill()
+
     async def stop(self) -> None:
         """End all workers."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))

@@ -46,8 +46,7 @@ def flood(scale: Scale) -> str:
 
 
 async def _held_open(kind: Callable[[int], bytes], seconds: float) -> str:
-    with few_descriptors(), victim() as service:
-        resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+    with few_descriptors(), victim(open_files=DESCRIPTORS) as service:
         traffic = Traffic(service.url)
         await traffic.learn()
         log_bytes, probes, opened = len(service.server.log), list[float](), 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.api.connections.shutdown import HARD_EXIT_S
 from service.setting_rows import setting_rows
 from service.settings import PREFIX, RENAMED_SETTINGS
 
@@ -109,7 +110,7 @@ def test_the_image_sets_only_known_settings():
 
 def test_a_drain_ends_before_compose_loses_patience():
     grace = seconds(compose_variables()["STOP_GRACE_PERIOD"])
-    assert grace > float(SETTINGS["PHEYE_DRAIN_GRACE_S"]) + 10
+    assert grace > float(SETTINGS["PHEYE_DRAIN_DELAY_S"]) + float(SETTINGS["PHEYE_DRAIN_GRACE_S"]) + HARD_EXIT_S
 
 
 @each_of_ours

@@ -7,7 +7,6 @@ replaced.
 from __future__ import annotations
 
 import math
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import yaml
 from service.metrics import DROP_REASONS
 from tests.support.promql import DOCKER, alert_expressions, panel_expressions, program
 from tests.support.serving import Server, body, data_uri, image_file, running_server, wait_until
+from tests.support.sockets import free_port
 
 KEY = "scrape-and-ask"
 PATIENCE_S = 60.0
@@ -48,11 +48,6 @@ class Prometheus:
 
 def eventually(ask) -> Any:
     return wait_until(ask, PATIENCE_S)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def answers(url: str) -> bool:

@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,10 +55,12 @@ class Server:
 
 
 @contextmanager
-def running_server(*, ready: bool = True, serve: str = SERVE, **settings: Any) -> Iterator[Server]:
+def running_server(
+    *, ready: bool = True, serve: str = SERVE, open_files: int | None = None, **settings: Any
+) -> Iterator[Server]:
     """A service with these settings over the defaults; with `ready` it has loaded its model.
 
-    `serve` is the program that it runs.
+    `serve` is the program that it runs; it may have `open_files` open at the same time.
 
     One compute thread is enough for the tiny model, and several would wait for each other on a busy machine.
     Every warning in the service's process is an error, as it is in the tests'.
@@ -69,7 +72,11 @@ def running_server(*, ready: bool = True, serve: str = SERVE, **settings: Any) -
         log_file = Path(folder) / "log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", serve], env=inherited | variables, stderr=log, stdout=log
+                [sys.executable, "-W", "error", "-c", serve],
+                env=inherited | variables,
+                stderr=log,
+                stdout=log,
+                preexec_fn=partial(_allow_open_files, open_files) if open_files else None,
             )
         try:
             server = Server(process, _await_url(process, log_file), log_file)
@@ -83,6 +90,10 @@ def running_server(*, ready: bool = True, serve: str = SERVE, **settings: Any) -
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _allow_open_files(most: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _await_url(process: subprocess.Popen[bytes], log_file: Path) -> str:

@@ -1,25 +1,16 @@
-"""Beginnings and ends of the server process: loading, failing to load, signals, deadlines."""
+"""Beginnings of the server process: loading, failing to load, workers that die, deadlines."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
-from unittest.mock import Mock
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from service.api.server import DrainingServer
-from service.dispatch.queue import RequestQueue
-from service.errors import Unavailable
-from service.metrics import Metrics
 from service.schemas.responses import StreamFailure
-from service.settings import Settings
-from tests.support.serving import ENDLESS, Server, assert_problem, body, events_of, running_server, wait_until
+from tests.support.serving import ENDLESS, Server, assert_problem, body, events_of, running_server
 
 LONG = {"max_tokens": 700, **ENDLESS}
 
@@ -28,36 +19,6 @@ LONG = {"max_tokens": 700, **ENDLESS}
 def own_server():
     with running_server() as running:
         yield running
-
-
-def test_a_signal_ends_the_service_after_the_running_answers(own_server: Server):
-    undisturbed = httpx.post(f"{own_server.url}/v1/caption", json=body(settings=LONG)).json()
-    asked = body(stream=True, settings=LONG)
-    with own_server.client() as client, client.stream("POST", "/v1/caption", json=asked) as response:
-        events = events_of(response)
-        next(events)
-        own_server.process.send_signal(signal.SIGTERM)
-        ready = wait_until(lambda: (now := httpx.get(f"{own_server.url}/readyz")).status_code == 503 and now)
-        assert_problem(ready, 503, "the service is shutting down")
-        refused = httpx.post(f"{own_server.url}/v1/caption", json=body())
-        assert_problem(refused, 503, "the service is shutting down")
-        assert int(refused.headers["retry-after"]) > 0
-        assert httpx.get(f"{own_server.url}/livez").is_success
-        *_, end = events
-    assert end["usage"]["completion_tokens"] == undisturbed["usage"]["completion_tokens"] > 100
-    assert own_server.process.wait(15) == 0
-    assert own_server.log.rstrip().endswith("pheye: stopped")
-    assert "Traceback" not in own_server.log
-
-
-def test_a_second_signal_does_not_wait(own_server: Server):
-    asked = body(stream=True, questions=["a"] * 8, settings=LONG)
-    with own_server.client() as client, client.stream("POST", "/v1/vqa", json=asked) as response:
-        next(events_of(response))
-        own_server.process.send_signal(signal.SIGINT)
-        wait_until(lambda: "draining" in own_server.log)
-        own_server.process.send_signal(signal.SIGINT)
-        assert own_server.process.wait(8) == 0
 
 
 def test_a_deadline_in_the_middle_of_a_stream_is_its_last_event():
@@ -99,22 +60,3 @@ def test_a_worker_that_dies_costs_its_clients_a_pause_and_not_their_answer(own_s
     assert "".join(chunk["chunk"] for chunk in chunks) == undisturbed
     assert own_server.metric("pheye_request_replays_total") == 1.0
     assert own_server.metric("pheye_worker_restarts_total") == 1.0
-
-
-def test_a_device_that_fails_for_good_ends_the_service_after_the_answers_of_the_others():
-    async def scenario() -> None:
-        queue = RequestQueue(Settings(), Metrics())
-        queue.workers.supervisors[0].card = Mock(slots=8)
-        server = DrainingServer(uvicorn.Config(FastAPI()), queue, Settings())
-        place = queue.reserve(1)
-        queue._cannot_load("the other device is not there")
-        await server.on_tick(1)
-        with pytest.raises(Unavailable, match="the other device is not there"):
-            queue.reserve(1)
-        await asyncio.sleep(0.1)
-        assert not server.should_exit
-        queue.leave(place)
-        await asyncio.sleep(0.1)
-        assert server.should_exit
-
-    asyncio.run(scenario())

@@ -10,7 +10,8 @@ from starlette.datastructures import Headers
 from starlette.types import Message
 
 from service.api import uploads
-from service.api.uploads import Upload, Uploads
+from service.api.request_context import RequestContext
+from service.api.uploads import SMALL_BYTES, Upload, Uploads
 from service.errors import TooLarge, UploadStalled, WaitingRoomFull
 
 
@@ -21,13 +22,13 @@ def body_of(chunks: Iterable[bytes]) -> list[Message]:
     ]
 
 
-def upload_of(chunks: Iterable[bytes], together: Uploads, max_bytes: int = 100) -> Upload:
+def upload_of(chunks: Iterable[bytes], together: Uploads, max_bytes: int = 100, client: str = "a") -> Upload:
     messages = iter(body_of(chunks))
 
     async def receive() -> Message:
         return next(messages)
 
-    return Upload(receive, max_bytes, together)
+    return Upload(receive, together, RequestContext(client=client), max_bytes=max_bytes, timeout_s=60.0)
 
 
 async def read(upload: Upload) -> bytes:
@@ -79,21 +80,96 @@ def test_what_a_refused_client_still_sends_is_dropped_within_bounds(pieces, head
         taken.append(next(messages))
         return taken[-1]
 
-    asyncio.run(Upload(receive, 100, Uploads(1000)).linger(Headers(headers)))
+    upload = Upload(receive, Uploads(1000), RequestContext(), max_bytes=100, timeout_s=60.0)
+    asyncio.run(upload.linger(Headers(headers)))
     assert len(taken) == read
 
 
-def test_many_uploads_that_together_hold_too_much_are_refused_and_may_try_again() -> None:
-    together = Uploads(150)
-    first = upload_of([b"a" * 90], together)
-    asyncio.run(read(first))
-    second = upload_of([b"b" * 90], together)
-    with pytest.raises(WaitingRoomFull) as refused:
-        asyncio.run(read(second))
-    assert refused.value.retry_after_s == 1
-    second.forget()
-    first.forget()
-    assert asyncio.run(read(upload_of([b"c" * 90], together)))
+MIB = 2**20
+
+
+def take_all(together: Uploads, client: str, size: int = MIB) -> int:
+    """How many bodies of a size a client gets in, one after the other, before it is refused."""
+    for count in range(10_000):
+        try:
+            together.take(client, 0, size)
+        except WaitingRoomFull:
+            return count
+    raise AssertionError("no bound")
+
+
+def test_a_client_alone_may_hold_half_and_there_is_always_something_left_for_others() -> None:
+    together = Uploads(512 * MIB)
+    assert 180 < take_all(together, "greedy") < 260
+    for client in ("second", "third", "fourth"):
+        assert take_all(together, client) > 20
+    assert together.held_bytes <= together.limit_bytes
+    assert take_all(together, "greedy") == 0
+
+
+def test_bodies_held_back_by_one_client_do_not_lock_others_out() -> None:
+    """27 bodies of 19.9 MB without their last byte gave everybody else 429 for ever."""
+    together = Uploads(512 * MIB)
+    accepted = take_all(together, "attacker", 19_900_000)
+    assert 5 < accepted < 27
+    assert take_all(together, "other", 19_900_000) > 1
+    assert take_all(together, "third", MIB) > 10
+
+
+def test_small_bodies_get_in_when_nothing_else_does() -> None:
+    together = Uploads(64 * MIB)
+    for client in range(100):
+        take_all(together, f"attacker {client}", 8 * MIB)
+        take_all(together, f"attacker {client}", MIB)
+    with pytest.raises(WaitingRoomFull):
+        together.take("new", 0, MIB)
+    for _ in range(50):
+        together.take("new", 0, SMALL_BYTES)
+
+
+def test_one_body_may_always_have_everything_if_nobody_else_wants_it() -> None:
+    together = Uploads(20 * MIB)
+    together.take("alone", 0, 20 * MIB)
+    with pytest.raises(WaitingRoomFull):
+        together.take("alone", 0, 1)
+    together.give_back("alone", 20 * MIB, 1.0)
+    assert together.held_bytes == 0
+
+
+def test_a_body_that_says_its_length_is_refused_before_it_is_read_and_what_is_refused_holds_nothing() -> None:
+    together = Uploads(64 * MIB)
+    together.take("a", 0, 20 * MIB)
+    upload = upload_of([b"x"], together, max_bytes=64 * MIB)
+    with pytest.raises(WaitingRoomFull):
+        upload.check_length(Headers({"content-length": str(20 * MIB)}))
+    upload.forget()
+    assert together.held_bytes == 20 * MIB
+
+
+def test_when_to_come_back_is_estimated_from_how_long_bodies_are_held() -> None:
+    together = Uploads(4 * MIB)
+    together.take("a", 0, MIB)
+    together.give_back("a", MIB, 12.0)
+    take_all(together, "a")
+    with pytest.raises(WaitingRoomFull, match="about 12 s") as refused:
+        together.take("a", 0, 3 * MIB)
+    assert refused.value.retry_after_s == 12
+    assert upload_of([b"c"], together)
+
+
+@pytest.mark.parametrize(("timeout_s", "words"), [(0.2, "not complete after 0.2 s"), (60.0, "send 1024 a second")])
+def test_a_body_has_a_total_time_and_a_least_rate(
+    monkeypatch: pytest.MonkeyPatch, timeout_s: float, words: str
+) -> None:
+    monkeypatch.setattr(uploads, "SLOW_START_S", 0.3)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    upload = Upload(receive, Uploads(1000), RequestContext(), max_bytes=10**6, timeout_s=timeout_s)
+    with pytest.raises(UploadStalled, match=words):
+        asyncio.run(read(upload))
 
 
 def test_an_upload_that_stops_coming_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +180,7 @@ def test_an_upload_that_stops_coming_is_given_up(monkeypatch: pytest.MonkeyPatch
         raise AssertionError
 
     with pytest.raises(UploadStalled):
-        asyncio.run(Upload(receive, 100, Uploads(1000)).receive())
+        asyncio.run(Upload(receive, Uploads(1000), RequestContext(), max_bytes=100, timeout_s=60.0).receive())
 
 
 def test_after_the_body_the_hang_up_may_come_as_late_as_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +194,7 @@ def test_after_the_body_the_hang_up_may_come_as_late_as_it_likes(monkeypatch: py
         return message
 
     async def scenario() -> None:
-        upload = Upload(receive, 100, Uploads(1000))
+        upload = Upload(receive, Uploads(1000), RequestContext(), max_bytes=100, timeout_s=60.0)
         assert (await upload.receive())["body"] == b"a"
         assert (await upload.receive())["type"] == "http.disconnect"
 

@@ -15,6 +15,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name"),
     "Devices and number format": ("devices", "dtype", "threads"),
     "Network and access": ("host", "port", "api_keys", "trusted_proxies", "keep_alive_s"),
+    "Connections": ("max_connections", "head_timeout_s", "body_timeout_s"),
     "Batching and caches": (
         "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share",
     ),
@@ -24,7 +25,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Decoding of images": ("decoders", "decode_timeout_s"),
     "Uploaded images": ("image_store_bytes", "image_ttl_s"),
-    "Graceful shutdown and restarts": ("drain_grace_s", "step_timeout_s"),
+    "Graceful shutdown and restarts": ("drain_delay_s", "drain_grace_s", "step_timeout_s"),
     "Log": ("log_level",),
 }  # fmt: skip
 

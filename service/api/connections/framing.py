@@ -1,0 +1,139 @@
+"""HTTP/1.1 framing, stricter than h11: request smuggling, floods of tiny chunks, and heads that are too large.
+
+A proxy in front and this server must see the same requests in the same bytes. h11 reads some bytes generously that
+others read otherwise; here such a request is refused and its connection closed (RFC 9112, sections 2.2, 5, 6 and 11).
+Pure protocol, no sockets. Event loop.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import h11
+
+MAX_HEAD_BYTES = 16 * 1024  # of a request line and its headers
+MAX_HEADERS = 100
+FREE_CHUNKS = 1024  # of a chunked body, however small they are
+MIN_CHUNK_BYTES = 64  # average size of those after that
+EVENTS_PER_TURN = 256  # parts of bodies that are taken before the event loop serves others
+MAX_PIPELINED_BYTES = 64 * 1024  # of later requests that are read while one is answered
+CLOSE = (b"connection", b"close")
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_FOLDED = re.compile(rb"\r\n[ \t]")
+_LENGTHS = re.compile(rb"\r\ncontent-length[ \t]*:([^\r]*)", re.IGNORECASE)
+
+
+def refused(detail: str, status: int = 400) -> h11.RemoteProtocolError:
+    """Make the error that h11's users expect of a peer that breaks the protocol."""
+    return h11.RemoteProtocolError(detail, error_status_hint=status)
+
+
+def check_head(received: bytes) -> None:
+    r"""Check the bytes in front of a request for what h11 would mend or pass over.
+
+    Raises:
+        h11.RemoteProtocolError: a line ends in a bare line feed or goes on in the next, several lengths, too long.
+
+    >>> check_head(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n")
+    Traceback (most recent call last):
+    h11._util.RemoteProtocolError: Content-Length is given more than once
+    """
+    end = received.find(b"\r\n\r\n")
+    head = received if end < 0 else received[:end]
+    if len(head) > MAX_HEAD_BYTES:
+        raise refused(f"request line and headers have more than {MAX_HEAD_BYTES} bytes", 431)
+    if _BARE_LF.search(head):
+        raise refused("a line of the head ends in a bare line feed")
+    if end < 0:
+        return
+    if _FOLDED.search(head):
+        raise refused("a header is folded over several lines")
+    lengths = _LENGTHS.findall(head)
+    if len(lengths) > 1 or (lengths and b"," in lengths[0]):
+        raise refused("Content-Length is given more than once")
+
+
+def check_request(request: h11.Request) -> None:
+    """Check a parsed request for what leaves its end open to interpretation.
+
+    Raises:
+        h11.RemoteProtocolError: both kinds of length, an unknown version, too many headers.
+    """
+    names = [name for name, _ in request.headers]
+    if len(names) > MAX_HEADERS:
+        raise refused(f"more than {MAX_HEADERS} headers", 431)
+    if request.http_version not in (b"1.0", b"1.1"):
+        raise refused("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    if b"transfer-encoding" in names:
+        if b"content-length" in names:
+            raise refused("Transfer-Encoding and Content-Length in one request")
+        if request.http_version == b"1.0":
+            raise refused("Transfer-Encoding in HTTP/1.0")
+
+
+class StrictConnection(h11.Connection):
+    """A server's side of an HTTP/1.1 connection that counts what it is given and refuses what is ambiguous.
+
+    Attributes:
+        sent_bytes: made for the peer so far.
+        last: whether the next answer says `Connection: close`.
+        budget: parts of bodies that may still be taken in this turn of the event loop.
+        unread: whether received bytes wait that must not be added to: later requests, or more parts than the budget.
+        error: why the peer was refused, once it was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
+        self.sent_bytes = 0
+        self.last = False
+        self.budget = EVENTS_PER_TURN
+        self.unread = False
+        self.error: h11.RemoteProtocolError | None = None
+        self._chunks = 0
+        self._body_bytes = 0
+
+    def next_event(self) -> Any:
+        """Parse the next event; see `h11.Connection.next_event`.
+
+        Raises:
+            h11.RemoteProtocolError: what the peer sends is not HTTP, or not unambiguous; it is kept in `error`.
+        """
+        if self.budget <= 0:
+            self.unread = True
+            return h11.NEED_DATA
+        try:
+            event = self._checked_event()
+        except h11.RemoteProtocolError as error:
+            self.error = error
+            raise
+        self.unread = event is h11.PAUSED and len(self.trailing_data[0]) > MAX_PIPELINED_BYTES
+        return event
+
+    def _checked_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            check_head(self.trailing_data[0])
+        event = super().next_event()
+        if type(event) is h11.Data:
+            self._count(event)
+        elif type(event) is h11.Request:
+            check_request(event)
+            self._chunks = self._body_bytes = 0
+        return event
+
+    def _count(self, part: h11.Data) -> None:
+        self.budget -= 1
+        self._chunks += part.chunk_start
+        self._body_bytes += len(part.data)
+        if self._chunks > FREE_CHUNKS + self._body_bytes // MIN_CHUNK_BYTES:
+            raise refused(f"chunks of fewer than {MIN_CHUNK_BYTES} bytes on average; send larger ones")
+
+    def send(self, event: Any) -> Any:
+        """Turn an event into bytes; see `h11.Connection.send`."""
+        if self.last and type(event) is h11.Response and CLOSE not in event.headers:
+            headers = [*event.headers.raw_items(), CLOSE]
+            event = h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
+        made = super().send(event)
+        self.sent_bytes += len(made or b"")
+        return made

@@ -1,0 +1,127 @@
+"""Framing: what another server might read otherwise is refused, and tiny chunks are bounded."""
+
+from __future__ import annotations
+
+import h11
+import pytest
+
+from service.api.connections.framing import (
+    EVENTS_PER_TURN,
+    FREE_CHUNKS,
+    MAX_HEAD_BYTES,
+    MAX_PIPELINED_BYTES,
+    MIN_CHUNK_BYTES,
+    StrictConnection,
+)
+
+POST = b"POST /v1/caption HTTP/1.1\r\nHost: a\r\n"
+
+
+def events(*pieces: bytes) -> list[object]:
+    """Everything that the connection makes of some bytes, each piece in a turn of its own."""
+    connection, seen = StrictConnection(), []
+    for piece in pieces:
+        connection.receive_data(piece)
+        connection.budget = EVENTS_PER_TURN
+        while (event := connection.next_event()) is not h11.NEED_DATA:
+            seen.append(event)
+            if event is h11.PAUSED:
+                break
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        pytest.param(POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="both-lengths"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", 400, id="both-the-other-way"),
+        pytest.param(POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n", 400, id="length-twice"),
+        pytest.param(POST + b"Content-Length: 5, 5\r\n\r\n", 400, id="length-list"),
+        pytest.param(POST + b"Content-Length: 5\r\ncontent-length : 5\r\n\r\n", 400, id="length-with-a-space"),
+        pytest.param(POST + b"Content-Length: +5\r\n\r\n", 400, id="length-with-a-sign"),
+        pytest.param(POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501, id="two-codings"),
+        pytest.param(POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n", 400, id="vertical-tab"),
+        pytest.param(POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n", 400, id="folded"),
+        pytest.param(POST + b"Transfer-Encoding : chunked\r\n\r\n", 400, id="space-before-the-colon"),
+        pytest.param(b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="coding-in-1.0"),
+        pytest.param(b"GET / HTTP/1.1\nHost: a\n\n", 400, id="bare-line-feeds"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400, id="one-bare-line-feed"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: b\rContent-Length: 3\r\n\r\n", 400, id="bare-return"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, id="two-hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, id="no-host"),
+        pytest.param(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, id="version"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * 100 + b"\r\n", 431, id="many-headers"),
+        pytest.param(b"GET /" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, id="long-and-complete"),
+        pytest.param(b"GET /" + b"a" * (MAX_HEAD_BYTES + 1), 431, id="long-and-not"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\nz\r\n", 400, id="chunk-size"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", 400, id="chunk-end"),
+    ],
+)
+def test_what_is_ambiguous_or_too_much_is_refused(head: bytes, status: int) -> None:
+    with pytest.raises(h11.RemoteProtocolError) as refused:
+        events(head)
+    assert refused.value.error_status_hint == status
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", id="plain"),
+        pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="old"),
+        pytest.param(POST + b"content-length: 2\r\n\r\nab", id="length"),
+        pytest.param(POST + b"Transfer-Encoding: Chunked\r\n\r\n1;x=y\r\na\r\n0\r\nT: u\r\n\r\n", id="chunked"),
+        pytest.param(POST + b"X-Content-Length: 1\r\nX: \r\n\r\n", id="similar-name"),
+    ],
+)
+@pytest.mark.parametrize("dripped", [False, True], ids=["whole", "byte-by-byte"])
+def test_ordinary_requests_are_read(request_bytes: bytes, dripped: bool) -> None:
+    pieces = [request_bytes[i : i + 1] for i in range(len(request_bytes))] if dripped else [request_bytes]
+    assert type(events(*pieces)[-1]) is h11.EndOfMessage
+
+
+def chunks(count: int, size: int) -> list[bytes]:
+    one = b"%x\r\n" % size + b"a" * size + b"\r\n"
+    return [POST + b"Transfer-Encoding: chunked\r\n\r\n", *[one * 100] * (count // 100)]
+
+
+def test_some_tiny_chunks_are_taken_and_a_flood_of_them_is_refused() -> None:
+    assert len(events(*chunks(FREE_CHUNKS // 100 * 100, 1))) > FREE_CHUNKS // 100 * 100
+    with pytest.raises(h11.RemoteProtocolError, match="larger"):
+        events(*chunks(FREE_CHUNKS + 200, 1))
+    assert len(events(*chunks(6000, MIN_CHUNK_BYTES))) > 6000
+
+
+def test_no_turn_of_the_event_loop_takes_more_parts_of_a_body_than_its_budget() -> None:
+    connection = StrictConnection()
+    connection.receive_data(b"".join(chunks(1000, 8)))
+    turns = 0
+    while True:
+        connection.budget, taken = EVENTS_PER_TURN, 0
+        while connection.next_event() is not h11.NEED_DATA:
+            taken += 1
+        turns += 1
+        assert taken <= EVENTS_PER_TURN + 1  # the head
+        if not connection.unread:
+            break
+    assert turns == 4
+
+
+def test_later_requests_are_read_ahead_only_so_far() -> None:
+    connection, one = StrictConnection(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    connection.receive_data(one * 2)
+    while connection.next_event() is not h11.PAUSED:
+        pass
+    assert not connection.unread
+    connection.receive_data(one * (MAX_PIPELINED_BYTES // len(one) + 1))
+    assert connection.next_event() is h11.PAUSED
+    assert connection.unread
+
+
+def test_the_last_answer_says_that_it_is_the_last() -> None:
+    connection = StrictConnection()
+    connection.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.next_event()
+    connection.last = True
+    made = connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+    assert b"connection: close\r\n" in made.lower()
+    assert connection.sent_bytes == len(made)
