@@ -112,6 +112,22 @@ class WaitingRoomFull(ServiceError):
     retry_after_s = 1
 
 
+class RateLimited(ServiceError):
+    """The client has sent as many requests as its rate limit allows for now."""
+
+    status = 429
+    title = "Rate limit reached"
+    retry_after_s = 1
+
+
+class TooManyConcurrent(ServiceError):
+    """The client has as many requests under way as it may have at a time."""
+
+    status = 429
+    title = "Too many requests at a time"
+    retry_after_s = 1
+
+
 class Poisoned(ServiceError):
     """A poison request: workers keep dying while they work on it, at the same place of its answer."""
 

@@ -14,6 +14,22 @@ from model.explain import Explanation
 from model.request import CacheChanges, FinishReason, Sampling
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
+from service.client_policy import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow of fair queueing: the rows of one client with one priority, which share what is that client's due.
+
+    Attributes:
+        client: whom rows count for; an API key's digest, or an address.
+        weight: its share in comparison with others.
+        priority: `bulk` yields to `interactive`.
+    """
+
+    client: str = ""
+    weight: float = 1.0
+    priority: Priority = "interactive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,7 @@ class Row:
         given: tokens its client already has from a worker that died: generation continues behind them.
         may_shorten: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
         explain: tell where the model looked.
+        flow: whom it counts for when slots are shared.
     """
 
     id: str
@@ -35,6 +52,7 @@ class Row:
     given: tuple[int, ...] = ()
     may_shorten: bool = False
     explain: bool = False
+    flow: Flow = field(default_factory=Flow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +179,18 @@ class RowTimings:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The row has left the waiting queue and holds a slot."""
+    """The row has left the waiting queue and holds a slot; `resumed` if it had one before and was preempted."""
 
     id: str
     queue_s: float
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preempted:
+    """The row has given up its slot to another client's and waits again; it will go on behind its latest token."""
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +231,7 @@ class Broken:
     detail: str
 
 
-RowEvent = Admitted | Delta | Finished | Refused | Broken
+RowEvent = Admitted | Preempted | Delta | Finished | Refused | Broken
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from service.messages import ModelCard, StepReport
 
 PREFIX = "pheye_"
-DROP_REASONS = ("full", "loading", "draining", "deadline", "disconnect", "poison", "refused")
+DROP_REASONS = ("full", "rate", "concurrency", "loading", "draining", "deadline", "disconnect", "poison", "refused")
 KILL_REASONS = ("timeout", "cancelled", "memory", "killed", "crash")
 CLOSED_REASONS = ("head", "leftover", "stalled", "evicted", "full", "malformed")
 PHASES = ("encode", "prefill", "decode", "other")
@@ -57,8 +57,9 @@ class Metrics:
         )
         self.requests_dropped = self._counter(
             "requests_dropped_total",
-            "Requests not answered: full (waiting queue full, 429), loading and draining (503), deadline (504), "
-            "disconnect (the client left), poison (workers kept dying of it), refused (not possible as asked).",
+            "Requests not answered: full (waiting queue full), rate and concurrency (a client's own limit), all 429; "
+            "loading and draining (503), deadline (504), disconnect (the client left), poison (workers kept dying of "
+            "it), refused (not possible as asked).",
             ("reason",),
         )
         for reason in DROP_REASONS:
@@ -97,6 +98,10 @@ class Metrics:
         )
         self.request_replays = self._counter(
             "request_replays_total", "Answers replayed on a new worker after theirs died."
+        )
+        self.request_preemptions = self._counter(
+            "request_preemptions_total",
+            "Slots that a running answer gave up to a client below its fair share; the answer goes on later.",
         )
 
         self.decoders_killed = self._counter(

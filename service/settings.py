@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.client_policy import ClientPolicy, KeyEntry, check_rate, rates_of, read_key_file
+
 PREFIX = "PHEYE_"
 GIB = 1024**3
 MIB = 1024**2
@@ -71,6 +73,12 @@ def _check_networks(value: str) -> str:
         except ValueError as error:
             raise ValueError(f"{name!r} is neither an IP address nor a network such as 10.0.0.0/8: {error}") from None
     return ",".join(names)
+
+
+def _check_key_file(value: str) -> str:
+    if value:
+        read_key_file(value, ClientPolicy())
+    return value
 
 
 class Settings(BaseSettings):
@@ -137,7 +145,8 @@ class Settings(BaseSettings):
         default=64,
         ge=1,
         le=100_000,
-        description="Answers that the waiting queue holds before new requests get 429, 1 to 100000.",
+        description="Answers that the waiting queue holds before new requests get 429, 1 to 100000; a client below its "
+        "fair share is let in until there are twice as many.",
     )
     max_questions: int = Field(
         default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."
@@ -247,6 +256,28 @@ class Settings(BaseSettings):
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
     )
+    keys_file: Annotated[str, AfterValidator(_check_key_file)] = Field(
+        default="",
+        description="File of API keys with a group, weight, limits and priority for each (TOML); they are accepted "
+        "beside those of `PHEYE_API_KEYS`.",
+    )
+    client_concurrency: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Requests that one client may have under way, up to 100000, unless `PHEYE_KEYS_FILE` says "
+        "otherwise for its key; 0 for any number. A client is an API key, or an address where no key is asked for.",
+    )
+    client_rate: Annotated[str, AfterValidator(check_rate)] = Field(
+        default="",
+        description="Rate limit of one client, such as `60/minute` or `10/second; 1000/hour`, unless `PHEYE_KEYS_FILE` "
+        "says otherwise for its key; empty for none.",
+    )
+    share_image_features: bool = Field(
+        default=False,
+        description="Whether API keys share image features, and with them the ids of equal images; they can then tell "
+        "what images others have sent.",
+    )
     trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = Field(
         default="",
         description="Comma-separated addresses or networks of reverse proxies whose `X-Forwarded-For` names the "
@@ -280,6 +311,20 @@ class Settings(BaseSettings):
                 f"{PREFIX}CONTEXT_TOKENS, {self.context_tokens}"
             )
         return self
+
+
+def default_policy(settings: Settings) -> ClientPolicy:
+    """Return what a client is entitled to of which the key file says nothing."""
+    return ClientPolicy(max_concurrent=settings.client_concurrency, rate=rates_of(settings.client_rate))
+
+
+def key_entries(settings: Settings) -> tuple[KeyEntry, ...]:
+    """Read the key file, if there is one.
+
+    Raises:
+        ValueError: it has become wrong since the settings were checked.
+    """
+    return read_key_file(settings.keys_file, default_policy(settings)) if settings.keys_file else ()
 
 
 def _variable(field: str) -> str:

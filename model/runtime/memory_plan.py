@@ -32,7 +32,7 @@ class MemoryDemand:
         slots: rows that can run at once; 0 for as many as fit, up to `MOST_SLOTS`.
         feature_cache_bytes: bound of the feature cache; None for what slots leave, which is an image for each at least.
         tiles_at_once: tiles of the largest vision batch.
-        images_ahead: images that are encoded before anybody asks about them, beside one for each slot.
+        images_ahead: images that are encoded before anybody asks about them, beside two for each slot.
         absorbed: whether image slots keep features, and not the keys and values projected from them.
     """
 
@@ -112,7 +112,7 @@ def _parts(config: PheyeConfig, dtype: str, demand: MemoryDemand, slots: int) ->
     beginning = complexity.self_attention_bytes(config, complexity.PREFIX_TOKENS, dtype)
     features = complexity.feature_bytes(config, dtype)
     image = features if demand.absorbed else complexity.cross_attention_bytes(config, dtype)
-    opened = slots + demand.images_ahead
+    opened = 2 * slots + demand.images_ahead  # the engine opens twice as many, for rows that were preempted
     return (
         MemoryPart(f"KV cache ({slots} slots of {demand.context_tokens} tokens)", slots * own),
         MemoryPart(f"images of running requests ({slots} slots)", slots * (image + beginning)),

@@ -1,18 +1,20 @@
 """Storage of uploaded images that requests name by id: their owners, their age, and the bound in bytes.
 
-Owns the ids and the rule that a key sees its own images only. Keeps tiles, not features: those are the workers'. Knows
-no HTTP and reads no clock but the one it is given. Event loop's thread only.
+Owns the ids and the rule that an owner - a key, or a group of keys - sees its own images only. Keeps tiles, not
+features: those are the workers'. Knows no HTTP and reads no clock but the one it is given. Event loop's thread only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from model.tiles import ImageKey, TiledImage
+from service.api.request_context import EVERYBODY
 from service.errors import NotFound
 
 PREFIX = "img_"
@@ -33,7 +35,7 @@ class StoredImage:
 
     @property
     def id(self) -> str:
-        """The id by which its owner names the image: it follows from the pixels, so every upload gets the same one."""
+        """The id by which its owner names the image: it follows from its key, so every upload gets the same one."""
         return PREFIX + self.image.image_key
 
     @property
@@ -42,8 +44,19 @@ class StoredImage:
         return self.image.tiles.nbytes
 
 
+def owned_by(owner: str, image: TiledImage) -> TiledImage:
+    """Give an image the key under which one owner alone finds its features; where nobody owns anything, its own."""
+    if owner == EVERYBODY:
+        return image
+    key = hashlib.sha256(f"{owner} {image.image_key}".encode()).hexdigest()
+    return replace(image, image_key=ImageKey(key))
+
+
 class ImageStore:
-    """Uploaded images by owner and id; the least recently used of all owners goes first.
+    """Uploaded images by owner and id.
+
+    An owner with more than its fair share of the bytes makes room for its own images. For another's makes room whoever
+    holds the most. Of an owner's images the least recently used goes first.
 
     Args:
         limit_bytes: what all of them may add up to; 0 turns uploads off.
@@ -55,11 +68,12 @@ class ImageStore:
         self._limit_bytes = limit_bytes
         self._ttl_s = ttl_s
         self._clock = clock
-        self._images: OrderedDict[tuple[str, str], StoredImage] = OrderedDict()  # by owner and id, oldest use first
+        self._images: dict[tuple[str, str], StoredImage] = {}  # by owner and id
         # No call may look at every image, because all of them may be one client's flood; so there is an index for each.
         self._by_age: OrderedDict[tuple[str, str], None] = OrderedDict()  # oldest upload first
         self._by_owner: dict[str, OrderedDict[str, StoredImage]] = {}  # oldest use first
         self._holders: Counter[str] = Counter()  # by id: how many owners have it
+        self._held_bytes: Counter[str] = Counter()  # by owner
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -75,7 +89,7 @@ class ImageStore:
             raise NotFound(OFF)
 
     def put(self, owner: str, image: TiledImage) -> StoredImage:
-        """Keep an image, or begin its age anew; expired and then least recently used ones go until the bound holds.
+        """Keep an image, or begin its age anew; expired ones go, and then others until the bound holds.
 
         Raises:
             NotFound: the bound leaves no room for it.
@@ -85,9 +99,17 @@ class ImageStore:
         self._drop((owner, stored.id))
         self.drop_expired()
         while self.size_bytes + stored.held_bytes > self._limit_bytes:
-            self._drop(next(iter(self._images)))
+            loser = self._who_makes_room(owner, stored.held_bytes)
+            self._drop((loser, next(iter(self._by_owner[loser]))))
         self._keep((owner, stored.id), stored)
         return stored
+
+    def _who_makes_room(self, owner: str, image_bytes: int) -> str:
+        """Choose the owner whose image goes for a new one of `owner`."""
+        fair_bytes = self._limit_bytes / len(self._held_bytes.keys() | {owner})
+        if self._held_bytes[owner] and self._held_bytes[owner] + image_bytes > fair_bytes:
+            return owner
+        return max(self._held_bytes, key=lambda each: (self._held_bytes[each], each))
 
     def find(self, owner: str, image_id: str) -> StoredImage:
         """Look up one of the owner's images; this does not count as use.
@@ -109,7 +131,6 @@ class ImageStore:
             NotFound: as `find` says.
         """
         stored = self.find(owner, image_id)
-        self._images.move_to_end((owner, image_id))
         self._by_owner[owner].move_to_end(image_id)
         return stored.image
 
@@ -129,7 +150,7 @@ class ImageStore:
         return stored.image
 
     def holds(self, image_key: ImageKey) -> bool:
-        """Say whether anybody has stored these pixels; of a flood that has expired, until it is dropped."""
+        """Say whether anybody has stored an image with this key; of a flood that has expired, until it is dropped."""
         self.drop_expired()
         return PREFIX + image_key in self._holders
 
@@ -157,6 +178,7 @@ class ImageStore:
         self._by_age[key] = None
         self._by_owner.setdefault(owner, OrderedDict())[image_id] = stored
         self._holders[image_id] += 1
+        self._held_bytes[owner] += stored.held_bytes
         self.size_bytes += stored.held_bytes
 
     def _drop(self, key: tuple[str, str]) -> None:
@@ -167,6 +189,9 @@ class ImageStore:
         del self._by_age[key], self._by_owner[owner][image_id]
         if not self._by_owner[owner]:
             del self._by_owner[owner]
+        self._held_bytes[owner] -= stored.held_bytes
+        if not self._held_bytes[owner]:
+            del self._held_bytes[owner]
         self._holders[image_id] -= 1
         if not self._holders[image_id]:
             del self._holders[image_id]

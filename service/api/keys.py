@@ -6,7 +6,6 @@ Event loop.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from service.api.request_context import context_of
+from service.client_policy import ClientPolicy, KeyEntry, digest_of
 from service.errors import Unauthorized
 
 # The `openapi_extra` of a route that needs no key. It is OpenAPI's own word for it, so the document says the same.
@@ -26,31 +26,41 @@ KEYLESS: dict[str, Any] = {"security": []}
 class ApiKeys:
     """The keys that open the service, and the routes that need none."""
 
-    def __init__(self, keys: Sequence[SecretStr], routes: Sequence[BaseRoute]) -> None:
+    def __init__(
+        self, keys: Sequence[SecretStr], entries: Sequence[KeyEntry], default: ClientPolicy, routes: Sequence[BaseRoute]
+    ) -> None:
         """Take the keys to accept; without any, everything is open.
 
         Args:
             keys: any of them will do.
+            entries: so will these, which have a policy each.
+            default: the policy of everybody else.
             routes: all of the service's, in the order in which they are tried.
         """
-        self._keys = [key.get_secret_value().encode() for key in keys]
-        self._routes = routes
+        plain = [digest_of(key.get_secret_value().encode()) for key in keys]
+        known: dict[str, KeyEntry | None] = dict.fromkeys(plain) | {each.digest: each for each in entries}
+        self._keys, self._default, self._routes = known, default, routes
 
     def check(self, scope: Scope) -> None:
-        """Check the API key of a request, and note who its owner is.
+        """Check the API key of a request, and note whose it is and what that client is entitled to.
 
         Raises:
             Unauthorized: the key is missing or wrong.
         """
+        context = context_of(scope)
+        context.policy = self._default
         if not self._keys or _is_keyless(_chosen_route(self._routes, scope)):
             return
-        given = _key_of(Headers(scope=scope))
+        digest = digest_of(_key_of(Headers(scope=scope)))
         # Every key is compared, so the time does not tell which one was close.
-        matches = [hmac.compare_digest(given, key) for key in self._keys]
+        matches = [hmac.compare_digest(digest, known) for known in self._keys]
         if not any(matches):
             raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
-        context = context_of(scope)
-        context.owner = context.client = hashlib.sha256(given).hexdigest()
+        context.owner = context.client = digest
+        entry = self._keys[digest]
+        if entry is not None:
+            context.policy, context.key_name = entry.policy, entry.name
+            context.owner = digest_of(f"group {entry.group}".encode()) if entry.group else digest
 
 
 def _chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:

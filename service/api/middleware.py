@@ -10,22 +10,25 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.client_limits import ClientLimits, RefusalDelay
 from service.api.connections.running import RunningRequests
 from service.api.keys import ApiKeys
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
 from service.api.uploads import Upload, Uploads
-from service.errors import ServiceError, Unavailable
+from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
 from service.metrics import Metrics
-from service.settings import Settings
+from service.settings import Settings, default_policy, key_entries
 
 HUNG_UP = 499
+TOO_MANY = 429
 # No route has one in its path; a route's pattern would also match a path that ends in a line break.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -51,7 +54,8 @@ class RequestMiddleware:
         self._body_timeout_s = settings.body_timeout_s
         self._running = running
         self._uploads = Uploads(settings.max_upload_bytes)
-        self._keys = ApiKeys(settings.api_keys, routes)
+        self._keys = ApiKeys(settings.api_keys, key_entries(settings), default_policy(settings), routes)
+        self._limits, self._refusals = ClientLimits(), RefusalDelay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, from its head to its metrics; other kinds of connection pass."""
@@ -81,6 +85,7 @@ class RequestMiddleware:
         async def send_late(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 if not self._running.stopping:
+                    await self._delay_refusal(message, context)
                     await upload.linger(Headers(scope=scope))
                 if not upload.complete:
                     MutableHeaders(scope=message)["Connection"] = "close"
@@ -92,7 +97,11 @@ class RequestMiddleware:
                 await problem_response(plain_problem(404, NO_ROUTE, scope), scope)(scope, receive, send_late)
                 return
             upload.check_length(Headers(scope=scope))
-            await self._app(scope, upload.receive, send_late)
+            with self._counted(scope, context):
+                await self._app(scope, upload.receive, send_late)
+        except (RateLimited, TooManyConcurrent) as error:
+            self._metrics.requests_dropped.labels("rate" if isinstance(error, RateLimited) else "concurrency").inc()
+            await error_response(error, scope)(scope, receive, send_late)
         except ServiceError as error:
             await error_response(error, scope)(scope, receive, send_late)
         except ClientDisconnect:
@@ -112,6 +121,19 @@ class RequestMiddleware:
         finally:
             upload.forget()
 
+    async def _delay_refusal(self, start: Message, context: RequestContext) -> None:
+        headers = Headers(raw=start["headers"])
+        if start["status"] == TOO_MANY and "retry-after" in headers:
+            delay_s = self._refusals.delay_s(context.client, float(headers["retry-after"]))
+            if delay_s:
+                await asyncio.sleep(delay_s)
+
+    def _counted(self, scope: Scope, context: RequestContext) -> AbstractContextManager[None]:
+        """Count a request against its client's limits: each that brings work, which is a POST. Probes do not count."""
+        if scope["method"] != "POST":
+            return nullcontext()
+        return self._limits.counted(context.client, context.policy)
+
     def _record(self, scope: Scope, context: RequestContext) -> None:
         took_s, status = context.age_s, context.status
         route: BaseRoute | None = scope.get("route")
@@ -123,5 +145,6 @@ class RequestMiddleware:
         quiet = context.cut_off or (context.quiet and status in (200, 503))  # 503: a probe of a service that loads
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
-            "%s %s %.200r %s %.3fs", context.id, scope["method"], scope["path"], status, took_s,
+            "%s %s %.200r %s %.3fs%s", context.id, scope["method"], scope["path"], status, took_s,
+            f" {context.key_name!r}" if context.key_name else "",
         )  # fmt: skip

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from model.tiles import TiledImage
 from service.api.disconnect import send_promptly, unless_hung_up
 from service.api.encoding import StreamItem, json_response, sse_event
+from service.api.image_store import owned_by
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_context import context_of
@@ -71,6 +72,8 @@ async def tiled(
 ) -> TiledImage:
     """Make an image ready for the model, decoded in a process of its own unless it was stored before.
 
+    It gets the key under which its owner alone finds its features, unless all owners share them.
+
     Raises:
         ServiceError: the model is loading, the reservation's time is over, or as `DecoderPool.decode` says.
     """
@@ -78,14 +81,14 @@ async def tiled(
     if isinstance(image, TiledImage):
         return image
     started_s = time.monotonic()
-    client = context_of(scope).client
+    context = context_of(scope)
     try:
         async with asyncio.timeout(reservation.left_s):
-            done = await parts.decoders.decode(image, tile_px=card.tile_px, level=card.level, client=client)
+            done = await parts.decoders.decode(image, tile_px=card.tile_px, level=card.level, client=context.client)
     except TimeoutError:
         raise reservation.expired() from None
     parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s)
-    return done
+    return done if parts.settings.share_image_features else owned_by(context.owner, done)
 
 
 class Reply(Response):
@@ -122,7 +125,7 @@ class Reply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reserve, prepare, submit, answer; the reservation ends when this does, in whatever way."""
-        with self._parts.queue.reserve(len(self._rows)) as reservation:
+        with self._parts.queue.reserve(len(self._rows), context_of(scope).flow) as reservation:
             await unless_hung_up(receive, self._run(reservation, scope, receive, send))
 
     async def _run(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
+from service.client_policy import ClientPolicy, Priority
+from service.messages import Flow
+
 EVERYBODY = ""  # the owner of what is stored where no key is asked for
 _KEY = "pheye.request"
 
@@ -24,8 +27,11 @@ class RequestContext:
     Attributes:
         id: 32 hexadecimal digits, sent as X-Request-Id.
         arrived_s: on the monotonic clock.
-        owner: a digest of its API key, under which its images are stored.
+        owner: whose images it may see: a digest of its API key, or of the group that shares images with it.
         client: whom fairness counts it for: its API key's digest, else its address.
+        key_name: what people call its API key, if the file of keys has a name for it.
+        policy: what the client is entitled to.
+        priority: what the request asks for.
         sent_status: the status line, once it is sent.
         outcome: the status that metrics and log show instead, if the request ended otherwise than it began.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
@@ -36,6 +42,9 @@ class RequestContext:
     arrived_s: float = field(default_factory=time.monotonic)
     owner: str = EVERYBODY
     client: str = ""
+    key_name: str = ""
+    policy: ClientPolicy = field(default_factory=ClientPolicy)
+    priority: Priority = "interactive"
     sent_status: int | None = None
     outcome: int | None = None
     quiet: bool = False
@@ -45,6 +54,12 @@ class RequestContext:
     def status(self) -> int:
         """The final status of the request; 500 if nothing was sent."""
         return self.outcome or self.sent_status or 500
+
+    @property
+    def flow(self) -> Flow:
+        """Whom the request's answers count for; a policy's priority is the highest it can have."""
+        bulk = "bulk" in (self.priority, self.policy.priority)
+        return Flow(self.client, self.policy.weight, "bulk" if bulk else "interactive")
 
     @property
     def age_s(self) -> float:

@@ -82,7 +82,9 @@ class RemoteRun:
     ) -> None:
         self._server, self._limits, self._prepare, self._tell = server, card.limits, answer_options.prepare, tell
         # With its name, so that a service that comes back with another model refuses.
-        self._common: Form = {"model": card.model, "settings": json.dumps(_settings(answer_options))}
+        self._common: Form = {
+            "model": card.model, "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
+        }  # fmt: skip
         if answer_options.explain:
             self._common = {**self._common, "explain": "true"}
         self._heard_s = float("-inf")  # when the service last had an answer, whatever it was

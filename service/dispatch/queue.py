@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from model.prompt import render
 from model.tiles import TiledImage
+from service.dispatch.admission import WaitingRoom
 from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.supervisor import WorkerSupervisor
 from service.dispatch.worker_pool import WorkerPool
 from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
-from service.messages import Admitted, Broken, Delta, Finished, ModelCard, Refused, Row, RowEvent, StepDone
+from service.messages import (
+    Admitted,
+    Broken,
+    Delta,
+    Finished,
+    Flow,
+    ModelCard,
+    Preempted,
+    Refused,
+    Row,
+    RowEvent,
+    StepDone,
+)
 from service.metrics import Metrics
 from service.moving_average import moving_average
 from service.settings import Settings
@@ -121,25 +135,31 @@ class RequestQueue:
             raise self._unavailable(self._cannot_accept() or LOADING)
         return self.card
 
-    def reserve(self, rows: int) -> Reservation:
+    def reserve(self, rows: int, flow: Flow | None = None) -> Reservation:
         """Reserve room for a client's rows: admission control.
+
+        Args:
+            rows: answers to be generated.
+            flow: whom they count for.
 
         Raises:
             Unavailable: loading, draining, or no worker.
-            WaitingRoomFull: too many rows wait already.
+            WaitingRoomFull: too many rows wait already, and this client has its share of the room.
         """
+        flow = flow or Flow()
         reason = self._cannot_accept()
         if reason is not None:
             raise self._unavailable(reason)
-        waiting = self._waiting()
-        if waiting + rows > self._settings.max_waiting:
+        room = WaitingRoom(self._settings.max_waiting, self._waiting())
+        if not room.admits(flow, rows):
             self.count_drop("full")
-            wait_s = min(60, 1 + math.ceil(waiting * self._row_s / max(self.workers.slots, 1)))
+            wait_s = room.retry_after_s(flow, rows, self._row_s, self.workers.slots)
             raise WaitingRoomFull(
-                f"{waiting} of {self._settings.max_waiting} places are taken; try again in about {wait_s} s",
+                f"{room.taken} of {room.places} places are taken, {room.own(flow)} by your requests; "
+                f"try again in about {wait_s} s",
                 retry_after_s=wait_s,
             )
-        reservation = Reservation(self, rows, self._settings.deadline_s)
+        reservation = Reservation(self, rows, self._settings.deadline_s, flow)
         self._reservations.add(reservation)
         self._idle.clear()
         self._update_gauges()
@@ -147,7 +167,10 @@ class RequestQueue:
 
     def accept(self, reservation: Reservation, image: TiledImage, rows: Sequence[Row]) -> None:
         """Take a reservation's rows; called by `Reservation.submit`."""
-        reservation.rows = [AcceptedRow(row, image, reservation, index) for index, row in enumerate(rows)]
+        reservation.rows = [
+            AcceptedRow(replace(row, flow=reservation.flow), image, reservation, index)
+            for index, row in enumerate(rows)
+        ]
         self._pending += reservation.rows
         self._dispatch()
 
@@ -161,12 +184,14 @@ class RequestQueue:
             self._idle.set()
         self._dispatch()
 
-    def wait_s(self) -> float | None:
-        """Estimate the seconds for which a new row would wait for a slot; None while nothing was measured."""
-        waiting, slots = self._waiting(), max(self.workers.slots, 1)
-        if waiting + sum(row.admitted for row in self.workers.rows) < slots:
+    def wait_s(self, flow: Flow | None = None) -> float | None:
+        """Estimate the seconds for which a client's new row would wait for a slot; None while nothing was measured."""
+        flow, slots = flow or Flow(), max(self.workers.slots, 1)
+        room = WaitingRoom(self._settings.max_waiting, self._waiting())
+        if room.taken + sum(row.admitted for row in self.workers.rows) < slots:
             return 0.0
-        return (waiting + 1) * self._row_s / slots if self._row_s else None
+        own_slots = slots * room.share(flow) / room.places
+        return (room.own(flow) + 1) * self._row_s / own_slots if self._row_s else None
 
     def count_tokens(self, instruction: str) -> int:
         """Count the tokens of an instruction's whole prompt; slow for long ones, and safe from any thread.
@@ -229,9 +254,13 @@ class RequestQueue:
     def _deliver(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: RowEvent) -> None:
         reservation = row.reservation
         match event:
-            case Admitted(queue_s=queue_s):
+            case Admitted(queue_s=queue_s, resumed=resumed):
                 row.admitted = True
-                self._metrics.queue_seconds.observe(queue_s)
+                if not resumed:
+                    self._metrics.queue_seconds.observe(queue_s)
+            case Preempted():
+                row.started = row.admitted = False
+                self._metrics.request_preemptions.inc()
             case Delta():
                 if row.first_token_s is None:
                     self._metrics.time_to_first_token_seconds.observe(time.monotonic() - reservation.entered_s)
@@ -265,16 +294,16 @@ class RequestQueue:
     def _fail(self, row: AcceptedRow, error: ServiceError) -> None:
         row.reservation.put(row.index, error)
 
-    def _waiting(self) -> int:
-        """Count the rows that were promised an answer and hold no slot."""
-        return sum(
-            sum(not row.admitted for row in reservation.rows) if reservation.rows else reservation.reserved
-            for reservation in self._reservations
-        )
+    def _waiting(self) -> Counter[Flow]:
+        """Count the rows that were promised an answer and hold no slot, of each flow that has any under way."""
+        waiting: Counter[Flow] = Counter()
+        for each in self._reservations:
+            waiting[each.flow] += each.waiting
+        return waiting
 
     def _update_gauges(self) -> None:
         metrics, reports = self._metrics, [supervisor.report for supervisor in self.workers.supervisors]
-        metrics.requests_waiting.set(self._waiting())
+        metrics.requests_waiting.set(sum(each.waiting for each in self._reservations))
         metrics.requests_running.set(sum(row.admitted for row in self.workers.rows))
         metrics.slots.set(self.workers.slots)
         metrics.slots_used.set(sum(report.slots_used for report in reports))

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 from model.tiles import TiledImage
 from service.dispatch.poison import PoisonTracker
 from service.errors import DeadlineExceeded, ServiceError
-from service.messages import Delta, Finished, Row
+from service.messages import Delta, Finished, Flow, Row
 
 
 @dataclass(slots=True, eq=False)
@@ -78,13 +78,19 @@ class WaitingQueue(Protocol):
 class Reservation:
     """Reserved room for some rows, held from before their image is decoded until they are answered."""
 
-    def __init__(self, queue: WaitingQueue, rows: int, deadline_s: float) -> None:
+    def __init__(self, queue: WaitingQueue, rows: int, deadline_s: float, flow: Flow | None = None) -> None:
         self._queue = queue
         self._events: asyncio.Queue[tuple[int, Delta | Finished | ServiceError]] = asyncio.Queue()
         self._deadline_s = deadline_s
         self.reserved = rows
+        self.flow = flow or Flow()
         self.entered_s = time.monotonic()
         self.rows: list[AcceptedRow] = []
+
+    @property
+    def waiting(self) -> int:
+        """The rows that hold no slot, or will be once their image is decoded."""
+        return sum(not row.admitted for row in self.rows) if self.rows else self.reserved
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle
+from service.client_policy import Priority
 from service.errors import InvalidField
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
@@ -84,6 +85,9 @@ class ImageUpload(WithImage):
 class _AboutAnImage(WithImage):
     model: str | None = Field(default=None, description="Name of the served model; anything else is refused.")
     stream: bool = Field(default=False, description="Answer as server-sent events while the text is generated.")
+    priority: Priority = Field(
+        default="interactive", description="`bulk` yields to other requests: for work that nobody waits for."
+    )
     explain: bool = Field(
         default=False, description="Tell where the model looked: by layer, for the whole answer, and word by word."
     )

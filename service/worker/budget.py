@@ -28,24 +28,31 @@ class StepBudget:
         self._stall_s = stall_s
         self._tiles_per_image = tiles_per_image
         self._slots = slots
-        self._tile_s = self._prompt_s = 0.0
+        self._tile_s = self._prompt_s = self._decode_s = 0.0
 
-    def tiles(self, *, decoding: bool) -> int:
-        """Return the tiles the next step may encode."""
+    def tiles(self, *, decoding: bool, lean: bool = False) -> int:
+        """Return the tiles the next step may encode; `lean`: for no longer than a decode step takes."""
         if not self._tile_s:
             return 1 if decoding else self._tiles_per_image
-        floor, bound_s = (1, self._stall_s) if decoding else (self._tiles_per_image, IDLE_STALL_S)
+        floor, bound_s = (1, self._stall(lean)) if decoding or lean else (self._tiles_per_image, IDLE_STALL_S)
         return min(max(int(bound_s / self._tile_s), floor), MAX_TILES)
 
-    def prompts(self, *, decoding: bool) -> int:
-        """Return the rows the next step may prefill."""
-        if not decoding:
+    def prompts(self, *, decoding: bool, lean: bool = False) -> int:
+        """Return the rows the next step may prefill; `lean`: for no longer than a decode step takes."""
+        if not (decoding or lean):
             return self._slots
-        return max(int(self._stall_s / self._prompt_s), 1) if self._prompt_s else 1
+        return max(int(self._stall(lean) / self._prompt_s), 1) if self._prompt_s else 1
+
+    def _stall(self, lean: bool) -> float:
+        return min(self._stall_s, self._decode_s) if lean else self._stall_s
 
     def encoded(self, tiles: int, seconds: float) -> None:
         """Learn the cost of encoding."""
         self._tile_s = moving_average(self._tile_s, seconds / tiles, SMOOTHING)
+
+    def decoded(self, seconds: float) -> None:
+        """Learn the cost of a decode step."""
+        self._decode_s = moving_average(self._decode_s, seconds, SMOOTHING)
 
     def prefilled(self, prompts: int, seconds: float) -> None:
         """Learn the cost of prefilling."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from service.messages import (
     Broken,
     Delta,
     Finished,
+    Flow,
+    Preempted,
     Refused,
     RowEvent,
     Started,
@@ -30,8 +33,10 @@ from service.messages import (
 )
 from service.worker.answer_length import NoRoomError, answer_tokens
 from service.worker.budget import StepBudget
+from service.worker.fairness import SlotHolder, fair_shares, light_flows
 from service.worker.rows import EngineRow, Step
-from service.worker.scheduler import Admission, plan
+from service.worker.scheduler import Admission, Sharing, StepPlan, plan
+from service.worker.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
     from model.request import FinishReason
@@ -58,13 +63,12 @@ class Engine:
         self._runner = runner
         self._budget = StepBudget(stall_s, runner.config.tiles, runner.slots)
         self._announce = announce
-        self._waiting: dict[str, EngineRow] = {}  # the waiting queue: in order of arrival, after those sent ahead
-        self._opened: dict[str, EngineRow] = {}  # the waiting rows whose image is open in the runner
+        self._waiting = WaitingRows(runner)
+        self._queue = self._waiting.queue
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, reported by the next step
         self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
         self._changed = False  # a cancellation or a dropped image between steps: the next step must report it
-        self._hits = (0, 0)  # images looked up in the cache since the last step, and found there
 
     @property
     def busy(self) -> bool:
@@ -73,7 +77,6 @@ class Engine:
 
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
-        rows: dict[str, EngineRow] = {}
         for row in message.rows:
             prompt = self._runner.prompt(row.instruction)
             asked, context = row.sampling.max_tokens, self._runner.context_tokens
@@ -84,11 +87,8 @@ class Engine:
                 continue
             stream = self._runner.text_stream(row.sampling.stop)
             pieces = [stream.push(token) for token in row.given]  # its client has the text already
-            rows[row.id] = EngineRow(row, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
-        if message.ahead:
-            self._waiting = rows | self._waiting
-        else:
-            self._waiting.update(rows)
+            accepted = EngineRow(row, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
+            self._waiting.add(accepted, ahead=message.ahead)
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
@@ -115,8 +115,7 @@ class Engine:
     def cancel(self, ids: Iterable[str]) -> None:
         """Forget rows, wherever they are; unknown ids have finished already."""
         gone = set(ids)
-        for row_id in gone & self._waiting.keys():
-            self._leave_waiting(row_id)
+        self._waiting.cancel(gone)
         for slot in [slot for slot, row in self._running.items() if row.id in gone]:
             self._let_go(slot)
             self._changed = True
@@ -126,12 +125,14 @@ class Engine:
         started, held_up = time.monotonic(), bool(self._running)
         step = Step(events=self._early)
         self._early, self._changed = [], False
-        self._open_images()
-        spans, planned = self._plan(decoding=held_up)
-        if spans:
-            with self._out_of_memory_fails(self._rows_about({span.image_key for span in spans}), step):
-                self._encode(spans, step)
-        admissions = [each for each in planned if each.id in self._waiting]
+        planned = self._plan(decoding=held_up)
+        if planned.encode:
+            rows = self._waiting.about({span.image_key for span in planned.encode})
+            with self._out_of_memory_fails([row.id for row in rows], step):
+                self._encode(planned.encode, step)
+        for slot in planned.preempt:
+            self._preempt(slot, step)
+        admissions = [each for each in planned.admit if each.id in self._waiting]
         if admissions:
             with self._out_of_memory_fails([each.id for each in admissions], step):
                 self._prefill(admissions, step)
@@ -143,7 +144,7 @@ class Engine:
 
     def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
         """Complete a step's report with what is known at its end; `held_up`: rows were decoding when it began."""
-        (queries, found), self._hits = self._hits, (0, 0)
+        queries, found = self._waiting.take_lookups()
         return replace(
             step.report,
             step_s=step_s,
@@ -167,32 +168,55 @@ class Engine:
             for image_key in list(self._prefetch):
                 self._end_prefetch(image_key)
 
-    def _rows_about(self, image_keys: Container[ImageKey]) -> list[str]:
-        return [row_id for row_id, row in self._opened.items() if row.image_key in image_keys]
-
-    def _open_images(self) -> None:
-        """Open the images of the first waiting rows, as many as there are slots, so that features wait for rows."""
-        for row_id in list(self._waiting)[: self._runner.slots]:
-            if row_id not in self._opened:
-                row = self._waiting[row_id]
-                row.cached = self._runner.open_image(row.image)
-                self._opened[row_id] = row
-                queries, found = self._hits
-                self._hits = (queries + 1, found + row.cached)
-
-    def _plan(self, *, decoding: bool) -> tuple[tuple[TileSpan, ...], tuple[Admission, ...]]:
-        waiting = {row_id: row.image_key for row_id, row in self._waiting.items() if row_id in self._opened}
-        wanted = [*(row.image_key for row in self._opened.values()), *self._prefetch]
-        encoded = {image_key: self._runner.encoded_tiles(image_key) for image_key in wanted}
+    def _plan(self, *, decoding: bool) -> StepPlan:
+        running = Counter(row.flow for row in self._running.values())
+        shares = fair_shares(self._queue.rows, running, self._runner.slots)
+        rows = self._waiting.open_first(running, shares)
+        waiting = {row_id: row.image_key for row_id, row in rows.items()}
+        encoded = {key: self._runner.encoded_tiles(key) for key in (*waiting.values(), *self._prefetch)}
         free = [slot for slot in range(self._runner.slots) if slot not in self._running]
-        tiles, prompts = self._budget.tiles(decoding=decoding), self._budget.prompts(decoding=decoding)
-        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch))
+        tiles, prompts = self._budgets(rows.values(), encoded, shares, decoding=decoding)
+        sharing = self._sharing(rows.values(), shares) if len(shares) > 1 else None
+        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch), sharing)
         touched = {span.image_key for span in step.encode}
         admitted = {admission.id for admission in step.admit}
         ids = tuple(row_id for row_id, key in waiting.items() if key in touched or row_id in admitted)
         if ids:
             self._announce(Started(ids))
-        return step.encode, step.admit
+        return step
+
+    def _budgets(
+        self,
+        rows: Iterable[EngineRow],
+        encoded: Mapping[ImageKey, int],
+        shares: Mapping[Flow, float],
+        *,
+        decoding: bool,
+    ) -> tuple[int, int]:
+        """Return how many tiles and rows the step may take up: few but for flows that ask for less than their share."""
+        budget, light = self._budget, light_flows(self._queue.rows, shares)
+        tiles, prompts = budget.tiles(decoding=decoding), budget.prompts(decoding=decoding)
+        if light:
+            first = [row for row in rows if row.flow in light]
+            missing = sum(self._runner.config.tiles - encoded[key] for key in {row.image_key for row in first})
+            tiles = max(min(tiles, missing), budget.tiles(decoding=decoding, lean=True))
+            prompts = max(min(prompts, len(first)), budget.prompts(decoding=decoding, lean=True))
+        return tiles, prompts
+
+    def _sharing(self, waiting: Iterable[EngineRow], shares: Mapping[Flow, float]) -> Sharing:
+        holders = [
+            SlotHolder(slot, row.flow, len(row.tokens), len(row.tokens) - row.slot_tokens)
+            for slot, row in self._running.items()
+        ]
+        return Sharing({row.id: row.flow for row in waiting}, holders, shares)
+
+    def _preempt(self, slot: int, step: Step) -> None:
+        """Take a row's slot; it waits again, first of its flow, with its features, to go on behind its latest token."""
+        row = self._running.pop(slot)
+        self._runner.release(slot)
+        row.queued_since_s = time.monotonic()
+        self._waiting.resume(row)
+        step.events.append(Preempted(row.id))
 
     def _encode(self, spans: Sequence[TileSpan], step: Step) -> None:
         started = time.monotonic()
@@ -201,9 +225,11 @@ class Engine:
         step.report = replace(step.report, encode_s=encode_s, encoded_tiles=tiles)
         self._budget.encoded(tiles, encode_s)
         touched = {span.image_key for span in spans}
-        for row in self._opened.values():
-            if row.image_key in touched:
-                row.encode_s += encode_s
+        rows = self._waiting.about(touched)
+        for row in rows:
+            row.encode_s += encode_s
+        if rows:  # else all of it was encoded ahead
+            self._queue.charge(Counter(row.flow for row in rows), encode_s)
         for image_key in touched & self._prefetch.keys():
             if self._runner.encoded_tiles(image_key) == self._runner.config.tiles:
                 self._end_prefetch(image_key)
@@ -212,14 +238,15 @@ class Engine:
         started = time.monotonic()
         rows = {admission.slot: self._waiting[admission.id] for admission in admissions}
         tokens = self._runner.prefill([row.in_slot(slot) for slot, row in rows.items()])
-        prefill_s, prompt_tokens = time.monotonic() - started, sum(len(row.prompt) for row in rows.values())
+        prefill_s = time.monotonic() - started
+        prompt_tokens = sum(len(row.prompt) for row in rows.values() if not row.resumed)  # a prompt counts once
         step.report = replace(step.report, prefill_s=prefill_s, prefill_rows=len(rows), prompt_tokens=prompt_tokens)
         self._budget.prefilled(len(rows), prefill_s)
+        self._queue.charge(Counter(row.flow for row in rows.values()), prefill_s)
         for (slot, row), token in zip(rows.items(), tokens, strict=True):
-            self._leave_waiting(row.id)
+            self._waiting.leave(row.id)
             self._running[slot] = row
-            row.admitted_s, row.prefill_s = started, prefill_s
-            step.events.append(Admitted(row.id, started - row.arrived_s))
+            step.events.append(Admitted(row.id, row.admit(started, prefill_s), row.resumed))
             self._commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
@@ -228,6 +255,8 @@ class Engine:
         tokens = self._runner.decode(slots)
         decode_s = time.monotonic() - started
         step.report = replace(step.report, decode_s=decode_s, decode_rows=len(slots))
+        self._budget.decoded(decode_s)
+        self._queue.charge(Counter(self._running[slot].flow for slot in slots), decode_s)
         for slot, token in zip(slots, tokens, strict=True):
             self._running[slot].decode_s += decode_s
             self._commit(slot, token, step)
@@ -242,6 +271,7 @@ class Engine:
         ended = token == self._runner.eos_id
         text = "" if ended else row.stream.push(token)
         row.pieces.append(text)
+        row.tokens.append(token)
         step.events.append(Delta(row.id, (token,), text))
         if ended or row.stream.stopped:
             step.events.append(self._finished(slot, "stop"))
@@ -265,11 +295,7 @@ class Engine:
         explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None
         return Finished(row.id, rest, reason, usage, row.timings(), explanation)
 
-    def _leave_waiting(self, row_id: str) -> None:
-        row = self._waiting.pop(row_id)
-        if self._opened.pop(row_id, None) is not None:
-            self._runner.close_image(row.image_key)
-
     def _let_go(self, slot: int, *, failed: bool = False) -> None:
-        del self._running[slot]
+        row = self._running.pop(slot)
+        self._queue.end(row.flow)
         self._runner.release(slot, failed=failed)

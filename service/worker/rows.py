@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from model.request import NewRow
 from model.tiles import ImageKey, TiledImage
-from service.messages import Row, RowEvent, RowTimings, StepReport
+from service.messages import Flow, Row, RowEvent, RowTimings, StepReport
 
 if TYPE_CHECKING:
     from model.tokenizer import TextStream
@@ -29,7 +29,10 @@ class EngineRow:
         arrived_s: when it came.
         pieces: the text each token completed; one for each token generated so far, those given to its client before a
             restart included.
+        tokens: those of its answer so far; as many as pieces.
         cached: no tile had to be encoded for it.
+        queued_since_s: since when it waits, the first time or because it was preempted.
+        slot_tokens: tokens it had when it got its slot.
     """
 
     row: Row
@@ -39,16 +42,35 @@ class EngineRow:
     stream: TextStream
     arrived_s: float
     pieces: list[str]
+    tokens: list[int] = field(init=False)
     cached: bool = False
-    admitted_s: float = 0.0
+    opened: bool = False
+    queued_since_s: float = field(init=False)
+    slot_tokens: int = 0
+    queued_s: float = 0.0
     encode_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Begin behind the tokens that its client has."""
+        self.tokens = list(self.row.given)
+        self.queued_since_s = self.arrived_s
 
     @property
     def id(self) -> str:
         """The id of the row."""
         return self.row.id
+
+    @property
+    def flow(self) -> Flow:
+        """Whom the row counts for."""
+        return self.row.flow
+
+    @property
+    def resumed(self) -> bool:
+        """True once it has left a slot: its prompt was counted then."""
+        return len(self.tokens) > len(self.row.given)
 
     @property
     def image_key(self) -> ImageKey:
@@ -58,11 +80,19 @@ class EngineRow:
     def in_slot(self, slot: int) -> NewRow:
         """Describe the row for the model, when it gets a slot."""
         row = self.row
-        return NewRow(slot, self.image_key, self.prompt, row.given, row.sampling, row.explain)
+        return NewRow(slot, self.image_key, self.prompt, tuple(self.tokens), row.sampling, row.explain)
+
+    def admit(self, now_s: float, prefill_s: float) -> float:
+        """Note that it got a slot, after so long in prefill, and return for how long it had waited."""
+        waited_s = now_s - self.queued_since_s
+        self.queued_s += waited_s
+        self.prefill_s += prefill_s
+        self.slot_tokens = len(self.tokens)
+        return waited_s
 
     def timings(self) -> RowTimings:
         """Return the time that the row spent in each phase."""
-        queue_s = max(0.0, self.admitted_s - self.arrived_s - self.encode_s)
+        queue_s = max(0.0, self.queued_s - self.encode_s)
         return RowTimings(queue_s, self.encode_s, self.prefill_s, self.decode_s)
 
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from service.cli.dev.docs.markdown import code_blocks
+from service.client_policy import ClientPolicy, read_key_file
 from service.schemas.responses import CaptionAnswer
 from service.settings import Settings
 from tests.support.pages import PAGES, ROOT, Example, blocks, shell_commands
@@ -141,8 +142,17 @@ def test_an_example_in_json_is_json_and_names_the_default_model(server: Server, 
 
 
 def test_every_block_of_code_is_of_a_language_that_is_tried_or_generated() -> None:
-    tried = {"bash", "python", "console", "sh", "json"}
+    tried = {"bash", "python", "console", "sh", "json", "toml"}
     for page, text in PAGES.items():
         by_hand = re.sub(r"<!-- generated: .*?<!-- end -->", "", text, flags=re.DOTALL)
         assert {block.language for block in code_blocks(by_hand)} <= tried, page
         assert by_hand.count("```") == 2 * len(list(code_blocks(by_hand))), f"{page}: a block that has no language"
+
+
+def test_every_keys_file_on_a_page_is_one_that_the_server_takes(tmp_path: Path) -> None:
+    files = [block.text for text in PAGES.values() for block in code_blocks(text) if block.language == "toml"]
+    assert files
+    for text in files:
+        file = tmp_path / "keys.toml"
+        file.write_text(text, encoding="utf-8")
+        assert read_key_file(str(file), ClientPolicy())

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from service.client_policy import Priority
 from service.errors import InvalidField, UnsupportedParameter
 from service.schemas.requests import (
     MAX_SEED,
@@ -163,7 +164,11 @@ class _Limited(Checked):
     web_search_options: None = Field(default=None, description="Null only: Pheye does not search.")
     reasoning_effort: Literal["none"] | None = Field(default=None, description="`none` only: Pheye does not reason.")
     store: Literal[False] | None = Field(default=None, description="False only: nothing is stored.")
-    service_tier: Literal["auto", "default"] | None = Field(default=None, description="`auto` or `default` only.")
+    service_tier: Literal["auto", "default", "flex", "priority"] | None = Field(
+        default=None,
+        description="`auto`, `default`, `flex` or `priority` only; `flex` yields to other requests, as the native "
+        "`priority: bulk` does.",
+    )
 
 
 class ChatRequest(_Limited, _Taken):
@@ -188,6 +193,11 @@ class ChatRequest(_Limited, _Taken):
             seed=self.seed,
             stop=self.stop,
         )
+
+    @property
+    def priority(self) -> Priority:
+        """The priority, as the native routes have it."""
+        return "bulk" if self.service_tier == "flex" else "interactive"
 
     @property
     def include_usage(self) -> bool:

@@ -62,8 +62,9 @@ def _reply(
     key: AnswerKey,
     instructions: list[str],
 ) -> Reply:
-    rows = rows_asked(parts, ask.fields, instructions)
-    answer = Answer(context_of(request.scope).id, parts.queue.loaded().name, key, len(rows))
+    rows, context = rows_asked(parts, ask.fields, instructions), context_of(request.scope)
+    context.priority = ask.fields.priority
+    answer = Answer(context.id, parts.queue.loaded().name, key, len(rows))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
 
 

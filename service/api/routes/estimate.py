@@ -19,6 +19,7 @@ from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import read_maybe_ask
+from service.api.request_context import context_of
 from service.api.routes.caption_vqa import question_instructions, rows_asked
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField
@@ -36,6 +37,7 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     """Estimate the cost of the same body as a caption, or as an answer if it has a question. Nothing is run for it."""
     ask = await read_maybe_ask(request, EstimateRequest)
     fields, queue = ask.fields, parts.queue
+    context_of(request.scope).priority = fields.priority
     card = queue.loaded()
     asked = (
         [caption_instruction(fields.length, fields.style)]
@@ -45,7 +47,8 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     count = partial(_rows, queue, card, rows_asked(parts, fields, asked))
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
     resident = None if ask.image is None else queue.workers.resident(await _image_key(request, parts, ask.image))
-    return estimate(card, rows, CurrentLoad(queue.workers.costs(), queue.wait_s(), resident))
+    wait_s = queue.wait_s(context_of(request.scope).flow)
+    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident))
 
 
 def _rows(queue: RequestQueue, card: ModelCard, rows: Sequence[Row]) -> list[AskedRow]:
@@ -67,6 +70,6 @@ async def _image_key(request: Request, parts: ServiceParts, image: ImageSource |
     """
     if isinstance(image, TiledImage):
         return image.image_key
-    with parts.queue.reserve(1) as reservation:
+    with parts.queue.reserve(1, context_of(request.scope).flow) as reservation:
         decoding = tiled(parts, image, reservation, request.scope)
         return (await unless_hung_up(request.receive, decoding)).image_key

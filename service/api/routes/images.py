@@ -29,10 +29,11 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     ask = await read_ask(request, ImageUpload)
     card = parts.queue.loaded()
     parts.images.check_room(card.image_tiles * card.tile_px**2 * 3)  # a byte for each of red, green and blue
-    with parts.queue.reserve(1) as reservation:  # uploads are refused like questions are when too many wait
+    context = context_of(request.scope)
+    with parts.queue.reserve(1, context.flow) as reservation:  # uploads are refused like questions when too many wait
         decoding = tiled(parts, ask.image, reservation, request.scope)
         image = await unless_hung_up(request.receive, decoding)
-    stored = parts.images.put(context_of(request.scope).owner, image)
+    stored = parts.images.put(context.owner, image)
     if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
         parts.queue.workers.prefetch(image)
     response.headers["Location"] = str(request.app.url_path_for("image", image_id=stored.id))

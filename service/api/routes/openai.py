@@ -53,7 +53,8 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     Pheye was trained on single instructions: the text of a single message goes in verbatim, and several turns are
     folded into one instruction, `System text`, `User: ...`, `Assistant: ...`, `User: ...`, each on lines of its own.
     """
-    asked = check_chat(await read_json(request))
+    asked, context = check_chat(await read_json(request)), context_of(request.scope)
+    context.priority = asked.priority
     conversation = fold(asked.messages)
     image = find_image(request, conversation.image_url)
     card = parts.queue.loaded()
@@ -62,7 +63,7 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     sampling = sampling_of(parts, asked.sampling)
     row = Row(uuid4().hex, conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
     answer = ChatAnswer(
-        Answer(context_of(request.scope).id, card.name, "answer", 1),
+        Answer(context.id, card.name, "answer", 1),
         created=int(time.time()),
         fingerprint=_fingerprint(card),
         include_usage=asked.include_usage,

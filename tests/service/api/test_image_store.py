@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from model.tiles import ImageKey, TiledImage
-from service.api.image_store import DROPPED_AT_ONCE, OFF, PREFIX, UNKNOWN, ImageStore
+from service.api.image_store import DROPPED_AT_ONCE, OFF, PREFIX, UNKNOWN, ImageStore, owned_by
 from service.errors import NotFound
 
 TTL_S = 60.0
@@ -110,6 +110,34 @@ def test_the_same_pixels_of_two_owners_are_two_images(clock: Clock) -> None:
     assert not store.holds(picture("cat").image_key)
 
 
+def test_an_owner_who_uploads_without_end_drops_its_own_images_and_nobody_elses(clock: Clock) -> None:
+    store = store_of(6, clock)
+    mine = [store.put("me", picture(name)) for name in "abc"]
+    for number in range(100):
+        store.put("you", picture(str(number)))
+    assert list(store.owned("me", 9)) == mine
+    assert len(store.owned("you", 9)) == 3
+
+
+def test_an_owner_alone_has_the_whole_store_and_gives_back_what_is_over_its_share(clock: Clock) -> None:
+    store = store_of(6, clock)
+    for number in range(6):
+        store.put("you", picture(str(number)))
+    assert len(store) == 6
+    for name in "abcd":
+        store.put("me", picture(name))
+    assert (len(store.owned("me", 9)), len(store.owned("you", 9))) == (3, 3)
+
+
+def test_the_same_pixels_have_another_key_for_each_owner_and_their_own_where_there_are_none() -> None:
+    image = picture("cat")
+    mine, yours = owned_by("me", image), owned_by("you", image)
+    assert len({image.image_key, mine.image_key, yours.image_key}) == 3
+    assert owned_by("me", picture("cat")).image_key == mine.image_key
+    assert owned_by("", image) is image
+    assert mine.tiles is image.tiles
+
+
 @pytest.mark.parametrize("limit", [0, BYTES - 1], ids=["off", "too-small-for-one"])
 def test_a_store_without_room_for_one_image_says_so(clock: Clock, limit: int) -> None:
     store = ImageStore(limit, TTL_S, clock)
@@ -130,7 +158,7 @@ NAMES = st.sampled_from("abcdef")
 
 
 class StoreModel(RuleBasedStateMachine):
-    """The store against a list that is searched: most recently used last, and never more than the limit."""
+    """The store against a list that is searched: most recently used last, never more than the limit, shared fairly."""
 
     LIMIT = 4 * BYTES
 
@@ -152,7 +180,10 @@ class StoreModel(RuleBasedStateMachine):
         stored = self.store.put(owner, image)
         rest = [entry for entry in self._living() if entry[:2] != (owner, stored.id)]
         while sum(entry[2] for entry in rest) + image.tiles.nbytes > self.LIMIT:
-            rest.pop(0)
+            held = {whose: sum(entry[2] for entry in rest if entry[0] == whose) for whose, *_ in rest}
+            greedy = owner in held and held[owner] + image.tiles.nbytes > self.LIMIT / len(held)
+            loser = owner if greedy else max(held, key=lambda whose: (held[whose], whose))
+            rest.remove(next(entry for entry in rest if entry[0] == loser))
         self.known = [*rest, (owner, stored.id, image.tiles.nbytes, self.clock.now_s + TTL_S)]
 
     @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]), act=st.sampled_from(["find", "use", "remove"]))

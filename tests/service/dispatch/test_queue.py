@@ -34,7 +34,7 @@ def test_all_golden_cases_at_once_are_answered_and_leave_nothing_behind() -> Non
         async with running_queue() as queue:
             texts = await asyncio.gather(*(answer(queue, case, spec(case)) for case in CASES))
             assert [text.lstrip() for text in texts] == [case["answer"] for case in CASES]
-            assert queue._waiting() == 0
+            assert not queue._waiting()
             assert not queue.workers.supervisors[0].rows
             assert value(queue, "slots_used") == 0
 

@@ -14,7 +14,10 @@ from service.settings import PREFIX
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name"),
     "Devices and number format": ("devices", "dtype", "threads"),
-    "Network and access": ("host", "port", "api_keys", "trusted_proxies", "keep_alive_s"),
+    "Network": ("host", "port", "trusted_proxies", "keep_alive_s"),
+    "Clients: keys and limits": (
+        "api_keys", "keys_file", "client_concurrency", "client_rate", "share_image_features",
+    ),
     "Connections": ("max_connections", "head_timeout_s", "body_timeout_s"),
     "Batching and caches": (
         "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share",

@@ -48,7 +48,7 @@ def test_what_changes_nothing_is_taken(fields):
         ("top_logprobs", 2),
         ("response_format", {"type": "json_object"}), ("modalities", ["text", "audio"]), ("audio", {}), ("store", True),
         ("logit_bias", {"1": 2}), ("frequency_penalty", 0.1), ("presence_penalty", -1), ("prediction", {}),
-        ("web_search_options", {}), ("reasoning_effort", "high"), ("service_tier", "flex"), ("function_call", "auto!"),
+        ("web_search_options", {}), ("reasoning_effort", "high"), ("service_tier", "scale"), ("function_call", "auto!"),
     ],
 )  # fmt: skip
 def test_what_pheye_cannot_do_is_refused_by_the_fields_name(field, value):

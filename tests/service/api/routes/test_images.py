@@ -274,10 +274,10 @@ def test_both_headers_of_a_key_name_the_same_owner(guarded, pair):
 
 def test_one_keys_delete_leaves_the_features_that_anothers_image_needs(pair):
     first, second = pair
-    image_id = upload(first, fresh_file(22))["id"]
-    assert upload(second, fresh_file(22))["id"] == image_id
+    others_id, image_id = (upload(client, fresh_file(22))["id"] for client in pair)
+    assert others_id != image_id
     wait_until(lambda: resident(second, image_id))
-    assert first.delete(f"/v1/images/{image_id}").status_code == 204
+    assert first.delete(f"/v1/images/{others_id}").status_code == 204
     answer = second.post("/v1/caption", json=body(image_url=image_id)).json()
     assert answer["usage"]["image_features_cached"] is True
     assert second.delete(f"/v1/images/{image_id}").status_code == 204

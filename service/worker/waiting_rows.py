@@ -1,0 +1,98 @@
+"""The rows that wait for a slot, and the images that are open for them.
+
+Owns how many images are open: those of the next rows in the fair order, as many as there are slots, and as many again
+that were open before others came ahead of them or are of preempted rows. Engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from service.messages import Flow
+from service.worker.fair_queue import WeightedFairQueue
+from service.worker.rows import EngineRow
+
+if TYPE_CHECKING:
+    from model.runtime.runner import ModelRunner
+
+
+class WaitingRows:
+    """Waiting rows by id.
+
+    Args:
+        runner: where images are opened.
+
+    Attributes:
+        queue: their order.
+        opened: those whose image is open.
+    """
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self._rows: dict[str, EngineRow] = {}
+        self._lookups = (0, 0)  # images looked up in the cache, and found there, since they were asked for
+        self.queue = WeightedFairQueue()
+        self.opened: dict[str, EngineRow] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, row_id: str) -> bool:
+        return row_id in self._rows
+
+    def __getitem__(self, row_id: str) -> EngineRow:
+        return self._rows[row_id]
+
+    def add(self, row: EngineRow, *, ahead: bool) -> None:
+        """Add a new row; with `ahead` it goes before all others."""
+        self._rows[row.id] = row
+        self.queue.enter(row.id, row.flow, ahead=ahead)
+
+    def resume(self, row: EngineRow) -> None:
+        """Put back a row that was preempted; its features are kept for it while they are here."""
+        self._rows[row.id] = row
+        self.queue.resume(row.id, row.flow)
+        self._open(row)
+
+    def leave(self, row_id: str) -> EngineRow:
+        """Take out a row, which gets a slot or is over."""
+        row = self._rows.pop(row_id)
+        self.queue.start(row_id, row.flow)
+        if self.opened.pop(row_id, None) is not None:
+            self._runner.close_image(row.image_key)
+        return row
+
+    def cancel(self, ids: Iterable[str]) -> None:
+        """Take out rows that are over; unknown ids wait no more."""
+        for row_id in ids:
+            if row_id in self._rows:
+                self.queue.end(self.leave(row_id).flow)
+
+    def open_first(self, running: Mapping[Flow, int], shares: Mapping[Flow, float]) -> dict[str, EngineRow]:
+        """Open the images of the first rows in the fair order, and return the rows with an open image, those first."""
+        order = self.queue.order(running, shares, self._runner.slots)
+        for row_id in order:
+            if row_id not in self.opened:
+                self._open(self._rows[row_id])
+        first = {row_id: self.opened[row_id] for row_id in order}
+        for row_id in [row_id for row_id in self.opened if row_id not in first][self._runner.slots :]:
+            self._runner.close_image(self.opened.pop(row_id).image_key)
+        return first | self.opened
+
+    def _open(self, row: EngineRow) -> None:
+        cached = self._runner.open_image(row.image)
+        self.opened[row.id] = row
+        if not row.opened:
+            queries, found = self._lookups
+            self._lookups = (queries + 1, found + cached)
+            row.cached, row.opened = cached, True
+
+    def about(self, image_keys: Container[str]) -> list[EngineRow]:
+        """Return the rows whose open image is one of these."""
+        return [row for row in self.opened.values() if row.image_key in image_keys]
+
+    def take_lookups(self) -> tuple[int, int]:
+        """Return the images looked up in the feature cache since the last call, and how many were there."""
+        lookups, self._lookups = self._lookups, (0, 0)
+        return lookups
