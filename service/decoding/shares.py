@@ -14,7 +14,7 @@ PRESENT_S = 30.0  # a client that asked within this time may come back at any mo
 
 
 class DecoderShares:
-    """How many decoders each client has, and whether it may have one more.
+    """Shares of the decoders: what each client has, and whether it may have one more.
 
     A client alone may have all. While another one is about, the last decoder is kept from whoever has one already.
 

@@ -11,13 +11,7 @@ from tests.chaos.scenario import Scenario
 
 def all_scenarios() -> tuple[Scenario, ...]:
     """List every scenario, in the order of the table."""
-    from tests.chaos import api_death, connections, endurance, images, overload, workers
+    from tests.chaos import api_death, clients, connections, endurance, fuzz, images, overload, workers
 
-    return (
-        *workers.SCENARIOS,
-        *images.SCENARIOS,
-        *connections.SCENARIOS,
-        *overload.SCENARIOS,
-        *endurance.SCENARIOS,
-        *api_death.SCENARIOS,
-    )
+    files = (workers, images, connections, overload, clients, fuzz, api_death, endurance)
+    return tuple(scenario for file in files for scenario in file.SCENARIOS)
