@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -33,6 +34,7 @@ from service.settings import MIB
 
 START_S = 20.0  # a decoder that has not come up by then hangs
 REAP_S = 5.0
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - of Linux; in it, a folder that only this user may enter
 TILES_BYTES = 8 * MIB  # the tiles of an image at x4-672 and 448; sent at once, they cost the event loop one wake-up
 # How a process ends that is not ended by its image: of itself, between two of them; by a signal of somebody else;
 # unseen, since the fork server was ended too.
@@ -64,6 +66,7 @@ class DecoderProcess:
         Raises:
             OSError, EOFError: the machine has no process or descriptor left.
         """
+        _find_folder_for_socket()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["service.decoding.preload"])
         ours, theirs = socket.socketpair()
@@ -165,6 +168,14 @@ class DecoderProcess:
         if code is not None:
             self._process.close()
         return code
+
+
+def _find_folder_for_socket() -> None:
+    """Let the fork server have its socket in a folder in memory where no other can be written."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = MEMORY_FOLDER
 
 
 def ended_from_outside(exit_code: int | None) -> bool:

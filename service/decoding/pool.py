@@ -151,6 +151,8 @@ class DecoderPool:
     async def _acquire(self, client: str, *, first: bool) -> DecoderProcess:
         if self._stopped:
             raise _stopping()
+        if not self._idle and not self._busy and (reason := self.not_ready()):
+            raise Unavailable(reason)
         self._shares.ask(client)
         if self._idle and self._shares.may_take(client):
             return self._give(self._unwatched(self._idle.pop()), client)

@@ -317,6 +317,9 @@ def test_readiness_knows_decoders_that_cannot_be_started_or_killed(monkeypatch):
             assert pool.not_ready() is None  # being started
             monkeypatch.setattr(pool_module, "START_PATIENCE_S", -1.0)
             assert pool.not_ready() == "no image decoder can be started"
+            with pytest.raises(Unavailable, match="no image decoder can be started"):
+                await decode(pool, image_file())
+            monkeypatch.undo()
             waiting = decode(pool, slow_file())
             await until(lambda: pool._busy)
             assert pool.not_ready() is None
