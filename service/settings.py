@@ -7,10 +7,7 @@ process.
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.client_policy import ClientPolicy, KeyEntry, check_rate, rates_of, read_key_file
+from service.setting_checks import check_devices, check_key_file, check_networks, split_keys, unknown_variable
 
 PREFIX = "PHEYE_"
 GIB = 1024**3
@@ -33,52 +31,7 @@ class SettingsError(ValueError):
     """A setting is unknown or out of range; the message names it by its variable, a line for each."""
 
 
-def _split(value: Any) -> Any:
-    """Split comma-separated text, as an environment variable has it, into a list.
-
-    Raises:
-        ValueError: text without any entry, such as a comma alone; it would open the service to everybody.
-    """
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return ()
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    if not parts:
-        raise ValueError("there is no key in it; leave it out to ask for none")
-    return parts
-
-
-_Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(_split)]
-
-
-def _check_devices(value: str) -> str:
-    names = [name.strip() for name in value.split(",")]
-    for name in names:
-        if not re.fullmatch(r"cpu|cuda|cuda:\d+", name) and names != ["auto"]:
-            raise ValueError(f"{name!r} is not a device; write auto, or cpu, cuda:0, ... with commas between")
-    return ",".join(names)
-
-
-def _check_networks(value: str) -> str:
-    """Check a comma-separated list of addresses and networks.
-
-    Raises:
-        ValueError: one of them is neither.
-    """
-    names = [name.strip() for name in value.split(",") if name.strip()]
-    for name in names:
-        try:
-            ipaddress.ip_network(name)
-        except ValueError as error:
-            raise ValueError(f"{name!r} is neither an IP address nor a network such as 10.0.0.0/8: {error}") from None
-    return ",".join(names)
-
-
-def _check_key_file(value: str) -> str:
-    if value:
-        read_key_file(value, ClientPolicy())
-    return value
+_Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(split_keys)]
 
 
 class Settings(BaseSettings):
@@ -101,7 +54,7 @@ class Settings(BaseSettings):
         max_length=200,
         description="Name under which the model is served, instead of its own.",
     )
-    devices: Annotated[str, AfterValidator(_check_devices)] = Field(
+    devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
         description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
         "`auto` is the first GPU or else the CPU.",
@@ -256,7 +209,7 @@ class Settings(BaseSettings):
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
     )
-    keys_file: Annotated[str, AfterValidator(_check_key_file)] = Field(
+    keys_file: Annotated[str, AfterValidator(check_key_file)] = Field(
         default="",
         description="File of API keys with a group, weight, limits and priority for each (TOML); they are accepted "
         "beside those of `PHEYE_API_KEYS`.",
@@ -278,7 +231,7 @@ class Settings(BaseSettings):
         description="Whether API keys share image features, and with them the ids of equal images; they can then tell "
         "what images others have sent.",
     )
-    trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = Field(
+    trusted_proxies: Annotated[str, AfterValidator(check_networks)] = Field(
         default="",
         description="Comma-separated addresses or networks of reverse proxies whose `X-Forwarded-For` names the "
         "client; without any, the client is whoever connects.",
@@ -300,7 +253,7 @@ class Settings(BaseSettings):
         ours = (key for key in os.environ if key.upper().startswith(PREFIX))
         unknown = sorted(key for key in ours if key.upper() not in known and key not in old)
         if unknown:
-            raise ValueError("; ".join(_unknown(key, known) for key in unknown))
+            raise ValueError("; ".join(unknown_variable(key, known) for key in unknown))
         return {_field(new): os.environ[key] for key, new in old.items()} | values
 
     @model_validator(mode="after")
@@ -339,12 +292,6 @@ def old_variables() -> dict[str, str]:
     """Name the variables in the environment that have an old name, and what each is called now."""
     renamed = {_variable(old): _variable(new) for old, new in RENAMED_SETTINGS.items()}
     return {key: renamed[key.upper()] for key in os.environ if key.upper() in renamed}
-
-
-def _unknown(key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)
-    hint = " (Kubernetes service links? set enableServiceLinks: false)" if "_SERVICE_" in key or "_TCP" in key else ""
-    return f"{key}: there is no such setting; the closest is {near[0]}{hint}"
 
 
 def load_settings(**flags: Any) -> Settings:

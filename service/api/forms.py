@@ -1,7 +1,8 @@
 """Forms (multipart/form-data), parsed in memory: no temporary file, and a form that was cut off is refused.
 
 Starlette's parser spools a file over 1 MiB to the disk and takes what has arrived for the whole form. Here the bytes of
-a body are bounded already (`service.api.uploads`), so serving needs no folder that can be written. Event loop.
+a body are bounded already (`service.api.connections.uploads`), so serving needs no folder that can be written. Event
+loop.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The middleware around the whole app: request ids, API keys, body size, access log, metrics, unexpected errors.
 
-Plain ASGI, because it must see every request and the hang-up of every client. Knows no route: `service.api.keys`
+Plain ASGI, because it must see every request and the hang-up of every client. Knows no route: `service.api.access.keys`
 is told which need no key, and a route itself says that the log may leave it out. Event loop.
 """
 
@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.client_limits import ClientLimits, RefusalDelay
+from service.api.access.client_limits import ClientLimits, RefusalDelay
+from service.api.access.keys import ApiKeys
 from service.api.connections.running import RunningRequests
-from service.api.keys import ApiKeys
+from service.api.connections.uploads import Upload, Uploads
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
-from service.api.uploads import Upload, Uploads
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
 from service.metrics import Metrics
 from service.settings import Settings, default_policy, key_entries

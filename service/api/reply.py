@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
-from service.api.disconnect import send_promptly, unless_hung_up
+from service.api.connections.disconnect import send_promptly, unless_hung_up
 from service.api.encoding import StreamItem, json_response, sse_event
 from service.api.image_store import owned_by
 from service.api.parts import ServiceParts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from service.api.keys import KEYLESS
+from service.api.access.keys import KEYLESS
 from service.api.routes.page_files import PageFiles, policy
 
 # Swagger UI styles its elements one by one; everything else comes from this server's files.

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction
 from model.tiles import ImageKey, TiledImage
-from service.api.disconnect import unless_hung_up
+from service.api.connections.disconnect import unless_hung_up
 from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.api.keys import KEYLESS
+from service.api.access.keys import KEYLESS
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
 from service.api.request_context import context_of

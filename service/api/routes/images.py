@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from model.complexity import feature_bytes
-from service.api.disconnect import unless_hung_up
+from service.api.connections.disconnect import unless_hung_up
 from service.api.image_store import StoredImage
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts

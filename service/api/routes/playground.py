@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from service.api.keys import KEYLESS
+from service.api.access.keys import KEYLESS
 from service.api.routes.page_files import PageFiles, policy
 
 FILES = PageFiles("playground", policy(styles="'self'", images="'self' data: blob:"))

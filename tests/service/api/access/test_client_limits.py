@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from service.api.client_limits import MOST_REFUSED, REFUSAL_DELAY_S, ClientLimits, RefusalDelay
+from service.api.access.client_limits import MOST_REFUSED, REFUSAL_DELAY_S, ClientLimits, RefusalDelay
 from service.client_policy import ClientPolicy, rates_of
 from service.errors import RateLimited, TooManyConcurrent
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from starlette.routing import Match
 
+from service.api.access.keys import KEYLESS
 from service.api.app import ROUTERS, create_app
-from service.api.keys import KEYLESS
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
 from service.settings import Settings

@@ -9,9 +9,9 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.types import Message
 
-from service.api import uploads
+from service.api.connections import uploads
+from service.api.connections.uploads import SMALL_BYTES, Upload, Uploads
 from service.api.request_context import RequestContext
-from service.api.uploads import SMALL_BYTES, Upload, Uploads
 from service.errors import TooLarge, UploadStalled, WaitingRoomFull
 
 
