@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from service.messages import Admitted, Finished, Flow, Preempted, Row, Submit
+from service.worker.budget import StepBudget
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import Collected, alone, row
 from tests.support.golden import Golden, fp32_runner, noise_image
@@ -33,6 +34,19 @@ class Watched(Collected):
         self.add(done)
         self.preempted.update(event.id for event in done.events if isinstance(event, Preempted))
         self.admitted += [event.id for event in done.events if isinstance(event, Admitted) and not event.resumed]
+
+
+class SteadyBudget(StepBudget):
+    """A budget that learns the same costs on every machine, so that every run plans the same steps."""
+
+    def encoded(self, tiles: int, seconds: float) -> None:
+        super().encoded(tiles, 0.001 * tiles)
+
+    def prefilled(self, prompts: int, seconds: float) -> None:
+        super().prefilled(prompts, 0.001 * prompts)
+
+    def decoded(self, seconds: float) -> None:
+        super().decoded(0.01)
 
 
 def flood(tiny, engine: Engine, rows: int, flow: Flow = GREEDY, **sampling) -> list[Row]:
@@ -80,7 +94,8 @@ def test_preemption_in_a_crowd_changes_no_answer(golden: Golden, seed: int, step
         asked = Row(asked.id, asked.instruction, asked.sampling, explain=chance.random() < 0.2, flow=flow)
         crowd.append((golden.image(case["image"]), asked))
     engine, watched = Engine(runner, stall_s=0.25), Watched()
-    arrivals = {number: 4 * number for number in range(len(crowd))}
+    engine._budget = SteadyBudget(0.25, runner.config.tiles, runner.slots)
+    arrivals = {number: 2 * number for number in range(len(crowd))}
     for step in range(3000):
         for number, (image, asked) in enumerate(crowd):
             if arrivals[number] == step:
