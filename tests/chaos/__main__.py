@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen scenarios one after the other and return the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "pheye"):  # requests of the load, and those that fuzzing sends in this process
+        logging.getLogger(name).setLevel(logging.ERROR)
     chosen = [each for each in all_scenarios() if not options.only or each.name in options.only]
     if unknown := set(options.only) - {each.name for each in chosen}:
         sys.exit(f"--only: no such scenario: {', '.join(sorted(unknown))}")
