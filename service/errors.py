@@ -128,6 +128,12 @@ class TooManyConcurrent(ServiceError):
     retry_after_s = 1
 
 
+class UploadsFull(WaitingRoomFull):
+    """The bodies under way hold the client's share of the memory for them."""
+
+    title = "Too many uploads are under way"
+
+
 class Poisoned(ServiceError):
     """A poison request: workers keep dying while they work on it, at the same place of its answer."""
 

@@ -8,18 +8,31 @@ loop.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 from fastapi import Request
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service.errors import BadRequest
 
 MAX_FIELDS = 512
 MAX_FILES = 4
+_CHARSET = re.compile(r";\s*charset\*?\d*\*?\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every chunk behind the last boundary
+
+
+class _FormHeaders(Headers):
+    """The headers of a form without its charset: names and texts are UTF-8, or Latin-1 if they are not.
+
+    Any codec of Python's could be named otherwise, some of which fail in ways of their own or take for ever.
+    """
+
+    def __getitem__(self, key: str) -> str:
+        value = super().__getitem__(key)
+        return _CHARSET.sub("", value) if key.lower() == "content-type" else value
 
 
 class _MemoryParser(MultiPartParser):
@@ -51,7 +64,9 @@ async def read_form(request: Request) -> FormData:
         BadRequest: it is no form, is cut off, or has too many parts or too large ones.
         TooLarge: too many bytes.
     """
-    parser = _MemoryParser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
+    parser = _MemoryParser(
+        _FormHeaders(raw=request.headers.raw), request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS
+    )
     try:
         return await parser.parse()
     except MultiPartException as error:  # also: no boundary, a text part over 1 MiB

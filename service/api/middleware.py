@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access.client_limits import ClientLimits, RefusalDelay
-from service.api.access.keys import ApiKeys
+from service.api.access.keys import ApiKeys, chosen_route
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
@@ -50,6 +50,7 @@ class RequestMiddleware:
         """Wrap `app`, whose routes these are; keys and limits are `settings`', `running` learns of every request."""
         self._app = app
         self._metrics = metrics
+        self._routes = routes
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._running = running
@@ -137,6 +138,8 @@ class RequestMiddleware:
     def _record(self, scope: Scope, context: RequestContext) -> None:
         took_s, status = context.age_s, context.status
         route: BaseRoute | None = scope.get("route")
+        if route is None and status == TOO_MANY:  # refused by its client's limits, before any route was chosen
+            route = chosen_route(self._routes, scope)
         endpoint = getattr(
             route, "path", "other"
         )  # not the path itself: anybody may invent paths, and each would be a series

@@ -23,6 +23,7 @@ from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.images import ImageSource, check_data_uri
 from service.schemas.requests import SHOWN_CHARS, Asked, check
 
+MAX_JSON_VALUES = 10_000  # a long conversation has some hundreds, and its commas count as well
 ACCEPTED = "application/json, multipart/form-data or image/*"
 
 
@@ -177,6 +178,7 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
+    _check_values(text, where)
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -184,3 +186,10 @@ def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"{where}: expected a JSON object")
     return value
+
+
+def _check_values(text: bytes | str, where: str) -> None:
+    """Refuse more values than any request needs: each that is wrong would be described, on the event loop."""
+    marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
+    if sum(text.count(mark) for mark in marks) > MAX_JSON_VALUES:
+        raise BadRequest(f"{where}: more than the {MAX_JSON_VALUES} values that are read")

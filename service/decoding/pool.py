@@ -28,7 +28,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 MOST_DEATHS = 3  # decoders that may be killed from outside under one image before it is refused
-STUCK_S = 5.0  # a decoder that is still there so long after its time could not be killed
+STALLED_TIMEOUTS = 3  # without any image decoded or refused for so many times what one may take, with others waiting
 START_PATIENCE_S = 10.0  # without any decoder for so long, the service calls itself not ready
 MAX_PAUSE_S = 5.0  # between two attempts to start a decoder
 
@@ -48,6 +48,7 @@ class DecoderPool:
         self._waiting: FairQueue[asyncio.Future[DecoderProcess]] = FairQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive_s = time.monotonic()  # when there was a decoder last
+        self._progress_s = self._alive_s  # when an image was decoded or refused last, or nothing waited
         self._forks = ThreadPoolExecutor(1, thread_name_prefix="pheye-decoders")
         self._stopped = False
         metrics.decoders_busy.set_function(lambda: len(self._busy))
@@ -83,9 +84,10 @@ class DecoderPool:
             return None
         if not self._busy:
             return "no image decoder can be started" if now_s - self._alive_s > START_PATIENCE_S else None
-        latest_s = max(decoder.busy_since_s or now_s for decoder in self._busy)
-        stuck = len(self._busy) >= self._size and now_s - latest_s > self._limits.timeout_s + STUCK_S
-        return f"every image decoder has been busy with one image for {now_s - latest_s:.0f} s" if stuck else None
+        quiet_s = now_s - self._progress_s
+        if not self._waiting or quiet_s <= STALLED_TIMEOUTS * self._limits.timeout_s:
+            return None
+        return f"no image was decoded for {quiet_s:.0f} s, and {len(self._waiting)} wait: every decoder is busy"
 
     @property
     def pids(self) -> list[int]:
@@ -110,6 +112,7 @@ class DecoderPool:
                 async with asyncio.timeout(self._limits.timeout_s):
                     image = await decoder.decode(source, tile_px, level)
             except TimeoutError:
+                logger.warning("an image took more than %.0f s: its decoder was killed", self._limits.timeout_s)
                 self._replace(decoder, "timeout")
                 raise self._too_slow() from None
             except (DecoderDied, BrokenAnswer) as error:
@@ -156,6 +159,8 @@ class DecoderPool:
         self._shares.ask(client)
         if self._idle and self._shares.may_take(client):
             return self._give(self._unwatched(self._idle.pop()), client)
+        if not self._waiting:
+            self._progress_s = time.monotonic()
         turn: asyncio.Future[DecoderProcess] = asyncio.get_running_loop().create_future()
         self._waiting.push(client, turn, first=first)
         try:
@@ -167,6 +172,7 @@ class DecoderPool:
             raise
 
     def _release(self, decoder: DecoderProcess) -> None:
+        self._progress_s = time.monotonic()
         if decoder.retired:
             self._replace(decoder, "memory" if decoder.retired == NO_MEMORY else None)
         else:

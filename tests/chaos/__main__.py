@@ -28,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.ERROR)
     chosen = [each for each in all_scenarios() if not options.only or each.name in options.only]
     if unknown := set(options.only) - {each.name for each in chosen}:
-        sys.exit(f"--only: no such scenario: {', '.join(sorted(unknown))}")
+        known = ", ".join(each.name for each in all_scenarios())
+        sys.exit(f"--only: no such scenario: {', '.join(sorted(unknown))}; there are {known}")
+    if not 0.0 < options.share <= 1.0:
+        sys.exit("--share: write a number above 0 and up to 1")
     held = True
     for scenario in chosen:
         row = attempt(scenario, Scale(options.share))

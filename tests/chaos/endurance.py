@@ -58,13 +58,18 @@ async def _endurance(seconds: float) -> str:
         after = service.usage()
     tally.demand_all_right()
     demand(not oddities.wrong, f"odd requests were answered with {oddities.wrong}")
-    growth = samples.growth_mib_per_hour()
-    if seconds >= HOUR_S / 4:  # a line through a shorter time says nothing
-        demand(growth < MOST_GROWTH_MIB_PER_HOUR, f"memory grew by {growth:.0f} MiB an hour")
     return (
-        f"{tally}, beside {oddities.sent} odd requests in {seconds / 60:.0f} min; memory {growth:+.0f} MiB/h after the "
-        f"warm-up; before: {before}; after: {after}; slots, running and waiting requests back to 0"
+        f"{tally}, beside {oddities.sent} odd requests in {seconds / 60:.0f} min; {_growth(samples, seconds)}before: "
+        f"{before}; after: {after}; slots, running and waiting requests back to 0"
     )
+
+
+def _growth(samples: Samples, seconds: float) -> str:
+    if seconds < HOUR_S / 4:  # a line through a shorter time says nothing
+        return ""
+    growth = samples.growth_mib_per_hour()
+    demand(growth < MOST_GROWTH_MIB_PER_HOUR, f"memory grew by {growth:.0f} MiB an hour")
+    return f"memory {growth:+.0f} MiB/h after the warm-up; "
 
 
 async def _sample(service: Victim, samples: Samples) -> None:

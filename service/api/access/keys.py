@@ -49,7 +49,7 @@ class ApiKeys:
         """
         context = context_of(scope)
         context.policy = self._default
-        if not self._keys or _is_keyless(_chosen_route(self._routes, scope)):
+        if not self._keys or _is_keyless(chosen_route(self._routes, scope)):
             return
         digest = digest_of(_key_of(Headers(scope=scope)))
         # Every key is compared, so the time does not tell which one was close.
@@ -63,7 +63,7 @@ class ApiKeys:
             context.owner = digest_of(f"group {entry.group}".encode()) if entry.group else digest
 
 
-def _chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:
+def chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:
     """Find the route that will be taken: the first that fits, else the first whose path does (and answers 405)."""
     by_path = None
     for route in routes:

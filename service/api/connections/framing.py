@@ -12,6 +12,8 @@ from typing import Any
 
 import h11
 
+from service.api.connections.chunks import StrictChunkedReader
+
 MAX_HEAD_BYTES = 16 * 1024  # of a request line and its headers
 MAX_HEADERS = 100
 FREE_CHUNKS = 1024  # of a chunked body, however small they are
@@ -120,6 +122,8 @@ class StrictConnection(h11.Connection):
         elif type(event) is h11.Request:
             check_request(event)
             self._chunks = self._body_bytes = 0
+            if any(name == b"transfer-encoding" for name, _ in event.headers):
+                self._reader = StrictChunkedReader()
         return event
 
     def _count(self, part: h11.Data) -> None:

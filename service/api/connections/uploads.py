@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from service.api.request_context import RequestContext
-from service.errors import TooLarge, UploadStalled, WaitingRoomFull
+from service.errors import TooLarge, UploadsFull, UploadStalled
 from service.moving_average import moving_average
 
 PAUSE_S = 30.0  # a body is given up when nothing of it comes for so long
@@ -53,13 +53,13 @@ class Uploads:
         """Let a client's body grow from `before` to `after` bytes.
 
         Raises:
-            WaitingRoomFull: that is more than the client's share, or than there is.
+            UploadsFull: that is more than the client's share, or than there is.
         """
         small = min(after, SMALL_BYTES) - min(before, SMALL_BYTES)
         large = after - before - small
         if not self._fits(client, before, small, large):
             wait_s = self.wait_s(client)
-            raise WaitingRoomFull(
+            raise UploadsFull(
                 f"body: uploads under way hold this client's share of the {self.limit_bytes} bytes allowed; "
                 f"try again in about {wait_s} s",
                 retry_after_s=wait_s,
@@ -125,7 +125,7 @@ class Upload:
 
         Raises:
             TooLarge: it is too large for any client.
-            WaitingRoomFull: it is too large now.
+            UploadsFull: it is too large now.
         """
         self._client = self._context.client
         length = headers.get("content-length", "")
@@ -142,7 +142,7 @@ class Upload:
         Raises:
             TooLarge: the body has become too large.
             UploadStalled: nothing came for `PAUSE_S`, or too little, or it was not complete in time.
-            WaitingRoomFull: all bodies together hold too much.
+            UploadsFull: all bodies together hold too much.
         """
         if self._complete:
             return await self._receive()  # the body is complete: only a disconnect can come

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def test_a_form_that_is_cut_off_is_not_taken_for_whole(url: str, left: int) -> N
     assert httpx.post(f"{url}/v1/caption", content=FORM, headers=TYPE, timeout=60).status_code == 200
     cut = httpx.post(f"{url}/v1/caption", content=FORM[:left], headers=TYPE, timeout=60)
     assert_problem(cut, 400, "body: the form is cut off before its last boundary")
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "utf-16", '"punycode"'])
+def test_the_charset_of_a_form_chooses_no_codec(url: str, charset: str) -> None:
+    boundary = TYPE["content-type"]
+    whole = httpx.post(f"{url}/v1/caption", content=FORM, headers={"content-type": f"{boundary}; charset={charset}"})
+    assert whole.status_code == 200, whole.text
+
+
+@pytest.mark.parametrize("item", ["1", "[]", '"x"', "{}"])
+def test_a_flood_of_values_is_refused_before_any_of_them_is_looked_at(url: str, item: str) -> None:
+    flood = f'{{"image_url":"x","questions":[{",".join([item] * 1_000_000)}]}}'
+    began_s = time.monotonic()
+    refused = httpx.post(f"{url}/v1/vqa", content=flood, headers={"content-type": "application/json"}, timeout=60)
+    assert_problem(refused, 400, "body: more than the 10000 values that are read")
+    assert time.monotonic() - began_s < 3.0  # it took ten
 
 
 def test_json_that_is_cut_off_is_refused(url: str) -> None:

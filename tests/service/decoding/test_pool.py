@@ -320,13 +320,14 @@ def test_readiness_knows_decoders_that_cannot_be_started_or_killed(monkeypatch):
             with pytest.raises(Unavailable, match="no image decoder can be started"):
                 await decode(pool, image_file())
             monkeypatch.undo()
-            waiting = decode(pool, slow_file())
-            await until(lambda: pool._busy)
+            waiting = [decode(pool, slow_file()) for _ in range(2)]
+            await until(lambda: pool._busy and pool._waiting)
             assert pool.not_ready() is None
-            next(iter(pool._busy)).busy_since_s -= 60.0
-            assert "every image decoder has been busy with one image for 6" in pool.not_ready()
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            pool._progress_s -= 4 * pool._limits.timeout_s
+            assert "and 1 wait: every decoder is busy" in pool.not_ready()
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     asyncio.run(main())
 

@@ -17,6 +17,16 @@ from service.api.connections.framing import (
 POST = b"POST /v1/caption HTTP/1.1\r\nHost: a\r\n"
 
 
+def test_a_chunked_body_is_read_however_it_is_cut_into_pieces() -> None:
+    whole = POST + b"Transfer-Encoding: chunked\r\n\r\n3;name=value\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
+    for pieces in ([whole], [whole[place : place + 1] for place in range(len(whole))]):
+        request, *parts, end = [event for event in events(*pieces) if event is not h11.PAUSED]
+        assert type(request) is h11.Request
+        assert b"".join(part.data for part in parts) == b"abc0123456789"
+        assert sum(part.chunk_start for part in parts) == sum(part.chunk_end for part in parts) == 2
+        assert type(end) is h11.EndOfMessage
+
+
 def events(*pieces: bytes) -> list[object]:
     """Everything that the connection makes of some bytes, each piece in a turn of its own."""
     connection, seen = StrictConnection(), []
@@ -55,6 +65,10 @@ def events(*pieces: bytes) -> list[object]:
         pytest.param(b"GET /" + b"a" * (MAX_HEAD_BYTES + 1), 431, id="long-and-not"),
         pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\nz\r\n", 400, id="chunk-size"),
         pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", 400, id="chunk-end"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n2 \r\nab\r\n", 400, id="space-behind-the-size"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n2;a\rb\r\nab\r\n", 400, id="return-in-an-extension"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\nGET /\r\n", 400, id="line-feed-at-the-end"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n z\r\n\r\n", 400, id="trailer"),
     ],
 )
 def test_what_is_ambiguous_or_too_much_is_refused(head: bytes, status: int) -> None:
@@ -69,7 +83,7 @@ def test_what_is_ambiguous_or_too_much_is_refused(head: bytes, status: int) -> N
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", id="plain"),
         pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="old"),
         pytest.param(POST + b"content-length: 2\r\n\r\nab", id="length"),
-        pytest.param(POST + b"Transfer-Encoding: Chunked\r\n\r\n1;x=y\r\na\r\n0\r\nT: u\r\n\r\n", id="chunked"),
+        pytest.param(POST + b"Transfer-Encoding: Chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n", id="chunked"),
         pytest.param(POST + b"X-Content-Length: 1\r\nX: \r\n\r\n", id="similar-name"),
     ],
 )
