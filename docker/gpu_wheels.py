@@ -20,9 +20,11 @@ PACKAGES = (
     "anyio",
     "cachetools",
     "click",
+    "deprecated",
     "fastapi",
     "fastapi-offline",
     "h11",
+    "limits",
     "markdown-it-py",
     "mdurl",
     "opentelemetry-api",
@@ -39,6 +41,7 @@ PACKAGES = (
     "typing-extensions",
     "typing-inspection",
     "uvicorn",
+    "wrapt",
 )
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")

@@ -134,6 +134,13 @@ class UploadsFull(WaitingRoomFull):
     title = "Too many uploads are under way"
 
 
+class HeadTooLarge(ServiceError):
+    """The request line and the headers have too many bytes, or there are too many headers."""
+
+    status = 431
+    title = "Request Header Fields Too Large"
+
+
 class Poisoned(ServiceError):
     """A poison request: workers keep dying while they work on it, at the same place of its answer."""
 

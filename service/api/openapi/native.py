@@ -17,6 +17,7 @@ from service.api.problems import MEDIA_TYPE, problem_type
 from service.errors import (
     BadRequest,
     DeadlineExceeded,
+    HeadTooLarge,
     InvalidField,
     NotFound,
     RowFailed,
@@ -56,6 +57,7 @@ ERRORS = {
     415: Failure(UnsupportedImage, "Not an image that is read here, or another kind of body"),
     422: Failure(InvalidField, "A field is unknown or out of range, or the image is unreadable"),
     429: Failure(WaitingRoomFull, "Too many requests wait"),
+    431: Failure(HeadTooLarge, "The query and the headers are too long: send the fields in the body"),
     500: Failure(RowFailed, "The request failed in the model"),
     503: Failure(Unavailable, "Loading, draining, or no worker alive"),
     504: Failure(DeadlineExceeded, "The deadline passed"),
