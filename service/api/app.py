@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -37,41 +38,23 @@ SWEEP_S = 1.0  # how late an expired image may leave the memory
 def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> FastAPI:
     """Create the service as an ASGI application; its lifespan starts and stops the queue."""
     executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
-    decoders = DecoderPool(settings, metrics)
     store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
     metrics.image_store_bytes.set_function(lambda: store.size_bytes)
     metrics.image_store_images.set_function(lambda: len(store))
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        decoders.start()
-        await queue.start()
-        sweep = asyncio.create_task(_drop_expired(store))
-        trim = asyncio.create_task(_return_memory())
-        try:
-            yield
-        finally:
-            sweep.cancel()
-            trim.cancel()
-            executor.shutdown(wait=False, cancel_futures=True)
-            await decoders.stop()
-            await queue.stop()
-
+    parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), store)
     app = FastAPI(
         title=TITLE,
         summary=SUMMARY,
         description=DESCRIPTION,
         openapi_tags=TAGS,
         version=version("pheye-service"),
-        lifespan=lifespan,
+        lifespan=partial(_lifespan, parts),
         redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.parts = ServiceParts(settings, queue, metrics, executor, decoders, store)
+    app.state.parts = parts
     app.state.running = RunningRequests()
     for router in ROUTERS:
         app.include_router(router)
@@ -85,6 +68,24 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         running=app.state.running,
     )
     return app
+
+
+@asynccontextmanager
+async def _lifespan(parts: ServiceParts, _: FastAPI) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    parts.metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+    parts.decoders.start()
+    await parts.queue.start()
+    sweep = asyncio.create_task(_drop_expired(parts.images))
+    trim = asyncio.create_task(_return_memory())
+    try:
+        yield
+    finally:
+        sweep.cancel()
+        trim.cancel()
+        parts.executor.shutdown(wait=False, cancel_futures=True)
+        await parts.decoders.stop()
+        await parts.queue.stop()
 
 
 async def _drop_expired(store: ImageStore) -> None:

@@ -31,6 +31,10 @@ class ServiceParts:
     images: ImageStore
     started_unix_s: float = field(default_factory=time.time)
 
+    def not_ready(self) -> str | None:
+        """Say why the service should not be given work now, or None if it should: readiness."""
+        return self.queue.not_ready() or self.decoders.not_ready()
+
 
 async def parts_of(request: Request) -> ServiceParts:
     """Return the parts that `create_app` has put beside its routes."""

@@ -17,10 +17,10 @@ from typing import Any
 
 from model.tiles import TiledImage
 from service.decoding.decoder import DecoderDied, DecoderProcess, ended_from_outside
-from service.decoding.fair_queue import FairQueue
 from service.decoding.frames import BrokenAnswer
 from service.decoding.limits import decode_limits
 from service.decoding.process import NO_MEMORY
+from service.decoding.round_robin import RoundRobinQueue
 from service.decoding.shares import DecoderShares
 from service.errors import InvalidField, ServiceError, Unavailable
 from service.images import ImageSource
@@ -45,7 +45,7 @@ class DecoderPool:
         self._idle: list[DecoderProcess] = []
         self._busy: dict[DecoderProcess, str] = {}  # and whose image each has
         self._shares = DecoderShares(settings.decoders)
-        self._waiting: FairQueue[asyncio.Future[DecoderProcess]] = FairQueue()
+        self._waiting: RoundRobinQueue[asyncio.Future[DecoderProcess]] = RoundRobinQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive_s = time.monotonic()  # when there was a decoder last
         self._progress_s = self._alive_s  # when an image was decoded or refused last, or nothing waited

@@ -308,7 +308,6 @@ class RequestQueue:
         metrics.slots.set(self.workers.slots)
         metrics.slots_used.set(sum(report.slots_used for report in reports))
         metrics.feature_cache_bytes.set(sum(report.cache_bytes for report in reports))
-        metrics.ready.set(self.not_ready() is None)
 
     async def _watch_workers(self) -> None:
         while True:

@@ -47,7 +47,7 @@ def flood(scale: Scale) -> str:
 
 
 async def _held_open(kind: Callable[[int], bytes], seconds: float) -> str:
-    with few_descriptors(), victim(open_files=DESCRIPTORS) as service:
+    with many_descriptors(), victim(open_files=DESCRIPTORS) as service:
         traffic = Traffic(service.url)
         await traffic.learn()
         log_bytes, probes, opened = len(service.server.log), list[float](), 0
@@ -76,7 +76,7 @@ def _demand_untouched(tally: Tally, probes: list[float], log_bytes: int) -> None
 
 
 @contextmanager
-def few_descriptors() -> Iterator[None]:
+def many_descriptors() -> Iterator[None]:
     """Let this process open as many as the system allows: the flood is its own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

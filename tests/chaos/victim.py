@@ -29,7 +29,6 @@ class Usage:
 
     rss_bytes: int
     descriptors: int
-    threads: int
     tasks: int
 
     def __str__(self) -> str:
@@ -81,9 +80,9 @@ class Victim:
     def usage(self) -> Usage:
         """Read what the server holds now."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        rss, threads = (int(_found(rf"{name}:\s+(\d+)", status)) for name in ("VmRSS", "Threads"))
+        rss_kib = int(_found(r"VmRSS:\s+(\d+)", status))
         tasks = int(self.server.metric("pheye_event_loop_tasks"))
-        return Usage(rss * 1024, len(os.listdir(f"/proc/{self.pid}/fd")), threads, tasks)
+        return Usage(1024 * rss_kib, len(os.listdir(f"/proc/{self.pid}/fd")), tasks)
 
 
 def _children(pid: int) -> list[int]:

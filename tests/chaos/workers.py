@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -100,7 +101,7 @@ def poison(scale: Scale) -> str:
     return f"{tally} among the others; {len(statuses)} deadly requests got 500 after three workers each"
 
 
-async def _under_load(service: Victim, violence) -> Tally:  # type: ignore[no-untyped-def]
+async def _under_load(service: Victim, violence: Callable[[Victim, Tally], Awaitable[None]]) -> Tally:
     traffic = Traffic(service.url)
     await traffic.learn()
     async with traffic.flowing() as tally:

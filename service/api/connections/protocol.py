@@ -20,9 +20,9 @@ from service.api.connections.framing import EVENTS_PER_TURN, StrictConnection
 from service.api.connections.policy import Facts, Phase
 from service.api.connections.registry import OpenConnections
 from service.api.encoding import to_json
-from service.api.problems import MEDIA_TYPE, error_response, plain_problem
+from service.api.problems import MEDIA_TYPE, error_response, plain_problem, problem_of
 from service.api.request_context import address_of, open_context
-from service.errors import Unavailable
+from service.errors import HeadTooLarge, ServiceError, Unavailable
 
 PROBE_PATHS = ("/livez", "/readyz", "/metrics")
 FULL = "too many connections are open; try again"
@@ -31,6 +31,7 @@ LAST_WORDS = {
     "head": (408, "the request head did not come in time"),
     "evicted": (503, FULL),
 }
+DOCUMENTED: dict[int, type[ServiceError]] = {431: HeadTooLarge, 503: Unavailable}
 
 
 class GuardedProtocol(H11Protocol):
@@ -184,7 +185,9 @@ class GuardedProtocol(H11Protocol):
     def _send_problem(self, status: int, detail: str) -> None:
         scope: Scope = {"client": self.client}
         context = open_context(scope)
-        body = to_json(plain_problem(status, detail, scope)).encode()
+        kind = DOCUMENTED.get(status)
+        problem = problem_of(kind(detail), scope) if kind else plain_problem(status, detail, scope)
+        body = to_json(problem).encode()
         headers = [
             ("content-type", MEDIA_TYPE), ("content-length", str(len(body))), ("connection", "close"),
             ("x-request-id", context.id),

@@ -38,11 +38,10 @@ async def livez() -> Alive:
 @router.get("/readyz", dependencies=QUIET, openapi_extra=KEYLESS, responses=problem_docs(503))
 async def readyz(parts: Parts) -> ReadyCard:
     """Check readiness: weights loaded, warmed up, engine making progress, not shutting down. Needs no key."""
-    queue = parts.queue
-    reason = queue.not_ready() or parts.decoders.not_ready()
+    reason = parts.not_ready()
     if reason is not None:
         raise Unavailable(reason)
-    card = queue.loaded()
+    card = parts.queue.loaded()
     return ReadyCard(
         status="ready",
         model=card.name,
@@ -65,7 +64,7 @@ async def readyz(parts: Parts) -> ReadyCard:
 async def metrics(request: Request, parts: Parts) -> Response:
     """Read all metrics in Prometheus' text format."""
     parts.metrics.describe_build(request.app.version, parts.queue.card)
-    parts.metrics.ready.set((parts.queue.not_ready() or parts.decoders.not_ready()) is None)
+    parts.metrics.ready.set(parts.not_ready() is None)
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
+class RoundRobinQueue(Generic[T]):
     """Waiting items by client; who was served last comes last.
 
-    >>> queue = FairQueue()
+    >>> queue = RoundRobinQueue()
     >>> for client, item in (("a", 1), ("a", 2), ("a", 3), ("b", 4)):
     ...     queue.push(client, item)
     >>> [queue.pop()[1] for _ in range(len(queue))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.decoding.fair_queue import FairQueue
+from service.decoding.round_robin import RoundRobinQueue
 
 
 def drained(queue):
@@ -12,7 +12,7 @@ def drained(queue):
 
 
 def test_a_client_with_one_image_waits_for_one_of_each_other_client_at_most():
-    queue = FairQueue()
+    queue = RoundRobinQueue()
     for index in range(100):
         queue.push("greedy", f"greedy-{index}")
     queue.push("modest", "modest")
@@ -20,14 +20,14 @@ def test_a_client_with_one_image_waits_for_one_of_each_other_client_at_most():
 
 
 def test_what_comes_again_goes_before_the_others_of_its_client():
-    queue = FairQueue()
+    queue = RoundRobinQueue()
     queue.push("a", 1)
     queue.push("a", 0, first=True)
     assert drained(queue) == [0, 1]
 
 
 def test_who_leaves_is_not_served_and_leaves_nothing_behind():
-    queue = FairQueue()
+    queue = RoundRobinQueue()
     queue.push("a", 1)
     queue.push("b", 2)
     queue.remove("a", 1)
@@ -39,7 +39,7 @@ def test_who_leaves_is_not_served_and_leaves_nothing_behind():
 
 
 def test_who_may_not_is_passed_over_and_keeps_its_place():
-    queue = FairQueue()
+    queue = RoundRobinQueue()
     for client, item in (("a", 1), ("b", 2), ("a", 3)):
         queue.push(client, item)
     assert queue.pop(lambda client: client != "a") == ("b", 2)
