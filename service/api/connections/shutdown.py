@@ -18,6 +18,7 @@ import uvicorn
 
 from service.api.connections.registry import OpenConnections
 from service.api.connections.running import RunningRequests
+from service.api.connections.syn_filter import take_no_new_connections
 from service.api.connections.watchdog import end_process_after
 from service.dispatch.queue import RequestQueue
 from service.messages import ModelCard
@@ -32,6 +33,7 @@ TEARDOWN_S = 7.0  # for workers and threads, after the last byte
 WAITING_CONNECTIONS = (
     1024  # in the kernel, to be accepted; beyond it a client's first packet is dropped and comes again
 )
+HANDSHAKE_S = 0.3  # for handshakes that have begun, whose last packet is on its way
 ACCEPT_TURNS = 4  # of the event loop, in which asyncio's own accepted sockets join their server; they need it open
 POLL_S = 0.02
 SWEEP_TICKS = 5  # of uvicorn's ten a second
@@ -131,6 +133,10 @@ class DrainingServer(uvicorn.Server):
             return
         listeners = [listener for server in self.servers for listener in server.sockets]
         for listener in listeners:
+            with socket.socket(fileno=os.dup(listener.fileno())) as whole:  # what asyncio has is no whole socket
+                take_no_new_connections(whole)
+        await asyncio.sleep(HANDSHAKE_S)
+        for listener in listeners:
             self._loop.remove_reader(listener.fileno())
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
@@ -140,7 +146,7 @@ class DrainingServer(uvicorn.Server):
             server.close()
 
     def _accept_all(self, descriptor: int) -> None:
-        with socket.socket(fileno=os.dup(descriptor)) as listener:  # what asyncio has is no whole socket
+        with socket.socket(fileno=os.dup(descriptor)) as listener:
             listener.setblocking(False)
             while True:
                 try:
