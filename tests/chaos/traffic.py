@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from loadtest.images import picture
+from tests.chaos.pouring import post_once, ticks
 from tests.chaos.scenario import demand
 from tests.support.serving import data_uri
 
@@ -135,14 +136,12 @@ class Traffic:
         Returns:
             How many were sent; all of them have ended.
         """
-        questions = itertools.cycle(self._questions)
-        async with self._client() as client, asyncio.TaskGroup() as group:
-            started_s, sent = time.monotonic(), 0
-            while (elapsed_s := time.monotonic() - started_s) < seconds:
-                while sent < rate * elapsed_s:
-                    group.create_task(self._ask(client, next(questions), tally, patient=False))
-                    sent += 1
-                await asyncio.sleep(0.01)
+        bodies = itertools.cycle([(each, json.dumps(each.body).encode()) for each in self._questions])
+        sent = 0
+        async with asyncio.TaskGroup() as group:
+            async for _ in ticks(rate, seconds):
+                group.create_task(self._ask_once(*next(bodies), tally))
+                sent += 1
         return sent
 
     def _client(self) -> httpx.AsyncClient:
@@ -162,11 +161,10 @@ class Traffic:
         tally: Tally,
         *,
         learn: bool = False,
-        patient: bool = True,
     ) -> None:
         started_s = time.monotonic()
         try:
-            answer = await self._answer(client, question, tally, patient=patient)
+            answer = await self._answer(client, question, tally)
         except httpx.TransportError as error:
             tally.lost[type(error).__name__] += 1
             await asyncio.sleep(0.1)  # a service that is gone is not asked thousands of times
@@ -175,36 +173,50 @@ class Traffic:
             return
         if learn:
             self._expected[question] = answer
+        self._judge(question, answer, tally, started_s)
+
+    async def _ask_once(self, question: Question, body: bytes, tally: Tally) -> None:
+        started_s = time.monotonic()
+        try:
+            answer = await asyncio.wait_for(post_once(self.url, "/v1/vqa", body, self._headers), TIMEOUT_S)
+        except (OSError, EOFError) as error:
+            tally.lost[type(error).__name__] += 1
+            return
+        if answer.status in REFUSALS and "retry-after" in answer.headers:
+            tally.refused += 1
+        elif answer.status != 200:
+            tally.lost[str(answer.status)] += 1
+        elif (text := _text_in(answer.headers["content-type"], answer.body.decode(), tally)) is not None:
+            self._judge(question, text, tally, started_s)
+
+    def _judge(self, question: Question, answer: str, tally: Tally, started_s: float) -> None:
         if answer == self._expected[question]:
             tally.right += 1
             tally.seconds.append(time.monotonic() - started_s)
         else:
             tally.wrong += 1
 
-    async def _answer(
-        self, client: httpx.AsyncClient, question: Question, tally: Tally, *, patient: bool
-    ) -> str | None:
+    async def _answer(self, client: httpx.AsyncClient, question: Question, tally: Tally) -> str | None:
         while True:
             async with client.stream("POST", "/v1/vqa", json=question.body) as response:
                 if response.status_code == 200:
-                    return await _text_of(response, tally)
+                    body = (await response.aread()).decode()
+                    return _text_in(response.headers["content-type"], body, tally)
                 retry_after = response.headers.get("retry-after")
             if response.status_code not in REFUSALS or retry_after is None:
                 tally.lost[str(response.status_code)] += 1
                 return None
             tally.refused += 1
-            if not patient:
-                return None
             await asyncio.sleep(min(float(retry_after), LONGEST_WAIT_S))
 
 
-async def _text_of(response: httpx.Response, tally: Tally) -> str | None:
-    """Read the text of an answer, whole or streamed; None if it is an error in mid-stream."""
-    if not response.headers["content-type"].startswith("text/event-stream"):
-        answer: str = json.loads(await response.aread())["answer"]
+def _text_in(content_type: str, body: str, tally: Tally) -> str | None:
+    """Return the text of an answer, whole or streamed; None if it is an error in mid-stream."""
+    if not content_type.startswith("text/event-stream"):
+        answer: str = json.loads(body)["answer"]
         return answer
     text, ended = "", False
-    async for line in response.aiter_lines():
+    for line in body.splitlines():
         if not line.startswith("data: "):
             continue
         event = json.loads(line.removeprefix("data: "))
