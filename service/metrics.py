@@ -15,7 +15,7 @@ from service.messages import ModelCard, StepReport
 
 PREFIX = "pheye_"
 DROP_REASONS = ("full", "rate", "concurrency", "loading", "draining", "deadline", "disconnect", "poison", "refused")
-KILL_REASONS = ("timeout", "cancelled", "memory", "killed", "crash")
+KILL_REASONS = ("timeout", "hung", "cancelled", "memory", "killed", "crash")
 CLOSED_REASONS = ("head", "leftover", "stalled", "evicted", "full", "malformed")
 PHASES = ("encode", "prefill", "decode", "other")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -106,8 +106,9 @@ class Metrics:
 
         self.decoders_killed = self._counter(
             "decoders_killed_total",
-            "Decoder processes that did not end of themselves: timeout (decoding took too long), cancelled (the client "
-            "left or the deadline passed), memory (decoding needed too much), killed (from outside), crash.",
+            "Decoder processes that did not end of themselves: timeout (decoding took too long), hung (stopped, or "
+            "without computing time), cancelled (the client left or the deadline passed), memory (decoding needed too "
+            "much), killed (from outside), crash.",
             ("reason",),
         )
         for reason in KILL_REASONS:

@@ -7,12 +7,14 @@ block for some milliseconds and belong into a thread.
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
-import signal
+import os
 import socket
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
 import numpy as np
@@ -35,10 +37,9 @@ from service.settings import MIB
 START_S = 20.0  # a decoder that has not come up by then hangs
 REAP_S = 5.0
 MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - of Linux; in it, a folder that only this user may enter
+# Who has computed for less of the time than this has not decoded: it hangs, or the machine has no time for it.
+IDLE_SHARE = 0.03
 TILES_BYTES = 8 * MIB  # the tiles of an image at x4-672 and 448; sent at once, they cost the event loop one wake-up
-# How a process ends that is not ended by its image: of itself, between two of them; by a signal of somebody else;
-# unseen, since the fork server was ended too.
-_FROM_OUTSIDE = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 255, None)
 
 
 class DecoderDied(Exception):
@@ -50,14 +51,13 @@ class DecoderProcess:
 
     Attributes:
         retired: why it is to be replaced, as it has said; or empty.
-        busy_since_s: when it was given its image, on the monotonic clock; None while it has none.
     """
 
     def __init__(self, process: BaseProcess, pipe: socket.socket) -> None:
         """Use `DecoderProcess.start` instead."""
         self._process, self._pipe = process, pipe
         self.retired = ""
-        self.busy_since_s: float | None = None
+        self._given_s, self._given_cpu_s = 0.0, 0.0  # when it got its image: the clock, and what it had computed
 
     @classmethod
     def start(cls, limits: DecodeLimits) -> DecoderProcess:
@@ -104,7 +104,7 @@ class DecoderProcess:
             DecoderDied: the process ended before its answer.
             BrokenAnswer: the process sent something else.
         """
-        self.busy_since_s = time.monotonic()
+        self._given_s, self._given_cpu_s = time.monotonic(), self._observed().cpu_s
         try:
             await self._ask(source, tile_px, level)
             head = await self._head()
@@ -116,8 +116,17 @@ class DecoderProcess:
             return head.image(tiles)
         except OSError as error:
             raise DecoderDied(str(error)) from None
-        finally:
-            self.busy_since_s = None
+
+    def hangs(self) -> bool:
+        """Say whether it was stopped, or got hardly any computing time since it was given its image.
+
+        Either is no fault of the image. Where the system does not tell, the answer is no.
+        """
+        seen, took_s = self._observed(), time.monotonic() - self._given_s
+        return seen.stopped or 0.0 <= seen.cpu_s - self._given_cpu_s < IDLE_SHARE * took_s
+
+    def _observed(self) -> _Observed:
+        return _observe(self.pid) if self.pid is not None else _UNKNOWN
 
     async def _ask(self, source: ImageSource, tile_px: int, level: int) -> None:
         loop, content = asyncio.get_running_loop(), source.content
@@ -170,18 +179,29 @@ class DecoderProcess:
         return code
 
 
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """What the system says of a process: whether it is stopped (SIGSTOP), and the seconds it has computed."""
+
+    stopped: bool
+    cpu_s: float
+
+
+_UNKNOWN = _Observed(stopped=False, cpu_s=math.inf)
+
+
+def _observe(pid: int) -> _Observed:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()  # before it stands the name, which may hold anything
+        return _Observed(fields[0] in "Tt", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    except (OSError, IndexError, ValueError):
+        return _UNKNOWN
+
+
 def _find_folder_for_socket() -> None:
     """Let the fork server have its socket in a folder in memory where no other can be written."""
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
         tempfile.tempdir = MEMORY_FOLDER
-
-
-def ended_from_outside(exit_code: int | None) -> bool:
-    """Say whether a decoder was ended by something else than its image, such as the kernel when it has no memory left.
-
-    >>> ended_from_outside(-signal.SIGKILL), ended_from_outside(-signal.SIGSEGV)
-    (True, False)
-    """
-    return exit_code in _FROM_OUTSIDE

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,18 +15,19 @@ from contextlib import suppress
 from typing import Any
 
 from model.tiles import TiledImage
-from service.decoding.decoder import DecoderDied, DecoderProcess, ended_from_outside
+from service.decoding.decoder import DecoderDied, DecoderProcess
+from service.decoding.failures import Failure, failure_of, refusal_of
 from service.decoding.frames import BrokenAnswer
 from service.decoding.limits import decode_limits
 from service.decoding.process import NO_MEMORY
 from service.decoding.round_robin import RoundRobinQueue
 from service.decoding.shares import DecoderShares
-from service.errors import InvalidField, ServiceError, Unavailable
+from service.errors import ServiceError, Unavailable
 from service.images import ImageSource
 from service.metrics import Metrics
 from service.settings import Settings
 
-MOST_DEATHS = 3  # decoders that may be killed from outside under one image before it is refused
+TRIES = 2  # for an image whose decoder was killed from outside or hangs; if the image does it, no other must follow
 STALLED_TIMEOUTS = 3  # without any image decoded or refused for so many times what one may take, with others waiting
 START_PATIENCE_S = 10.0  # without any decoder for so long, the service calls itself not ready
 MAX_PAUSE_S = 5.0  # between two attempts to start a decoder
@@ -105,18 +105,18 @@ class DecoderPool:
 
         Raises:
             ServiceError: as `service.decoding.decode.tile`, and if it takes too long or too much memory.
+            Unavailable: no decoder did its work, through no fault of the image.
         """
-        for attempt in range(MOST_DEATHS):
-            decoder = await self._acquire(client, first=attempt > 0)
+        failures: list[Failure] = []
+        while True:
+            decoder = await self._acquire(client, first=bool(failures))
             try:
                 async with asyncio.timeout(self._limits.timeout_s):
                     image = await decoder.decode(source, tile_px, level)
             except TimeoutError:
-                logger.warning("an image took more than %.0f s: its decoder was killed", self._limits.timeout_s)
-                self._replace(decoder, "timeout")
-                raise self._too_slow() from None
+                failures.append(self._explain_timeout(decoder))
             except (DecoderDied, BrokenAnswer) as error:
-                await self._explain_death(decoder, error)
+                failures.append(await self._explain_death(decoder, error))
             except ServiceError:
                 self._release(decoder)
                 raise
@@ -126,30 +126,24 @@ class DecoderPool:
             else:
                 self._release(decoder)
                 return image
-        raise InvalidField(f"image: could not be decoded; {MOST_DEATHS} decoders were killed, one after the other")
+            refusal = refusal_of(failures, TRIES, self._limits.timeout_s)
+            if refusal is not None:
+                raise refusal
 
-    async def _explain_death(self, decoder: DecoderProcess, error: Exception) -> None:
-        """Return if the image may be tried again.
+    def _explain_timeout(self, decoder: DecoderProcess) -> Failure:
+        """Kill a decoder that has taken too long, and say whether it computed or hung."""
+        failure: Failure = "hung" if decoder.hangs() else "timeout"
+        logger.warning("no image after %.3g s: its decoder was killed (%s)", self._limits.timeout_s, failure)
+        self._replace(decoder, failure)
+        return failure
 
-        Raises:
-            InvalidField: its decoder died of it.
-        """
+    async def _explain_death(self, decoder: DecoderProcess, error: Exception) -> Failure:
         self._replace(decoder, reap=False)
         code = await asyncio.to_thread(decoder.reap)
-        if isinstance(error, BrokenAnswer):
-            code = 1
-        reason = "killed" if ended_from_outside(code) else "timeout" if code == -signal.SIGXCPU else "crash"
-        self._metrics.decoders_killed.labels(reason).inc()
+        failure = "crash" if isinstance(error, BrokenAnswer) else failure_of(code)
+        self._metrics.decoders_killed.labels(failure).inc()
         logger.warning("a decoder ended before its answer: %s, exit code %s", error, code)
-        if reason == "timeout":
-            raise self._too_slow()
-        if reason == "crash":
-            raise InvalidField("image: could not be decoded; its decoder crashed")
-
-    def _too_slow(self) -> InvalidField:
-        return InvalidField(
-            f"image: could not be decoded within {self._limits.timeout_s:g} s; make it smaller, or save it anew"
-        )
+        return failure
 
     async def _acquire(self, client: str, *, first: bool) -> DecoderProcess:
         if self._stopped:
