@@ -149,5 +149,5 @@ class RequestMiddleware:
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %.200r %s %.3fs%s", context.id, scope["method"], scope["path"], status, took_s,
-            f" {context.key_name!r}" if context.key_name else "",
+            f" {context.shown_client}" if context.shown_client else "",
         )  # fmt: skip

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
+from service.api.forwarded import address_in
 from service.client_policy import ClientPolicy, Priority
 from service.messages import Flow
 
@@ -29,6 +30,7 @@ class RequestContext:
         arrived_s: on the monotonic clock.
         owner: whose images it may see: a digest of its API key, or of the group that shares images with it.
         client: whom fairness counts it for: its API key's digest, else its address.
+        address: of the client, behind a trusted proxy the forwarded one; empty if it has none.
         key_name: what people call its API key, if the file of keys has a name for it.
         policy: what the client is entitled to.
         priority: what the request asks for.
@@ -42,6 +44,7 @@ class RequestContext:
     arrived_s: float = field(default_factory=time.monotonic)
     owner: str = EVERYBODY
     client: str = ""
+    address: str = ""
     key_name: str = ""
     policy: ClientPolicy = field(default_factory=ClientPolicy)
     priority: Priority = "interactive"
@@ -54,6 +57,13 @@ class RequestContext:
     def status(self) -> int:
         """The final status of the request; 500 if nothing was sent."""
         return self.outcome or self.sent_status or 500
+
+    @property
+    def shown_client(self) -> str:
+        """Who sent it, for people: the name of its key, or the address of a client without one; else empty."""
+        if self.key_name:
+            return repr(self.key_name)
+        return "" if self.owner else self.address
 
     @property
     def flow(self) -> Flow:
@@ -69,7 +79,8 @@ class RequestContext:
 
 def open_context(scope: Scope) -> RequestContext:
     """Begin a request's context and put it into its scope."""
-    context = RequestContext(client=address_of(scope))
+    address = address_in(_host(scope))
+    context = RequestContext(client=address_of(scope), address=str(address or ""))
     scope[_KEY] = context
     return context
 
@@ -79,14 +90,14 @@ def address_of(scope: Scope) -> str:
 
     A household or a machine has a whole IPv6 /64 network to itself, so its addresses count as one client.
     """
-    host = (scope.get("client") or ("",))[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket, or what a proxy forwarded is no address
-        return str(host)[:64]
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    address = address_in(_host(scope))
+    if address is None:  # a Unix socket
+        return _host(scope)[:64]
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def _host(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 def context_of(scope: Scope) -> RequestContext:

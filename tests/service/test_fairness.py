@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -103,6 +104,7 @@ def test_a_key_with_a_rate_limit_is_refused_beyond_it_on_every_route_that_does_w
 def test_names_of_keys_and_not_keys_are_what_people_see(served: Server) -> None:
     assert caption(served, **by("nightly-secret")).status_code == 200
     wait_until(lambda: "'nightly'" in served.log)
+    assert "127.0.0.1" not in "".join(line for line in served.log.splitlines() if "POST" in line and "'nightly'" in line)
     assert "nightly-secret" not in served.log + httpx.get(f"{served.url}/metrics", headers=by(OTHER)).text
 
 
@@ -113,3 +115,23 @@ def test_clients_without_keys_are_counted_by_address() -> None:
             for address in ("10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2")
         ]
     assert statuses == [200, 200, 429, 200]
+
+
+def test_what_a_proxy_forwards_that_is_no_address_is_no_client_of_its_own() -> None:
+    with running_server(client_rate="2/30 seconds", trusted_proxies="127.0.0.1") as server:
+
+        def statuses(*forwarded: str) -> list[int]:
+            return [caption(server, **{"X-Forwarded-For": each}).status_code for each in forwarded]
+
+        assert statuses("10.0.0.1:4711", "10.0.0.1:4712", "10.0.0.1") == [200, 200, 429]
+        assert statuses("[2001:db8::1]:1", "[2001:db8::1]:2", "2001:db8::1") == [200, 200, 429]
+        assert statuses("unknown", "junk", "10.0.0.9, unknown") == [200, 200, 429]
+
+
+def test_the_access_log_has_the_address_of_a_client_without_a_key() -> None:
+    with running_server(trusted_proxies="127.0.0.1") as server:
+        caption(server, **{"X-Forwarded-For": "198.51.100.1, [2001:db8::7]:4711"})
+        caption(server, **{"X-Forwarded-For": "junk" * 200})
+        wait_until(lambda: re.search(r"POST '/v1/caption' 200 \d\.\d{3}s 2001:db8::7\n", server.log))
+        wait_until(lambda: re.search(r"POST '/v1/caption' 200 \d\.\d{3}s 127\.0\.0\.1\n", server.log))
+        assert "junk" not in server.log

@@ -5,13 +5,13 @@ Owns who is let in and who has to go; what happens on one connection is its prot
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
+from service.api.forwarded import TrustedProxies
 from service.api.connections.descriptors import PROBES, ConnectionPlan
 from service.api.connections.policy import Facts, first_to_go, overdue
 from service.metrics import Metrics
@@ -58,7 +58,7 @@ class OpenConnections:
         self.head_s = settings.head_timeout_s
         self.closing = False
         self._most = plan.most
-        self._proxies = [ipaddress.ip_network(name) for name in settings.trusted_proxies.split(",") if name]
+        self._proxies = TrustedProxies(settings.trusted_proxies)
         self._open: dict[Facts, Connection] = {}
         self._metrics = metrics
         self._untold: Counter[str] = Counter()
@@ -79,13 +79,7 @@ class OpenConnections:
 
     def is_proxy(self, host: str) -> bool:
         """Say whether an address is a trusted proxy's."""
-        if not self._proxies:
-            return False
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return any(address in network for network in self._proxies)
+        return host in self._proxies
 
     def admit(self, connection: Connection) -> None:
         """Take a new connection; at the bound others have to go, or it may ask little, or it has to go itself."""

@@ -34,6 +34,25 @@ def test_without_a_key_a_client_is_its_address(host, client):
 
 def test_a_connection_without_an_address_has_the_empty_one():
     assert address_of({"client": None}) == ""
+    assert open_context({"type": "http", "client": None}).address == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        pytest.param("203.0.113.7", "203.0.113.7", id="ipv4"),
+        pytest.param("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6", id="ipv6"),
+        pytest.param("fe80::1%e\x1b[2J", "fe80::1", id="scoped-ipv6"),
+        pytest.param("x\n" * 1000, "", id="no-address"),
+    ],
+)
+def test_people_see_the_whole_address_of_a_client_without_a_key_and_nothing_else(host, shown):
+    assert open_context({"type": "http", "client": (host, 1)}).shown_client == shown
+
+
+def test_of_a_client_with_a_key_people_see_its_name_if_it_has_one():
+    assert RequestContext(address="203.0.113.7", owner="digest", key_name="web").shown_client == "'web'"
+    assert RequestContext(address="203.0.113.7", owner="digest").shown_client == ""
 
 
 def test_a_scope_that_did_not_come_through_the_middleware_has_none():
