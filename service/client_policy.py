@@ -7,6 +7,7 @@ file; safe from any thread or process.
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Annotated, Any, Literal, Self
 from limits import RateLimitItem, parse_many
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from service.plain_words import plain_words
 
 Priority = Literal["interactive", "bulk"]
 
@@ -82,15 +85,35 @@ def digest_of(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()
 
 
+def _check_name(value: str) -> str:
+    """Refuse a name that would be empty or end a line where it is read: in the access log, in an error."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if not value.isprintable():
+        raise ValueError("must not hold control characters, line breaks or other characters that do not print")
+    if value != value.strip():
+        raise ValueError("must not begin or end with a space")
+    return value
+
+
+def _check_digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("must be 64 hexadecimal digits, which sha256sum prints")
+    return value
+
+
+_Name = Annotated[str, Field(max_length=64), AfterValidator(_check_name)]
+
+
 class _KeyFields(BaseModel):
     """A `[[key]]` of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
-    name: str = Field(min_length=1, max_length=64)
+    name: _Name
     key: SecretStr | None = Field(default=None, min_length=1)
-    sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
-    group: str | None = Field(default=None, min_length=1, max_length=64)
+    sha256: Annotated[str, AfterValidator(_check_digest)] | None = None
+    group: _Name | None = None
     weight: float = Field(default=1.0, ge=0.01, le=100.0)
     max_concurrent: int | None = Field(default=None, ge=0, le=100_000)
     rate: Annotated[str, AfterValidator(check_rate)] | None = None
@@ -128,7 +151,9 @@ def read_key_file(path: str, default: ClientPolicy) -> tuple[KeyEntry, ...]:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply; the file holds [[key]] tables with plain values") from None
+    except ValueError as error:  # of TOML, of UTF-8, or of a number with too many digits
         raise ValueError(f"{path}: not TOML: {error}") from None
     tables = content.pop("key", None)
     if content:
@@ -150,11 +175,13 @@ def _checked(path: str, number: int, table: Mapping[str, Any]) -> _KeyFields:
     try:
         return _KeyFields.model_validate(table)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        problem = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, problem["loc"]))
-        words = problem["msg"].removeprefix("Value error, ")
+        words = plain_words(problem)
         if problem["type"] == "extra_forbidden":
             words = f"unknown; known are {', '.join(_KeyFields.model_fields)}"
-        name = table.get("name") if isinstance(table, dict) else None
+        if problem["type"] == "model_type":
+            words = "must be a table, [[key]]"
+        name = table.get("name") if isinstance(table, dict) and field != "name" else None
         named = f"key {number} ({name})" if isinstance(name, str) else f"key {number}"
         raise ValueError(f"{path}: {named}: {field + ': ' if field else ''}{words}") from None

@@ -8,9 +8,12 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+from collections.abc import Collection
 from typing import Any
 
 from service.client_policy import ClientPolicy, read_key_file
+
+SHORTEST_GUESSED = 3  # letters of an unknown name; with fewer it resembles whatever is short
 
 
 def split_keys(value: Any) -> Any:
@@ -51,9 +54,15 @@ def check_networks(value: str) -> str:
     names = [name.strip() for name in value.split(",") if name.strip()]
     for name in names:
         try:
-            ipaddress.ip_network(name)
-        except ValueError as error:
-            raise ValueError(f"{name!r} is neither an IP address nor a network such as 10.0.0.0/8: {error}") from None
+            network = ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            raise ValueError(f"{name!r} is neither an IP address nor a network such as 10.0.0.0/8") from None
+        address, slash, _ = name.partition("/")
+        if slash and ipaddress.ip_address(address) != network.network_address:
+            raise ValueError(
+                f"{name!r} is one address inside a network; write {network} for the whole network, or {address} for "
+                "that address alone"
+            )
     return ",".join(names)
 
 
@@ -68,8 +77,17 @@ def check_key_file(value: str) -> str:
     return value
 
 
-def unknown_variable(key: str, known: set[str]) -> str:
-    """Say that a variable is no setting, and which one it resembles."""
-    near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)
-    hint = " (Kubernetes service links? set enableServiceLinks: false)" if "_SERVICE_" in key or "_TCP" in key else ""
-    return f"{key}: there is no such setting; the closest is {near[0]}{hint}"
+def unknown_variable(key: str, known: Collection[str], prefix: str) -> str:
+    """Say that a variable is no setting, and which one it resembles, if any.
+
+    The prefix, which all of them have, does not count as a resemblance.
+
+    >>> unknown_variable("PHEYE_SLOT", ["PHEYE_PORT", "PHEYE_SLOTS"], "PHEYE_")
+    'PHEYE_SLOT: there is no such setting; the closest is PHEYE_SLOTS'
+    """
+    if "_SERVICE_" in key or "_TCP" in key:
+        return f"{key}: there is no such setting (Kubernetes service links? set enableServiceLinks: false)"
+    name, names = key.upper().removeprefix(prefix), [each.removeprefix(prefix) for each in known]
+    near = difflib.get_close_matches(name, names, n=1) if len(name) >= SHORTEST_GUESSED else []
+    hint = f"the closest is {prefix}{near[0]}" if near else "`pheye serve --help` names them all"
+    return f"{key}: there is no such setting; {hint}"

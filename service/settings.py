@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.client_policy import ClientPolicy, KeyEntry, check_rate, rates_of, read_key_file
+from service.plain_words import plain_words
 from service.setting_checks import check_devices, check_key_file, check_networks, split_keys, unknown_variable
 
 PREFIX = "PHEYE_"
@@ -109,9 +110,9 @@ class Settings(BaseSettings):
     )
     deadline_s: float = Field(
         default=300.0,
-        gt=0.0,
+        ge=0.1,
         le=86_400.0,
-        description="Seconds after which an unfinished request gets 504, up to 86400.",
+        description="Seconds after which an unfinished request gets 504, 0.1 to 86400.",
     )
     drain_delay_s: float = Field(
         default=0.0,
@@ -129,9 +130,10 @@ class Settings(BaseSettings):
     )
     step_timeout_s: float = Field(
         default=120.0,
-        gt=0.0,
+        ge=2.0,
         le=3600.0,
-        description="Seconds without progress after which a worker is killed and replaced, up to 3600.",
+        description="Seconds without progress after which a worker is killed and replaced, 2 to 3600; an idle worker "
+        "reports once a second.",
     )
     feature_cache_bytes: int | None = Field(
         default=None,
@@ -160,21 +162,21 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=60_000,
-        description="Open connections, up to 60000; at the bound the oldest idle one goes. 0 takes what the limit of "
+        description="Open connections, 1 to 60000; at the bound the oldest idle one goes. 0 takes what the limit of "
         "open files leaves, up to 2048.",
     )
     head_timeout_s: float = Field(
         default=10.0,
-        gt=0.0,
+        ge=0.5,
         le=600.0,
         description="Seconds in which the head of a request must be complete, from the start of the connection or from "
-        "the first byte of a later request, up to 600.",
+        "the first byte of a later request, 0.5 to 600.",
     )
     body_timeout_s: float = Field(
         default=120.0,
-        gt=0.0,
+        ge=1.0,
         le=3600.0,
-        description="Seconds in which the body of a request must be complete, up to 3600; beyond it 408.",
+        description="Seconds in which the body of a request must be complete, 1 to 3600; beyond it 408.",
     )
     image_store_bytes: int = Field(
         default=256 * MIB,
@@ -184,15 +186,15 @@ class Settings(BaseSettings):
     )
     image_ttl_s: float = Field(
         default=3600.0,
-        gt=0.0,
+        ge=1.0,
         le=31_536_000.0,
-        description="Seconds after its latest upload at which a kept image is dropped, up to a year.",
+        description="Seconds after its latest upload at which a kept image is dropped, 1 to 31536000 (a year).",
     )
     max_pixels: int = Field(
         default=50_000_000,
-        ge=1,
+        ge=1024,
         le=1_000_000_000,
-        description="Pixels (width x height) of the largest image, up to 1e9.",
+        description="Pixels (width x height) of the largest image, 1024 to 1e9.",
     )
     decoders: int = Field(
         default=2,
@@ -202,9 +204,9 @@ class Settings(BaseSettings):
     )
     decode_timeout_s: float = Field(
         default=10.0,
-        gt=0.0,
+        ge=0.1,
         le=3600.0,
-        description="Seconds that decoding one image may take before it is refused, up to 3600.",
+        description="Seconds that decoding one image may take before it is refused, 0.1 to 3600.",
     )
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
@@ -218,7 +220,7 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=100_000,
-        description="Requests that one client may have under way, up to 100000, unless `PHEYE_KEYS_FILE` says "
+        description="Requests that one client may have under way, 1 to 100000, unless `PHEYE_KEYS_FILE` says "
         "otherwise for its key; 0 for any number. A client is an API key, or an address where no key is asked for.",
     )
     client_rate: Annotated[str, AfterValidator(check_rate)] = Field(
@@ -253,7 +255,7 @@ class Settings(BaseSettings):
         ours = (key for key in os.environ if key.upper().startswith(PREFIX))
         unknown = sorted(key for key in ours if key.upper() not in known and key not in old)
         if unknown:
-            raise ValueError("; ".join(unknown_variable(key, known) for key in unknown))
+            raise ValueError("; ".join(unknown_variable(key, known, PREFIX) for key in unknown))
         return {_field(new): os.environ[key] for key, new in old.items()} | values
 
     @model_validator(mode="after")
@@ -304,7 +306,7 @@ def load_settings(**flags: Any) -> Settings:
         return Settings(**flags)
     except ValidationError as error:
         lines = []
-        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        for problem in error.errors(include_url=False, include_input=False):
             name = _variable(str(problem["loc"][0])) + ": " if problem["loc"] else ""
-            lines.append(name + problem["msg"].removeprefix("Value error, "))
+            lines.append(name + plain_words(problem))
         raise SettingsError("\n".join(lines)) from None

@@ -22,6 +22,7 @@ from service.api.encoding import json_response
 from service.api.openai.errors import openai_response, speaks_openai
 from service.api.request_context import context_of
 from service.errors import ServiceError, Unauthorized
+from service.plain_words import plain_words
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
 
@@ -105,7 +106,7 @@ def _allowed(request: Request) -> str:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     problems = cast("RequestValidationError", error).errors()
-    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {plain_words(each)}" for each in problems)
     return problem_response(plain_problem(422, detail, request.scope), request.scope)
 
 

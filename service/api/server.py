@@ -12,8 +12,9 @@ from functools import partial
 
 import uvicorn
 
+from service.api.forwarded import ForwardedHeaders, TrustedProxies
 from service.api.app import create_app
-from service.api.connections.descriptors import TooFewDescriptors, plan_connections, raise_descriptor_limit
+from service.api.connections.descriptors import ConnectionPlan, plan_connections, raise_descriptor_limit
 from service.api.connections.policy import IDLE_S
 from service.api.connections.protocol import GuardedProtocol
 from service.api.connections.quiet_log import quieten
@@ -32,37 +33,35 @@ def serve(settings: Settings) -> int:
 
     Returns:
         The process's exit code: 0 after an orderly end, 1 if the model cannot be loaded or the address is taken.
+
+    Raises:
+        SettingsError: the process may not open as many files as the settings need.
     """
     configure_logging(settings.log_level)
+    plan = plan_connections(raise_descriptor_limit(), len(settings.devices.split(",")), settings.max_connections)
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
         logger.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror or error)
         return 1
     with listener:
-        return asyncio.run(_serve(settings, listener))
+        return asyncio.run(_serve(settings, plan, listener))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> int:
-    try:
-        plan = plan_connections(raise_descriptor_limit(), len(settings.devices.split(",")), settings.max_connections)
-    except TooFewDescriptors as error:
-        logger.error("%s", error)
-        return 1
+async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.socket) -> int:
     metrics = Metrics()
     queue = RequestQueue(settings, metrics)
     app = create_app(settings, queue, metrics)
     connections = OpenConnections(settings, plan, metrics)
     config = uvicorn.Config(
-        app,
+        ForwardedHeaders(app, TrustedProxies(settings.trusted_proxies)),
         http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies.split(","),
+        proxy_headers=False,  # `ForwardedHeaders` reads them
         backlog=plan.accepts,
         timeout_keep_alive=int(IDLE_S),
         timeout_graceful_shutdown=1,  # the drain has waited for whatever was worth it

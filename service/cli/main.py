@@ -21,6 +21,7 @@ from service.cli.flags import fail, fail_for, read_settings, setting_flags
 from service.cli.options import options
 from service.cli.renamed import RenamedCommands
 from service.cli.train import manifest, train
+from service.settings import SettingsError
 
 app = typer.Typer(
     name="pheye",
@@ -55,7 +56,11 @@ def serve(**flags: str | None) -> None:
     settings = read_settings(flags)
     from service.api.server import serve as run_server
 
-    raise typer.Exit(run_server(settings))
+    try:
+        code = run_server(settings)
+    except SettingsError as error:
+        fail(str(error))
+    raise typer.Exit(code)
 
 
 @app.command()

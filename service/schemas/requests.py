@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle
 from service.client_policy import Priority
 from service.errors import InvalidField
+from service.plain_words import plain_words
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
 MAX_SEED = 2**63 - 1
@@ -191,7 +192,7 @@ def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Aske
     try:
         return kind.model_validate(fields, strict=strict)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        problems = error.errors(include_url=False, include_input=False)
         shown = [_in_words(kind, problem) for problem in problems[:SHOWN_ERRORS]]
         more = [f"and {len(problems) - SHOWN_ERRORS} more"] if len(problems) > SHOWN_ERRORS else []
         raise InvalidField("; ".join(shown + more)) from None
@@ -202,7 +203,7 @@ def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
         return problem["msg"]  # a check across fields: its message starts with the field already
     name = ".".join(str(part)[:SHOWN_CHARS] for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{name}: {problem['msg']}"
+        return f"{name}: {plain_words(problem)}"
     if name in SamplingFields.model_fields and "settings" in kind.model_fields:
         return f"{name}: unknown field; it is one of the settings, settings.{name}"
     known = list(SamplingFields.model_fields if problem["loc"][0] == "settings" else kind.model_fields)

@@ -9,6 +9,9 @@ from service.setting_rows import setting_rows
 from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
 
 
+UNBOUNDED_BELOW = {"keep_alive_s"}
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     for row in setting_rows():
@@ -28,7 +31,14 @@ def test_the_environment_is_read_and_flags_win_over_it(monkeypatch):
 )
 def test_an_unknown_variable_is_refused_with_the_closest_known_one(monkeypatch, variable, closest):
     monkeypatch.setenv(variable, "1")
-    with pytest.raises(SettingsError, match=rf"{variable}: there is no such setting; the closest is {closest}"):
+    with pytest.raises(SettingsError, match=rf"{variable}: there is no such setting; the closest is {closest}$"):
+        load_settings()
+
+
+@pytest.mark.parametrize("variable", ["PHEYE_X", "PHEYE_", "PHEYE_ON", "PHEYE_XYZZY", "PHEYE_ENVIRONMENT"])
+def test_a_variable_that_resembles_no_setting_is_refused_without_a_guess(monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=rf"^{variable}: there is no such setting; `pheye serve --help` names them"):
         load_settings()
 
 
@@ -55,6 +65,13 @@ def test_what_kubernetes_puts_into_the_environment_is_explained(monkeypatch):
         ("stall_s", "inf"),
         ("log_level", "loud"),
         ("model", ""),
+        ("deadline_s", "0.01"),
+        ("step_timeout_s", "1e-9"),
+        ("head_timeout_s", "0.001"),
+        ("body_timeout_s", "0.001"),
+        ("decode_timeout_s", "1e-300"),
+        ("image_ttl_s", "0.001"),
+        ("max_pixels", "1"),
     ],
     ids=lambda value: value or "empty",
 )
@@ -62,6 +79,41 @@ def test_a_value_out_of_range_is_refused_by_its_variable_and_not_repeated(monkey
     monkeypatch.setenv(f"PHEYE_{name.upper()}", value)
     with pytest.raises(SettingsError, match=f"^PHEYE_{name.upper()}: "):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("port", "65536", "must be at most 65535"),
+        ("port", "http", "must be a whole number"),
+        ("slots", "1.5", "must be a whole number"),
+        ("max_connections", "-1", "must be at least 0"),
+        ("step_timeout_s", "0.5", "must be at least 2"),
+        ("image_ttl_s", "1e9", "must be at most 31536000"),
+        ("stall_s", "soon", "must be a number"),
+        ("gpu_memory_share", "0", "must be more than 0"),
+        ("share_image_features", "perhaps", "must be true or false"),
+        ("model", "", "must not be empty"),
+        ("log_level", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("trusted_proxies", "proxy", "'proxy' is neither an IP address nor a network such as 10.0.0.0/8"),
+        ("trusted_proxies", "10.0.0.1/8", "write 10.0.0.0/8 for the whole network, or 10.0.0.1 for that address alone"),
+        ("trusted_proxies", "fd00::1/64", "write fd00::/64 for the whole network, or fd00::1 for that address alone"),
+    ],
+)
+def test_a_refusal_says_in_plain_words_what_is_accepted(monkeypatch, name, value, words):
+    monkeypatch.setenv(f"PHEYE_{name.upper()}", value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(f"PHEYE_{name.upper()}: ")
+    assert str(refused.value).endswith(words)
+
+
+def test_every_setting_of_seconds_says_its_least_value():
+    for name, field in Settings.model_fields.items():
+        if name.endswith("_s") and name not in UNBOUNDED_BELOW:
+            least = [bound.ge for bound in field.metadata if hasattr(bound, "ge")]
+            assert least, f"{name}: give it a least value with ge=, below which it makes no sense"
+            assert f" {least[0]:g} to " in field.description, f"{name}: say its bounds"
 
 
 def test_every_wrong_setting_is_named_at_once():

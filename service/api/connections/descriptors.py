@@ -6,6 +6,8 @@ import math
 import resource
 from dataclasses import dataclass
 
+from service.settings import SettingsError
+
 WANTED = 65_536  # descriptors; more would only make each start of a process slower
 MOST_CONNECTIONS = 2048  # unless a setting says otherwise: each may hold some 0.4 MB of unread and unsent bytes
 OWN = 128  # files, libraries, log, event loop, decoders
@@ -17,7 +19,7 @@ ACCEPT_SHARE = 16  # of the descriptors, one of so many
 TURNS = 4  # of the event loop, from accept to the close of a connection that is one too many
 
 
-class TooFewDescriptors(ValueError):
+class TooFewDescriptors(SettingsError):
     """The process may not open as many files as the settings need."""
 
 
@@ -60,7 +62,8 @@ def plan_connections(descriptors: int, workers: int, wanted: int) -> ConnectionP
     if left < (wanted or LEAST_CONNECTIONS):
         rest = fixed + (wanted or LEAST_CONNECTIONS)
         enough = max(rest + TURNS * LEAST_ACCEPTS, math.ceil(rest / (1 - TURNS / ACCEPT_SHARE)))
+        lower = f" for {wanted} connections, or set it lower" if wanted else ""
         raise TooFewDescriptors(
-            f"{descriptors} open files are allowed (ulimit -n); allow {enough}, or set PHEYE_MAX_CONNECTIONS lower"
+            f"PHEYE_MAX_CONNECTIONS: {descriptors} open files are allowed (ulimit -n); allow {enough}{lower}"
         )
     return ConnectionPlan(wanted or min(left, MOST_CONNECTIONS), accepts)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.client_policy import Priority
 from service.errors import InvalidField, UnsupportedParameter
+from service.plain_words import plain_words
 from service.schemas.requests import (
     MAX_SEED,
     SHOWN_CHARS,
@@ -215,7 +216,7 @@ def check_chat(fields: Mapping[str, Any]) -> ChatRequest:
     try:
         return ChatRequest.model_validate(fields, strict=True)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        problems = error.errors(include_url=False, include_input=False)
         words = "; ".join(_in_words(problem) for problem in problems[:SHOWN_ERRORS])
         limited = bool(problems[0]["loc"]) and problems[0]["loc"][0] in _Limited.model_fields
         raise UnsupportedParameter(words) if limited else InvalidField(words) from None
@@ -229,6 +230,6 @@ def _in_words(problem: ErrorDetails) -> str:
     if loc[0] in _Limited.model_fields:
         return f"{name}: {_Limited.model_fields[loc[0]].description}"
     if problem["type"] != "extra_forbidden":
-        return f"{name}: {problem['msg']}"
+        return f"{name}: {plain_words(problem)}"
     near = near_name(loc[-1], ChatRequest.model_fields) if len(loc) == 1 else None
     return f"{name}: unknown field; did you mean {near}?" if near else f"{name}: unknown field"

@@ -15,7 +15,7 @@ from model.request import FinishReason
 _FINISH = "`length` if max_tokens cut the answer short, else `stop`."
 _CREATED = "Unix time in seconds at which the answer was begun."
 _EXAMPLE: dict[str, JsonValue] = {
-    "message": "temperature: Input should be less than or equal to 2",
+    "message": "temperature: must be at most 2",
     "type": "invalid_request_error",
     "param": "temperature",
     "code": "invalid_value",

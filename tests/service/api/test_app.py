@@ -139,7 +139,7 @@ URL_FREE = {"image_url": None}
         ),
         pytest.param("/v1/caption", {"question": "a"}, 422, "question: unknown field", id="vqa-field-in-caption"),
         pytest.param("/v1/caption", {"model": "gpt"}, 422, "model: the model served here is 'pheye-micro", id="model"),
-        pytest.param("/v1/caption", {"explain": "yes"}, 422, "explain: Input should be a valid boolean", id="explain"),
+        pytest.param("/v1/caption", {"explain": "yes"}, 422, "explain: must be true or false", id="explain"),
         pytest.param("/v1/caption", {"settings": {"max_tokens": 5000}}, 422, "settings.max_tokens: 5000", id="context"),
         pytest.param("/v1/caption", {"settings": {"max_tokens": 1024}}, 422, "settings.max_tokens: ", id="no-room"),
         pytest.param("/v1/vqa", {"question": "why " * 2000}, 422, "question: ", id="prompt-too-long"),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
+import subprocess
+import sys
+from functools import partial
 
 import httpx
 import pytest
@@ -36,6 +40,14 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_the_reason():
     with running_server(ready=False, model="random:no-such-geometry") as running:
         assert running.process.wait(60) == 1
         assert "there is no geometry 'no-such-geometry'" in running.log
+
+
+def test_too_few_open_files_end_the_command_as_any_setting_does_that_cannot_be():
+    few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (128, 128))
+    command = [sys.executable, "-m", "service.cli.entry", "serve", "--port", "0", "--model", "random:none"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=few, timeout=60, check=False)
+    assert done.returncode == 2
+    assert re.search(r"^pheye: PHEYE_MAX_CONNECTIONS: 128 open files are allowed .*; allow \d+$", done.stderr, re.M)
 
 
 def test_until_the_model_is_loaded_the_service_lives_but_is_not_ready():

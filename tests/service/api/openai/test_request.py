@@ -91,5 +91,5 @@ def test_a_wrong_field_is_refused_where_it_stands_and_never_repeated(fields, wor
 
 
 def test_messages_are_required():
-    with pytest.raises(InvalidField, match="messages: Field required"):
+    with pytest.raises(InvalidField, match="messages: is missing"):
         check_chat({})
