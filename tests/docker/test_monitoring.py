@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import DROP_REASONS, PHASES, SECONDS, metric_rows
+from service.metrics import CLOSED_REASONS, DROP_REASONS, KILL_REASONS, PHASES, SECONDS, metric_rows
 from service.setting_rows import setting_rows
 from tests.support.promql import (
     ALERTS,
@@ -28,7 +28,14 @@ from tests.support.promql import (
 EXPRESSIONS = alert_expressions() | panel_expressions()
 SERIES = exported_series()
 TARGET_LABELS = {"job", "instance", "service"}  # from docker/prometheus.yml, not from the service
-KNOWN_VALUES = {"reason": DROP_REASONS, "phase": PHASES}
+KNOWN_VALUES = {
+    ("pheye_requests_dropped_total", "reason"): DROP_REASONS,
+    ("pheye_decoders_killed_total", "reason"): KILL_REASONS,
+    ("pheye_connections_closed_total", "reason"): CLOSED_REASONS,
+    ("pheye_step_seconds_count", "phase"): PHASES,
+    ("pheye_step_seconds_sum", "phase"): PHASES,
+    ("pheye_step_seconds_bucket", "phase"): PHASES,
+}
 DATASOURCE = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
 SCRAPE = yaml.safe_load((DOCKER / "prometheus.yml").read_text())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -54,7 +61,7 @@ def test_an_expression_names_only_series_that_the_service_exports(expression):
 def test_an_expression_selects_and_groups_by_labels_that_exist(expression):
     for name, label, value in selectors(expression):
         assert label in {*SERIES.get(name, ()), *TARGET_LABELS}, f"{name} has no label {label}"
-        assert label not in KNOWN_VALUES or value in KNOWN_VALUES[label]
+        assert value in KNOWN_VALUES.get((name, label), [value])
     labels = {label for name in named_series(expression) for label in SERIES[name]} | TARGET_LABELS
     for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
         assert {label.strip() for label in group.split(",")} <= labels
