@@ -107,29 +107,45 @@ def fair_order(
     """
     if len(waiting) == 1:
         return list(islice(next(iter(waiting.values())), limit))
-    placed, left = Counter(running), {flow: iter(rows.items()) for flow, rows in waiting.items()}
-    had, of_priority = dict(used.flows), dict(used.priorities)
-    heaps: dict[Priority, list[tuple[bool, float, int, str, Flow]]] = {each: [] for each in PRIORITY_WEIGHT}
+    heads, of_priority = _Heads(waiting, running, shares, used.flows), dict(used.priorities)
+    ordered: list[str] = []
+    while len(ordered) < limit and (priorities := heads.priorities()):
+        priority = min(priorities, key=lambda each: of_priority[each])
+        ordered.append(heads.place_next(priority, row_s))
+        of_priority[priority] += row_s / PRIORITY_WEIGHT[priority]
+    return ordered
 
-    def push(flow: Flow) -> None:
-        head = next(left[flow], None)
+
+class _Heads:
+    """The first row of each flow that is not placed yet: flows below their share come first, then by virtual time."""
+
+    def __init__(
+        self, waiting: Waiting, running: Mapping[Flow, int], shares: Mapping[Flow, float], had: Mapping[Flow, float]
+    ) -> None:
+        self._left = {flow: iter(rows.items()) for flow, rows in waiting.items()}
+        self._placed, self._shares, self._had = Counter(running), shares, dict(had)
+        self._heaps: dict[Priority, list[tuple[bool, float, int, str, Flow]]] = {each: [] for each in PRIORITY_WEIGHT}
+        for flow in waiting:
+            self._push(flow)
+
+    def priorities(self) -> list[Priority]:
+        """Return the priorities of which a row is left."""
+        return [priority for priority, heap in self._heaps.items() if heap]
+
+    def place_next(self, priority: Priority, row_s: float) -> str:
+        """Take the first row of a priority, and count it as if it had its slot and so much device time."""
+        *_, row_id, flow = heapq.heappop(self._heaps[priority])
+        self._placed[flow] += 1
+        self._had[flow] += row_s / flow.weight
+        self._push(flow)
+        return row_id
+
+    def _push(self, flow: Flow) -> None:
+        head = next(self._left[flow], None)
         if head is not None:
             row_id, arrival = head
-            below = placed[flow] + 1 <= shares[flow]
-            heapq.heappush(heaps[flow.priority], (not below, had[flow], arrival, row_id, flow))
-
-    for flow in waiting:
-        push(flow)
-    ordered: list[str] = []
-    while len(ordered) < limit and any(heaps.values()):
-        priority = min((each for each in heaps if heaps[each]), key=lambda each: of_priority[each])
-        *_, row_id, flow = heapq.heappop(heaps[priority])
-        ordered.append(row_id)
-        placed[flow] += 1
-        had[flow] += row_s / flow.weight
-        of_priority[priority] += row_s / PRIORITY_WEIGHT[priority]
-        push(flow)
-    return ordered
+            below = self._placed[flow] + 1 <= self._shares[flow]
+            heapq.heappush(self._heaps[flow.priority], (not below, self._had[flow], arrival, row_id, flow))
 
 
 def to_preempt(taker: Flow, holders: Iterable[SlotHolder], shares: Mapping[Flow, float]) -> SlotHolder | None:
