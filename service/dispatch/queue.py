@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,33 +15,20 @@ from dataclasses import replace
 from model.prompt import render
 from model.tiles import TiledImage
 from service.dispatch.admission import WaitingRoom
+from service.dispatch.delivery import Delivery
 from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.supervisor import WorkerSupervisor
 from service.dispatch.worker_pool import WorkerPool
-from service.errors import InvalidField, Poisoned, RowFailed, ServiceError, Unavailable, WaitingRoomFull
-from service.messages import (
-    Admitted,
-    Broken,
-    Delta,
-    Finished,
-    Flow,
-    ModelCard,
-    Preempted,
-    Refused,
-    Row,
-    RowEvent,
-    StepDone,
-)
+from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
+from service.messages import Flow, ModelCard, Row, StepDone
 from service.metrics import Metrics
-from service.moving_average import moving_average
 from service.settings import Settings
 
 MOST_LOADS = 5  # deaths of workers that are accepted before any worker was ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
 LOADING = "the model is loading"
 WATCH_S = 1.0
-SMOOTHING = 0.1  # weight of the newest row in the time that a row takes
 
 logger = logging.getLogger("pheye.queue")
 
@@ -69,7 +55,7 @@ class RequestQueue:
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._row_s = 0.0  # running average of the time a row takes from admission to end
+        self._delivery = Delivery(metrics, self._dispatch)
         self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -153,7 +139,7 @@ class RequestQueue:
         room = WaitingRoom(self._settings.max_waiting, self._waiting())
         if not room.admits(flow, rows):
             self.count_drop("full")
-            wait_s = room.retry_after_s(flow, rows, self._row_s, self.workers.slots)
+            wait_s = room.retry_after_s(flow, rows, self._delivery.row_s, self.workers.slots)
             raise WaitingRoomFull(
                 f"{room.taken} of {room.places} places are taken, {room.own(flow)} by your requests; "
                 f"try again in about {wait_s} s",
@@ -191,7 +177,8 @@ class RequestQueue:
         if room.taken + sum(row.admitted for row in self.workers.rows) < slots:
             return 0.0
         own_slots = slots * room.share(flow) / room.places
-        return (room.own(flow) + 1) * self._row_s / own_slots if self._row_s else None
+        row_s = self._delivery.row_s
+        return (room.own(flow) + 1) * row_s / own_slots if row_s else None
 
     def count_tokens(self, instruction: str) -> int:
         """Count the tokens of an instruction's whole prompt; slow for long ones, and safe from any thread.
@@ -245,51 +232,8 @@ class RequestQueue:
 
     def _step_done(self, supervisor: WorkerSupervisor, step: StepDone) -> None:
         self._metrics.record_step(step.report)
-        for event in step.events:
-            row = supervisor.rows.get(event.id)
-            if row is not None:  # else: cancelled while the step ran
-                self._deliver(supervisor, row, event)
+        self._delivery.deliver(supervisor.rows, step.events)
         self._update_gauges()
-
-    def _deliver(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: RowEvent) -> None:
-        reservation = row.reservation
-        match event:
-            case Admitted(queue_s=queue_s, resumed=resumed):
-                row.admitted = True
-                if not resumed:
-                    self._metrics.queue_seconds.observe(queue_s)
-            case Preempted():
-                row.started = row.admitted = False
-                self._metrics.request_preemptions.inc()
-            case Delta():
-                if row.first_token_s is None:
-                    self._metrics.time_to_first_token_seconds.observe(time.monotonic() - reservation.entered_s)
-                was_quarantined = row.quarantined
-                row.record(event)
-                reservation.put(row.index, event)
-                if was_quarantined and not row.quarantined:
-                    self._dispatch()  # its worker takes others again
-            case Finished():
-                self._finish(supervisor, row, event)
-            case Refused(field=name, detail=detail):
-                self._end(supervisor, row, InvalidField(f"{name}: {detail}"))
-                self.count_drop("refused")
-            case Broken(detail=detail):
-                self._end(supervisor, row, RowFailed(detail))
-
-    def _finish(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: Finished) -> None:
-        took_s = event.timings.prefill_s + event.timings.decode_s
-        self._row_s = moving_average(self._row_s, took_s, SMOOTHING)
-        if row.first_token_s is not None and len(row.tokens) > 1:
-            per_token_s = (row.last_token_s - row.first_token_s) / (len(row.tokens) - 1)
-            self._metrics.time_per_output_token_seconds.observe(per_token_s)
-        self._end(supervisor, row, event)
-
-    def _end(self, supervisor: WorkerSupervisor, row: AcceptedRow, event: Finished | ServiceError) -> None:
-        del supervisor.rows[row.id]
-        row.reservation.put(row.index, event)
-        if row.quarantined:
-            self._dispatch()  # its worker takes others again
 
     def _fail(self, row: AcceptedRow, error: ServiceError) -> None:
         row.reservation.put(row.index, error)
