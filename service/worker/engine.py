@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,7 +21,6 @@ from service.messages import (
     Broken,
     Delta,
     Finished,
-    Flow,
     Preempted,
     Refused,
     RowEvent,
@@ -32,10 +31,9 @@ from service.messages import (
     Usage,
 )
 from service.worker.answer_length import NoRoomError, answer_tokens
-from service.worker.budget import StepBudget
-from service.worker.fairness import SlotHolder, fair_shares, light_flows
+from service.worker.planner import StepPlanner
 from service.worker.rows import EngineRow, Step
-from service.worker.scheduler import Admission, Sharing, StepPlan, plan
+from service.worker.scheduler import Admission
 from service.worker.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
@@ -61,9 +59,8 @@ class Engine:
         self, runner: ModelRunner, *, stall_s: float, announce: Callable[[Started], None] = lambda _: None
     ) -> None:
         self._runner = runner
-        self._budget = StepBudget(stall_s, runner.config.tiles, runner.slots)
-        self._announce = announce
         self._waiting = WaitingRows(runner)
+        self._planner = StepPlanner(runner, self._waiting, stall_s=stall_s, announce=announce)
         self._queue = self._waiting.queue
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, reported by the next step
@@ -125,7 +122,7 @@ class Engine:
         started, held_up = time.monotonic(), bool(self._running)
         step = Step(events=self._early)
         self._early, self._changed = [], False
-        planned = self._plan(decoding=held_up)
+        planned = self._planner.plan(self._running, list(self._prefetch))
         if planned.encode:
             rows = self._waiting.about({span.image_key for span in planned.encode})
             with self._out_of_memory_fails([row.id for row in rows], step):
@@ -168,48 +165,6 @@ class Engine:
             for image_key in list(self._prefetch):
                 self._end_prefetch(image_key)
 
-    def _plan(self, *, decoding: bool) -> StepPlan:
-        running = Counter(row.flow for row in self._running.values())
-        shares = fair_shares(self._queue.rows, running, self._runner.slots)
-        rows = self._waiting.open_first(running, shares)
-        waiting = {row_id: row.image_key for row_id, row in rows.items()}
-        encoded = {key: self._runner.encoded_tiles(key) for key in (*waiting.values(), *self._prefetch)}
-        free = [slot for slot in range(self._runner.slots) if slot not in self._running]
-        tiles, prompts = self._budgets(rows.values(), encoded, shares, decoding=decoding)
-        sharing = self._sharing(rows.values(), shares) if len(shares) > 1 else None
-        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, list(self._prefetch), sharing)
-        touched = {span.image_key for span in step.encode}
-        admitted = {admission.id for admission in step.admit}
-        ids = tuple(row_id for row_id, key in waiting.items() if key in touched or row_id in admitted)
-        if ids:
-            self._announce(Started(ids))
-        return step
-
-    def _budgets(
-        self,
-        rows: Iterable[EngineRow],
-        encoded: Mapping[ImageKey, int],
-        shares: Mapping[Flow, float],
-        *,
-        decoding: bool,
-    ) -> tuple[int, int]:
-        """Return how many tiles and rows the step may take up: few but for flows that ask for less than their share."""
-        budget, light = self._budget, light_flows(self._queue.rows, shares)
-        tiles, prompts = budget.tiles(decoding=decoding), budget.prompts(decoding=decoding)
-        if light:
-            first = [row for row in rows if row.flow in light]
-            missing = sum(self._runner.config.tiles - encoded[key] for key in {row.image_key for row in first})
-            tiles = max(min(tiles, missing), budget.tiles(decoding=decoding, lean=True))
-            prompts = max(min(prompts, len(first)), budget.prompts(decoding=decoding, lean=True))
-        return tiles, prompts
-
-    def _sharing(self, waiting: Iterable[EngineRow], shares: Mapping[Flow, float]) -> Sharing:
-        holders = [
-            SlotHolder(slot, row.flow, len(row.tokens), len(row.tokens) - row.slot_tokens)
-            for slot, row in self._running.items()
-        ]
-        return Sharing({row.id: row.flow for row in waiting}, holders, shares)
-
     def _preempt(self, slot: int, step: Step) -> None:
         """Take a row's slot; it waits again, first of its flow, with its features, to go on behind its latest token."""
         row = self._running.pop(slot)
@@ -223,7 +178,7 @@ class Engine:
         self._runner.encode(spans)
         encode_s, tiles = time.monotonic() - started, sum(span.stop - span.start for span in spans)
         step.report = replace(step.report, encode_s=encode_s, encoded_tiles=tiles)
-        self._budget.encoded(tiles, encode_s)
+        self._planner.budget.encoded(tiles, encode_s)
         touched = {span.image_key for span in spans}
         rows = self._waiting.about(touched)
         for row in rows:
@@ -241,7 +196,7 @@ class Engine:
         prefill_s = time.monotonic() - started
         prompt_tokens = sum(len(row.prompt) for row in rows.values() if not row.resumed)  # a prompt counts once
         step.report = replace(step.report, prefill_s=prefill_s, prefill_rows=len(rows), prompt_tokens=prompt_tokens)
-        self._budget.prefilled(len(rows), prefill_s)
+        self._planner.budget.prefilled(len(rows), prefill_s)
         self._queue.charge(Counter(row.flow for row in rows.values()), prefill_s)
         for (slot, row), token in zip(rows.items(), tokens, strict=True):
             self._waiting.leave(row.id)
@@ -255,7 +210,7 @@ class Engine:
         tokens = self._runner.decode(slots)
         decode_s = time.monotonic() - started
         step.report = replace(step.report, decode_s=decode_s, decode_rows=len(slots))
-        self._budget.decoded(decode_s)
+        self._planner.budget.decoded(decode_s)
         self._queue.charge(Counter(self._running[slot].flow for slot in slots), decode_s)
         for slot, token in zip(slots, tokens, strict=True):
             self._running[slot].decode_s += decode_s

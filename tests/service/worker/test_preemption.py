@@ -94,7 +94,7 @@ def test_preemption_in_a_crowd_changes_no_answer(golden: Golden, seed: int, step
         asked = Row(asked.id, asked.instruction, asked.sampling, explain=chance.random() < 0.2, flow=flow)
         crowd.append((golden.image(case["image"]), asked))
     engine, watched = Engine(runner, stall_s=0.25), Watched()
-    engine._budget = SteadyBudget(0.25, runner.config.tiles, runner.slots)
+    engine._planner.budget = SteadyBudget(0.25, runner.config.tiles, runner.slots)
     arrivals = {number: 2 * number for number in range(len(crowd))}
     for step in range(3000):
         for number, (image, asked) in enumerate(crowd):
