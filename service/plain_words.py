@@ -35,6 +35,8 @@ _WORDS: Mapping[str, str] = {
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
     "literal_error": "must be {expected}",
+    "union_tag_invalid": "is of no known kind; known are {expected_tags}",
+    "union_tag_not_found": "is of no known kind",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "dict_type": "must be an object with named fields",

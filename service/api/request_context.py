@@ -60,7 +60,7 @@ class RequestContext:
 
     @property
     def shown_client(self) -> str:
-        """Who sent it, for people: the name of its key, or the address of a client without one; else empty."""
+        """The sender as people read it: the name of its key, or the address of a client without one; else empty."""
         if self.key_name:
             return repr(self.key_name)
         return "" if self.owner else self.address

@@ -12,7 +12,6 @@ from functools import partial
 
 import uvicorn
 
-from service.api.forwarded import ForwardedHeaders, TrustedProxies
 from service.api.app import create_app
 from service.api.connections.descriptors import ConnectionPlan, plan_connections, raise_descriptor_limit
 from service.api.connections.policy import IDLE_S
@@ -20,6 +19,7 @@ from service.api.connections.protocol import GuardedProtocol
 from service.api.connections.quiet_log import quieten
 from service.api.connections.registry import OpenConnections
 from service.api.connections.shutdown import DrainingServer
+from service.api.forwarded import ForwardedHeaders, TrustedProxies
 from service.dispatch.queue import RequestQueue
 from service.messages import ModelCard
 from service.metrics import Metrics

@@ -181,7 +181,7 @@ class DecoderProcess:
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """What the system says of a process: whether it is stopped (SIGSTOP), and the seconds it has computed."""
+    """The system's view of a process: whether it is stopped (SIGSTOP), and the seconds it has computed."""
 
     stopped: bool
     cpu_s: float

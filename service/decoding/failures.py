@@ -1,4 +1,4 @@
-"""Why an image was not decoded: what ended its decoder, whether the image did it, and the words for its sender.
+"""Failures of decoders: what ended one before its answer, whether its image did it, and the words for the sender.
 
 Knows no processes and no clients. Pure functions.
 """
@@ -37,9 +37,7 @@ def refusal_of(failures: Sequence[Failure], tries: int, timeout_s: float) -> Ser
         timeout_s: seconds that each may take.
     """
     if failures[-1] == "timeout":
-        return InvalidField(
-            f"image: could not be decoded within {timeout_s:g} s; make it smaller, or save it anew"
-        )
+        return InvalidField(f"image: could not be decoded within {timeout_s:g} s; make it smaller, or save it anew")
     if failures[-1] == "crash":
         return InvalidField("image: could not be decoded; its decoder crashed")
     if len(failures) < tries:

@@ -74,7 +74,10 @@ def test_a_key_has_what_its_entry_says_and_the_default_for_the_rest(tmp_path: Pa
         ("[[key]]\nname = 'a'\nkey = 'secret'\nmax_concurrent = '3'", "key 1 (a): max_concurrent: "),
         ("[[key]]\nname = 'a'\nkey = 'secret'\nrate = 'often'", "key 1 (a): rate: not a rate limit; write 60/minute"),
         ("[[key]]\nname = 'a'\nkey = 'secret'\nrate = '0/minute'", "key 1 (a): rate: not a rate limit"),
-        ("[[key]]\nname = 'a'\nkey = 'secret'\npriority = 'high'", "key 1 (a): priority: must be 'interactive' or 'bulk'"),
+        (
+            "[[key]]\nname = 'a'\nkey = 'secret'\npriority = 'high'",
+            "key 1 (a): priority: must be 'interactive' or 'bulk'",
+        ),
         ("[[key]]\nname = 'a'\nkey = 'secret'\n" * 2, "key 2 (a): name: key 1 has the same"),
         (
             "[[key]]\nname = 'a'\nkey = 'secret'\n[[key]]\nname = 'b'\nkey = 'secret'\n",

@@ -104,7 +104,9 @@ def test_a_key_with_a_rate_limit_is_refused_beyond_it_on_every_route_that_does_w
 def test_names_of_keys_and_not_keys_are_what_people_see(served: Server) -> None:
     assert caption(served, **by("nightly-secret")).status_code == 200
     wait_until(lambda: "'nightly'" in served.log)
-    assert "127.0.0.1" not in "".join(line for line in served.log.splitlines() if "POST" in line and "'nightly'" in line)
+    assert "127.0.0.1" not in "".join(
+        line for line in served.log.splitlines() if "POST" in line and "'nightly'" in line
+    )
     assert "nightly-secret" not in served.log + httpx.get(f"{served.url}/metrics", headers=by(OTHER)).text
 
 

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from service.setting_rows import setting_rows
 from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
 
-
 UNBOUNDED_BELOW = {"keep_alive_s"}
 
 

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
-from service.api.forwarded import TrustedProxies
 from service.api.connections.descriptors import PROBES, ConnectionPlan
 from service.api.connections.policy import Facts, first_to_go, overdue
+from service.api.forwarded import TrustedProxies
 from service.metrics import Metrics
 from service.settings import Settings
 
