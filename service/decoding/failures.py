@@ -44,7 +44,7 @@ def refusal_of(failures: Sequence[Failure], tries: int, timeout_s: float) -> Ser
         return None
     if "hung" in failures:
         return Unavailable(
-            f"an image decoder did not respond within {timeout_s:g} s, and the next one failed too; the machine is "
+            f"an image decoder did not respond within {timeout_s:g} s, and others failed too; the machine is "
             "overloaded, or something stops its processes"
         )
     return InvalidField(

@@ -27,9 +27,9 @@ from service.images import ImageSource
 from service.metrics import Metrics
 from service.settings import Settings
 
-TRIES = 2  # for an image whose decoder was killed from outside or hangs; if the image does it, no other must follow
+TRIES = 3  # for an image whose decoders are killed from outside or hang, which is not its fault
 STALLED_TIMEOUTS = 3  # without any image decoded or refused for so many times what one may take, with others waiting
-START_PATIENCE_S = 10.0  # without any decoder for so long, the service calls itself not ready
+START_PATIENCE_S = 30.0  # without any decoder for so long, the service calls itself not ready
 MAX_PAUSE_S = 5.0  # between two attempts to start a decoder
 
 logger = logging.getLogger("pheye.decoding")
