@@ -6,6 +6,12 @@ framework itself refuses, such as an unknown path. The commands use them too. Sa
 
 from __future__ import annotations
 
+from typing import Literal, Self
+
+FetchOutcome = Literal[
+    "fetched", "refused", "unreachable", "failed", "no_image", "too_large", "timeout", "full", "cancelled"
+]
+
 
 class ServiceError(Exception):
     """A failure that the client is told about.
@@ -29,7 +35,7 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """The body is not what its content type says, or a data URI is malformed."""
+    """The body is not what its content type says, or the text that should be an image is none."""
 
     status = 400
     title = "Malformed request"
@@ -102,6 +108,25 @@ class UnsupportedParameter(InvalidField):
     """A field of another model asks for what Pheye cannot do."""
 
     title = "Unsupported parameter"
+
+
+class FetchFailed(ServiceError):
+    """The URL of an image is not allowed, or no image came from there; the detail names the host and the reason.
+
+    Attributes:
+        outcome: what metrics call it.
+    """
+
+    status = 422
+    title = "Image could not be fetched"
+    outcome: FetchOutcome = "refused"
+
+    @classmethod
+    def at(cls, host: str, reason: str, outcome: FetchOutcome = "refused") -> Self:
+        """Make the error of one host; empty if there is none. Nothing else of a URL is repeated: it may be a secret."""
+        error = cls(f"image_url: {host}: {reason}" if host else f"image_url: {reason}")
+        error.outcome = outcome
+        return error
 
 
 class WaitingRoomFull(ServiceError):

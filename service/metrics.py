@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from service.errors import FetchOutcome
 from service.messages import ModelCard, StepReport
 
 PREFIX = "pheye_"
 DROP_REASONS = ("full", "rate", "concurrency", "loading", "draining", "deadline", "disconnect", "poison", "refused")
 KILL_REASONS = ("timeout", "hung", "cancelled", "memory", "killed", "crash")
+FETCH_OUTCOMES = get_args(FetchOutcome)
 CLOSED_REASONS = ("head", "leftover", "stalled", "evicted", "full", "malformed")
 PHASES = ("encode", "prefill", "decode", "other")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -45,6 +48,7 @@ class Metrics:
         self._declare_connections()
         self._declare_work()
         self._declare_faults()
+        self._declare_fetches()
         self._declare_state()
         self._declare_times()
         self._declare_steps()
@@ -113,6 +117,24 @@ class Metrics:
         )
         for reason in KILL_REASONS:
             self.decoders_killed.labels(reason)
+
+    def _declare_fetches(self) -> None:
+        self.image_fetches = self._counter(
+            "image_fetches_total",
+            "Images asked for by URL: fetched, refused (URL, host, port or address not allowed), unreachable (no such "
+            "host, no connection, TLS), failed (another answer than an image's), no_image (by its first bytes), "
+            "too_large, timeout, full (its client holds too much memory), cancelled (the client left or the deadline "
+            "passed).",
+            ("outcome",),
+        )
+        for outcome in FETCH_OUTCOMES:
+            self.image_fetches.labels(outcome)
+        self.image_fetches_running = self._gauge(
+            "image_fetches_running", "Images that are being fetched; PHEYE_IMAGE_FETCHES is the bound."
+        )
+        self.image_fetch_seconds = self._histogram(
+            "image_fetch_seconds", "Seconds to fetch an image, or to find that there is none, waiting not included."
+        )
 
     def _declare_state(self) -> None:
         self.requests_waiting = self._gauge(

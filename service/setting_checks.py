@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from service.client_policy import ClientPolicy, read_key_file
+from service.image_hosts import host_rules
 
 SHORTEST_GUESSED = 3  # letters of an unknown name; with fewer it resembles whatever is short
 
@@ -64,6 +65,16 @@ def check_networks(value: str) -> str:
                 "that address alone"
             )
     return ",".join(names)
+
+
+def check_image_hosts(value: str) -> str:
+    """Check a comma-separated list of hosts from which images are fetched.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    host_rules(value)
+    return value
 
 
 def check_key_file(value: str) -> str:

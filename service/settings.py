@@ -16,7 +16,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.client_policy import ClientPolicy, KeyEntry, check_rate, rates_of, read_key_file
 from service.plain_words import plain_words
-from service.setting_checks import check_devices, check_key_file, check_networks, split_keys, unknown_variable
+from service.setting_checks import (
+    check_devices,
+    check_image_hosts,
+    check_key_file,
+    check_networks,
+    split_keys,
+    unknown_variable,
+)
 
 PREFIX = "PHEYE_"
 GIB = 1024**3
@@ -207,6 +214,24 @@ class Settings(BaseSettings):
         ge=0.1,
         le=3600.0,
         description="Seconds that decoding one image may take before it is refused, 0.1 to 3600.",
+    )
+    image_hosts: Annotated[str, AfterValidator(check_image_hosts)] = Field(
+        default="",
+        description="Comma-separated hosts from which images are fetched by URL: `example.org`, `*.example.org`, "
+        "`example.org:8443` for a port that is not 80 or 443, `*` for any public address; addresses that are not "
+        "public only if they, or a network such as `10.0.0.0/8`, are listed too. Empty: no image is fetched.",
+    )
+    image_fetches: int = Field(
+        default=16,
+        ge=1,
+        le=1024,
+        description="Images fetched at the same time, 1 to 1024; a client has at most as many under way as are left.",
+    )
+    image_fetch_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=3600.0,
+        description="Seconds that fetching one image may take, from its host's name to its last byte, 0.1 to 3600.",
     )
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service.allocator import return_freed_memory
 from service.api.connections.running import RunningRequests
+from service.api.connections.uploads import Uploads
 from service.api.image_store import ImageStore
 from service.api.middleware import RequestMiddleware
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
@@ -24,6 +25,7 @@ from service.api.problems import answer_with_problems
 from service.api.routes import caption_vqa, docs, estimate, health, images, not_offered, openai, playground
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
+from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -41,7 +43,9 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
     store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
     metrics.image_store_bytes.set_function(lambda: store.size_bytes)
     metrics.image_store_images.set_function(lambda: len(store))
-    parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), store)
+    uploads = Uploads(settings.max_upload_bytes)
+    fetcher = ImageFetcher(settings, metrics, uploads)
+    parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), store, fetcher)
     app = FastAPI(
         title=TITLE,
         summary=SUMMARY,
@@ -66,6 +70,7 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         metrics=metrics,
         routes=[route for router in ROUTERS for route in router.routes],
         running=app.state.running,
+        uploads=uploads,
     )
     return app
 

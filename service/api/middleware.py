@@ -46,15 +46,19 @@ class RequestMiddleware:
         metrics: Metrics,
         routes: Sequence[BaseRoute],
         running: RunningRequests,
+        uploads: Uploads,
     ) -> None:
-        """Wrap `app`, whose routes these are; keys and limits are `settings`', `running` learns of every request."""
+        """Wrap `app`, whose routes these are; keys and limits are `settings`', `running` learns of every request.
+
+        Bodies are counted in `uploads`.
+        """
         self._app = app
         self._metrics = metrics
         self._routes = routes
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._running = running
-        self._uploads = Uploads(settings.max_upload_bytes)
+        self._uploads = uploads
         self._keys = ApiKeys(settings.api_keys, key_entries(settings), default_policy(settings), routes)
         self._limits, self._refusals = ClientLimits(), RefusalDelay()
 

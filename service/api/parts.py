@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from service.api.image_store import ImageStore
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
+from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -29,6 +30,7 @@ class ServiceParts:
     executor: Executor
     decoders: DecoderPool
     images: ImageStore
+    fetcher: ImageFetcher
     started_unix_s: float = field(default_factory=time.time)
 
     def not_ready(self) -> str | None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Protocol
 
 from fastapi.sse import format_sse_event
@@ -25,9 +25,11 @@ from service.api.encoding import StreamItem, json_response, sse_event
 from service.api.image_store import owned_by
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
+from service.api.request_body import AskedImage
 from service.api.request_context import context_of
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
+from service.fetching.urls import ImageLink
 from service.images import ImageSource
 from service.messages import Delta, Finished, Row
 from service.schemas.responses import Problem
@@ -67,28 +69,33 @@ class AnswerBuilder(Protocol):
         """Build the body of an answer that is not streamed."""
 
 
-async def tiled(
-    parts: ServiceParts, image: ImageSource | TiledImage, reservation: Reservation, scope: Scope
-) -> TiledImage:
-    """Make an image ready for the model, decoded in a process of its own unless it was stored before.
+async def tiled(parts: ServiceParts, image: AskedImage, reservation: Reservation, scope: Scope) -> TiledImage:
+    """Make an image ready for the model: fetched if it is a link, and decoded unless it was stored before.
 
     It gets the key under which its owner alone finds its features, unless all owners share them.
 
     Raises:
-        ServiceError: the model is loading, the reservation's time is over, or as `DecoderPool.decode` says.
+        ServiceError: the model is loading, the reservation's time is over, or as `ImageFetcher.fetched` and
+            `DecoderPool.decode` say.
     """
     card = parts.queue.loaded()
     if isinstance(image, TiledImage):
         return image
-    started_s = time.monotonic()
     context = context_of(scope)
     try:
-        async with asyncio.timeout(reservation.left_s):
-            done = await parts.decoders.decode(image, tile_px=card.tile_px, level=card.level, client=context.client)
+        async with asyncio.timeout(reservation.left_s), _file_of(parts, image, context.client) as file:
+            started_s = time.monotonic()
+            done = await parts.decoders.decode(file, tile_px=card.tile_px, level=card.level, client=context.client)
     except TimeoutError:
         raise reservation.expired() from None
     parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s)
     return done if parts.settings.share_image_features else owned_by(context.owner, done)
+
+
+def _file_of(
+    parts: ServiceParts, image: ImageSource | ImageLink, client: str
+) -> AbstractAsyncContextManager[ImageSource]:
+    return parts.fetcher.fetched(image, client) if isinstance(image, ImageLink) else nullcontext(image)
 
 
 class Reply(Response):
@@ -101,7 +108,7 @@ class Reply(Response):
         self,
         parts: ServiceParts,
         answer: AnswerBuilder,
-        image: ImageSource | TiledImage,
+        image: AskedImage,
         rows: Sequence[Row],
         *,
         stream: bool,

@@ -20,11 +20,14 @@ from service.api.forms import read_form
 from service.api.image_store import PREFIX, ImageStore
 from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
-from service.images import ImageSource, check_data_uri
+from service.fetching.urls import ImageLink, looks_like_link, parse_link
+from service.images import ImageSource, check_image_text
 from service.schemas.requests import SHOWN_CHARS, Asked, check
 
 MAX_JSON_VALUES = 10_000  # a long conversation has some hundreds, and its commas count as well
 ACCEPTED = "application/json, multipart/form-data or image/*"
+
+AskedImage = ImageSource | ImageLink | TiledImage  # sent, to be fetched, or stored before
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class ImageRequest(Generic[Asked]):
     """A checked request and its image."""
 
     fields: Asked
-    image: ImageSource | TiledImage
+    image: AskedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class OptionalImageRequest(Generic[Asked]):
     """A checked request that may come without an image."""
 
     fields: Asked
-    image: ImageSource | TiledImage | None
+    image: AskedImage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,18 @@ class _ParsedBody(Generic[Asked]):
     file: bytes | None
 
 
-def find_image(request: Request, image_url: str) -> ImageSource | TiledImage:
-    """Resolve an `image_url`: one of the caller's stored images, or a data URI.
+def find_image(request: Request, image_url: str) -> AskedImage:
+    """Resolve an `image_url`: one of the caller's stored images, a link to be fetched later, or base64.
 
     Raises:
         NotFound: no such image is stored, for this caller.
-        BadRequest: neither an id nor a data URI.
+        FetchFailed: a link that nobody could follow.
+        BadRequest: nothing of these.
     """
+    if looks_like_link(image_url):
+        return parse_link(image_url)
     if not image_url.startswith(PREFIX):
-        return check_data_uri(image_url)
+        return check_image_text(image_url)
     store: ImageStore = request.app.state.parts.images
     return store.use(context_of(request.scope).owner, image_url)
 
@@ -84,7 +90,7 @@ async def read_ask(request: Request, kind: type[Asked]) -> ImageRequest[Asked]:
     """Read and check a request, whichever way it was sent.
 
     Raises:
-        BadRequest: the body is not what its content type says, or the data URI is malformed.
+        BadRequest: the body is not what its content type says, or the text of the image is none.
         UnsupportedBody: the content type is none of the three.
         InvalidField: a field is unknown or out of range, or there is not exactly one image.
         NotFound: it names an image that is not stored.
@@ -112,10 +118,9 @@ async def read_maybe_ask(request: Request, kind: type[Asked]) -> OptionalImageRe
 async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
     content_type = _content_type(request)
     if content_type.startswith("image/"):
-        fields = _from_text(kind, request.query_params.multi_items())
-        return _ParsedBody(check(kind, fields, strict=False), await request.body())
+        return _ParsedBody(check(kind, _from_query(request, kind), strict=False), await request.body())
     if not content_type and not await request.body():
-        return _ParsedBody(check(kind, _from_text(kind, request.query_params.multi_items()), strict=False), None)
+        return _ParsedBody(check(kind, _from_query(request, kind), strict=False), None)
     if query := _query(request):
         name = query.partition("=")[0][:SHOWN_CHARS]
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
@@ -124,6 +129,13 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
     if content_type == "multipart/form-data":
         return await _read_form(request, kind)
     raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
+
+
+def _from_query(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
+    fields = _from_text(kind, request.query_params.multi_items())
+    image_url = fields.get("image_url")
+    # Who forgets to encode the `+` of base64 has sent a blank, and without it the image would be another one.
+    return fields if image_url is None else fields | {"image_url": image_url.replace(" ", "+")}
 
 
 def _query(request: Request) -> str:

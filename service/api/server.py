@@ -38,7 +38,8 @@ def serve(settings: Settings) -> int:
         SettingsError: the process may not open as many files as the settings need.
     """
     configure_logging(settings.log_level)
-    plan = plan_connections(raise_descriptor_limit(), len(settings.devices.split(",")), settings.max_connections)
+    workers, fetches = len(settings.devices.split(",")), settings.image_fetches if settings.image_hosts else 0
+    plan = plan_connections(raise_descriptor_limit(), workers, settings.max_connections, fetches)
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
@@ -89,9 +90,10 @@ def announce(card: ModelCard, model: str) -> None:
 
 
 def configure_logging(level: str) -> None:
-    """Write plain log lines to standard error; uvicorn only logs warnings."""
+    """Write plain log lines to standard error; libraries only log warnings."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for library in ("uvicorn", "httpcore"):  # the latter would log whole URLs
+        logging.getLogger(library).setLevel(logging.WARNING)
     quieten()
 
 

@@ -1,6 +1,6 @@
-"""Image files for a command: files as they are named, and folders searched for more.
+"""Images for a command: files and URLs as they are named, and folders searched for more.
 
-Knows endings of names, not contents. Any thread.
+Knows endings of names, not contents, and fetches nothing. Any thread.
 """
 
 from __future__ import annotations
@@ -10,26 +10,32 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from service.batch.result_file import shown
+from service.batch.task import ImagePlace
+from service.errors import FetchFailed
+from service.fetching.urls import ImageLink, looks_like_link, parse_link
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 class NothingToDo(ValueError):
-    """A path does not exist, or no image was found; the message names the path."""
+    """A path does not exist, no image was found, or a URL is none; the message names the path."""
 
 
-def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """List the files named, and the images in the folders named, each once.
+def find_images(places: Iterable[Path | str]) -> tuple[ImagePlace, ...]:
+    """List the files and URLs named, and the images in the folders named, each once.
 
     A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
     are not followed.
 
     Raises:
-        NothingToDo: a path is not there, or a folder has no image in it.
+        NothingToDo: a path is not there, a folder has no image in it, or a URL is none.
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir():
+    found: dict[ImagePlace, None] = {}
+    for place in places:
+        path = Path(place)
+        if isinstance(place, str) and looks_like_link(place):
+            found[_link(place)] = None
+        elif path.is_dir():
             inside = list(_walk(path))
             if not inside:
                 raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
@@ -39,6 +45,13 @@ def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
         else:
             raise NothingToDo(f"{shown(path)}: there is no such file or folder")
     return tuple(found)
+
+
+def _link(url: str) -> ImageLink:
+    try:
+        return parse_link(url)
+    except FetchFailed as error:  # its detail begins with a field's name, which nobody typed
+        raise NothingToDo(f"a URL: {error.detail.removeprefix('image_url: ')}") from None
 
 
 def _walk(folder: Path) -> Iterator[Path]:

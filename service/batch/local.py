@@ -10,11 +10,18 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from model.tiles import TiledImage
-from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, Question, Task, TaskOutcome
+from service.batch.task import (
+    AnsweredQuestion,
+    AnswerOptions,
+    CannotAsk,
+    ImagePlace,
+    Question,
+    Task,
+    TaskOutcome,
+)
 from service.errors import ServiceError
 from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
 
@@ -56,7 +63,7 @@ class LocalRun:
 
     Args:
         engine: with a loaded model; used by nobody else.
-        read: file to tiles; called in the decoding threads.
+        read: file or link to tiles; called in the decoding threads.
         answer_options: how the answers are made; files are prepared by `read`.
         in_flight: most images decoded or being worked on at the same time.
         threads: decoding threads.
@@ -65,7 +72,7 @@ class LocalRun:
     def __init__(
         self,
         engine: StepEngine,
-        read: Callable[[Path], TiledImage],
+        read: Callable[[ImagePlace], TiledImage],
         answer_options: AnswerOptions,
         *,
         in_flight: int,

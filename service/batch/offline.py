@@ -7,7 +7,6 @@ thread only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,8 +14,10 @@ from rich.console import Console
 from model.tiles import TiledImage
 from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out
-from service.batch.task import AnswerOptions
+from service.batch.task import AnswerOptions, ImagePlace
 from service.decoding.decode import silence_pillow, tile
+from service.fetching.fetcher import fetch_for_user
+from service.fetching.urls import ImageLink
 from service.images import ImageSource
 from service.settings import Settings
 from service.worker.engine import Engine
@@ -61,8 +62,9 @@ def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Conso
 def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunner) -> LocalRun:
     tile_px, level = runner.config.vision.tile_px, runner.config.level
 
-    def read(path: Path) -> TiledImage:
-        source = ImageSource(answer_options.prepare(path.read_bytes()))
+    def read(image: ImagePlace) -> TiledImage:
+        file = fetch_for_user(image, settings.max_body_bytes) if isinstance(image, ImageLink) else image.read_bytes()
+        source = ImageSource(answer_options.prepare(file))
         return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level)
 
     return LocalRun(

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,8 +22,18 @@ from model.explain import LayerShare
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
-from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, Question, Task, TaskOutcome
+from service.batch.task import (
+    AnsweredQuestion,
+    AnswerOptions,
+    CannotAsk,
+    ImagePlace,
+    Question,
+    Task,
+    TaskOutcome,
+)
 from service.errors import ServiceError, TooLarge
+from service.fetching.fetcher import fetch_for_user
+from service.fetching.urls import ImageLink
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
 
@@ -179,8 +188,11 @@ def _settings(answer_options: AnswerOptions) -> dict[str, Any]:
     return settings | ({} if answer_options.may_shorten else {"max_tokens": chosen.max_tokens})
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
-    with path.open("rb") as file:
+def _read(image: ImagePlace, most_bytes: int) -> bytes:
+    """Read an image, or fetch it: here, since the service may see another network, or follow no links."""
+    if isinstance(image, ImageLink):
+        return fetch_for_user(image, most_bytes)
+    with image.open("rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes > most_bytes:
             raise TooLarge(f"image: its file has {size_bytes} bytes; the service takes {most_bytes}")

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from model.whole_files import naming
-from service.batch.task import Question, TaskOutcome
+from service.batch.task import ImagePlace, Question, TaskOutcome
 
 _START = b'{"image":'  # of every line of a file of results
 
@@ -57,7 +57,7 @@ class ResultFile:
     ) -> None:
         self._file.close()
 
-    def has(self, image: Path, question: Question) -> bool:
+    def has(self, image: ImagePlace, question: Question) -> bool:
         """Say whether this model's answer is in the file."""
         return _identity({"image": str(image), **question.fields, "model": self._model}) in self._done
 
@@ -156,6 +156,6 @@ class Printer:
         sys.stdout.flush()
 
 
-def shown(path: Path) -> str:
-    """Write a path so that any terminal can show it, even where the name is not text."""
-    return str(path).encode(errors="surrogateescape").decode(errors="replace")
+def shown(image: ImagePlace) -> str:
+    """Write a path or a URL so that any terminal can show it, even where a name is not text."""
+    return str(image).encode(errors="surrogateescape").decode(errors="replace")

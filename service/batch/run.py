@@ -20,7 +20,7 @@ from rich.text import Text
 
 from model.request import Sampling
 from service.batch.result_file import Printer, ResultFile, Sink, shown
-from service.batch.task import AnswerOptions, Question, Task, TaskOutcome, tasks_of
+from service.batch.task import AnswerOptions, ImagePlace, Question, Task, TaskOutcome, tasks_of
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 
@@ -69,7 +69,7 @@ class Job:
     """A run of `pheye caption` or `pheye ask`.
 
     Attributes:
-        images: files, each once.
+        images: files and images on the web, each once.
         questions: asked of every one of them.
         sampling: the same for every answer.
         results: the JSON Lines file, or None for standard output.
@@ -77,7 +77,7 @@ class Job:
             and a service its own default.
     """
 
-    images: tuple[Path, ...]
+    images: tuple[ImagePlace, ...]
     questions: tuple[Question, ...]
     sampling: Sampling
     results: Path | None

@@ -12,6 +12,9 @@ from typing import Any
 
 from model.explain import LayerShare
 from model.request import FinishReason, Sampling
+from service.fetching.urls import ImageLink
+
+ImagePlace = Path | ImageLink  # a file, or an image on the web
 
 
 class CannotAsk(ValueError):
@@ -37,7 +40,7 @@ class Question:
 class Task:
     """An image with the questions to ask about it."""
 
-    image: Path
+    image: ImagePlace
     questions: tuple[Question, ...]
 
 
@@ -79,7 +82,7 @@ class TaskOutcome:
 
 
 def tasks_of(
-    images: Sequence[Path], questions: Sequence[Question], done: Callable[[Path, Question], bool]
+    images: Sequence[ImagePlace], questions: Sequence[Question], done: Callable[[ImagePlace, Question], bool]
 ) -> list[Task]:
     """Make a task of each image that has unanswered questions."""
     open_questions = ((image, tuple(q for q in questions if not done(image, q))) for image in images)

@@ -47,7 +47,8 @@ class Baseline:
         fields, config, arrived_s = ask.fields, self.naive.config, time.monotonic()
         if fields.stream or fields.explain or fields.sampling.temperature or fields.sampling.stop:
             raise InvalidField("stream, explain, settings: the baseline answers as a whole, and greedily")
-        assert isinstance(ask.image, ImageSource)  # it stores no images that a request could name
+        if not isinstance(ask.image, ImageSource):
+            raise InvalidField("image_url: the baseline neither stores images nor follows links; fetching is off")
         image = tile(ask.image, max_pixels=self.settings.max_pixels, tile_px=config.vision.tile_px, level=config.level)
         tiled_s = time.monotonic()
         with self.lock:

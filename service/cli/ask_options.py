@@ -53,7 +53,7 @@ def answering(command: Command) -> Command:
 class _Typed:
     """A whole command line, checked against the bounds of a request."""
 
-    paths: Sequence[Path]
+    images: Sequence[str]
     questions: Sequence[Question]
     sampling: SamplingFields
     options: AskOptions
@@ -74,16 +74,16 @@ class _Typed:
             stop=tuple(self.sampling.stop or ()),
         )
         may_shorten = self.flags[_MAX_TOKENS] is None
-        return Job(find_images(self.paths), tuple(self.questions), chosen, self.options.jsonl, may_shorten)
+        return Job(find_images(self.images), tuple(self.questions), chosen, self.options.jsonl, may_shorten)
 
 
 def answer(
-    paths: Sequence[Path], questions: Sequence[Question], kind: Any, asked: Mapping[str, Any], words: Mapping[str, Any]
+    images: Sequence[str], questions: Sequence[Question], kind: Any, asked: Mapping[str, Any], words: Mapping[str, Any]
 ) -> NoReturn:
     """Answer the command line, and end the command with its exit code.
 
     Args:
-        paths: files and folders.
+        images: files, folders and URLs.
         questions: asked of every image.
         kind: the request that this would be over HTTP.
         asked: that request's own fields.
@@ -95,7 +95,7 @@ def answer(
     sampling = {name: getattr(own, name) for name in ("temperature", "top_p", "seed", "stop")}
     if where.server is not None:
         sampling["max_tokens"] = flags[_MAX_TOKENS]
-    typed = _Typed(paths, questions, _checked(kind, {**asked, "settings": sampling}).sampling, own, where, flags)
+    typed = _Typed(images, questions, _checked(kind, {**asked, "settings": sampling}).sampling, own, where, flags)
     try:
         code = _here(typed) if where.server is None else _there(typed)
     except BrokenPipeError:

@@ -66,7 +66,10 @@ def serve(**flags: str | None) -> None:
 @app.command()
 @answering
 def caption(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER", help="Files, and folders to walk.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE|FOLDER|URL", help="Files, folders to walk, and http(s) URLs."),
+    ],
     length: Annotated[CaptionLength, typer.Option(help="How much to say.")] = "normal",
     style: Annotated[
         CaptionStyle, typer.Option(help="scene_text tells the text in the image, in a sentence.")
@@ -84,7 +87,10 @@ def caption(
 @app.command()
 @answering
 def ask(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A file, or a folder to walk.")],
+    image: Annotated[
+        str,
+        typer.Argument(metavar="IMAGE|FOLDER|URL", help="A file, a folder to walk, or an http(s) URL."),
+    ],
     questions: Annotated[
         list[str] | None, typer.Argument(metavar="QUESTION", help="All are asked of every image.")
     ] = None,

@@ -17,7 +17,7 @@ from model.evaluation.case import Case
 from model.evaluation.fields import Record
 from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
 from service.batch.result_file import ResultsError, append, read_records
-from service.batch.task import AnsweredQuestion, Question, Task, TaskOutcome
+from service.batch.task import AnsweredQuestion, ImagePlace, Question, Task, TaskOutcome
 
 
 class CaseFile:
@@ -36,7 +36,7 @@ class CaseFile:
     def __init__(self, path: Path, cases: Sequence[Case], setup: EvaluationSetup) -> None:
         self._cases, self._setup = cases, setup
         self._answers: dict[str, CaseAnswer] = {}
-        self._cases_of: defaultdict[Path, list[Case]] = defaultdict(list)
+        self._cases_of: defaultdict[ImagePlace, list[Case]] = defaultdict(list)
         for case in cases:
             self._cases_of[case.image_path].append(case)
         known = {case.id: case for case in cases}

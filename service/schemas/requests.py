@@ -74,8 +74,8 @@ class WithImage(Checked):
 
     image_url: str | None = Field(
         default=None,
-        description="The image as a base64 data URI, `data:image/jpeg;base64,...`, or the id of an uploaded one, "
-        "`img_...`.",
+        description="The image as a base64 data URI, `data:image/jpeg;base64,...`, the id of an uploaded one, "
+        "`img_...`, or its http(s) URL, if the service fetches images from that host.",
     )
 
 

@@ -27,7 +27,7 @@ class TimingFields(BaseModel):
     """The time spent on an answer, phase by phase; for several questions the longest of each."""
 
     queue: float = Field(description="Seconds waited for a slot.")
-    preprocess: float = Field(description="Seconds of decoding and tiling the image.")
+    preprocess: float = Field(description="Seconds of fetching, decoding and tiling the image.")
     encode: float = Field(description="Seconds in the vision encoder.")
     prefill: float = Field(description="Seconds of reading the prompt.")
     decode: float = Field(description="Seconds of generating.")

@@ -18,6 +18,8 @@ from service.cli.dev.docs.markdown import code_blocks
 from service.client_policy import ClientPolicy, read_key_file
 from service.schemas.responses import CaptionAnswer
 from service.settings import Settings
+from tests.support.hostile_web import answer as answer_of
+from tests.support.hostile_web import hostile_web
 from tests.support.pages import PAGES, ROOT, Example, blocks, shell_commands
 from tests.support.serving import Server, image_file, running_server
 
@@ -101,7 +103,9 @@ def test_a_command_about_images_does_what_it_says(server: Server, folder: Path, 
     words = addressed(example.text, server) if elsewhere else example.text
     pheye = Path(sys.executable).with_name("pheye")
     here = {} if elsewhere else {"PHEYE_THREADS": "1", "PHEYE_DEFAULT_MAX_TOKENS": "16"}
-    said = run(folder, "bash", "-c", words.replace(".venv/bin/pheye", str(pheye)), **here)
+    with hostile_web({"/photo.jpg": answer_of(image_file())}) as web:
+        words = words.replace("https://example.org/", web.url("/"))
+        said = run(folder, "bash", "-c", words.replace(".venv/bin/pheye", str(pheye)), **here)
     if "--jsonl" in words:
         lines = (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines()
         assert sorted(json.loads(line)["image"] for line in lines) == ["holiday/beach.jpg", "holiday/hotel.jpg"]

@@ -12,6 +12,7 @@ WANTED = 65_536  # descriptors; more would only make each start of a process slo
 MOST_CONNECTIONS = 2048  # unless a setting says otherwise: each may hold some 0.4 MB of unread and unsent bytes
 OWN = 128  # files, libraries, log, event loop, decoders
 FOR_EACH_WORKER = 16  # pipes, and those of the next one while the old one ends
+FOR_EACH_FETCH = 3  # of an image by URL: its connection, and those of looking up a name
 PROBES = 16  # connections beyond the bound that may ask the probes and the metrics only
 LEAST_CONNECTIONS = 64  # with fewer there is nothing to serve
 LEAST_ACCEPTS, MOST_ACCEPTS = 16, 32  # connections accepted in one turn of the event loop
@@ -41,13 +42,14 @@ def raise_descriptor_limit() -> int:
     return ceiling
 
 
-def plan_connections(descriptors: int, workers: int, wanted: int) -> ConnectionPlan:
+def plan_connections(descriptors: int, workers: int, wanted: int, fetches: int = 0) -> ConnectionPlan:
     """Divide the descriptors: the reserve first, the rest for connections.
 
     Args:
         descriptors: how many the process may have open.
         workers: how many worker processes there will be.
         wanted: connections, as the settings say; 0 takes what there is, up to `MOST_CONNECTIONS`.
+        fetches: how many images may be fetched at the same time.
 
     Raises:
         TooFewDescriptors: there are not as many; the message says how many are needed.
@@ -57,7 +59,7 @@ def plan_connections(descriptors: int, workers: int, wanted: int) -> ConnectionP
     """
     # They are accepted before anybody can count them, and what is refused is closed some turns later.
     accepts = max(LEAST_ACCEPTS, min(MOST_ACCEPTS, descriptors // ACCEPT_SHARE))
-    fixed = OWN + FOR_EACH_WORKER * workers + PROBES
+    fixed = OWN + FOR_EACH_WORKER * workers + FOR_EACH_FETCH * fetches + PROBES
     left = descriptors - fixed - TURNS * accepts
     if left < (wanted or LEAST_CONNECTIONS):
         rest = fixed + (wanted or LEAST_CONNECTIONS)

@@ -23,6 +23,7 @@ _CODES = {
     "unauthorized": "invalid_api_key",
     "waiting_room_full": "rate_limit_exceeded",
     "invalid_field": "invalid_value",
+    "fetch_failed": "invalid_image_url",
 }
 _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 _FIELD = re.compile(r"(?P<name>\w+(?:\.\w+)*): ")

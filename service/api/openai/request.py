@@ -33,7 +33,10 @@ HINT = "Taken and not used."
 class ImageUrl(Checked):
     """The address of an image."""
 
-    url: str = Field(description="The image as a base64 data URI, `data:image/jpeg;base64,...`.")
+    url: str = Field(
+        description="The image as a base64 data URI, `data:image/jpeg;base64,...`, or its http(s) URL, if the service "
+        "fetches images from that host."
+    )
     detail: Literal["auto", "low", "high"] | None = Field(
         default=None, description="Taken and not used: how finely Pheye looks is fixed by the model."
     )

@@ -49,13 +49,15 @@ class Failure:
 
 
 ERRORS = {
-    400: Failure(BadRequest, "Malformed JSON or data URI"),
+    400: Failure(BadRequest, "Malformed JSON, or a text that is no image"),
     401: Failure(Unauthorized, "API key missing or wrong"),
     404: Failure(NotFound, "No image of yours has the id given as `image_url`; upload it again"),
     408: Failure(UploadStalled, "The body stopped arriving"),
     413: Failure(TooLarge, "Too many bytes or pixels"),
     415: Failure(UnsupportedImage, "Not an image that is read here, or another kind of body"),
-    422: Failure(InvalidField, "A field is unknown or out of range, or the image is unreadable"),
+    422: Failure(
+        InvalidField, "A field is unknown or out of range, or the image is unreadable or could not be fetched"
+    ),
     429: Failure(WaitingRoomFull, "Too many requests wait"),
     431: Failure(HeadTooLarge, "The query and the headers are too long: send the fields in the body"),
     500: Failure(RowFailed, "The request failed in the model"),

@@ -18,12 +18,11 @@ from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
-from service.api.request_body import read_maybe_ask
+from service.api.request_body import AskedImage, read_maybe_ask
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import question_instructions, rows_asked
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField
-from service.images import ImageSource
 from service.messages import ModelCard, Row
 from service.schemas.requests import EstimateRequest
 from service.schemas.responses import Estimate
@@ -63,7 +62,7 @@ def _row(prompt_tokens: int, row: Row, context_tokens: int) -> AskedRow:
     return AskedRow(prompt_tokens, most)
 
 
-async def _image_key(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> ImageKey:
+async def _image_key(request: Request, parts: ServiceParts, image: AskedImage) -> ImageKey:
     """Return the key of the image asked about.
 
     An image that has to be decoded first is refused when too many requests wait already.

@@ -127,8 +127,8 @@ URL_FREE = {"image_url": None}
     ("path", "fields", "status", "words"),
     [
         pytest.param("/v1/caption", URL_FREE, 422, "image_url: no image", id="no-image"),
-        pytest.param("/v1/caption", {"image_url": "http://a/b.jpg"}, 400, "fetching URLs is off", id="link"),
-        pytest.param("/v1/caption", {"image_url": "nonsense"}, 400, "not a base64 data URI", id="not-a-uri"),
+        pytest.param("/v1/caption", {"image_url": "http://a/b.jpg"}, 422, "a: images are not fetched", id="link"),
+        pytest.param("/v1/caption", {"image_url": "nonsense"}, 400, "image_url: not an image", id="no-image-at-all"),
         pytest.param("/v1/caption", {"image_url": "data:;base64,%%"}, 400, "broken base64", id="bad-base64"),
         pytest.param("/v1/caption", {"image_url": "data:;base64,aGVsbG8="}, 415, "image: not of a format", id="text"),
         pytest.param(

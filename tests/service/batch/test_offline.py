@@ -31,6 +31,8 @@ from service.errors import InvalidField
 from service.messages import Broken, Finished, RowTimings, StepDone, Submit, Usage
 from service.settings import Settings, load_settings
 from tests.support.golden import OWN_GOLDEN
+from tests.support.hostile_web import answer as answer_of
+from tests.support.hostile_web import hostile_web, unused_port
 from tests.support.signals import take_interrupts
 
 GOLDEN = OWN_GOLDEN / "x2-l2"
@@ -378,3 +380,23 @@ def test_a_terminal_sees_a_bar_with_the_rate_and_a_file_sees_none(tmp_path: Path
     silent = subprocess.run([*command[:3], "--max-tokens", "4"], capture_output=True, text=True, check=True)
     assert "images/s" not in silent.stderr
     assert len(silent.stdout.splitlines()) == 6
+
+
+def test_an_image_on_the_web_is_answered_like_the_file_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file, out = GOLDEN / "images" / "img3_640x480.png", tmp_path / "out.jsonl"
+    with hostile_web({"/a%20b//c.png": answer_of(file.read_bytes())}) as web:
+        url, gone = web.url("/a%20b//c.png?secret=1"), f"http://127.0.0.1:{unused_port()}/x.png"
+        images = find_images([str(file), url, gone, url])
+        assert [str(image) for image in images] == [str(file), url, gone]
+        job = Job(images, (CAPTION,), Sampling(max_tokens=8), out)
+        assert answer(golden_settings(), job) == 1
+        assert answer(golden_settings(), job) == 1  # goes on: what is answered is not fetched again
+        assert len(web.heads) == 1
+    captions = {record["image"]: record["caption"] for record in records(out) if "caption" in record}
+    assert captions == {str(file): captions[url], url: captions[url]}
+    assert f"{gone}: image: 127.0.0.1: no connection to port" in capfd.readouterr().err
+
+
+def test_what_is_no_url_of_an_image_is_told_before_anything_is_loaded() -> None:
+    with pytest.raises(NothingToDo, match=r"^a URL: no user and no password are taken in a URL$"):
+        find_images(["https://user:secret@example.org/a.png"])

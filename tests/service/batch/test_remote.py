@@ -41,6 +41,8 @@ from tests.service.batch.test_offline import (
     wait_for_lines,
 )
 from tests.support import serving
+from tests.support.hostile_web import answer as answer_of
+from tests.support.hostile_web import hostile_web
 from tests.support.serving import running_server, wait_until
 from tests.support.signals import take_interrupts
 
@@ -540,3 +542,15 @@ def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], least_s: 
 def test_what_is_asked_for_beyond_the_patience_is_not_waited_for() -> None:
     assert RetryBudget(60.0).pause_s(0.0, asked_s=61.0) is None
     assert 7.0 <= (RetryBudget(60.0).pause_s(0.0, asked_s=7.0) or 0) <= 8.75
+
+
+def test_an_image_on_the_web_is_fetched_here_and_sent(golden: ServiceConnection, key_file: Path) -> None:
+    file = GOLDEN / "images" / "img3_640x480.png"
+    with hostile_web({"/a.png": answer_of(file.read_bytes()), "/b.png": answer_of(b"<html>")}) as web:
+        asked = [web.url("/a.png"), str(file), web.url("/b.png"), "--max-tokens", "6"]
+        done = pheye("caption", *asked, "--server", golden.url, "--api-key-file", str(key_file))
+    by_url, by_file = (line.partition(".png: ") for line in done.stdout.splitlines())
+    assert by_url[0] == web.url("/a")
+    assert by_url[2] == by_file[2] != ""
+    assert "b.png: image: 127.0.0.1: what it sent is no image of a format that is read here" in done.stderr
+    assert done.exit_code == 1

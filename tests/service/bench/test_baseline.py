@@ -95,7 +95,7 @@ def test_requests_at_the_same_time_get_their_own_answers(baseline: Server) -> No
         ({"settings": {"stop": ["a"]}}, 422, "settings"),
         ({"colour": "red"}, 422, "colour"),
         ({"image_url": "data:image/png;base64,AAAA"}, 415, "image"),
-        ({"image_url": "https://there/photo.jpg"}, 400, "fetching"),
+        ({"image_url": "https://there/photo.jpg"}, 422, "fetching"),
     ],
     ids=["stream", "explanation", "temperature", "stop", "unknown field", "no image", "a link"],
 )

@@ -71,7 +71,7 @@ def parts(config: PheyeConfig, dtype: str) -> Iterator[MemoryBound]:
     each = float(DECODER_MB + DECODER_BUFFERS_MB)
     each += (DECODER_BYTES_PER_PIXEL * chosen.max_pixels + 3 * chosen.max_body_bytes) / MB
     yield MemoryBound("decoders", "see above", chosen.decoders * each)
-    yield MemoryBound("request bodies", "`PHEYE_MAX_UPLOAD_BYTES`", chosen.max_upload_bytes / MB)
+    yield MemoryBound("request bodies and images by URL", "`PHEYE_MAX_UPLOAD_BYTES`", chosen.max_upload_bytes / MB)
     yield MemoryBound("uploaded images", "`PHEYE_IMAGE_STORE_BYTES`", chosen.image_store_bytes / MB)
     yield MemoryBound(
         "connections", f"`PHEYE_MAX_CONNECTIONS` ({MOST_CONNECTIONS}) x 0.4 MB", MOST_CONNECTIONS * CONNECTION_MB

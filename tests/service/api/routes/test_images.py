@@ -198,8 +198,8 @@ def test_an_upload_is_no_request_for_an_answer(server, client):
     ("kwargs", "status", "words"),
     [
         ({"json": {}}, 422, "image_url: no image"),
-        ({"json": {"image_url": "nonsense"}}, 400, "not a base64 data URI"),
-        ({"json": {"image_url": "http://a/b.jpg"}}, 400, "fetching URLs is off"),
+        ({"json": {"image_url": "nonsense"}}, 400, "image_url: not an image"),
+        ({"json": {"image_url": "http://a/b.jpg"}}, 422, "image_url: a: images are not fetched here"),
         ({"json": {"image_url": data_uri(image_file()), "question": "a"}}, 422, "question: unknown field"),
         ({"json": {"image_url": data_uri(image_file()[:-300])}}, 422, "image: broken or cut short"),
         ({"content": b"hello", "headers": JPEG}, 415, "image: not of a format"),

@@ -140,7 +140,7 @@ def test_without_a_temperature_a_chat_is_greedy_and_repeats(client):
         ),
         pytest.param(
             {"messages": [about("a", "http://a/b.jpg")]},
-            openai.BadRequestError, "messages", "bad_request", "fetching URLs is off", id="link",
+            openai.BadRequestError, "messages", "invalid_image_url", "a: images are not fetched", id="link",
         ),
         pytest.param(
             {"messages": [about("a", "data:;base64,aGVsbG8=")]},
