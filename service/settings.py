@@ -15,7 +15,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.client_policy import ClientPolicy, KeyEntry, check_rate, rates_of, read_key_file
-from service.setting_checks import check_devices, check_key_file, check_networks, split_keys, unknown_variable
+from service.setting_checks import (
+    check_devices,
+    check_key_file,
+    check_networks,
+    split_keys,
+    split_names,
+    unknown_variable,
+)
 
 PREFIX = "PHEYE_"
 GIB = 1024**3
@@ -31,6 +38,11 @@ class SettingsError(ValueError):
     """A setting is unknown or out of range; the message names it by its variable, a line for each."""
 
 
+_Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")], ...],
+    NoDecode,
+    BeforeValidator(split_names),
+]
 _Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(split_keys)]
 
 
@@ -53,6 +65,11 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=200,
         description="Name under which the model is served, instead of its own.",
+    )
+    aliases: _Names = Field(
+        default=(),
+        description="Comma-separated other names under which requests may ask for the model, such as `gpt-4o-mini`; "
+        "`*` takes any name.",
     )
     devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
@@ -100,6 +117,11 @@ class Settings(BaseSettings):
         le=100_000,
         description="Answers that the waiting queue holds before new requests get 429, 1 to 100000; a client below its "
         "fair share is let in until there are twice as many.",
+    )
+    strict: bool = Field(
+        default=False,
+        description="Whether chats and moondream's clients are refused fields that would have no effect, instead of "
+        "an answer that names them in `X-Pheye-Ignored`.",
     )
     max_questions: int = Field(
         default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."
