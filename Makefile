@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 REPORT ?= gpu-report
 MINUTES ?= 6
 
-.PHONY: install serve test check bench chaos gpu gpu-wheels docs clean
+.PHONY: install clients serve test check bench chaos gpu gpu-wheels docs clean
 
 install: $(STAMP)
 
@@ -15,6 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 	# Tests use moondream's HTTP client, which needs Pillow alone; its other dependency, 700 MB, runs their models here.
 	$(BIN)/pip install --quiet --no-deps -c constraints.txt 'moondream>=2.6'
 	touch $(STAMP)
+
+clients: install  ## install other people's clients, whose tests are skipped without them: LangChain, LiteLLM, llm, OpenAI's for Node
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[clients]'
+	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv openai@7
 
 serve: install  ## serve the default model on port 8000; ARGS="--port 9000" passes flags on
 	$(BIN)/pheye serve $(ARGS)

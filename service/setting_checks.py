@@ -33,6 +33,11 @@ def split_keys(value: Any) -> Any:
     return parts
 
 
+def split_names(value: Any) -> Any:
+    """Split comma-separated names, as an environment variable has them, into a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 def check_devices(value: str) -> str:
     """Check a comma-separated list of devices.
 

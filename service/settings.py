@@ -22,6 +22,7 @@ from service.setting_checks import (
     check_key_file,
     check_networks,
     split_keys,
+    split_names,
     unknown_variable,
 )
 
@@ -39,6 +40,11 @@ class SettingsError(ValueError):
     """A setting is unknown or out of range; the message names it by its variable, a line for each."""
 
 
+_Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")], ...],
+    NoDecode,
+    BeforeValidator(split_names),
+]
 _Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(split_keys)]
 
 
@@ -61,6 +67,11 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=200,
         description="Name under which the model is served, instead of its own.",
+    )
+    aliases: _Names = Field(
+        default=(),
+        description="Comma-separated other names under which requests may ask for the model, such as `gpt-4o-mini`; "
+        "`*` takes any name.",
     )
     devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
@@ -108,6 +119,11 @@ class Settings(BaseSettings):
         le=100_000,
         description="Answers that the waiting queue holds before new requests get 429, 1 to 100000; a client below its "
         "fair share is let in until there are twice as many.",
+    )
+    strict: bool = Field(
+        default=False,
+        description="Whether chats and moondream's clients are refused fields that would have no effect, instead of "
+        "an answer that names them in `X-Pheye-Ignored`.",
     )
     max_questions: int = Field(
         default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."

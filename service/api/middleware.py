@@ -21,6 +21,9 @@ from service.api.access.client_limits import ClientLimits, RefusalDelay
 from service.api.access.keys import ApiKeys, chosen_route
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
+from service.api.openai.errors import speaks_openai
+from service.api.openai.ignored import HEADER
+from service.api.paths import with_canonical_path
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
@@ -68,11 +71,16 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         context = open_context(scope)
+        scope = with_canonical_path(scope)
+        context.openai = speaks_openai(chosen_route(self._routes, scope))
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.sent_status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = context.id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = context.id
+                if context.ignored:
+                    headers[HEADER] = context.ignored
             await send(message)
 
         try:

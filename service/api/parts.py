@@ -19,6 +19,8 @@ from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
 from service.settings import Settings
 
+ANY_NAME = "*"  # the alias that stands for every name
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceParts:
@@ -32,6 +34,15 @@ class ServiceParts:
     images: ImageStore
     fetcher: ImageFetcher
     started_unix_s: float = field(default_factory=time.time)
+
+    def serves(self, name: str | None) -> bool:
+        """Say whether a request that asks for this model is answered: it names it, an alias, or none.
+
+        Raises:
+            Unavailable: the model is loading.
+        """
+        served, aliases = self.queue.loaded().name, self.settings.aliases
+        return name in (None, served) or name in aliases or ANY_NAME in aliases
 
     def not_ready(self) -> str | None:
         """Say why the service should not be given work now, or None if it should: readiness."""

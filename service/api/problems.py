@@ -19,7 +19,8 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from service.api.encoding import json_response
-from service.api.openai.errors import openai_response, speaks_openai
+from service.api.moondream import is_moondream, reason_phrase
+from service.api.openai.errors import openai_response
 from service.api.request_context import context_of
 from service.errors import ServiceError, Unauthorized
 from service.plain_words import plain_words
@@ -66,7 +67,10 @@ def internal_problem(scope: Scope) -> Problem:
 
 def problem_response(problem: Problem, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
     """Make a response of a problem, in the shape that the request's route promises."""
-    if speaks_openai(scope):
+    context = context_of(scope)
+    if is_moondream(scope):
+        context.reason = reason_phrase(problem.detail, (headers or {}).get("Retry-After"))
+    if context.openai:
         return openai_response(problem, headers)
     return json_response(problem, problem.status, headers, MEDIA_TYPE)
 

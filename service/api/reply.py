@@ -23,6 +23,7 @@ from model.tiles import TiledImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
 from service.api.encoding import StreamItem, json_response, sse_event
 from service.api.image_store import owned_by
+from service.api.moondream import failure_line, is_moondream
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_body import AskedImage
@@ -177,7 +178,7 @@ class Reply(Response):
         context_of(
             scope
         ).outcome = problem.status  # the status line says 200 already; metrics and log say how it really ended
-        return self._answer.failed(problem)
+        return [failure_line(problem.detail)] if is_moondream(scope) else self._answer.failed(problem)
 
 
 async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tuple[int, Delta | Finished] | None]:

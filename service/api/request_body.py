@@ -18,6 +18,8 @@ from starlette.datastructures import FormData, UploadFile
 from model.tiles import TiledImage
 from service.api.forms import read_form
 from service.api.image_store import PREFIX, ImageStore
+from service.api.moondream import is_moondream, set_aside
+from service.api.openai.ignored import header_value
 from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
@@ -125,7 +127,11 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         name = query.partition("=")[0][:SHOWN_CHARS]
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
     if content_type == "application/json":
-        return _ParsedBody(check(kind, _json_object(await request.body(), "body"), strict=True), None)
+        fields = _json_object(await request.body(), "body")
+        if is_moondream(request.scope) and not request.app.state.parts.settings.strict:
+            fields, ignored = set_aside(kind, fields)
+            context_of(request.scope).ignored = header_value(ignored)
+        return _ParsedBody(check(kind, fields, strict=True), None)
     if content_type == "multipart/form-data":
         return await _read_form(request, kind)
     raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")

@@ -36,6 +36,9 @@ class RequestContext:
         priority: what the request asks for.
         sent_status: the status line, once it is sent.
         outcome: the status that metrics and log show instead, if the request ended otherwise than it began.
+        openai: whether its route speaks OpenAI's protocol, in errors too.
+        reason: the words of its status line, if they are to be others than the status' own.
+        ignored: the fields that were taken and have no effect, as its answer's header names them.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
         cut_off: whether its connection ended before its body was complete; a flood of these must not fill the log.
     """
@@ -50,6 +53,9 @@ class RequestContext:
     priority: Priority = "interactive"
     sent_status: int | None = None
     outcome: int | None = None
+    openai: bool = False
+    reason: bytes = b""
+    ignored: str = ""
     quiet: bool = False
     cut_off: bool = False
 
@@ -108,3 +114,12 @@ def context_of(scope: Scope) -> RequestContext:
     """
     context: RequestContext = scope[_KEY]
     return context
+
+
+def take_reason(scope: Scope) -> bytes:
+    """Return the words of the status line, once; none for a request that has no context or no words of its own."""
+    context: RequestContext | None = scope.get(_KEY)
+    if context is None:
+        return b""
+    reason, context.reason = context.reason, b""
+    return reason

@@ -84,7 +84,9 @@ class ImageUpload(WithImage):
 
 
 class _AboutAnImage(WithImage):
-    model: str | None = Field(default=None, description="Name of the served model; anything else is refused.")
+    model: str | None = Field(
+        default=None, description="Name of the served model or an alias; anything else is refused."
+    )
     stream: bool = Field(default=False, description="Answer as server-sent events while the text is generated.")
     priority: Priority = Field(
         default="interactive", description="`bulk` yields to other requests: for work that nobody waits for."

@@ -60,6 +60,11 @@ def check_python(words: Sequence[str]) -> None:
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
+def check_llm(words: Sequence[str]) -> None:
+    """Check an option at least; `tests/service/api/clients/test_scripts.py` runs it where it is installed."""
+    assert {word for word in words if word.startswith("-")} <= {"-m", "-a"}
+
+
 def check_docker(words: Sequence[str]) -> None:
     if words[:2] == ["compose", "up"]:
         assert set(words[2:]) <= COMPOSE.keys()
@@ -72,7 +77,7 @@ def check_docker(words: Sequence[str]) -> None:
 
 CHECKS = {
     "pheye": check_pheye, ".venv/bin/pheye": check_pheye, "make": check_make, "torchrun": check_torchrun,
-    "python": check_python, "docker": check_docker,
+    "python": check_python, "docker": check_docker, "llm": check_llm,
 }  # fmt: skip
 
 

@@ -27,12 +27,22 @@ KEY = "a-key"
 MAX_BODY_BYTES = 200_000
 UNHURT = range(200, 300)
 REFUSED = (400, 401, 404, 405, 413, 415, 422, 503)
-QUESTIONS = ("/v1/caption", "/v1/vqa", "/v1/query", "/v1/images", "/v1/estimate", "/v1/chat/completions")
+QUESTIONS = (
+    "/v1/caption",
+    "/v1/vqa",
+    "/v1/query",
+    "/v1/images",
+    "/v1/estimate",
+    "/v1/chat/completions",
+    "//chat/completions/",
+)
 OTHERS = (
     "/",
     "/v1",
     "/v1/models",
     "/v1/models/a",
+    "/models",
+    "//v1//models/",
     "/v1/images/img_a",
     "/v1/detect",
     "/docs",
@@ -42,6 +52,16 @@ OTHERS = (
 FIELDS = (
     *("image_url", "question", "questions", "settings", "stream", "explain", "model", "length", "style", "choices"),
     *("answer_style", "image", "messages", "temperature", "top_p", "max_tokens", "seed", "stop", "n", "tools"),
+    *(
+        "max_completion_tokens",
+        "tool_choice",
+        "logit_bias",
+        "service_tier",
+        "stream_options",
+        "top_k",
+        "detail",
+        "name",
+    ),
 )
 URLS = (data_uri(image_file()), "img_" + "0" * 64, "data:;base64,", "data:image/png;base64,AAAA", "http://a/b", "img_")
 
@@ -124,14 +144,16 @@ parts_of_messages = st.one_of(
     values,
     st.builds(lambda text: {"type": "text", "text": text}, texts),
     st.builds(lambda url: {"type": "image_url", "image_url": {"url": url}}, texts),
+    st.builds(lambda url, more: {"type": "input_image", "image_url": url, "detail": more}, texts, values),
 )
 chats = st.builds(
     lambda messages, more: {"messages": messages} | more,
     st.lists(
         st.builds(
-            lambda role, content: {"role": role, "content": content},
+            lambda role, content, more: {"role": role, "content": content} | more,
             st.sampled_from(["user", "system", "assistant", "tool"]),
-            st.one_of(texts, st.lists(parts_of_messages, max_size=4)),
+            st.one_of(texts, st.none(), st.lists(parts_of_messages, max_size=4)),
+            st.dictionaries(st.sampled_from(["refusal", "tool_calls", "name", "id"]), values, max_size=1),
         ),
         max_size=4,
     ),
@@ -192,6 +214,7 @@ keys = st.one_of(
     st.builds(lambda value: (b"authorization", value), header_values),
     st.builds(lambda value: (b"x-moondream-auth", value), header_values),
 )
+agents = st.just((b"user-agent", b"moondream-python/2.6.1"))
 more_headers = st.tuples(
     st.sampled_from([b"content-length", b"accept", b"expect", b"x-request-id", b"cookie", b"range", b"if-none-match",
                      b"if-modified-since", b"traceparent", b"x-forwarded-for", b"content-encoding"]),
@@ -216,7 +239,7 @@ queries = st.one_of(
 def requests(draw: st.DrawFn) -> FuzzedRequest:
     """A request that is right, nearly right, or nothing like one."""
     kind = draw(st.sampled_from(["json", "form", "image", "bytes", "none"]))
-    headers = draw(st.lists(st.one_of(keys, more_headers), max_size=3))
+    headers = draw(st.lists(st.one_of(keys, agents, more_headers), max_size=3))
     body, content_type = b"", draw(header_values)
     if kind == "json":
         body, content_type = draw(json_bodies), draw(st.sampled_from([b"application/json", b"Application/JSON ; a=b"]))

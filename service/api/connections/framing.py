@@ -8,6 +8,7 @@ Pure protocol, no sockets. Event loop.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -81,6 +82,7 @@ class StrictConnection(h11.Connection):
     Attributes:
         sent_bytes: made for the peer so far.
         last: whether the next answer says `Connection: close`.
+        reason_of: gives the words of an answer's status line, or none for those that its status has.
         budget: parts of bodies that may still be taken in this turn of the event loop.
         unread: whether received bytes wait that must not be added to: later requests, or more parts than the budget.
         error: why the peer was refused, once it was.
@@ -90,6 +92,7 @@ class StrictConnection(h11.Connection):
         super().__init__(h11.SERVER, MAX_HEAD_BYTES)
         self.sent_bytes = 0
         self.last = False
+        self.reason_of: Callable[[], bytes] = bytes
         self.budget = EVENTS_PER_TURN
         self.unread = False
         self.error: h11.RemoteProtocolError | None = None
@@ -135,9 +138,16 @@ class StrictConnection(h11.Connection):
 
     def send(self, event: Any) -> Any:
         """Turn an event into bytes; see `h11.Connection.send`."""
-        if self.last and type(event) is h11.Response and CLOSE not in event.headers:
-            headers = [*event.headers.raw_items(), CLOSE]
-            event = h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
+        if type(event) is h11.Response:
+            event = self._completed(event)
         made = super().send(event)
         self.sent_bytes += len(made or b"")
         return made
+
+    def _completed(self, answer: h11.Response) -> h11.Response:
+        """Return an answer's head with what only the connection knows."""
+        reason, closing = self.reason_of(), self.last and CLOSE not in answer.headers
+        if not reason and not closing:
+            return answer
+        headers = [*answer.headers.raw_items(), *([CLOSE] if closing else [])]
+        return h11.Response(status_code=answer.status_code, headers=headers, reason=reason or answer.reason)

@@ -21,7 +21,7 @@ from service.api.connections.policy import Facts, Phase
 from service.api.connections.registry import OpenConnections
 from service.api.encoding import to_json
 from service.api.problems import MEDIA_TYPE, error_response, plain_problem, problem_of
-from service.api.request_context import address_of, open_context
+from service.api.request_context import address_of, open_context, take_reason
 from service.errors import HeadTooLarge, ServiceError, Unavailable
 
 PROBE_PATHS = ("/livez", "/readyz", "/metrics")
@@ -50,6 +50,7 @@ class GuardedProtocol(H11Protocol):
         """Begin with a connection that nobody has accepted yet; it will be one of `connections`."""
         super().__init__(config, server_state, app_state, _loop)
         self.conn = StrictConnection()
+        self.conn.reason_of = self._reason
         now_s = time.monotonic()
         self.facts = Facts(since_s=now_s, heard_s=now_s)
         self._connections = connections
@@ -115,6 +116,9 @@ class GuardedProtocol(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             return "leftover" if self.conn.their_state is h11.SEND_BODY else "idle"
         return "idle" if self._answered and not self.conn.trailing_data[0] else "head"
+
+    def _reason(self) -> bytes:
+        return b"" if self.cycle is None else take_reason(dict(self.cycle.scope))
 
     def observe(self, now_s: float) -> None:
         """Bring the facts about unsent bytes up to date."""

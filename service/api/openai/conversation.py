@@ -1,9 +1,10 @@
 r"""Conversations: a whole chat becomes one instruction about one image, which is what Pheye takes.
 
 Owns the rule, which `docs/clients.md` tells too. The texts of a message's parts are joined by line breaks. A single
-message is the instruction, verbatim. A system message before it stands on lines of its own above it. With more turns,
-each is a line that begins with `User: ` or `Assistant: `, and the last one, which must be the user's, is what is to be
-answered. Pheye was trained on single instructions, so the fewer turns, the better. Pure; safe from any thread.
+message is the instruction, verbatim; an image without a text asks for a caption. A system message before it stands on
+lines of its own above it. With more turns, each is a line that begins with `User: ` or `Assistant: `, and the last one,
+which must be the user's, is what is to be answered; turns that say nothing are left out. Pheye was trained on single
+instructions, so the fewer turns, the better. Pure; safe from any thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from service.api.openai.request import ImagePart, Message, TextPart
+from model.prompt import caption_instruction
+from service.api.openai.turns import ImagePart, Message
 from service.errors import InvalidField, UnsupportedParameter
 
 _SPEAKERS = {"user": "User: ", "assistant": "Assistant: "}
@@ -29,28 +31,36 @@ def fold(messages: Sequence[Message]) -> Conversation:
     """Fold a chat into one instruction and one image.
 
     Raises:
-        InvalidField: there is no image, no text, or the last message is not the user's.
+        InvalidField: there is no image, the last message is not the user's, or it has neither text nor image.
         UnsupportedParameter: there are several images, or one in a message that is not the user's.
     """
-    if messages[-1].role != "user":
+    last = messages[-1]
+    if last.role != "user":
         raise InvalidField(f"messages.{len(messages) - 1}.role: the last message must be the user's")
-    if not _text(messages[-1]).strip():
+    if not last.text.strip() and not _has_image(last):
         raise InvalidField(f"messages.{len(messages) - 1}.content: no text; say what to do with the image")
     return Conversation(_instruction(messages), _image_url(messages))
 
 
 def _instruction(messages: Sequence[Message]) -> str:
-    system = [_text(message) for message in messages if message.role in ("system", "developer")]
+    system = [message.text for message in messages if message.role in ("system", "developer")]
     turns = [message for message in messages if message.role in _SPEAKERS]
-    if len(turns) == 1:
-        return "\n".join([*system, _text(turns[0])])
-    return "\n".join([*system, *(_SPEAKERS[turn.role] + _text(turn) for turn in turns)])
+    said = [(turn.role, _said(turn, turns[place + 1 : place + 2])) for place, turn in enumerate(turns)]
+    said = [(role, text) for role, text in said if text]
+    if len(said) == 1:
+        return "\n".join([*system, said[0][1]])
+    return "\n".join([*system, *(_SPEAKERS[role] + text for role, text in said)])
 
 
-def _text(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
+def _said(turn: Message, following: Sequence[Message]) -> str:
+    """Return the words of a turn, which are a caption's if it is an image that the user says nothing more about."""
+    if turn.text.strip() or not _has_image(turn) or (following and following[0].role == "user"):
+        return turn.text
+    return caption_instruction()
+
+
+def _has_image(message: Message) -> bool:
+    return any(isinstance(part, ImagePart) for part in message.parts)
 
 
 def _image_url(messages: Sequence[Message]) -> str:
@@ -68,6 +78,6 @@ def _image_url(messages: Sequence[Message]) -> str:
 
 def _images(messages: Sequence[Message]) -> Iterator[tuple[str, Message, ImagePart]]:
     for index, message in enumerate(messages):
-        for number, part in enumerate(message.content):
+        for number, part in enumerate(message.parts):
             if isinstance(part, ImagePart):
                 yield f"messages.{index}.content.{number}", message, part

@@ -1,7 +1,7 @@
 """Errors in the shape of OpenAI's routes: `{"error": {message, type, param, code}}`.
 
-Owns which routes speak it, and the OpenAI names of what the native routes call otherwise. Translates a `Problem`, so
-the two shapes cannot disagree about what happened. Pure; safe from any thread.
+Owns how a route says that it speaks it, and the OpenAI names of what the native routes call otherwise. Translates a
+`Problem`, so the two shapes cannot disagree about what happened. Pure; safe from any thread.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.routing import BaseRoute
 
 from service.api.encoding import json_response
 from service.api.openai.responses import ErrorFields, OpenAIError
 from service.schemas.responses import Problem
 
-PATHS = ("/v1/chat/", "/v1/models")
+TAG = "openai"  # of every route that speaks it
 # Where the rest of the service found fault, and what a chat's client calls that place.
 _PARAMS = {"settings.max_tokens": "max_tokens", "question": "messages", "image": "messages", "image_url": "messages"}
 _CODES = {
@@ -29,9 +29,9 @@ _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 _FIELD = re.compile(r"(?P<name>\w+(?:\.\w+)*): ")
 
 
-def speaks_openai(scope: Scope) -> bool:
-    """Say whether a request is for one of OpenAI's routes."""
-    return str(scope["path"]).startswith(PATHS)
+def speaks_openai(route: BaseRoute | None) -> bool:
+    """Say whether a route is one of OpenAI's."""
+    return TAG in getattr(route, "tags", ())
 
 
 def openai_status(status: int) -> int:

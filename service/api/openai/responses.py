@@ -47,17 +47,17 @@ class OpenAIError(BaseModel):
 class ModelEntry(BaseModel):
     """A model that this service offers."""
 
-    id: str = Field(description="Its name: what the field `model` of a request takes.")
+    id: str = Field(description="Its name or an alias: what the field `model` of a request takes.")
     object: Literal["model"]
     created: int = Field(description="Unix time in seconds at which this service started.")
     owned_by: Literal["pheye"]
 
 
 class ModelList(BaseModel):
-    """The models that this service offers: always one."""
+    """The models that this service offers: always one, by its name and by each of its aliases."""
 
     object: Literal["list"]
-    data: list[ModelEntry] = Field(description="One entry.")
+    data: list[ModelEntry] = Field(description="The name under which it is served comes first.")
 
 
 class ChatMessageFields(BaseModel):

@@ -31,7 +31,8 @@ Send an image and ask; the examples below work as they are. Two families of rout
 
 If the service was started with keys, send one with every request but the probes, in either of two headers; here, the
 Authorize button does. Every response has an `X-Request-Id`, which the service's log has too. Times are in seconds,
-sizes in bytes, images in pixels, text in tokens. Unknown fields are refused, never ignored.
+sizes in bytes, images in pixels, text in tokens. Unknown fields of the native routes are refused, never ignored; those
+of chats are ignored and named in the header `X-Pheye-Ignored`.
 """
 TAGS = [
     {"name": "images", "description": "Captions, and answers to questions about an image."},

@@ -11,15 +11,17 @@ from typing import Any
 from model.request import FinishReason
 from service.api.encoding import StreamItem
 from service.api.openai.answer import DONE
+from service.api.openai.ignored import HEADER
 from service.api.openai.request import ChatRequest
 from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, ChatDelta, ChunkChoice, OpenAIError
 from service.api.openapi.native import DISC, event_stream, failure_headers, inlined, reference
 from service.api.openapi.native import ERRORS as NATIVE_ERRORS
 
 ERRORS = {status: failure.words for status, failure in NATIVE_ERRORS.items() if status not in (415, 422)} | {
-    400: "Malformed JSON, a field that is unknown, out of range or more than Pheye can do, or an image it cannot read",
+    400: "Malformed JSON, a field that is out of range or asks for what Pheye cannot do, or an image it cannot read",
     404: "Another model than the served one, or an image id that is unknown or has expired",
 }
+IGNORED_WORDS = "Fields that were sent and have no effect, such as `messages[].name,top_k`; absent if there are none."
 _PARTS = [{"type": "text", "text": "Which shape is it?"}, {"type": "image_url", "image_url": {"url": DISC}}]
 _CHAT = {"messages": [{"role": "user", "content": _PARTS}], "max_completion_tokens": 20}
 EXAMPLES = {
@@ -80,6 +82,7 @@ def chat_docs() -> dict[str, Any]:
         "with the role, one for each new piece of text, one with the finish reason, with `include_usage` one with the "
         "usage, and last `data: [DONE]`. Lines that begin with a colon keep the connection alive. A failure after the "
         'first byte is an event `{"error": {...}}`, after which the stream ends without `[DONE]`.',
+        "headers": {HEADER: {"description": IGNORED_WORDS, "schema": {"type": "string"}}},
         "content": {
             "application/json": {"schema": reference(ChatCompletion)},
             **event_stream(_STREAM, ChatCompletionChunk, OpenAIError, last_word=DONE),

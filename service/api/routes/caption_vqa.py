@@ -75,9 +75,9 @@ def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruc
         InvalidField: another model is named, or `max_tokens` is more than fits.
         Unavailable: the model is loading.
     """
-    name, shorten = parts.queue.loaded().name, fields.sampling.max_tokens is None
-    if fields.model not in (None, name):
-        raise InvalidField(f"model: the model served here is {name!r}")
+    shorten = fields.sampling.max_tokens is None
+    if not parts.serves(fields.model):
+        raise InvalidField(f"model: the model served here is {parts.queue.loaded().name!r}")
     return [
         Row(uuid4().hex, instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
         for instruction in instructions

@@ -13,12 +13,15 @@ from uuid import uuid4
 from fastapi import APIRouter, Request
 
 from service.api.answers import Answer
+from service.api.moondream import UNNAMED, is_moondream
 from service.api.openai.answer import ChatAnswer
 from service.api.openai.conversation import fold
+from service.api.openai.errors import TAG
+from service.api.openai.ignored import header_value
 from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
 from service.api.openapi.openai import chat_docs, openai_error_docs
-from service.api.parts import Parts, ServiceParts
+from service.api.parts import ANY_NAME, Parts, ServiceParts
 from service.api.reply import Reply
 from service.api.request_body import find_image, read_json
 from service.api.request_context import context_of
@@ -28,38 +31,40 @@ from service.messages import ModelCard, Row
 
 FINGERPRINT_CHARS = 16
 
-router = APIRouter(prefix="/v1", tags=["openai"])
+router = APIRouter(prefix="/v1", tags=[TAG])
 
 
 @router.get("/models", responses=openai_error_docs(401, 503))
 async def models(parts: Parts) -> ModelList:
-    """List the one model that is served."""
-    return ModelList(object="list", data=[_entry(parts)])
+    """List the one model that is served, by its name and then by its aliases."""
+    names = [parts.queue.loaded().name, *(name for name in parts.settings.aliases if name != ANY_NAME)]
+    return ModelList(object="list", data=[_entry(parts, name) for name in dict.fromkeys(names)])
 
 
 @router.get("/models/{model:path}", responses=openai_error_docs(401, 404, 503))
 async def model(parts: Parts, model: str) -> ModelEntry:
-    """Describe the served model, by its name."""
-    entry = _entry(parts)
-    if model != entry.id:
-        raise ModelNotFound(f"model: no such model; the one served here is {entry.id!r}")
-    return entry
+    """Describe the served model, by its name or an alias."""
+    _check_model(parts, model)
+    return _entry(parts, model)
 
 
 @router.post("/chat/completions", response_model=ChatCompletion, **chat_docs())
 async def chat_completions(request: Request, parts: Parts) -> Reply:
     """Answer a conversation about one image, which any of the user's messages holds.
 
+    What other models take and Pheye has no use for is ignored and named in the header `X-Pheye-Ignored`.
+
     Pheye was trained on single instructions: the text of a single message goes in verbatim, and several turns are
     folded into one instruction, `System text`, `User: ...`, `Assistant: ...`, `User: ...`, each on lines of its own.
     """
-    asked, context = check_chat(await read_json(request)), context_of(request.scope)
-    context.priority = asked.priority
+    fields, context = await read_json(request), context_of(request.scope)
+    asked = check_chat(fields, strict=parts.settings.strict)
+    context.priority, context.ignored = asked.priority, header_value(each.path for each in asked.ignored)
     conversation = fold(asked.messages)
     image = find_image(request, conversation.image_url)
     card = parts.queue.loaded()
-    if asked.model not in (None, card.name):
-        raise ModelNotFound(f"model: no such model; the one served here is {card.name!r}")
+    if not (asked.model == UNNAMED and is_moondream(request.scope)):
+        _check_model(parts, asked.model)
     sampling = sampling_of(parts, asked.sampling)
     row = Row(uuid4().hex, conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
     answer = ChatAnswer(
@@ -75,5 +80,10 @@ def _fingerprint(card: ModelCard) -> str:
     return "fp_" + hashlib.sha256(card.weights_fingerprint.encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
-def _entry(parts: ServiceParts) -> ModelEntry:
-    return ModelEntry(id=parts.queue.loaded().name, object="model", created=int(parts.started_unix_s), owned_by="pheye")
+def _check_model(parts: ServiceParts, name: str | None) -> None:
+    if not parts.serves(name):
+        raise ModelNotFound(f"model: no such model; the one served here is {parts.queue.loaded().name!r}")
+
+
+def _entry(parts: ServiceParts, name: str) -> ModelEntry:
+    return ModelEntry(id=name, object="model", created=int(parts.started_unix_s), owned_by="pheye")

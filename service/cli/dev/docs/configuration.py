@@ -12,7 +12,7 @@ from service.setting_rows import SettingRow, setting_rows
 from service.settings import PREFIX
 
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Model": ("model", "revision", "name"),
+    "Model": ("model", "revision", "name", "aliases"),
     "Devices and number format": ("devices", "dtype", "threads"),
     "Network": ("host", "port", "trusted_proxies", "keep_alive_s"),
     "Clients: keys and limits": (
@@ -26,6 +26,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "max_waiting", "max_questions", "default_max_tokens", "deadline_s", "max_body_bytes", "max_upload_bytes",
         "max_pixels",
     ),
+    "Compatibility": ("strict",),
     "Decoding of images": ("decoders", "decode_timeout_s"),
     "Images by URL": ("image_hosts", "image_fetches", "image_fetch_timeout_s"),
     "Uploaded images": ("image_store_bytes", "image_ttl_s"),

@@ -139,3 +139,14 @@ def test_the_last_answer_says_that_it_is_the_last() -> None:
     made = connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
     assert b"connection: close\r\n" in made.lower()
     assert connection.sent_bytes == len(made)
+
+
+def test_an_answer_has_the_words_it_is_given_in_its_status_line() -> None:
+    connection = StrictConnection()
+    connection.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.next_event()
+    connection.reason_of = lambda: b"come back in 3 s"
+    connection.last = True
+    head = connection.send(h11.Response(status_code=429, headers=[(b"retry-after", b"3")], reason=b"Too Many Requests"))
+    assert head.startswith(b"HTTP/1.1 429 come back in 3 s\r\n")
+    assert b"connection: close" in head.lower()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from model.prompt import caption_instruction
 from service.api.openai.conversation import fold
 from service.api.openai.request import check_chat
 from service.errors import InvalidField, UnsupportedParameter
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:a"}}
+CAPTION = caption_instruction("normal")
+REFUSAL = {"type": "refusal", "refusal": "No."}
 OTHER = {"type": "image_url", "image_url": {"url": "data:b"}}
 
 
@@ -44,6 +47,36 @@ def folded(*messages):
             "User: a\nAssistant: x\nUser: b",
             id="the-same-image-again",
         ),
+        pytest.param([said("user", IMAGE)], CAPTION, id="an-image-alone"),
+        pytest.param([said("user", text(" "), IMAGE)], CAPTION, id="an-image-and-a-blank"),
+        pytest.param([said("system", "Now."), said("user", IMAGE)], f"Now.\n{CAPTION}", id="system-and-image"),
+        pytest.param(
+            [said("user", IMAGE), said("assistant", "A cat."), said("user", "Why?")],
+            f"User: {CAPTION}\nAssistant: A cat.\nUser: Why?",
+            id="a-caption-and-a-question",
+        ),
+        pytest.param([said("user", IMAGE), said("user", "Why?")], "Why?", id="image-and-text-in-two-messages"),
+        pytest.param(
+            [said("user", IMAGE, text("a")), {"role": "assistant", "content": None}, said("user", "b")],
+            "User: a\nUser: b",
+            id="null-says-nothing",
+        ),
+        pytest.param(
+            [said("user", IMAGE, text("a")), {"role": "assistant", "refusal": "No."}, said("user", "b")],
+            "User: a\nAssistant: No.\nUser: b",
+            id="refusal",
+        ),
+        pytest.param(
+            [said("user", IMAGE, text("a")), said("assistant", REFUSAL), said("user", "b")],
+            "User: a\nAssistant: No.\nUser: b",
+            id="part-of-refusal",
+        ),
+        pytest.param(
+            [said("user", {"type": "input_image", "image_url": "data:a"}, {"type": "input_text", "text": "a"})],
+            "a",
+            id="parts-of-responses",
+        ),
+        pytest.param([said("user", {"type": "image_url", "image_url": "data:a"}, text("a"))], "a", id="plain-address"),
     ],
 )  # fmt: skip
 def test_turns_become_one_instruction(messages, instruction):
@@ -56,8 +89,7 @@ def test_turns_become_one_instruction(messages, instruction):
     ("messages", "error", "words"),
     [
         pytest.param([said("user", "Why?")], InvalidField, "messages: no image", id="no-image"),
-        pytest.param([said("user", IMAGE)], InvalidField, "messages.0.content: no text", id="no-text"),
-        pytest.param([said("user", text(" "), IMAGE)], InvalidField, "messages.0.content: no text", id="blank"),
+        pytest.param([said("user", IMAGE), said("user", " ")], InvalidField, "messages.1.content: no text", id="blank"),
         pytest.param(
             [said("user", text("a"), IMAGE, OTHER)], UnsupportedParameter, "messages.0.content.2: a second", id="two"
         ),

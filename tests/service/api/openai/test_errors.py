@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from service.api.access.keys import chosen_route
 from service.api.openai.errors import openai_error, openai_response, speaks_openai
 from service.api.problems import error_response, problem_of
 from service.api.request_context import open_context
+from service.api.routes import caption_vqa, openai
 from service.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -54,15 +56,24 @@ def test_a_client_is_told_not_to_repeat_what_cannot_succeed(status, again):
     assert openai_response(problem).headers.get("x-should-retry") == again
 
 
-def test_the_shape_follows_the_path():
-    scopes = [SCOPE | {"path": path} for path in ("/v1/models/x", "/v1/vqa")]
+def scope_of(path):
+    """The scope of a request whose route was looked up, as the middleware does it."""
+    scope = SCOPE | {"path": path, "method": "GET", "headers": []}
+    open_context(scope).openai = speaks_openai(chosen_route(openai.router.routes, scope))
+    return scope
+
+
+def test_the_shape_follows_the_route():
+    scopes = [scope_of(path) for path in ("/v1/models/x", "/v1/vqa")]
     chat, native = (error_response(InvalidField("a: b"), scope) for scope in scopes)
     assert (chat.status_code, chat.media_type) == (400, "application/json")
     assert (native.status_code, native.media_type) == (422, "application/problem+json")
-    assert not speaks_openai({"path": "/v1/caption"})
+    assert not speaks_openai(None)
+    assert all(map(speaks_openai, openai.router.routes))
+    assert not any(map(speaks_openai, caption_vqa.router.routes))
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/vqa"])
 def test_words_of_a_client_that_no_encoding_has_are_still_sent(path):
-    response = error_response(InvalidField("\ud800: unknown field"), SCOPE | {"path": path})
+    response = error_response(InvalidField("\ud800: unknown field"), scope_of(path))
     assert "?: unknown field" in bytes(response.body).decode()

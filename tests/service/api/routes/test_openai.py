@@ -156,7 +156,14 @@ def test_without_a_temperature_a_chat_is_greedy_and_repeats(client):
         ),
         pytest.param({"max_tokens": 1024}, openai.BadRequestError, "max_tokens", "invalid_value", "exceed", id="room"),
         pytest.param({"max_tokens": 5000}, openai.BadRequestError, "max_tokens", "invalid_value", "more", id="tokens"),
-        pytest.param({"extra_body": {"top_k": 1}}, openai.BadRequestError, "top_k", "invalid_value", "top_p", id="k"),
+        pytest.param(
+            {"extra_body": {"guided_json": {}}},
+            openai.BadRequestError, "guided_json", "unsupported_parameter", "no given form", id="form",
+        ),
+        pytest.param(
+            {"messages": [about("a"), about("b", data_uri(image_file("PNG"), "image/png"))]},
+            openai.BadRequestError, "messages[1].content[1]", "unsupported_parameter", "a second image", id="two",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_an_error_of_the_clients_own(client, fields, error, param, code, words, stream):
