@@ -22,7 +22,7 @@ def test_what_may_be_no_fault_of_the_image_is_tried_again(failure):
         (["killed", "crash"], InvalidField, "its decoder crashed"),
         (["hung", "timeout"], InvalidField, "could not be decoded within 1 s"),
         (["hung", "hung"], Unavailable, "an image decoder did not respond within 1 s"),
-        (["hung", "killed"], Unavailable, "the next one failed too"),
+        (["hung", "killed"], Unavailable, "and others failed too"),
         (["killed", "hung"], Unavailable, "did not respond"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
