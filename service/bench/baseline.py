@@ -47,6 +47,8 @@ class Baseline:
         fields, config, arrived_s = ask.fields, self.naive.config, time.monotonic()
         if fields.stream or fields.explain or fields.sampling.temperature or fields.sampling.stop:
             raise InvalidField("stream, explain, settings: the baseline answers as a whole, and greedily")
+        if isinstance(fields, VqaRequest) and fields.choices and fields.answer_style != "choice":
+            raise InvalidField("choices: the baseline tells the model of them, with answer_style choice, and no more")
         assert isinstance(ask.image, ImageSource)  # it stores no images that a request could name
         image = tile(ask.image, max_pixels=self.settings.max_pixels, tile_px=config.vision.tile_px, level=config.level)
         tiled_s = time.monotonic()

@@ -27,6 +27,7 @@ from service.schemas.requests import (
 )
 
 MAX_MESSAGES = 256
+MAX_TOP_LOGPROBS = 20
 HINT = "Taken and not used."
 
 
@@ -129,6 +130,16 @@ class _Taken(Checked):
     stop: StopStrings | None = Field(
         default=None, description="A string or up to 4 before the first of which the answer ends; not part of it."
     )
+    logprobs: bool | None = Field(
+        default=None,
+        description="Tell each token's log-probability, as the model gave it before temperature and top_p.",
+    )
+    top_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TOP_LOGPROBS,
+        description="With `logprobs`: tell as many of the most probable tokens in each place, 0 to 20.",
+    )
     metadata: dict[str, str] | None = Field(default=None, description=HINT)
     user: str | None = Field(default=None, description=HINT)
     safety_identifier: str | None = Field(default=None, description=HINT)
@@ -136,7 +147,6 @@ class _Taken(Checked):
 
 
 _NO_TOOLS = "Null only: Pheye calls no tools."
-_NO_LOGPROBS = "False or null only: probabilities are not reported."
 _Zero = Annotated[float, Field(ge=0.0, le=0.0)]
 
 
@@ -148,8 +158,6 @@ class _Limited(Checked):
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = Field(
         default=None, description='`["text"]` only: Pheye writes text.'
     )
-    logprobs: Literal[False] | None = Field(default=None, description=_NO_LOGPROBS)
-    top_logprobs: None = Field(default=None, description=_NO_LOGPROBS)
     frequency_penalty: _Zero | None = Field(default=None, description="0 only.")
     presence_penalty: _Zero | None = Field(default=None, description="0 only.")
     logit_bias: None = Field(default=None, description="Null only.")
@@ -180,6 +188,8 @@ class ChatRequest(_Limited, _Taken):
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             words = "max_tokens: the former name of max_completion_tokens; send one of them"
             raise PydanticCustomError("max_tokens", words)
+        if self.top_logprobs and not self.logprobs:
+            raise PydanticCustomError("top_logprobs", "top_logprobs: only with logprobs")
         if self.stream_options is not None and not self.stream:
             raise PydanticCustomError("stream_options", "stream_options: only with stream")
         return self

@@ -32,10 +32,11 @@ def test_settings_are_those_of_the_native_routes(name):
         {"frequency_penalty": 0, "presence_penalty": 0.0, "store": False, "service_tier": "auto"},
         {"user": "me", "metadata": {"a": "b"}, "safety_identifier": "x", "prompt_cache_key": "y"},
         {"stream": True, "stream_options": {"include_usage": True}},
+        {"logprobs": False, "top_logprobs": 0},
         dict.fromkeys(("tools", "functions", "audio", "stop", "seed", "temperature", "top_p", "max_tokens", "stream")),
         {"messages": [{"role": "assistant", "content": "a", "refusal": None, "tool_calls": None}, *MESSAGES]},
     ],
-    ids=["neutral", "zeros", "hints", "stream", "nulls", "an-answer-sent-back"],
+    ids=["neutral", "zeros", "hints", "stream", "no-logprobs", "nulls", "an-answer-sent-back"],
 )
 def test_what_changes_nothing_is_taken(fields):
     assert check_chat({"messages": MESSAGES, **fields}).messages[-1].content == "Why?"
@@ -44,8 +45,7 @@ def test_what_changes_nothing_is_taken(fields):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 2), ("tools", []), ("tool_choice", "required"), ("functions", []), ("logprobs", True),
-        ("top_logprobs", 2),
+        ("n", 2), ("tools", []), ("tool_choice", "required"), ("functions", []),
         ("response_format", {"type": "json_object"}), ("modalities", ["text", "audio"]), ("audio", {}), ("store", True),
         ("logit_bias", {"1": 2}), ("frequency_penalty", 0.1), ("presence_penalty", -1), ("prediction", {}),
         ("web_search_options", {}), ("reasoning_effort", "high"), ("service_tier", "scale"), ("function_call", "auto!"),
@@ -79,6 +79,10 @@ LINK = {"type": "image_url", "image_url": "data:QUJD"}
         pytest.param({"max_tokens": 0}, "max_tokens: ", id="no-tokens"),
         pytest.param({"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens: the former name", id="both"),
         pytest.param({"stop": ["a"] * 5}, "stop: ", id="five-stops"),
+        pytest.param({"logprobs": True, "top_logprobs": 21}, "top_logprobs: ", id="21-alternatives"),
+        pytest.param({"logprobs": True, "top_logprobs": -1}, "top_logprobs: ", id="less-than-none"),
+        pytest.param({"top_logprobs": 2}, "top_logprobs: only with logprobs", id="alternatives-alone"),
+        pytest.param({"logprobs": 1}, "logprobs: ", id="number-for-boolean"),
         pytest.param({"stream_options": {"include_usage": True}}, "stream_options: only with stream", id="options"),
         pytest.param({"stream": "yes"}, "stream: ", id="text-for-boolean"),
     ],
