@@ -71,9 +71,11 @@ class ChatAnswer:
 
         White space is not shown where nothing follows it, so its tokens' log-probabilities may be left to the end.
         """
-        end = self._chunk(ChatDelta(), self.answer.finish_reason, logprobs=self._new_logprobs(), **self._beyond())
-        usage = [self._chunk(None, usage=self._usage())] if self.include_usage else []
-        return [end, *usage, DONE]
+        pieces = [self._chunk(ChatDelta(), self.answer.finish_reason, logprobs=self._new_logprobs())]
+        if self.include_usage:
+            pieces.append(self._chunk(None, usage=self._usage()))
+        pieces[-1].pheye = self._pheye()
+        return [*pieces, DONE]
 
     def failed(self, problem: Problem) -> Sequence[OpenAIError]:
         """Build the last event of a stream that fails in the middle; no `[DONE]` follows, so nobody misses it."""
@@ -85,16 +87,11 @@ class ChatAnswer:
         told = None if self.logprobs is None else self.logprobs.all()
         choice = ChatChoice(index=0, message=message, finish_reason=self.answer.finish_reason, logprobs=told)
         return ChatCompletion(
-            object="chat.completion", choices=[choice], usage=self._usage(), **self._head(), **self._beyond()
+            object="chat.completion", choices=[choice], usage=self._usage(), pheye=self._pheye(), **self._head()
         )
 
     def _new_logprobs(self) -> LogprobFields | None:
         return None if self.logprobs is None else self.logprobs.new()
-
-    def _beyond(self) -> dict[str, Any]:
-        """Build what is told beyond OpenAI's fields."""
-        confidence = self.answer.confidence
-        return {} if confidence is None else {"pheye": PheyeFields(confidence=confidence)}
 
     def _chunk(
         self,
@@ -102,18 +99,19 @@ class ChatAnswer:
         finish_reason: FinishReason | None = None,
         usage: ChatUsage | None = None,
         logprobs: LogprobFields | None = None,
-        **beyond: Any,
     ) -> ChatCompletionChunk:
         asked: dict[str, Any] = {} if self.logprobs is None else {"logprobs": logprobs}  # absent unless asked for
         choices = [] if delta is None else [ChunkChoice(index=0, delta=delta, finish_reason=finish_reason, **asked)]
         reported: dict[str, Any] = {"usage": usage} if self.include_usage else {}  # null until the piece that has it
-        return ChatCompletionChunk(
-            object="chat.completion.chunk", choices=choices, **self._head(), **reported, **beyond
-        )
+        return ChatCompletionChunk(object="chat.completion.chunk", choices=choices, **self._head(), **reported)
 
     def _usage(self) -> ChatUsage:
         prompt, completion = self.answer.usage.prompt_tokens, self.answer.usage.completion_tokens
         return ChatUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+    def _pheye(self) -> PheyeFields:
+        confidence = self.answer.confidence
+        return PheyeFields(**({} if confidence is None else {"confidence": confidence}))
 
     def _head(self) -> dict[str, Any]:
         return {

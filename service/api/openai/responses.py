@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model.request import FinishReason
+from service.schemas.responses import Confidence
 
 _FINISH = "`length` if max_tokens cut the answer short, else `stop`."
 _CREATED = "Unix time in seconds at which the answer was begun."
@@ -91,15 +92,6 @@ class LogprobFields(BaseModel):
     refusal: None = Field(default=None, description="Always null.")
 
 
-class PheyeFields(BaseModel):
-    """What Pheye tells of an answer beyond OpenAI's fields."""
-
-    confidence: float = Field(
-        description="Mean natural logarithm of the probability of each token generated, the end token included, before "
-        "temperature and top_p; 0 is certain."
-    )
-
-
 class ChatChoice(BaseModel):
     """The one answer to a request, which OpenAI calls a choice."""
 
@@ -117,6 +109,12 @@ class ChatUsage(BaseModel):
     total_tokens: int = Field(description="Both together.")
 
 
+class PheyeFields(BaseModel):
+    """Fields of this service in a chat's answer, beside those that OpenAI defines."""
+
+    confidence: Confidence = None
+
+
 class _Completion(BaseModel):
     id: str = Field(description="`chatcmpl-` and the request id, which is also in the X-Request-Id header.")
     created: int = Field(description=_CREATED)
@@ -130,7 +128,7 @@ class ChatCompletion(_Completion):
     object: Literal["chat.completion"]
     choices: list[ChatChoice] = Field(description="One.")
     usage: ChatUsage
-    pheye: PheyeFields | None = None
+    pheye: PheyeFields = Field(description="Of this service, beside what OpenAI defines.")
 
 
 class ChatDelta(BaseModel):
@@ -159,4 +157,4 @@ class ChatCompletionChunk(_Completion):
     usage: ChatUsage | None = Field(
         default=None, description="With `stream_options.include_usage`: null, and the numbers in a piece of their own."
     )
-    pheye: PheyeFields | None = Field(default=None, description="In the piece with the finish reason.")
+    pheye: PheyeFields | None = Field(default=None, description="In the last piece only; of this service.")

@@ -152,8 +152,8 @@ def test_the_confidence_of_a_chat_is_the_mean_of_its_log_probabilities_and_the_e
     ]
     assert [each.token for each in pieces] == [each.token for each in told.content]
     assert [each.logprob for each in pieces] == pytest.approx([each.logprob for each in told.content], abs=1e-4)
-    last = next(chunk for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason)
-    assert last.model_extra["pheye"]["confidence"] == pytest.approx(confidence, abs=1e-4)
+    assert all("pheye" not in chunk.model_extra for chunk in chunks[:-1])
+    assert chunks[-1].model_extra["pheye"]["confidence"] == pytest.approx(confidence, abs=1e-4)
 
 
 def test_alternatives_without_log_probabilities_are_refused_by_name(server):
