@@ -1,8 +1,8 @@
 """The naive server that most people would write first: FastAPI, naive model, lock. To measure against; never deploy it.
 
 It is as good as a first version is: the model is loaded once, images are decoded in threads and outside the lock, an
-answer ends at its end token. What the service adds it lacks: batching, cached features, streams, sampling, limits,
-deadlines; for a client that hangs up it works to the end. Event loop and its threads.
+answer ends at its end token. What the service adds it lacks: batching, cached features, streams, sampling, choices,
+confidences, limits, deadlines; for a client that hangs up it works to the end. Event loop and its threads.
 """
 
 from __future__ import annotations
