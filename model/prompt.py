@@ -43,6 +43,19 @@ def caption_instruction(length: CaptionLength = "normal", style: CaptionStyle = 
     return SCENE_TEXT_CAPTION if style == "scene_text" else CAPTIONS[length]
 
 
+def offered_answers(style: AnswerStyle, choices: Sequence[str]) -> tuple[str, ...]:
+    """Return the answers that choices allow: their letters in the style `choice`, else the choices themselves.
+
+    >>> offered_answers("choice", ["cat", "dog"]), offered_answers("short", ["cat", "dog"])
+    (('A', 'B'), ('cat', 'dog'))
+    """
+    return tuple(map(_letter, range(len(choices)))) if style == "choice" else tuple(choices)
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
+
+
 def question_instruction(question: str, style: AnswerStyle = "sentence", choices: Sequence[str] = ()) -> str:
     r"""Return the instruction for a question: verbatim, or with a response formatting prompt on a line of its own.
 
@@ -52,6 +65,6 @@ def question_instruction(question: str, style: AnswerStyle = "sentence", choices
     if style == "short":
         return f"{question}\n{SHORT_ANSWER}"
     if style == "choice":
-        options = "\n".join(f"{chr(ord('A') + index)}. {choice}" for index, choice in enumerate(choices))
+        options = "\n".join(f"{_letter(index)}. {choice}" for index, choice in enumerate(choices))
         return f"{question}\n{options}\n{CHOICE_ANSWER}"
     return question

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from model.choices import ChoiceTree
 from model.tiles import ImageKey
 
 FinishReason = Literal["stop", "length"]
@@ -40,6 +41,36 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Log-probability that the model gave to a chosen token, before temperature and top_p.
+
+    Attributes:
+        logprob: natural logarithm.
+        top: the most probable tokens in its place and theirs, the most probable first; as many as were asked for.
+    """
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenChoice:
+    """Choice taken from a tree of choices.
+
+    Attributes:
+        index: which one.
+        tokens: its tokens, the end token included.
+        logprobs: of each of its tokens, as the model gave them among all tokens.
+        probabilities: of every choice, among the choices; they add up to 1.
+    """
+
+    index: int
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TileSpan:
     """Tiles `start` up to `stop` of one image, to be encoded in this step."""
 
@@ -53,6 +84,7 @@ class NewRow:
     """Row to be prefilled into a free slot.
 
     `given` tokens follow the prompt and are not generated again. `explain`: remember what its cross-attention looks at.
+    `choices`: it is answered by one of them, whole. `top_logprobs`: so many alternatives are told of each token.
     """
 
     slot: int
@@ -61,6 +93,8 @@ class NewRow:
     given: tuple[int, ...]
     sampling: Sampling
     explain: bool = False
+    choices: ChoiceTree | None = None
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class TextStream:
 
     Attributes:
         stopped: a stop string has appeared; its text and what follows are never given out.
+        shown_tokens: tokens from the first one on whose text has been given out, or the beginning of it.
     """
 
     def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]) -> None:
@@ -112,21 +113,32 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stop = tuple(stop)
         self._held = ""
+        self._starts: list[int] = []  # where the text of each token begins, in characters
+        self._decoded = self._shown = 0  # characters
         self.stopped = False
+        self.shown_tokens = 0
 
     def push(self, token: int) -> str:
         """Return the text that can be shown now that `token` has come."""
+        self._starts.append(self._decoded)
         return self._release(self._decoder.decode(self._tokenizer.token_bytes(token)))
 
     def finish(self) -> str:
         """Return the text still held back when the answer ends."""
         rest = self._release(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
-        return rest if self.stopped else rest + held
+        return rest if self.stopped else rest + self._show(held)
+
+    def _show(self, text: str) -> str:
+        self._shown += len(text)
+        while self.shown_tokens < len(self._starts) and self._starts[self.shown_tokens] < self._shown:
+            self.shown_tokens += 1
+        return text
 
     def _release(self, text: str) -> str:
         if self.stopped:
             return ""
+        self._decoded += len(text)
         self._held += text
         found = [place for place in map(self._held.find, self._stop) if place >= 0]
         if found:
@@ -135,7 +147,7 @@ class TextStream:
         else:
             cut = len(self._held) - self._possible_stop()
         shown, self._held = self._held[:cut], self._held[cut:]
-        return shown
+        return self._show(shown)
 
     def _possible_stop(self) -> int:
         """Return the length of the longest end of the held text that may be the beginning of a stop string."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from model.config import PheyeConfig
 from model.explain import Explanation
-from model.request import CacheChanges, FinishReason, Sampling
+from model.request import CacheChanges, FinishReason, Sampling, TokenLogprob
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.client_policy import Priority
@@ -43,6 +43,8 @@ class Row:
         given: tokens its client already has from a worker that died: generation continues behind them.
         may_shorten: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
         explain: tell where the model looked.
+        choices: texts of which one is the answer, word for word, however it is sampled; any text if there are none.
+        top_logprobs: how many alternatives are told of each token.
         flow: whom it counts for when slots are shared.
     """
 
@@ -52,6 +54,8 @@ class Row:
     given: tuple[int, ...] = ()
     may_shorten: bool = False
     explain: bool = False
+    choices: tuple[str, ...] = ()
+    top_logprobs: int = 0
     flow: Flow = field(default_factory=Flow)
 
 
@@ -195,16 +199,29 @@ class Preempted:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New tokens of a row, and the text they complete ('' while a character or a stop string is incomplete)."""
+    """New tokens of a row, and the text they complete ('' while a character or a stop string is incomplete).
+
+    Attributes:
+        id: of the row.
+        tokens: the new ones.
+        text: what its client can be shown now.
+        logprobs: what is told of each of the new tokens.
+        shown_tokens: tokens, from the answer's first one on, whose text has been shown, or the beginning of it.
+    """
 
     id: str
     tokens: tuple[int, ...]
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    shown_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The row is complete and its slot is free. `text` is what a `Delta` before it had held back."""
+    """The row is complete and its slot is free. `text` is what a `Delta` before it had held back.
+
+    `shown_tokens` is as in a `Delta`; `probabilities` are those of the row's choices, in their order.
+    """
 
     id: str
     text: str
@@ -212,6 +229,8 @@ class Finished:
     usage: Usage
     timings: RowTimings
     explanation: Explanation | None = None
+    shown_tokens: int = 0
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

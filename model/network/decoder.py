@@ -29,21 +29,36 @@ class TokenBatch:
         rows: row slot of each batch row.
         row_index: the same on the device [B, 1], to index beside positions [B, T].
         ids: new tokens [B, T], padded on the right.
-        positions: position of each new token in its row [B, T].
+        positions: position of each new token in its row's text [B, T].
+        places: where in its slot each is kept; its position, but for tokens of a tree of choices [B, T].
         reach: tokens of the longest row, the new ones included.
-        last: index in T of each row's last real token [B].
+        ends: tokens whose logits are asked for, as rows of the batch and indices in T [Q], [Q].
         groups: which rows look at which image.
         recorder: whose cross-attention to remember.
+        mask: what each token sees of its row [B, T, reach]; all up to itself if not given.
     """
 
     rows: list[int]
     row_index: Tensor
     ids: Tensor
     positions: Tensor
+    places: Tensor
     reach: int
-    last: Tensor
+    ends: tuple[Tensor, Tensor]
     groups: list[ImageGroup]
     recorder: AttentionRecorder | None = None
+    mask: Tensor | None = None
+
+    def sight(self) -> Tensor:
+        """Return what each token sees of its row [B, 1, T, reach].
+
+        A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot left
+        behind, lie beyond its places.
+        """
+        mask = self.mask
+        if mask is None:
+            mask = torch.arange(self.reach, device=self.places.device) <= self.places.unsqueeze(-1)
+        return mask.unsqueeze(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +116,8 @@ class DecoderLayer:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
         qkv, inner = self._halves(self.norm(x))
         q, k, v = (split_heads(part, self._heads) for part in qkv.chunk(3, dim=-1))
-        keys[batch.row_index, :, batch.positions] = self._rotary(k, batch.positions).transpose(1, 2)
-        values[batch.row_index, :, batch.positions] = v.transpose(1, 2)
+        keys[batch.row_index, :, batch.places] = self._rotary(k, batch.positions).transpose(1, 2)
+        values[batch.row_index, :, batch.places] = v.transpose(1, 2)
         seen = F.scaled_dot_product_attention(
             self._rotary(q, batch.positions),
             rows_of(keys, batch.rows, batch.reach),
@@ -159,19 +174,24 @@ class Decoder:
             )
 
     def __call__(self, batch: TokenBatch, slots: Slots) -> Tensor:
-        """Append the batch's tokens to their rows, and return the logits of each row's last token [B, vocab]."""
+        """Append the batch's tokens to their rows, and return the logits of its ends [Q, vocab]."""
+        return self.logits(self.states(batch, slots))
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return the logits [Q, vocab] of final states [Q, D]."""
+        logits: Tensor = self._head(states)
+        return logits
+
+    def states(self, batch: TokenBatch, slots: Slots) -> Tensor:
+        """Append the batch's tokens to their rows, and return the final states of its ends [Q, D]."""
         x = F.embedding(batch.ids, self._embedding)  # [B, T, D]
-        # A row sees itself up to each token: padding to the right of a row, and what an earlier owner of the slot
-        # left behind, lie beyond its positions.
-        mask = torch.arange(batch.reach, device=x.device) <= batch.positions.unsqueeze(-1)  # [B, T, reach]
-        mask = mask.unsqueeze(1)
+        mask = batch.sight()
         for index, layer in enumerate(self._layers):
             if index in self._cross:
                 keys, values, groups = self._cross_memory(index, slots, batch.groups)
                 x = self._cross[index](x, keys, values, groups, batch.recorder)
             x = layer(x, slots.keys[index], slots.values[index], batch, mask)
-        ends = x[torch.arange(len(batch.rows), device=x.device), batch.last]  # [B, D]
-        return self._head(self._norm(ends))
+        return self._norm(x[batch.ends])
 
     def _cross_memory(
         self, index: int, slots: Slots, groups: list[ImageGroup]

@@ -1,6 +1,7 @@
 """Pheye's fast path: vision encoder and decoder over slots.
 
 Four operations, in the order a request meets them: `encode_tiles`, `admit_image`, `prefill`, `decode`. Each is batched.
+A fifth, `prefill_choices`, is a prefill for requests that are answered by one of given choices.
 Knows no text. Called by the engine's thread only; its naive twin is `model/reference/naive.py`.
 """
 
@@ -13,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.choices import ChoiceTree
 from model.config import PheyeConfig
 from model.network.cross_attention import AttentionRecorder
 from model.network.decoder import Decoder, StepBatch, TokenBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
+from model.network.trees import edge_logprobs, tree_batch
 from model.network.vision import VisionEncoder
 from model.tiles import ImageKey, Tiles
 
@@ -121,6 +124,33 @@ class Pheye:
         padded = [[*rest, *([0] * (longest - len(rest)))] for rest in rests]
         return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], recorder)
 
+    def prefill_choices(
+        self,
+        slots: Slots,
+        rows: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        starts: Sequence[int],
+        trees: Sequence[ChoiceTree],
+        recorder: AttentionRecorder | None = None,
+    ) -> list[Tensor]:
+        """Prefill prompts as `prefill` does, each with the tree of its choices behind it, and score the choices.
+
+        A tree takes as many places of its row's slot as it has nodes.
+
+        Args:
+            slots: where the rows are.
+            rows: their slots.
+            prompts: tokens of each.
+            starts: how many tokens of each are in its slot already, fewer than all.
+            trees: the choices of each.
+            recorder: whose attention to remember; its columns count from a row's start.
+
+        Returns:
+            Log-probability of each edge of each tree, float32 [edges].
+        """
+        batch = tree_batch(slots, rows, prompts, starts, trees, recorder)
+        return edge_logprobs(self._decoder, self._decoder.states(batch, slots), trees)
+
     def decode(
         self, slots: Slots, rows: Sequence[int], tokens: Sequence[int], recorder: AttentionRecorder | None = None
     ) -> Tensor:
@@ -147,13 +177,15 @@ class Pheye:
         """Append equally many new tokens to each row from `starts` on; `last` is the place of each last real token."""
         width = len(tokens[0])
         first = torch.tensor(starts, device=self.device).unsqueeze(1)  # [B, 1]
+        places = first + torch.arange(width, device=self.device)
         batch = TokenBatch(
             rows=list(rows),
             row_index=torch.tensor(rows, device=self.device).unsqueeze(1),
             ids=torch.tensor(tokens, device=self.device),
-            positions=first + torch.arange(width, device=self.device),
+            positions=places,
+            places=places,
             reach=max(starts) + width,
-            last=torch.tensor(last, device=self.device),
+            ends=(torch.arange(len(rows), device=self.device), torch.tensor(last, device=self.device)),
             groups=slots.groups(rows),
             recorder=recorder,
         )

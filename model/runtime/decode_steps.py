@@ -22,8 +22,9 @@ from model.network.decoder import StepBatch
 from model.network.kernels.groups import DecodeGroups
 from model.network.pheye import Pheye
 from model.network.slots import Slots
-from model.request import Sampling
+from model.request import Sampling, TokenLogprob
 from model.runtime.sampling.device import choose_on_device
+from model.runtime.sampling.logprobs import with_top
 
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
 _WARM_UP_RUNS = 2  # before a graph is recorded: kernels are compiled and workspaces allocated in them
@@ -86,7 +87,7 @@ class _Bucket:
         self.rows = DecodeGroups.alone([-1] * size, device)
         self.images = DecodeGroups.shared([-1] * size, device)
         self.seen: object = None  # what the inputs were last filled with
-        self.tokens: dict[bool, Tensor] = {}  # by whether rows are sampled: where the recorded step leaves its tokens
+        self.results: dict[bool, Tensor] = {}  # by whether rows are sampled: where the recorded step leaves its tokens
         self.graphs: dict[bool, torch.cuda.CUDAGraph] = {}
 
     def fill(self, slots: Sequence[int], images: Sequence[int]) -> None:
@@ -113,6 +114,8 @@ class DecodeSteps:
         self._slots = slots
         self._record = record
         self._state = _RowState(len(slots), model.device)
+        # Of every token after the latest step: in one place whatever its size, so that no graph has its own.
+        self._logprobs = torch.zeros(len(slots), model.config.decoder.vocab_size, device=model.device)
         sizes = [size for size in BUCKETS if size < len(slots)]
         self._buckets = [_Bucket(size, model.device) for size in (*sizes, len(slots))]
         self._pool: Any = None  # of memory, which graphs share since only one runs at a time
@@ -122,19 +125,25 @@ class DecodeSteps:
         if rows:
             self._state.enter(rows)
 
-    def decode(self, slots: Sequence[int], *, sampled: bool) -> list[int | None]:
-        """Decode one more token for each of these rows; None where a row's logits are not finite.
+    def decode(
+        self, slots: Sequence[int], *, sampled: bool, tops: Sequence[int]
+    ) -> tuple[list[int | None], list[TokenLogprob]]:
+        """Decode one more token for each of these rows, and return it with its log-probability.
+
+        A token is None where a row's logits are not finite.
 
         Args:
             slots: of the rows.
             sampled: whether any of them has a temperature above 0.
+            tops: how many alternatives each of them is told.
         """
         bucket = next(bucket for bucket in self._buckets if bucket.size >= len(slots))
         bucket.fill(tuple(slots), tuple(self._slots.image_slot(slot) for slot in slots))
-        tokens = self._run(bucket, sampled)[: len(slots)].tolist()
+        tokens, chosen = self._run(bucket, sampled)[:, : len(slots)].tolist()
         for slot in slots:
             self._slots.lengths[slot] += 1
-        return [token if token >= 0 else None for token in tokens]
+        logprobs = with_top(chosen, self._logprobs, tops)
+        return [int(token) if token >= 0 else None for token in tokens], logprobs
 
     def warm_up(self) -> None:
         """Record every step, the largest first, so that the smaller ones find its memory."""
@@ -148,7 +157,7 @@ class DecodeSteps:
         if sampled not in bucket.graphs:
             self._capture(bucket, sampled)
         bucket.graphs[sampled].replay()
-        return bucket.tokens[sampled]
+        return bucket.results[sampled]
 
     def _capture(self, bucket: _Bucket, sampled: bool) -> None:
         """Record a step; the runs before it are of padding rows alone, and so change nothing."""
@@ -162,14 +171,17 @@ class DecodeSteps:
         torch.cuda.current_stream(self._model.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            bucket.tokens[sampled] = self._step(bucket, sampled)
+            bucket.results[sampled] = self._step(bucket, sampled)
         self._pool = self._pool or graph.pool()
         bucket.graphs[sampled] = graph
         if filled is not None:
             bucket.fill(*filled)  # type: ignore[misc]
 
     def _step(self, bucket: _Bucket, sampled: bool) -> Tensor:
-        """Run one step over a bucket's inputs: tokens [size], -1 for failed and for padding rows."""
+        """Run one step over a bucket's inputs: tokens, -1 for failed and for padding rows, and their log-probabilities.
+
+        Both are in one tensor, for one copy to the host; float64 holds every token exactly [2, size].
+        """
         state, row = self._state, bucket.rows.row_slot
         place = torch.where(row < 0, len(self._slots), row).long()  # [size]
         positions = state.length[place]
@@ -183,7 +195,11 @@ class DecodeSteps:
         else:
             best = logits.max(dim=-1)
             tokens = best.indices.masked_fill(~torch.isfinite(best.values), -1)
-        state.token[place] = tokens.clamp(min=0)
+        known = tokens.clamp(min=0)
+        logprobs = self._logprobs[: bucket.size]
+        torch.log_softmax(logits, dim=-1, dtype=torch.float32, out=logprobs)
+        chosen = logprobs.gather(-1, known.unsqueeze(-1)).squeeze(-1)
+        state.token[place] = known
         state.given[place] += 1
         state.length[-1:].zero_()
-        return tokens
+        return torch.stack([tokens.double(), chosen.double()])

@@ -135,7 +135,8 @@ def workspace_bytes(config: PheyeConfig, dtype: str, slots: int, tiles_at_once: 
     pixels = tiles_at_once * 3 * vision.tile_px**2 * (1 + 3 * 4)  # bytes, and float32 as they are normalised
     encode = tiles_at_once * vision.tokens_per_tile * (3 * vision.mlp_width + 2 * vision.width) * size
     prefill = slots * PROMPT_TOKENS * (3 * decoder.mlp_width + 2 * decoder.width) * size
-    choice = slots * decoder.vocab_size * (size + 4 * 8)  # logits; scores, noise and weights in float64
+    # Logits; scores, noise and weights in float64; log-probabilities in float32, and those that stay where they are.
+    choice = slots * decoder.vocab_size * (size + 4 * 8 + 2 * 4)
     return RESERVE_BYTES + max(pixels + encode, prefill + choice)
 
 

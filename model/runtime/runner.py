@@ -14,19 +14,22 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.choices import ChoiceTree
 from model.explain import Explanation, explain
 from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, DeviceMemoryError, NewRow, TileSpan
+from model.request import CacheChanges, ChosenChoice, DeviceMemoryError, NewRow, TileSpan, TokenLogprob
 from model.runtime.decode_steps import DecodeSteps
 from model.runtime.device_memory import Result, with_room, with_room_once
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
-from model.runtime.running_rows import RunningRows, explained_queries
+from model.runtime.prompts import PromptReader
+from model.runtime.running_rows import RunningRows
 from model.runtime.sampling.host import choose
+from model.runtime.sampling.logprobs import token_logprobs
 from model.runtime.vision_steps import VisionSteps
 from model.tiles import ImageKey, TiledImage, Tiles
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
@@ -87,6 +90,7 @@ class ModelRunner:
             self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
         )
         self._running = RunningRows()
+        self._prompts = PromptReader(self._model, self._slots, self._running, self._choose, self._make_room)
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
         self._steps: DecodeSteps | None = None
         self._vision: VisionSteps | None = None
@@ -122,6 +126,10 @@ class ModelRunner:
     def prompt(self, instruction: str) -> tuple[int, ...]:
         """Return the token ids of the whole prompt around an instruction."""
         return tuple(self._tokenizer.encode(render(instruction)))
+
+    def choice_tree(self, choices: Sequence[str]) -> ChoiceTree:
+        """Return the tree of choices, as they are generated."""
+        return ChoiceTree.written(choices, self._tokenizer)
 
     def text_stream(self, stop: Sequence[str]) -> TextStream:
         """Return an incremental decoder for one answer."""
@@ -181,6 +189,7 @@ class ModelRunner:
         """Prefill rows into slots, and return the first new token of each, None for a failed row.
 
         Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
+        A row with choices has its whole answer then, which `choice` tells, and decodes no further.
 
         Raises:
             DeviceMemoryError: none of the rows holds its slot.
@@ -205,32 +214,14 @@ class ModelRunner:
             self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
             self._running.add(row)
         followers = [row for row in rows if leaders.get(row.image_key) is not row]
-        first = {row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._read(wave)}
+        first = {
+            row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._prompts.read(wave)
+        }
         return [first[row.slot] for row in rows]
 
     def _admit_image(self, image_key: ImageKey) -> None:
         features = self._images[image_key].features.flatten(0, 1)
         self._with_room(lambda: self._model.admit_image(self._slots, image_key, features))
-
-    def _read(self, rows: Sequence[NewRow]) -> list[tuple[NewRow, int | None]]:
-        """Read what is not yet known of some rows' prompts, and return each row's first new token."""
-        if not rows:
-            return []
-        slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
-        starts = [self._slots.begin(slot, row.prompt) for slot, row in zip(slots, rows, strict=True)]
-        queries = explained_queries(rows, starts)
-
-        def read() -> tuple[Tensor, AttentionRecorder | None]:
-            recorder = AttentionRecorder.over(queries)
-            return self._model.prefill(self._slots, slots, prompts, starts, recorder), recorder
-
-        logits, recorder = self._with_room(read)
-        self._running.record(slots, recorder)
-        tokens = self._choose(slots, logits)
-        for row, token in zip(rows, tokens, strict=True):
-            if token is not None:
-                self._slots.keep_beginning(row.slot, row.prompt)
-        return list(zip(rows, tokens, strict=True))
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
@@ -243,8 +234,9 @@ class ModelRunner:
         if self._steps is not None and all(row.attention is None for row in rows):
             sampled = any(not row.sampling.greedy for row in rows)
             steps = self._steps
-            tokens = with_room_once(lambda: steps.decode(slots, sampled=sampled), self._make_room)
-            return self._running.append(slots, tokens)
+            tops = self._running.tops(slots)
+            told = with_room_once(lambda: steps.decode(slots, sampled=sampled, tops=tops), self._make_room)
+            return self._running.append(slots, *told)
         explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
 
         def append() -> tuple[Tensor, AttentionRecorder | None]:
@@ -254,6 +246,16 @@ class ModelRunner:
         logits, recorder = self._with_room(append)
         self._running.record(slots, recorder)
         return self._choose(slots, logits)
+
+    def logprob(self, slot: int) -> TokenLogprob:
+        """Return the log-probability of a row's newest token."""
+        told = self._running[slot].logprob
+        assert told is not None  # a row that holds a slot was prefilled
+        return told
+
+    def choice(self, slot: int) -> ChosenChoice | None:
+        """Return which of its choices a row takes; None for a row without choices, and for a failed one."""
+        return self._running[slot].choice
 
     def explain(self, slot: int, pieces: Sequence[str]) -> Explanation:
         """Explain an answer that was prefilled with `explain`; `pieces` is the text of each of its tokens."""
@@ -287,7 +289,13 @@ class ModelRunner:
         """Choose the next token of each row, and tell the steps of fixed shapes."""
         rows = [self._running[slot] for slot in slots]
         samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
-        tokens = self._running.append(slots, self._with_room(lambda: choose(logits, samplings, given)))
+        tops = self._running.tops(slots)
+
+        def told() -> tuple[list[int | None], list[TokenLogprob]]:
+            tokens = choose(logits, samplings, given)
+            return tokens, token_logprobs(logits, tokens, tops)
+
+        tokens = self._running.append(slots, *self._with_room(told))
         if self._steps is not None:
             self._steps.enter(self._running.step_rows(slots, self._slots.lengths))
         return tokens

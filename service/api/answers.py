@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.request import FinishReason
+from service.confidence import DIGITS, confidence_of
 from service.messages import Delta, Finished
 from service.schemas.explanation import explanation_fields
 from service.schemas.responses import (
     CaptionAnswer,
+    ChoiceFields,
     Problem,
     StreamChunk,
     StreamEnd,
@@ -31,6 +33,20 @@ AnswerKey = Literal["caption", "answer", "answers"]
 class _RowText:
     text: str = ""
     end: Finished | None = None
+    logprobs: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedChoice:
+    """A choice that every question of a request offers; `letter` is None where the answer is its text."""
+
+    text: str
+    letter: str | None = None
+
+    def fields(self, probability: float) -> ChoiceFields:
+        """Write the choice with its probability."""
+        told: dict[str, Any] = {} if self.letter is None else {"letter": self.letter}
+        return ChoiceFields(text=self.text, probability=round(probability, DIGITS), **told)
 
 
 @dataclass(slots=True)
@@ -42,12 +58,14 @@ class Answer:
         model: name of the model.
         key: what the answer is called; `answers` has one for each of several questions.
         rows: how many rows will finish.
+        offered: the choices of each row, if it has any.
     """
 
     id: str
     model: str
     key: AnswerKey
     rows: int
+    offered: Sequence[OfferedChoice] = ()
     _rows: list[_RowText] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +81,11 @@ class Answer:
     def finish_reason(self) -> FinishReason:
         """The finish reason: `length` if any row was cut short."""
         return "length" if any(end.finish_reason == "length" for end in self._ends) else "stop"
+
+    @property
+    def confidence(self) -> float | None:
+        """The mean log-probability of all tokens of all rows; None if none is known."""
+        return confidence_of([logprob for row in self._rows for logprob in row.logprobs])
 
     @property
     def usage(self) -> UsageFields:
@@ -87,6 +110,8 @@ class Answer:
         row.text += new
         if isinstance(event, Finished):
             row.end = event
+        else:
+            row.logprobs += [each.logprob for each in event.logprobs]
         if not new:
             return None
         return StreamChunk(chunk=new, index=index) if self.key == "answers" else StreamChunk(chunk=new)
@@ -124,10 +149,28 @@ class Answer:
             "model": self.model,
             "finish_reason": self.finish_reason,
             **({"finish_reasons": reasons} if self.key == "answers" else {}),
+            **self._confidences(),
+            **self._choices(),
             **self._explanations(),
             "usage": self.usage,
             "timings": _timings(self._ends, preprocess_s, total_s),
         }
+
+    def _confidences(self) -> dict[str, Any]:
+        if self.confidence is None:  # nobody has told any
+            return {}
+        several = {"confidences": [confidence_of(row.logprobs) for row in self._rows]} if self.key == "answers" else {}
+        return {"confidence": self.confidence, **several}
+
+    def _choices(self) -> dict[str, Any]:
+        told = [
+            [offered.fields(probability) for offered, probability in zip(self.offered, end.probabilities, strict=True)]
+            for end in self._ends
+            if end.probabilities
+        ]
+        if not told:
+            return {}
+        return {"choices_by_question": told} if self.key == "answers" else {"choices": told[0]}
 
     def _explanations(self) -> dict[str, Any]:
         told = [explanation_fields(end.explanation) for end in self._ends if end.explanation is not None]

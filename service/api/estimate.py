@@ -25,10 +25,21 @@ from service.schemas.responses import CacheSaving, Estimate, EstimatedBytes, Est
 
 @dataclass(frozen=True, slots=True)
 class AskedRow:
-    """An answer that would be generated, at its longest."""
+    """An answer that would be generated, at its longest; with `choice_tokens`, which are read, nothing is decoded."""
 
     prompt_tokens: int
     max_tokens: int
+    choice_tokens: int = 0
+
+    @property
+    def read_tokens(self) -> int:
+        """The tokens that are read together."""
+        return self.prompt_tokens + self.choice_tokens
+
+    @property
+    def decode_steps(self) -> int:
+        """The steps of its decoding: one for each token but the first, which the prefill gives."""
+        return 0 if self.choice_tokens else self.max_tokens - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +77,14 @@ def estimate(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) ->
 def _flops(config: PheyeConfig, rows: Sequence[AskedRow], *, resident: bool) -> EstimatedFlops:
     encode = 0 if resident else encode_flops(config)
     shared = (len(rows) - 1) * project_flops(config)  # rows about one image project its keys and values once
-    prefill = sum(prefill_flops(config, row.prompt_tokens) for row in rows) - shared
+    prefill = sum(prefill_flops(config, row.read_tokens) for row in rows) - shared
     decode = sum(_decode_flops(config, row) for row in rows)
     return EstimatedFlops(encode=encode, prefill=prefill, decode=decode, total=encode + prefill + decode)
 
 
 def _decode_flops(config: PheyeConfig, row: AskedRow) -> int:
-    """Count the FLOPs of every token but the first, which the prefill gives.
-
-    Each token costs a fixed amount more than the one before.
-    """
-    steps = row.max_tokens - 1
+    """Count the FLOPs of decoding; each token costs a fixed amount more than the one before."""
+    steps = row.decode_steps
     first, last = row.prompt_tokens + 1, row.prompt_tokens + steps
     return steps * (decode_flops(config, first) + decode_flops(config, last)) // 2
 
@@ -90,7 +98,7 @@ def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) ->
     parts = {
         "queue": present.wait_s,
         "encode": 0.0 if present.resident else _encode_s(card.config, present.costs),
-        "prefill": _measured(present.costs.prompt_token_s, sum(row.prompt_tokens for row in rows)),
+        "prefill": _measured(present.costs.prompt_token_s, sum(row.read_tokens for row in rows)),
         "decode": _measured(present.costs.decode_step_s, _decode_steps(rows, card.slots)),
     }
     known = [seconds for seconds in parts.values() if seconds is not None]
@@ -104,7 +112,7 @@ def _encode_s(config: PheyeConfig, costs: Costs) -> float | None:
 
 def _decode_steps(rows: Sequence[AskedRow], slots: int) -> int:
     """Count the steps that give every row its tokens, when as many rows run together as there are slots."""
-    return math.ceil(len(rows) / slots) * (max(row.max_tokens for row in rows) - 1)
+    return math.ceil(len(rows) / slots) * max(row.decode_steps for row in rows)
 
 
 def _measured(unit_s: float, units: int) -> float | None:

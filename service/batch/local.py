@@ -22,6 +22,7 @@ from service.batch.task import (
     Task,
     TaskOutcome,
 )
+from service.confidence import DIGITS, confidence_of
 from service.errors import ServiceError
 from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
 
@@ -47,6 +48,7 @@ class _OpenTask:
     place: int
     task: Task
     texts: dict[str, str] = field(default_factory=dict)  # by row id
+    logprobs: dict[str, list[float]] = field(default_factory=dict)
     answers: dict[str, AnsweredQuestion] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
@@ -132,6 +134,7 @@ class LocalRun:
                 how.sampling,
                 may_shorten=how.may_shorten,
                 explain=how.explain,
+                choices=question.offered,
             )
             for index, question in enumerate(task.questions)
         )
@@ -151,12 +154,19 @@ class LocalRun:
 
 def _take(opened: _OpenTask, event: RowEvent, question: Question) -> None:
     match event:
-        case Delta(id=row_id, text=text):
+        case Delta(id=row_id, text=text, logprobs=logprobs):
             opened.texts[row_id] += text
-        case Finished(id=row_id, text=text, finish_reason=reason, explanation=explanation):
-            shares = explanation.layers if explanation is not None else ()
-            # The original strips answers on the left: the first token of a word carries the space before it.
-            opened.answers[row_id] = AnsweredQuestion(question, (opened.texts[row_id] + text).lstrip(), reason, shares)
+            opened.logprobs.setdefault(row_id, []).extend(each.logprob for each in logprobs)
+        case Finished(id=row_id, text=text, finish_reason=reason, explanation=explanation, probabilities=probabilities):
+            opened.answers[row_id] = AnsweredQuestion(
+                question,
+                # The original strips answers on the left: the first token of a word carries the space before it.
+                (opened.texts[row_id] + text).lstrip(),
+                reason,
+                explanation.layers if explanation is not None else (),
+                confidence_of(opened.logprobs.get(row_id, ())),
+                tuple(round(probability, DIGITS) for probability in probabilities),
+            )
         case Refused(field=name, detail=detail):
             raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")
         case Broken(detail=detail):

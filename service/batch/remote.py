@@ -35,7 +35,7 @@ from service.errors import ServiceError, TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.schemas.explanation import ExplanationFields
-from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
+from service.schemas.responses import CaptionAnswer, ChoiceFields, ServiceCard, VqaAnswer
 
 SLACK_S = 30.0  # past the service's own deadline it is taken for dead
 FOR_ALL = frozenset({401, 404, 405})  # wrong key or address: every other request would fail too
@@ -220,16 +220,26 @@ def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
 def _answers(questions: tuple[Question, ...], body: bytes) -> list[AnsweredQuestion]:
     try:
         if questions[0].key == "caption":
-            caption = CaptionAnswer.model_validate_json(body)
-            return [
-                AnsweredQuestion(questions[0], caption.caption, caption.finish_reason, _shares(caption.explanation))
-            ]
-        vqa = VqaAnswer.model_validate_json(body)
-        looks: Sequence[ExplanationFields | None] = vqa.explanations or [None] * len(questions)
-        ends = zip(questions, vqa.answers or (), vqa.finish_reasons or (), looks, strict=True)
-        return [AnsweredQuestion(question, text, reason, _shares(look)) for question, text, reason, look in ends]
+            return [_caption(questions[0], CaptionAnswer.model_validate_json(body))]
+        return list(_vqa(questions, VqaAnswer.model_validate_json(body)))
     except ValueError:
         raise _Failed("the service's answer is not of the form it should have") from None
+
+
+def _caption(question: Question, told: CaptionAnswer) -> AnsweredQuestion:
+    return AnsweredQuestion(question, told.caption, told.finish_reason, _shares(told.explanation), told.confidence)
+
+
+def _vqa(questions: tuple[Question, ...], told: VqaAnswer) -> Iterator[AnsweredQuestion]:
+    """Read the answers to several questions; what a service does not tell is missing in each."""
+    nothing = [None] * len(questions)
+    looks: Sequence[ExplanationFields | None] = told.explanations or nothing
+    confidences: Sequence[float | None] = told.confidences or nothing
+    offered: Sequence[Sequence[ChoiceFields]] = told.choices_by_question or [()] * len(questions)
+    ends = zip(questions, told.answers or (), told.finish_reasons or (), looks, confidences, offered, strict=True)
+    for question, text, reason, look, confidence, choices in ends:
+        probabilities = tuple(choice.probability for choice in choices)
+        yield AnsweredQuestion(question, text, reason, _shares(look), confidence, probabilities)
 
 
 def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:

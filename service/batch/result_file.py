@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from model.whole_files import naming
-from service.batch.task import ImagePlace, Question, TaskOutcome
+from service.batch.task import AnsweredQuestion, ImagePlace, Question, TaskOutcome
 
 _START = b'{"image":'  # of every line of a file of results
+_TOLD = frozenset({"caption", "answer", "finish_reason", "confidence", "probabilities"})  # of a record, not asked
 
 
 class ResultsError(ValueError):
@@ -69,10 +70,18 @@ class ResultFile:
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         image = str(outcome.task.image)
         for answer in outcome.answers:
-            said = {answer.question.key: answer.text, "finish_reason": answer.finish_reason}
-            yield {"image": image, **answer.question.fields, **said, "model": self._model}
+            yield {"image": image, **answer.question.fields, **_said(answer), "model": self._model}
         for error in outcome.errors:
             yield {"image": image, "error": error}
+
+
+def _said(answer: AnsweredQuestion) -> dict[str, Any]:
+    said: dict[str, Any] = {answer.question.key: answer.text, "finish_reason": answer.finish_reason}
+    if answer.confidence is not None:
+        said["confidence"] = answer.confidence
+    if answer.probabilities:
+        said["probabilities"] = list(answer.probabilities)
+    return said
 
 
 def append(path: Path, file: BufferedWriter, lines: bytes) -> None:
@@ -92,7 +101,7 @@ def append(path: Path, file: BufferedWriter, lines: bytes) -> None:
 
 def _identity(record: dict[str, Any]) -> str:
     """Name the question, the image and the model of a record, without its result."""
-    asked = {key: value for key, value in record.items() if key not in ("caption", "answer", "finish_reason")}
+    asked = {key: value for key, value in record.items() if key not in _TOLD}
     return json.dumps(asked, sort_keys=True)
 
 
@@ -152,10 +161,17 @@ class Printer:
             labels += [str(answer.question.fields["question"])] if self._questions else []
             # Many answers take a line each; a single one keeps its own lines.
             text = " ".join(answer.text.split()) if labels else answer.text
-            sys.stdout.write(": ".join([*labels, text]) + "\n")
+            sys.stdout.write(": ".join([*labels, text + _chances(answer)]) + "\n")
         sys.stdout.flush()
 
 
 def shown(image: ImagePlace) -> str:
     """Write a path or a URL so that any terminal can show it, even where a name is not text."""
     return str(image).encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _chances(answer: AnsweredQuestion) -> str:
+    """Write the probability of each answer that was offered, if any was."""
+    pairs = zip(answer.question.offered, answer.probabilities, strict=bool(answer.probabilities))
+    told = ", ".join(f"{' '.join(offered.split())} {probability:.1%}" for offered, probability in pairs)
+    return f" ({told})" if told else ""

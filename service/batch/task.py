@@ -29,11 +29,13 @@ class Question:
         fields: what was asked, as it is written beside the answer: `length` and `style`, or `question` and its style.
         instruction: the words given to the model.
         key: what the answer is called, `caption` or `answer`.
+        offered: answers of which one is given, word for word; any if there are none.
     """
 
     fields: Mapping[str, Any]
     instruction: str
     key: str
+    offered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,23 @@ class AnswerOptions:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredQuestion:
-    """The answer to a question; `shares` says where each layer looked, if that was asked for."""
+    """The answer to a question.
+
+    Attributes:
+        question: what was asked.
+        text: the answer.
+        finish_reason: why it ends.
+        shares: where each layer looked, if that was asked for.
+        confidence: mean log-probability of its tokens; None if whoever answers does not tell it.
+        probabilities: of each answer that the question offers.
+    """
 
     question: Question
     text: str
     finish_reason: FinishReason
     shares: tuple[LayerShare, ...] = ()
+    confidence: float | None = None
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

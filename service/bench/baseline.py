@@ -1,8 +1,8 @@
 """The naive server that most people would write first: FastAPI, naive model, lock. To measure against; never deploy it.
 
 It is as good as a first version is: the model is loaded once, images are decoded in threads and outside the lock, an
-answer ends at its end token. What the service adds it lacks: batching, cached features, streams, sampling, limits,
-deadlines; for a client that hangs up it works to the end. Event loop and its threads.
+answer ends at its end token. What the service adds it lacks: batching, cached features, streams, sampling, choices,
+confidences, limits, deadlines; for a client that hangs up it works to the end. Event loop and its threads.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Baseline:
             raise InvalidField("stream, explain, settings: the baseline answers as a whole, and greedily")
         if not isinstance(ask.image, ImageSource):
             raise InvalidField("image_url: the baseline neither stores images nor follows links; fetching is off")
+        if isinstance(fields, VqaRequest) and fields.choices and fields.answer_style != "choice":
+            raise InvalidField("choices: the baseline tells the model of them, with answer_style choice, and no more")
         image = tile(ask.image, max_pixels=self.settings.max_pixels, tile_px=config.vision.tile_px, level=config.level)
         tiled_s = time.monotonic()
         with self.lock:

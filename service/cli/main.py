@@ -13,7 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
-from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
+from model.prompt import (
+    AnswerStyle,
+    CaptionLength,
+    CaptionStyle,
+    caption_instruction,
+    offered_answers,
+    question_instruction,
+)
 from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.evaluate.commands import evaluate
@@ -103,10 +110,15 @@ def ask(
         ),
     ] = None,
     answer_style: Annotated[
-        AnswerStyle, typer.Option(help="Sentences, a word or phrase, or a choice's letter.")
+        AnswerStyle, typer.Option(help="Sentences, a word or phrase, or the letter of a choice.")
     ] = "sentence",
     choice: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="With --answer-style choice: an option, 2 to 26 times.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Answer with one of these, 2 to 100 times; shows the probability of each. With --answer-style choice "
+            "the model is told them by letter, 2 to 26.",
+        ),
     ] = None,
     **words: Any,
 ) -> None:
@@ -115,9 +127,11 @@ def ask(
     from service.schemas.requests import VqaRequest
 
     texts = _questions(questions or [], questions_file)
-    style = {"answer_style": answer_style} | ({"choices": choice} if choice else {})
+    choices = [text.strip() for text in choice or []]
+    style = {"answer_style": answer_style} | ({"choices": choices} if choices else {})
+    offered = offered_answers(answer_style, choices)
     rows = [
-        Question({"question": text, **style}, question_instruction(text, answer_style, choice or ()), "answer")
+        Question({"question": text, **style}, question_instruction(text, answer_style, choices), "answer", offered)
         for text in texts
     ]
     answer([image], rows, VqaRequest, {"questions": texts, **style}, words)

@@ -74,7 +74,7 @@ class Delivery:
     def _finish(self, rows: dict[str, AcceptedRow], row: AcceptedRow, event: Finished) -> None:
         took_s = event.timings.prefill_s + event.timings.decode_s
         self.row_s = moving_average(self.row_s, took_s, SMOOTHING)
-        if row.first_token_s is not None and len(row.tokens) > 1:
+        if row.first_token_s is not None and row.last_token_s > row.first_token_s:  # a choice comes as a whole
             per_token_s = (row.last_token_s - row.first_token_s) / (len(row.tokens) - 1)
             self._metrics.time_per_output_token_seconds.observe(per_token_s)
         self._end(rows, row, event)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from model.prompt import render
 from model.tiles import TiledImage
+from model.tokenizer import TextTokenizer
 from service.dispatch.admission import WaitingRoom
 from service.dispatch.delivery import Delivery
 from service.dispatch.gpu_watch import watch_gpus
@@ -186,9 +187,17 @@ class RequestQueue:
         Raises:
             Unavailable: no model has been loaded yet.
         """
+        return len(self.tokenizer().encode(render(instruction)))
+
+    def tokenizer(self) -> TextTokenizer:
+        """Return the model's tokenizer, which threads may share.
+
+        Raises:
+            Unavailable: no model has been loaded yet.
+        """
         if self.workers.tokenizer is None:
             raise Unavailable(LOADING)
-        return len(self.workers.tokenizer.encode(render(instruction)))
+        return self.workers.tokenizer
 
     def count_drop(self, reason: str) -> None:
         """Count a request that will not get its answer."""

@@ -13,12 +13,14 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from model.prompt import AnswerStyle, CaptionLength, CaptionStyle
+from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, offered_answers
 from service.client_policy import Priority
 from service.errors import InvalidField
 from service.plain_words import plain_words
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
+MAX_CHOICES = 100
+MAX_LETTERS = 26
 MAX_SEED = 2**63 - 1
 SHOWN_ERRORS = 5
 SHOWN_CHARS = 64  # of a field name the client made up
@@ -28,8 +30,12 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
-Choice = Annotated[str, Field(min_length=1, max_length=1024)]
+Choice = Annotated[str, Field(min_length=1, max_length=1024), BeforeValidator(_stripped)]
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
 StopStrings = Annotated[
     list[StopString], Field(max_length=4), BeforeValidator(_as_list, json_schema_input_type=str | list[StopString])
@@ -134,8 +140,11 @@ class VqaRequest(_AboutAnImage):
         default="sentence",
         description="`sentence` asks verbatim, `short` for a word or phrase, `choice` for the letter of a choice.",
     )
-    choices: Annotated[list[Choice], Field(min_length=2, max_length=26)] | None = Field(
-        None, description="With answer_style `choice`: 2 to 26 options, lettered from A."
+    choices: Annotated[list[Choice], Field(min_length=2, max_length=MAX_CHOICES)] | None = Field(
+        None,
+        description="The answer is one of these, and nothing else. With answer_style `choice` 2 to 26 options, which "
+        "the model is told, lettered from A: the answer is a letter. With `sentence` and `short` 2 to 100 texts, which "
+        "it is not told: the answer is one of them, word for word. White space around them is dropped.",
     )
 
     @model_validator(mode="after")
@@ -148,14 +157,30 @@ class VqaRequest(_AboutAnImage):
     def _choices_go_with_choice(self) -> Self:
         if self.answer_style == "choice" and self.choices is None:
             raise PydanticCustomError("choices", "choices: answer_style choice needs 2 to 26 of them")
-        if self.answer_style != "choice" and self.choices is not None:
-            raise PydanticCustomError("choices", "choices: only with answer_style choice")
+        if self.answer_style == "choice" and self.choices is not None and len(self.choices) > MAX_LETTERS:
+            raise PydanticCustomError(
+                "choices", "choices: answer_style choice takes 2 to 26 of them, one for each letter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _choices_are_different(self) -> Self:
+        choices = self.choices or []
+        if len(set(choices)) < len(choices):
+            raise PydanticCustomError("choices", "choices: two of them are the same")
+        if sum(map(len, choices)) > MAX_TEXT_CHARS:
+            raise PydanticCustomError("choices", "choices: together they have more than 16384 characters")
         return self
 
     @property
     def asked(self) -> list[str]:
         """All questions, one or several."""
         return self.questions if self.questions is not None else [self.question or ""]
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The answers that the choices allow; none if any answer will do."""
+        return offered_answers(self.answer_style, self.choices or ())
 
 
 class EstimateRequest(CaptionRequest, VqaRequest):

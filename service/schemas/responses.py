@@ -38,10 +38,35 @@ Id = Annotated[str, Field(description="The request id, also in the X-Request-Id 
 ModelName = Annotated[str, Field(description="Name of the model that answered.")]
 OverallReason = Annotated[FinishReason, Field(description="`length` if max_tokens cut an answer short, else `stop`.")]
 Reasons = Annotated[list[FinishReason] | None, Field(description="With `questions`, one for each.")]
+Confidence = Annotated[
+    float | None,
+    Field(
+        description="Mean natural logarithm of the probability of each token generated, the end token included, before "
+        "temperature and top_p; 0 is certain. Of all answers together."
+    ),
+]
+Confidences = Annotated[list[float] | None, Field(description="With `questions`, one for each.")]
 Usage = Annotated[UsageFields, Field(description="What the answer cost.")]
 Timings = Annotated[TimingFields, Field(description="Where the time went.")]
 Explanations = Annotated[
     list[ExplanationFields] | None, Field(description="With `questions` and `explain`, one for each.")
+]
+
+
+class ChoiceFields(BaseModel):
+    """One of the choices of a question."""
+
+    letter: str | None = Field(default=None, description="With answer_style `choice`: what the answer would be.")
+    text: str = Field(description="The choice.")
+    probability: float = Field(
+        description="Probability that the model answers exactly this, divided by the sum over all choices; before "
+        "temperature and top_p."
+    )
+
+
+Choices = Annotated[list[ChoiceFields] | None, Field(description="With one question and `choices`, in their order.")]
+ChoicesByQuestion = Annotated[
+    list[list[ChoiceFields]] | None, Field(description="With `questions` and `choices`, the choices of each.")
 ]
 
 
@@ -52,6 +77,7 @@ class CaptionAnswer(BaseModel):
     model: ModelName
     caption: str = Field(description="The text.")
     finish_reason: OverallReason
+    confidence: Confidence = None
     explanation: ExplanationFields | None = Field(default=None, description="With `explain`.")
     usage: Usage
     timings: Timings
@@ -66,6 +92,10 @@ class VqaAnswer(BaseModel):
     answers: list[str] | None = Field(default=None, description="With `questions`.")
     finish_reason: OverallReason
     finish_reasons: Reasons = None
+    confidence: Confidence = None
+    confidences: Confidences = None
+    choices: Choices = None
+    choices_by_question: ChoicesByQuestion = None
     explanation: ExplanationFields | None = Field(default=None, description="With `question` and `explain`.")
     explanations: Explanations = None
     usage: Usage
@@ -87,6 +117,10 @@ class StreamEnd(BaseModel):
     model: ModelName
     finish_reason: OverallReason
     finish_reasons: Reasons = None
+    confidence: Confidence = None
+    confidences: Confidences = None
+    choices: Choices = None
+    choices_by_question: ChoicesByQuestion = None
     explanation: ExplanationFields | None = Field(default=None, description="With one answer and `explain`.")
     explanations: Explanations = None
     usage: Usage

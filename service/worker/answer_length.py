@@ -45,3 +45,17 @@ def answer_tokens(asked_tokens: int, prompt_tokens: int, context_tokens: int, *,
             "lower it, or shorten the question",
         )
     return tokens
+
+
+def check_choices_fit(choice_tokens: int, prompt_tokens: int, context_tokens: int) -> None:
+    """Check that the tokens of all choices fit behind their prompt, each beginning that some share counted once.
+
+    Raises:
+        NoRoomError: they do not.
+    """
+    if prompt_tokens + choice_tokens > context_tokens:
+        raise NoRoomError(
+            "choices",
+            f"their {choice_tokens} tokens and a prompt of {prompt_tokens} tokens exceed the context of "
+            f"{context_tokens} tokens; send fewer or shorter ones, or shorten the question",
+        )

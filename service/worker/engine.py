@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.request import DeviceMemoryError, TileSpan
+from model.request import DeviceMemoryError, TileSpan, TokenLogprob
 from model.tiles import ImageKey, TiledImage
 from service.messages import (
     Admitted,
@@ -23,6 +23,7 @@ from service.messages import (
     Finished,
     Preempted,
     Refused,
+    Row,
     RowEvent,
     Started,
     StepDone,
@@ -30,7 +31,7 @@ from service.messages import (
     Submit,
     Usage,
 )
-from service.worker.answer_length import NoRoomError, answer_tokens
+from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
 from service.worker.planner import StepPlanner
 from service.worker.rows import EngineRow, Step
 from service.worker.scheduler import Admission
@@ -75,17 +76,27 @@ class Engine:
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
         for row in message.rows:
-            prompt = self._runner.prompt(row.instruction)
-            asked, context = row.sampling.max_tokens, self._runner.context_tokens
             try:
-                max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=row.may_shorten)
+                self._waiting.add(self._accepted(row, message.image), ahead=message.ahead)
             except NoRoomError as error:
                 self._early.append(Refused(row.id, error.field, error.detail))
-                continue
-            stream = self._runner.text_stream(row.sampling.stop)
-            pieces = [stream.push(token) for token in row.given]  # its client has the text already
-            accepted = EngineRow(row, message.image, prompt, max_tokens, stream, time.monotonic(), pieces)
-            self._waiting.add(accepted, ahead=message.ahead)
+
+    def _accepted(self, row: Row, image: TiledImage) -> EngineRow:
+        """Prepare the state of a new row.
+
+        Raises:
+            NoRoomError: it cannot fit.
+        """
+        prompt, context = self._runner.prompt(row.instruction), self._runner.context_tokens
+        if row.choices:
+            tree, stream = self._runner.choice_tree(row.choices), self._runner.text_stream(())
+            check_choices_fit(len(tree), len(prompt), context)
+            return EngineRow(row, image, prompt, len(tree) + 1, stream, time.monotonic(), [], tree)
+        asked = row.sampling.max_tokens
+        max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=row.may_shorten)
+        stream = self._runner.text_stream(row.sampling.stop)
+        pieces = [stream.push(token) for token in row.given]  # its client has the text already
+        return EngineRow(row, image, prompt, max_tokens, stream, time.monotonic(), pieces)
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
@@ -146,7 +157,7 @@ class Engine:
             step.report,
             step_s=step_s,
             stall_s=step.report.encode_s + step.report.prefill_s if held_up else 0.0,
-            generated_tokens=sum(isinstance(event, Delta) for event in step.events),
+            generated_tokens=sum(len(event.tokens) for event in step.events if isinstance(event, Delta)),
             cache_queries=queries,
             cache_hits=found,
             cache_bytes=self._runner.cache_bytes,
@@ -223,11 +234,14 @@ class Engine:
             step.events.append(Broken(row.id, "the model produced numbers that are not finite"))
             self._let_go(slot, failed=True)
             return
+        if row.choices is not None:
+            self._answer(slot, step)
+            return
         ended = token == self._runner.eos_id
         text = "" if ended else row.stream.push(token)
         row.pieces.append(text)
         row.tokens.append(token)
-        step.events.append(Delta(row.id, (token,), text))
+        step.events.append(Delta(row.id, (token,), text, (self._runner.logprob(slot),), row.stream.shown_tokens))
         if ended or row.stream.stopped:
             step.events.append(self._finished(slot, "stop"))
         elif len(row.pieces) == row.max_tokens:
@@ -236,7 +250,19 @@ class Engine:
             return
         self._let_go(slot)
 
-    def _finished(self, slot: int, reason: FinishReason) -> Finished:
+    def _answer(self, slot: int, step: Step) -> None:
+        """Give a row all tokens of the choice that it takes, and let it go."""
+        row, choice = self._running[slot], self._runner.choice(slot)
+        assert choice is not None
+        row.tokens += choice.tokens
+        row.pieces += [*(row.stream.push(token) for token in choice.tokens[:-1]), ""]
+        logprobs = tuple(map(TokenLogprob, choice.logprobs))
+        text = row.row.choices[choice.index]
+        step.events.append(Delta(row.id, choice.tokens, text, logprobs, row.stream.shown_tokens))
+        step.events.append(self._finished(slot, "stop", choice.probabilities))
+        self._let_go(slot)
+
+    def _finished(self, slot: int, reason: FinishReason, probabilities: tuple[float, ...] = ()) -> Finished:
         row = self._running[slot]
         usage = Usage(
             prompt_tokens=len(row.prompt),
@@ -248,7 +274,8 @@ class Engine:
         rest = row.stream.finish()
         row.pieces[-1] += rest
         explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None
-        return Finished(row.id, rest, reason, usage, row.timings(), explanation)
+        shown = row.stream.shown_tokens
+        return Finished(row.id, rest, reason, usage, row.timings(), explanation, shown, probabilities)
 
     def _let_go(self, slot: int, *, failed: bool = False) -> None:
         row = self._running.pop(slot)

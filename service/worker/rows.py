@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from model.choices import ChoiceTree
 from model.request import NewRow
 from model.tiles import ImageKey, TiledImage
 from service.messages import Flow, Row, RowEvent, RowTimings, StepReport
@@ -30,6 +31,7 @@ class EngineRow:
         pieces: the text each token completed; one for each token generated so far, those given to its client before a
             restart included.
         tokens: those of its answer so far; as many as pieces.
+        choices: the tree of its choices; None if it may say anything.
         cached: no tile had to be encoded for it.
         queued_since_s: since when it waits, the first time or because it was preempted.
         slot_tokens: tokens it had when it got its slot.
@@ -42,6 +44,7 @@ class EngineRow:
     stream: TextStream
     arrived_s: float
     pieces: list[str]
+    choices: ChoiceTree | None = None
     tokens: list[int] = field(init=False)
     cached: bool = False
     opened: bool = False
@@ -80,7 +83,16 @@ class EngineRow:
     def in_slot(self, slot: int) -> NewRow:
         """Describe the row for the model, when it gets a slot."""
         row = self.row
-        return NewRow(slot, self.image_key, self.prompt, tuple(self.tokens), row.sampling, row.explain)
+        return NewRow(
+            slot,
+            self.image_key,
+            self.prompt,
+            tuple(self.tokens),
+            row.sampling,
+            row.explain,
+            self.choices,
+            row.top_logprobs,
+        )
 
     def admit(self, now_s: float, prefill_s: float) -> float:
         """Note that it got a slot, after so long in prefill, and return for how long it had waited."""

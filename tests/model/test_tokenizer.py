@@ -79,3 +79,20 @@ def test_a_tokenizer_that_is_not_byte_level_is_refused() -> None:
     tokenizer.decoder = decoders.Metaspace()
     with pytest.raises(TokenizerError, match="byte-level"):
         TextTokenizer(tokenizer, 0)
+
+
+@given(
+    st.text("ab \u00e9\u2603\U0001f600", max_size=12),
+    st.lists(st.text("ab \u2603", min_size=1, max_size=3), max_size=2),
+)
+def test_the_tokens_shown_are_those_whose_text_has_begun(text: str, stops: list[str]) -> None:
+    tokens = GOLDEN.encode(text)
+    stream, shown = GOLDEN.stream(stops), ""
+    for place, token in enumerate(tokens):
+        shown += stream.push(token)
+        assert stream.shown_tokens <= place + 1
+    shown += stream.finish()
+    whole = b"".join(map(GOLDEN.token_bytes, tokens))
+    before = [len(whole[: len(b"".join(map(GOLDEN.token_bytes, tokens[:place])))].decode(errors="ignore"))
+              for place in range(len(tokens))]  # fmt: skip
+    assert stream.shown_tokens == sum(start < len(shown) for start in before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model.bench.gpu.card import exact_float32
-from model.bench.gpu.checks import equal, golden, sampled, twin
+from model.bench.gpu.checks import equal, golden, probabilities, sampled, twin
 from model.bench.gpu.item import Item, PartInput
 
 
@@ -16,3 +16,4 @@ def items(given: PartInput) -> Iterator[Item]:
     yield from twin.items(given)
     yield from equal.items(given)
     yield from sampled.items(given)
+    yield from probabilities.items(given)

@@ -13,6 +13,7 @@ from typing import Any
 from model.request import FinishReason
 from service.api.answers import Answer
 from service.api.openai.errors import openai_error
+from service.api.openai.logprobs import ChatLogprobs
 from service.api.openai.responses import (
     ChatChoice,
     ChatCompletion,
@@ -21,7 +22,9 @@ from service.api.openai.responses import (
     ChatMessageFields,
     ChatUsage,
     ChunkChoice,
+    LogprobFields,
     OpenAIError,
+    PheyeFields,
 )
 from service.messages import Delta, Finished
 from service.schemas.responses import Problem
@@ -38,12 +41,14 @@ class ChatAnswer:
         created: unix time in seconds.
         fingerprint: names the weights.
         include_usage: whether a stream reports the usage.
+        logprobs: those of its tokens, if they were asked for.
     """
 
     answer: Answer
     created: int
     fingerprint: str
     include_usage: bool
+    logprobs: ChatLogprobs | None = None
 
     @property
     def id(self) -> str:
@@ -57,13 +62,20 @@ class ChatAnswer:
     def take(self, index: int, event: Delta | Finished) -> ChatCompletionChunk | None:
         """Add an event and return the chunk to stream, or None if it shows nothing new."""
         new = self.answer.take(index, event)
-        return None if new is None else self._chunk(ChatDelta(content=new.chunk))
+        if self.logprobs is not None:
+            self.logprobs.take(event)
+        return None if new is None else self._chunk(ChatDelta(content=new.chunk), logprobs=self._new_logprobs())
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[ChatCompletionChunk | str]:
-        """Build the end of a stream: the finish reason, the usage if asked for, and `[DONE]`."""
-        end = self._chunk(ChatDelta(), self.answer.finish_reason)
-        usage = [self._chunk(None, usage=self._usage())] if self.include_usage else []
-        return [end, *usage, DONE]
+        """Build the end of a stream: the finish reason, the usage if asked for, and `[DONE]`.
+
+        White space is not shown where nothing follows it, so its tokens' log-probabilities may be left to the end.
+        """
+        pieces = [self._chunk(ChatDelta(), self.answer.finish_reason, logprobs=self._new_logprobs())]
+        if self.include_usage:
+            pieces.append(self._chunk(None, usage=self._usage()))
+        pieces[-1].pheye = self._pheye()
+        return [*pieces, DONE]
 
     def failed(self, problem: Problem) -> Sequence[OpenAIError]:
         """Build the last event of a stream that fails in the middle; no `[DONE]` follows, so nobody misses it."""
@@ -72,19 +84,34 @@ class ChatAnswer:
     def whole(self, *, preprocess_s: float, total_s: float) -> ChatCompletion:
         """Build the body of an answer that is not streamed."""
         message = ChatMessageFields(role="assistant", content=self.answer.texts[0], refusal=None)
-        choice = ChatChoice(index=0, message=message, finish_reason=self.answer.finish_reason, logprobs=None)
-        return ChatCompletion(object="chat.completion", choices=[choice], usage=self._usage(), **self._head())
+        told = None if self.logprobs is None else self.logprobs.all()
+        choice = ChatChoice(index=0, message=message, finish_reason=self.answer.finish_reason, logprobs=told)
+        return ChatCompletion(
+            object="chat.completion", choices=[choice], usage=self._usage(), pheye=self._pheye(), **self._head()
+        )
+
+    def _new_logprobs(self) -> LogprobFields | None:
+        return None if self.logprobs is None else self.logprobs.new()
 
     def _chunk(
-        self, delta: ChatDelta | None, finish_reason: FinishReason | None = None, usage: ChatUsage | None = None
+        self,
+        delta: ChatDelta | None,
+        finish_reason: FinishReason | None = None,
+        usage: ChatUsage | None = None,
+        logprobs: LogprobFields | None = None,
     ) -> ChatCompletionChunk:
-        choices = [] if delta is None else [ChunkChoice(index=0, delta=delta, finish_reason=finish_reason)]
+        asked: dict[str, Any] = {} if self.logprobs is None else {"logprobs": logprobs}  # absent unless asked for
+        choices = [] if delta is None else [ChunkChoice(index=0, delta=delta, finish_reason=finish_reason, **asked)]
         reported: dict[str, Any] = {"usage": usage} if self.include_usage else {}  # null until the piece that has it
         return ChatCompletionChunk(object="chat.completion.chunk", choices=choices, **self._head(), **reported)
 
     def _usage(self) -> ChatUsage:
         prompt, completion = self.answer.usage.prompt_tokens, self.answer.usage.completion_tokens
         return ChatUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+    def _pheye(self) -> PheyeFields:
+        confidence = self.answer.confidence
+        return PheyeFields(**({} if confidence is None else {"confidence": confidence}))
 
     def _head(self) -> dict[str, Any]:
         return {

@@ -30,6 +30,7 @@ from service.plain_words import plain_words
 from service.schemas.requests import MAX_SEED, SHOWN_CHARS, SHOWN_ERRORS, SamplingFields, StopString
 
 MAX_MESSAGES = 256
+MAX_TOP_LOGPROBS = 20
 ANY = -1  # as a seed: random; as a number of tokens: the service's default
 # Fields of other servers (vLLM, SGLang, llama.cpp) that prescribe the form of the answer.
 FORMS = (
@@ -109,9 +110,16 @@ class _Taken(OpenFields):
         default=None,
         description="`flex` yields to other requests, as the native `priority: bulk` does; others change nothing.",
     )
-
-
-_NO_LOGPROBS = "False or null only: probabilities are not reported."
+    logprobs: bool | None = Field(
+        default=None,
+        description="Tell each token's log-probability, as the model gave it before temperature and top_p.",
+    )
+    top_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TOP_LOGPROBS,
+        description="With `logprobs`: tell as many of the most probable tokens in each place, 0 to 20.",
+    )
 
 
 class _Limited(OpenFields):
@@ -121,10 +129,6 @@ class _Limited(OpenFields):
     response_format: TextFormat | None = Field(default=None, description='`{"type": "text"}` only: Pheye writes text.')
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = Field(
         default=None, description='`["text"]` only: Pheye writes text.'
-    )
-    logprobs: Literal[False] | None = Field(default=None, description=_NO_LOGPROBS)
-    top_logprobs: Annotated[Literal[0] | None, NoEffect()] = Field(
-        default=None, description="0 or null only: probabilities are not reported."
     )
     logit_bias: Annotated[Annotated[dict[str, Any], Field(max_length=0)] | None, NoEffect()] = Field(
         default=None, description="Empty or null only: its token numbers are another model's."
@@ -166,6 +170,8 @@ class ChatRequest(_Ignored, _Limited, _Taken):
         if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
             words = "max_tokens: the former name of max_completion_tokens; send one of them, or both equal"
             raise PydanticCustomError("max_tokens", words)
+        if self.top_logprobs and not self.logprobs:
+            raise PydanticCustomError("top_logprobs", "top_logprobs: only with logprobs")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model.request import FinishReason
+from service.schemas.responses import Confidence
 
 _FINISH = "`length` if max_tokens cut the answer short, else `stop`."
 _CREATED = "Unix time in seconds at which the answer was begun."
@@ -68,13 +69,36 @@ class ChatMessageFields(BaseModel):
     refusal: None = Field(default=None, description="Always null.")
 
 
+class TopLogprobFields(BaseModel):
+    """One of the most probable tokens in a place."""
+
+    token: str = Field(description="Its text; bytes that are no whole character are written as `\\xf0`.")
+    logprob: float = Field(description="Natural logarithm of its probability; -9999 or more.")
+    bytes: list[int] = Field(description="Its bytes, which are UTF-8 only together with those of its neighbours.")
+
+
+class TokenLogprobFields(TopLogprobFields):
+    """A token of the answer."""
+
+    top_logprobs: list[TopLogprobFields] = Field(description="As many as asked for, the most probable first.")
+
+
+class LogprobFields(BaseModel):
+    """The log-probabilities of the answer's tokens, as the model gave them before temperature and top_p."""
+
+    content: list[TokenLogprobFields] = Field(
+        description="Of each token whose text is in the answer, white space before it included; not of the end token."
+    )
+    refusal: None = Field(default=None, description="Always null.")
+
+
 class ChatChoice(BaseModel):
     """The one answer to a request, which OpenAI calls a choice."""
 
     index: Literal[0]
     message: ChatMessageFields
     finish_reason: FinishReason = Field(description=_FINISH)
-    logprobs: None = Field(default=None, description="Always null.")
+    logprobs: LogprobFields | None = Field(default=None, description="With `logprobs`, else null.")
 
 
 class ChatUsage(BaseModel):
@@ -83,6 +107,12 @@ class ChatUsage(BaseModel):
     prompt_tokens: int = Field(description="Tokens of the prompt, image not included: it is no part of the sequence.")
     completion_tokens: int = Field(description="Tokens generated.")
     total_tokens: int = Field(description="Both together.")
+
+
+class PheyeFields(BaseModel):
+    """Fields of this service in a chat's answer, beside those that OpenAI defines."""
+
+    confidence: Confidence = None
 
 
 class _Completion(BaseModel):
@@ -98,6 +128,7 @@ class ChatCompletion(_Completion):
     object: Literal["chat.completion"]
     choices: list[ChatChoice] = Field(description="One.")
     usage: ChatUsage
+    pheye: PheyeFields = Field(description="Of this service, beside what OpenAI defines.")
 
 
 class ChatDelta(BaseModel):
@@ -113,7 +144,9 @@ class ChunkChoice(BaseModel):
     index: Literal[0]
     delta: ChatDelta
     finish_reason: FinishReason | None = Field(description=f"Null until the last piece. {_FINISH}")
-    logprobs: None = Field(default=None, description="Always null.")
+    logprobs: LogprobFields | None = Field(
+        default=None, description="With `logprobs`: of the tokens that this piece adds, or null if it adds none."
+    )
 
 
 class ChatCompletionChunk(_Completion):
@@ -124,3 +157,4 @@ class ChatCompletionChunk(_Completion):
     usage: ChatUsage | None = Field(
         default=None, description="With `stream_options.include_usage`: null, and the numbers in a piece of their own."
     )
+    pheye: PheyeFields | None = Field(default=None, description="In the last piece only; of this service.")

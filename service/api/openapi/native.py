@@ -95,6 +95,15 @@ EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
                 "choices": ["a disc", "a square"],
             },
         },
+        "texts": {
+            "summary": "An answer that is one of these texts",
+            "value": {
+                "image_url": DISC,
+                "question": "Which colour is it?",
+                "answer_style": "short",
+                "choices": ["red", "green", "dark green"],
+            },
+        },
         "sampled": {
             "summary": "A sampled answer that can be repeated",
             "value": {
@@ -110,6 +119,7 @@ _END = StreamEnd(
     id="6c0e",
     model="pheye-tiny",
     finish_reason="stop",
+    confidence=-0.021,
     usage=UsageFields(
         prompt_tokens=62, completion_tokens=4, image_tokens=1450, image_tiles=10, image_features_cached=False
     ),

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction, question_instruction
 from model.request import Sampling
-from service.api.answers import Answer, AnswerKey
+from service.api.answers import Answer, AnswerKey, OfferedChoice
 from service.api.openapi.native import ask_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import Reply
@@ -64,8 +64,15 @@ def _reply(
 ) -> Reply:
     rows, context = rows_asked(parts, ask.fields, instructions), context_of(request.scope)
     context.priority = ask.fields.priority
-    answer = Answer(context.id, parts.queue.loaded().name, key, len(rows))
+    answer = Answer(context.id, parts.queue.loaded().name, key, len(rows), _offered(ask.fields))
     return Reply(parts, answer, ask.image, rows, stream=ask.fields.stream)
+
+
+def _offered(fields: CaptionRequest | VqaRequest) -> list[OfferedChoice]:
+    if not isinstance(fields, VqaRequest):
+        return []
+    letters = fields.offered if fields.answer_style == "choice" else [None] * len(fields.offered)
+    return [OfferedChoice(*each) for each in zip(fields.choices or (), letters, strict=True)]
 
 
 def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instructions: list[str]) -> list[Row]:
@@ -78,8 +85,16 @@ def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruc
     shorten = fields.sampling.max_tokens is None
     if not parts.serves(fields.model):
         raise InvalidField(f"model: the model served here is {parts.queue.loaded().name!r}")
+    offered = fields.offered if isinstance(fields, VqaRequest) else ()
     return [
-        Row(uuid4().hex, instruction, sampling_of(parts, fields.sampling), may_shorten=shorten, explain=fields.explain)
+        Row(
+            uuid4().hex,
+            instruction,
+            sampling_of(parts, fields.sampling),
+            may_shorten=shorten,
+            explain=fields.explain,
+            choices=offered,
+        )
         for instruction in instructions
     ]
 

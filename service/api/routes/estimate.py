@@ -11,6 +11,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request
 
+from model.choices import ChoiceTree
 from model.prompt import caption_instruction
 from model.tiles import ImageKey, TiledImage
 from service.api.connections.disconnect import unless_hung_up
@@ -26,7 +27,7 @@ from service.errors import InvalidField
 from service.messages import ModelCard, Row
 from service.schemas.requests import EstimateRequest
 from service.schemas.responses import Estimate
-from service.worker.answer_length import NoRoomError, answer_tokens
+from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
 
 router = APIRouter(prefix="/v1", tags=["images"])
 
@@ -51,11 +52,15 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
 
 
 def _rows(queue: RequestQueue, card: ModelCard, rows: Sequence[Row]) -> list[AskedRow]:
-    return [_row(queue.count_tokens(row.instruction), row, card.context_tokens) for row in rows]
+    tree = ChoiceTree.written(rows[0].choices, queue.tokenizer()) if rows[0].choices else None  # every row has the same
+    return [_row(queue.count_tokens(row.instruction), row, tree, card.context_tokens) for row in rows]
 
 
-def _row(prompt_tokens: int, row: Row, context_tokens: int) -> AskedRow:
+def _row(prompt_tokens: int, row: Row, tree: ChoiceTree | None, context_tokens: int) -> AskedRow:
     try:
+        if tree is not None:
+            check_choices_fit(len(tree), prompt_tokens, context_tokens)
+            return AskedRow(prompt_tokens, max(map(len, tree.paths)) + 1, len(tree))
         most = answer_tokens(row.sampling.max_tokens, prompt_tokens, context_tokens, may_shorten=row.may_shorten)
     except NoRoomError as error:
         raise InvalidField(str(error)) from None

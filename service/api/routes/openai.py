@@ -18,6 +18,7 @@ from service.api.openai.answer import ChatAnswer
 from service.api.openai.conversation import fold
 from service.api.openai.errors import TAG
 from service.api.openai.ignored import header_value
+from service.api.openai.logprobs import ChatLogprobs
 from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
 from service.api.openapi.openai import chat_docs, openai_error_docs
@@ -66,12 +67,19 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     if not (asked.model == UNNAMED and is_moondream(request.scope)):
         _check_model(parts, asked.model)
     sampling = sampling_of(parts, asked.sampling)
-    row = Row(uuid4().hex, conversation.instruction, sampling, may_shorten=asked.sampling.max_tokens is None)
+    row = Row(
+        uuid4().hex,
+        conversation.instruction,
+        sampling,
+        may_shorten=asked.sampling.max_tokens is None,
+        top_logprobs=asked.top_logprobs or 0,
+    )
     answer = ChatAnswer(
         Answer(context.id, card.name, "answer", 1),
         created=int(time.time()),
         fingerprint=_fingerprint(card),
         include_usage=asked.include_usage,
+        logprobs=ChatLogprobs(parts.queue.tokenizer()) if asked.logprobs else None,
     )
     return Reply(parts, answer, image, [row], stream=bool(asked.stream))
 

@@ -38,7 +38,7 @@ def test_an_80_gib_card_runs_64_rows_of_the_largest_model() -> None:
 def test_the_workspace_is_the_larger_of_encoding_and_prefilling() -> None:
     encode = 80 * 257 * (3 * 5120 + 2 * 1280) * 2 + 80 * 3 * 224 * 224 * (1 + 3 * 4)
     assert workspace_bytes(LARGEST, "bfloat16", slots=64, tiles_at_once=80) == GIB + encode
-    prefill = 64 * 128 * (3 * 8192 + 2 * 2048) * 2 + 64 * 51200 * (2 + 4 * 8)
+    prefill = 64 * 128 * (3 * 8192 + 2 * 2048) * 2 + 64 * 51200 * (2 + 4 * 8 + 2 * 4)
     assert workspace_bytes(LARGEST, "bfloat16", slots=64, tiles_at_once=1) == GIB + prefill
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.answers import Answer
+from model.request import TokenLogprob
+from service.api.answers import Answer, OfferedChoice
 from service.api.encoding import sse_event, to_json
 from service.messages import Delta, Finished, RowTimings, Usage
 from service.schemas.responses import Problem, StreamFailure
@@ -46,6 +48,30 @@ def test_usage_is_summed_over_the_rows_but_the_image_counts_once():
     assert whole["timings"] == {
         "queue": 2.0, "preprocess": 0.5, "encode": 2.0, "prefill": 2.0, "decode": 2.0, "total": 9.0,
     }  # fmt: skip
+
+
+def test_the_confidence_is_the_mean_over_the_tokens_of_all_rows_and_of_each():
+    answer = Answer("id", "model", "answers", 2)
+    for row, logprobs in enumerate([(-1.0,), (-0.25, -0.5, 0.0)]):
+        for logprob in logprobs:
+            answer.take(row, Delta("row", (1,), "a", (TokenLogprob(logprob),)))
+        answer.take(row, finished())
+    whole = json.loads(to_json(answer.whole(preprocess_s=0.0, total_s=0.0)))
+    assert whole["confidence"] == -0.4375
+    assert whole["confidences"] == [-1.0, -0.25]
+
+
+@pytest.mark.parametrize("letters", [["A", "B"], [None, None]], ids=["letters", "texts"])
+def test_the_probabilities_of_choices_are_told_whole_and_streamed(letters):
+    offered = [OfferedChoice(text, letter) for text, letter in zip(["cat", "dog"], letters, strict=True)]
+    answer = Answer("id", "model", "answer", 1, offered)
+    answer.take(0, replace(finished("dog"), probabilities=(0.25, 0.75)))
+    told = [{"text": "cat", "probability": 0.25}, {"text": "dog", "probability": 0.75}]
+    if letters[0]:
+        told = [{"letter": letter, **choice} for letter, choice in zip(letters, told, strict=True)]
+    assert sent(answer.whole(preprocess_s=0.0, total_s=0.0))["choices"] == told
+    [end] = answer.closing(preprocess_s=0.0, total_s=0.0)
+    assert sent(end)["choices"] == told
 
 
 @pytest.mark.parametrize("key", ["caption", "answer", "answers"])

@@ -169,7 +169,8 @@ def test_the_tokens_and_tiles_are_those_that_the_request_then_uses(client, path,
     used = client.post(path, json=asked).json()["usage"]
     for name in ("prompt_tokens", "image_tokens", "image_tiles"):
         assert told[name] == used[name], name
-    assert told["max_completion_tokens"] == 6 * len(fields.get("questions", [""])) >= used["completion_tokens"]
+    longest = 3 if "choices" in fields else 6  # a space, a letter and the end token: this model has no longer ones
+    assert told["max_completion_tokens"] == longest * len(fields.get("questions", [""])) >= used["completion_tokens"]
 
 
 def test_every_kind_of_body_and_no_body_at_all_get_the_same_estimate(client):

@@ -53,6 +53,11 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def said(path: Path) -> list[dict[str, Any]]:
+    """Records without their numbers, which batches of another size change in their last digits."""
+    return [{k: v for k, v in each.items() if k not in ("confidence", "probabilities")} for each in records(path)]
+
+
 def answers_by_question(out: Path) -> dict[tuple[str, str], str]:
     return {(Path(each["image"]).name, each["question"]): each["answer"] for each in records(out)}
 
@@ -82,7 +87,7 @@ def test_a_folder_is_answered_together_as_each_image_alone(folder: Path, tmp_pat
     answer(golden_settings(slots=3), Job(images, asked, sampling, together))
     for image in images:
         answer(golden_settings(slots=1), Job((image,), asked, sampling, alone))
-    in_any_order = (sorted(json.dumps(record) for record in records(out)) for out in (together, alone))
+    in_any_order = (sorted(json.dumps(record) for record in said(out)) for out in (together, alone))
     assert next(in_any_order) == next(in_any_order)
     assert len(records(together)) == 2 * len(images)
 
@@ -144,6 +149,23 @@ def test_another_question_or_model_is_not_taken_for_answered(
     answer(golden_settings(), Job((image,), (CAPTION,), Sampling(max_tokens=2), out))
     answer(golden_settings(**flags), Job((image,), (other,), Sampling(max_tokens=2), out))
     assert len(records(out)) == 2
+
+
+def test_choices_are_answered_by_one_of_them_with_the_probability_of_each(folder: Path, tmp_path: Path) -> None:
+    out, texts = tmp_path / "out.jsonl", ("a cat", "a dog", "a")
+    asked = Question({"question": "Which?", "answer_style": "short", "choices": list(texts)}, "Which?", "answer", texts)
+    job = Job(find_images([folder]), (asked, CAPTION), Sampling(max_tokens=4), out)
+    assert answer(golden_settings(), job) == 0
+    told = [record for record in records(out) if "answer" in record]
+    assert len(told) == len(job.images)
+    for record in told:
+        assert record["answer"] in texts
+        assert sum(record["probabilities"]) == pytest.approx(1.0, abs=1e-5)
+        assert record["probabilities"][texts.index(record["answer"])] == max(record["probabilities"])
+    assert all(record["confidence"] < 0 for record in records(out))
+    before = out.read_bytes()
+    assert answer(golden_settings(), job) == 0
+    assert out.read_bytes() == before  # numbers are no part of what was asked
 
 
 def many_images(folder: Path, count: int) -> Path:
@@ -271,6 +293,18 @@ def test_lines_name_what_varies(
 ) -> None:
     Printer(images=images, questions=questions).add(outcome(0, "a.png", "two\nlines"))
     assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["alone", "named"])
+def test_the_probability_of_each_choice_is_printed_behind_the_answer(
+    many: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from service.batch.task import AnsweredQuestion
+
+    asked = Question({"question": "Which?"}, "Which?", "answer", ("A", "B"))
+    told = AnsweredQuestion(asked, "B", "stop", confidence=-0.1, probabilities=(0.0699, 0.9301))
+    Printer(images=False, questions=many).add(TaskOutcome(0, Task(Path("a"), (asked,)), (told,)))
+    assert capsys.readouterr().out == ("Which?: " if many else "") + "B (A 7.0%, B 93.0%)\n"
 
 
 def test_lines_come_in_the_order_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,7 @@ from tests.service.batch.test_offline import (
     many_images,
     question,
     records,
+    said,
     wait_for_lines,
 )
 from tests.support import serving
@@ -47,7 +48,11 @@ from tests.support.serving import running_server, wait_until
 from tests.support.signals import take_interrupts
 
 KEY = "a-key-nobody-may-see"
-ASKED = (CAPTION, *(question(text) for text in ("How many dogs are there?", "Why?", "Où ?", "A\nB")))
+ASKED = (
+    CAPTION,
+    *(question(text) for text in ("How many dogs are there?", "Why?", "Où ?", "A\nB")),
+    Question({"question": "Which?", "answer_style": "sentence", "choices": ["a", "b"]}, "Which?", "answer", ("a", "b")),
+)
 TALKATIVE = Sampling(max_tokens=60, temperature=1.0, seed=1)
 
 
@@ -87,7 +92,7 @@ def pheye(*words: str, **kwargs: Any) -> Any:
 
 
 def in_any_order(path: Path) -> list[str]:
-    return sorted(json.dumps(record) for record in records(path))
+    return sorted(json.dumps(record) for record in said(path))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,18 @@ def test_a_service_answers_as_an_engine_here(
     assert offline.answer(golden_settings(), Job(find_images([folder]), ASKED, sampling, here)) == 1
     assert remote.answer(golden, Job(find_images([folder]), ASKED, sampling, there)) == 1
     assert in_any_order(there) == in_any_order(here)
+    numbers = [{_asked(each): _numbers(each) for each in records(out) if "error" not in each} for out in (here, there)]
+    assert numbers[0].keys() == numbers[1].keys()
+    for asked, told in numbers[0].items():
+        assert numbers[1][asked] == pytest.approx(told, abs=1e-4)
+
+
+def _asked(record: dict[str, Any]) -> tuple[str, str | None]:
+    return record["image"], record.get("question")
+
+
+def _numbers(record: dict[str, Any]) -> list[float]:
+    return [record["confidence"], *record.get("probabilities", ())]
 
 
 @pytest.mark.parametrize("words", [["caption"], ["ask", "--answer-style", "choice", "--choice", "a", "--choice", "b"]])
@@ -430,7 +447,7 @@ def test_addresses_are_taken_as_people_write_them(url: str, checked: str) -> Non
         (["--server", "http://h?key=secret"], ["--server: no user, query or fragment"]),
         (["--server", "http://h", "--model", "m", "--device", "cpu"], ["--model, --device: not with --server"]),
         (["--server", "http://h", "--in-flight", "0"], ["--in-flight"]),
-        (["--server", "http://h", "--max-tokens", "0"], ["max_tokens: ", "greater than or equal to 1"]),
+        (["--server", "http://h", "--max-tokens", "0"], ["max_tokens: ", "must be at least 1"]),
         (["--server", "http://h", "--api-key-file", "/nowhere/key"], ["/nowhere/key"]),
         (["--server", "http://h", "--api-key-file", __file__], [f"{__file__}: expected an API key"]),
         (["--in-flight", "4", "--retry-for", "1"], ["--in-flight, --retry-for: only with --server"]),

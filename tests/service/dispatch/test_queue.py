@@ -201,3 +201,32 @@ def test_questions_of_one_place_share_one_encoding() -> None:
             assert [usages[index].image_features_cached for index in range(3)] == [False, True, True]
 
     go(scenario)
+
+
+def test_a_worker_killed_in_the_middle_of_an_answer_changes_no_log_probability() -> None:
+    async def told(queue: RequestQueue, number: int, heard: list[float]) -> tuple[list[float], int]:
+        case, sampled = CASES[number], {"temperature": 1.0, "seed": number} if number % 2 else {}
+        shown = 0
+        with queue.reserve(1) as reservation:
+            reservation.submit(IMAGES[case["image"], 64], [spec(case, **LONG, **sampled)])
+            async for _, event in reservation.events():
+                shown = event.shown_tokens
+                if isinstance(event, Delta):
+                    heard += [each.logprob for each in event.logprobs]
+        return heard, shown
+
+    async def scenario() -> None:
+        async with running_queue(model=RAMBLING) as queue:
+            undisturbed = await asyncio.gather(*(told(queue, number, []) for number in range(4)))
+            heard: list[list[float]] = [[] for _ in range(4)]
+            tasks = [asyncio.create_task(told(queue, number, each)) for number, each in enumerate(heard)]
+            await until(lambda: all(heard))
+            kill(queue)
+            for (logprobs, shown), (expected, expected_shown) in zip(
+                await asyncio.gather(*tasks), undisturbed, strict=True
+            ):
+                assert logprobs == pytest.approx(expected, abs=1e-4)
+                assert shown == expected_shown
+            assert value(queue, "worker_restarts") == 1
+
+    go(scenario)

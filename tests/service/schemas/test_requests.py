@@ -37,9 +37,25 @@ ASK = {"question": "What?"}
         pytest.param(VqaRequest, {"question": "x" * 16_385}, "question: ", id="question-too-long"),
         pytest.param(VqaRequest, {"question": "\ud800"}, "question: ", id="lone-surrogate"),
         pytest.param(VqaRequest, ASK | {"answer_style": "choice"}, "choices: answer_style choice", id="no-choices"),
-        pytest.param(VqaRequest, ASK | {"choices": ["a", "b"]}, "choices: only with", id="choices-unasked"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a"]}, "choices: ", id="a-single-text"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", "b", "a"]}, "choices: two of them are", id="twice"),
+        pytest.param(
+            VqaRequest, ASK | {"choices": ["a", " a\n"]}, "choices: two of them are", id="twice-but-for-space"
+        ),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", " \x1c"]}, "choices.1: ", id="blank-choice"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", "b" * 1025]}, "choices.1: ", id="long-choice"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", 5]}, "choices.1: ", id="choice-of-another-type"),
+        pytest.param(
+            VqaRequest, ASK | {"choices": [f"{i:01000}" for i in range(17)]}, "choices: together", id="long-choices"
+        ),
+        pytest.param(VqaRequest, ASK | {"choices": [f"{i}" for i in range(101)]}, "choices: ", id="101-texts"),
         pytest.param(VqaRequest, ASK | {"answer_style": "choice", "choices": ["a"]}, "choices: ", id="a-single-choice"),
-        pytest.param(VqaRequest, ASK | {"answer_style": "choice", "choices": ["a"] * 27}, "choices: ", id="27-choices"),
+        pytest.param(
+            VqaRequest,
+            ASK | {"answer_style": "choice", "choices": [f"{i}" for i in range(27)]},
+            "choices: answer_style",
+            id="27-letters",
+        ),
     ],
 )
 def test_a_field_that_cannot_be_served_is_refused_by_name(kind, fields, complaint):
@@ -59,6 +75,8 @@ def test_a_field_that_cannot_be_served_is_refused_by_name(kind, fields, complain
         ),
         pytest.param(VqaRequest, {"question": ""}, id="empty-question"),
         pytest.param(VqaRequest, ASK | {"answer_style": "choice", "choices": ["a", "b"]}, id="choice"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", "b"]}, id="choices-in-sentences"),
+        pytest.param(VqaRequest, ASK | {"answer_style": "short", "choices": ["a", "aa", "A"]}, id="choices-in-words"),
     ],
 )
 def test_what_the_interface_promises_is_accepted(kind, fields):
@@ -85,3 +103,10 @@ def test_no_complaint_repeats_a_value_or_a_long_name():
 def test_many_complaints_are_counted_and_not_listed():
     with pytest.raises(InvalidField, match=r"and 95 more$"):
         check(CaptionRequest, {f"field{number}": 1 for number in range(100)}, strict=True)
+
+
+def test_the_answers_that_choices_allow_are_letters_or_the_texts_without_space_around_them():
+    asked = ASK | {"choices": [" cat ", "a dog"]}
+    assert check(VqaRequest, asked, strict=True).offered == ("cat", "a dog")
+    assert check(VqaRequest, asked | {"answer_style": "choice"}, strict=True).offered == ("A", "B")
+    assert check(VqaRequest, ASK, strict=True).offered == ()

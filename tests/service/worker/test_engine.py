@@ -27,6 +27,7 @@ class Collected:
     def __init__(self) -> None:
         self.text: dict[str, str] = {}
         self.tokens: dict[str, list[int]] = {}
+        self.logprobs: dict[str, list[float]] = {}
         self.ended: dict[str, Any] = {}
         self.reports: list[Any] = []
 
@@ -37,6 +38,7 @@ class Collected:
                 self.text[event.id] = self.text.get(event.id, "") + event.text
             if isinstance(event, Delta):
                 self.tokens.setdefault(event.id, []).extend(event.tokens)
+                self.logprobs.setdefault(event.id, []).extend(told.logprob for told in event.logprobs)
             if isinstance(event, Finished | Refused | Broken):
                 assert event.id not in self.ended
                 self.ended[event.id] = event

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.bench.gpu import kernels, variants
-from model.bench.gpu.checks import equal, golden, sampled, twin
+from model.bench.gpu.checks import equal, golden, probabilities, sampled, twin
 from model.bench.gpu.checks.subjects import MICRO
 from model.bench.gpu.item import PartInput
 from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant
@@ -39,6 +39,17 @@ def test_a_staggered_crowd_answers_as_if_alone(variant: DecodeVariant) -> None:
 def test_tokens_are_drawn_as_on_the_host(*, by_steps: bool) -> None:
     found = sampled.sampled(CPU, 3.0, by_steps=by_steps)
     assert (found["verdict"], found["broken_row"]) == ("passed", None)
+
+
+@in_every_variant
+def test_probabilities_are_a_cpus(variant: DecodeVariant) -> None:
+    assert probabilities.probabilities_as_cpu(CPU, variant)["verdict"] == "passed"
+
+
+def test_a_wrong_log_probability_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = probabilities._told
+    monkeypatch.setattr(probabilities, "_told", lambda device, variant: right(device, variant) + (variant != EAGER) / 9)
+    assert probabilities.probabilities_as_cpu(CPU, VARIANTS[0])["verdict"] == "failed"
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:

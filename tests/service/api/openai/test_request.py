@@ -55,10 +55,11 @@ def test_minus_one_token_is_the_services_default(names):
         {"frequency_penalty": 0, "presence_penalty": 0.0, "store": False, "service_tier": "auto"},
         {"reasoning_effort": "none"},
         {"stream": True, "stream_options": {"include_usage": True}},
+        {"logprobs": False, "top_logprobs": 0},
         dict.fromkeys(("tools", "functions", "audio", "stop", "seed", "temperature", "top_p", "max_tokens", "stream")),
         {"messages": [{"role": "assistant", "content": "a", "refusal": None, "tool_calls": None}, *MESSAGES]},
     ],
-    ids=["neutral", "zeros", "no-reasoning", "stream", "nulls", "an-answer-sent-back"],
+    ids=["neutral", "zeros", "no-reasoning", "stream", "no-logprobs", "nulls", "an-answer-sent-back"],
 )
 @pytest.mark.parametrize("strict", [False, True], ids=["tolerant", "strict"])
 def test_what_pheye_does_anyway_is_taken_without_a_word(fields, strict):
@@ -93,8 +94,7 @@ ORIGINAL = {"type": "image_url", "image_url": {"url": "data:a", "detail": "origi
         ({"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1}, ["min_p", "repetition_penalty", "top_k"]),
         ({"verbosity": "low", "reasoning_effort": "low"}, ["reasoning_effort", "verbosity"]),
         ({"reasoning": False, "prompt_cache_retention": "24h"}, ["prompt_cache_retention", "reasoning"]),
-        ({"tools": [], "functions": [], "logit_bias": {}, "stop": "", "top_logprobs": 0},
-         ["functions", "logit_bias", "stop", "tools", "top_logprobs"]),
+        ({"tools": [], "functions": [], "logit_bias": {}, "stop": ""}, ["functions", "logit_bias", "stop", "tools"]),
         ({"tools": [TOOL], "tool_choice": "none"}, ["tools"]),
         ({"frequency_penalty": 0.1, "presence_penalty": -1, "store": True, "prediction": {}},
          ["frequency_penalty", "prediction", "presence_penalty", "store"]),
@@ -123,8 +123,8 @@ def test_strictness_helps_with_a_misspelt_field():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 2), ("tools", [TOOL]), ("tool_choice", "required"), ("functions", [{"name": "f"}]), ("logprobs", True),
-        ("top_logprobs", 2), ("moderation", {"model": "a"}),
+        ("n", 2), ("tools", [TOOL]), ("tool_choice", "required"), ("functions", [{"name": "f"}]),
+        ("moderation", {"model": "a"}),
         ("response_format", {"type": "json_object"}), ("modalities", ["text", "audio"]), ("audio", {}),
         ("logit_bias", {"1": 2}), ("web_search_options", {}), ("function_call", "auto!"),
         *((form, "a") for form in FORMS),
@@ -171,6 +171,10 @@ FILE = {"type": "input_image", "file_id": "file-QUJD"}
         pytest.param({"seed": -(2**63) - 1}, "seed: ", id="65-bits-below"),
         pytest.param({"stop": ["a"] * 5}, "stop: ", id="five-stops"),
         pytest.param({"stop": 5}, "stop: ", id="number-for-stop"),
+        pytest.param({"logprobs": True, "top_logprobs": 21}, "top_logprobs: ", id="21-alternatives"),
+        pytest.param({"logprobs": True, "top_logprobs": -1}, "top_logprobs: ", id="less-than-none"),
+        pytest.param({"top_logprobs": 2}, "top_logprobs: only with logprobs", id="alternatives-alone"),
+        pytest.param({"logprobs": 1}, "logprobs: ", id="number-for-boolean"),
         pytest.param({"stream": "yes"}, "stream: ", id="text-for-boolean"),
     ],
 )  # fmt: skip
