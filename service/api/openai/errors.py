@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Scope
 
+from service.api.edge.rewriting import path_below_prefix
 from service.api.encoding import json_response
 from service.api.openai.responses import ErrorFields, OpenAIError
 from service.schemas.responses import Problem
@@ -30,7 +31,7 @@ _FIELD = re.compile(r"(?P<name>\w+(?:\.\w+)*): ")
 
 def speaks_openai(scope: Scope) -> bool:
     """Say whether a request is for one of OpenAI's routes."""
-    return str(scope["path"]).startswith(PATHS)
+    return path_below_prefix(scope).startswith(PATHS)
 
 
 def openai_status(status: int) -> int:
