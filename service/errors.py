@@ -97,6 +97,13 @@ class UnsupportedBody(ServiceError):
     title = "Unsupported content type"
 
 
+class UnsupportedCoding(ServiceError):
+    """A request body is compressed (gzip, deflate, br); bodies are taken as they are."""
+
+    status = 415
+    title = "Compressed bodies are not taken"
+
+
 class InvalidField(ServiceError):
     """A field is unknown, out of range, or an image is unreadable; the detail starts with the field's name."""
 

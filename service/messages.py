@@ -7,6 +7,7 @@ rows), and `Heartbeat` while it has nothing to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.config import PheyeConfig
@@ -15,6 +16,8 @@ from model.request import CacheChanges, FinishReason, Sampling, TokenLogprob
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.client_policy import Priority
+
+NAMED = 8  # requests that a line of the log names
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Row:
         choices: texts of which one is the answer, word for word, however it is sampled; any text if there are none.
         top_logprobs: how many alternatives are told of each token.
         flow: whom it counts for when slots are shared.
+        origin: what log lines call the request that it belongs to.
     """
 
     id: str
@@ -57,6 +61,20 @@ class Row:
     choices: tuple[str, ...] = ()
     top_logprobs: int = 0
     flow: Flow = field(default_factory=Flow)
+    origin: str = ""
+
+
+def name_requests(origins: Iterable[str]) -> str:
+    """Name the requests of rows for the log: how many, and the first of them.
+
+    >>> name_requests(["a", "b trace=0af7", "a"])
+    '2 requests (a, b trace=0af7)'
+    """
+    rows = list(origins)
+    names = list(dict.fromkeys(filter(None, rows)))
+    if not names:  # the commands without a server do not name theirs
+        return f"{len(rows)} requests"
+    return f"{len(names)} requests ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 
 from service.errors import FetchOutcome
 from service.messages import ModelCard, StepReport
@@ -270,9 +271,17 @@ class Metrics:
         model = (card.name, card.device, card.dtype) if card else ("", "", "")
         self.build_info.labels(version, *model).set(1)
 
-    def render(self) -> bytes:
-        """Render all metrics in the Prometheus text format."""
-        return generate_latest(self._registry)
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Render all metrics for an `Accept` header: OpenMetrics if it asks for that, else Prometheus' text format.
+
+        Returns:
+            The text, and its content type.
+        """
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
+        return encode(self._registry), content_type
 
 
 def metric_rows() -> Iterator[MetricRow]:

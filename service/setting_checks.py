@@ -15,6 +15,14 @@ from service.client_policy import ClientPolicy, read_key_file
 from service.image_hosts import host_rules
 
 SHORTEST_GUESSED = 3  # letters of an unknown name; with fewer it resembles whatever is short
+# First parts of the service's own paths. Under a prefix that begins with one, nobody could tell whether a proxy has
+# stripped it.
+OWN_PATHS = (
+    "v1", "livez", "readyz", "health", "healthz", "ping", "metrics", "docs", "openapi.json", "playground",
+    "favicon.ico",
+)  # fmt: skip
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def split_keys(value: Any) -> Any:
@@ -80,6 +88,39 @@ def check_image_hosts(value: str) -> str:
     """
     host_rules(value)
     return value
+
+
+def check_root_path(value: str) -> str:
+    """Check a path prefix.
+
+    Raises:
+        ValueError: it is no path, ends in a slash, or looks like a path of the service itself.
+    """
+    if value and not _ROOT_PATH.fullmatch(value):
+        raise ValueError("write a path such as /pheye: a slash in front, none at the end, letters, digits and ._~-")
+    parts = value.split("/")[1:]
+    if "." in parts or ".." in parts:
+        raise ValueError("a path prefix has no . or .. in it")
+    if parts and parts[0] in OWN_PATHS:
+        raise ValueError(f"/{parts[0]} is a path of the service itself; choose another prefix")
+    return value
+
+
+def check_origins(value: str) -> str:
+    """Check a comma-separated list of origins, or the one word that means all.
+
+    Raises:
+        ValueError: one of them is no origin, or `*` is not alone.
+    """
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    if "*" in names and len(names) > 1:
+        raise ValueError("* means every origin; write it alone, or the origins without it")
+    for name in names:
+        if name != "*" and not _ORIGIN.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is not an origin; write https://app.example.org, with a port but without a path"
+            )
+    return ",".join(names)
 
 
 def check_key_file(value: str) -> str:

@@ -21,19 +21,22 @@ from service.setting_checks import (
     check_image_hosts,
     check_key_file,
     check_networks,
+    check_origins,
+    check_root_path,
     split_keys,
     split_names,
     unknown_variable,
 )
 
 PREFIX = "PHEYE_"
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"  # in all processes
 GIB = 1024**3
 MIB = 1024**2
 
 # Field of `Settings` until 0.1 -> field since 0.2. The old name is understood as variable and as flag, with a warning,
 # until the next minor version. An entry also needs a line in CHANGELOG.md and, to be read from .env, in
 # docker-compose.yml; tests ask for both.
-RENAMED_SETTINGS: Mapping[str, str] = {"preprocess_threads": "decoders"}
+RENAMED_SETTINGS: Mapping[str, str] = {"preprocess_threads": "decoders", "keep_alive_s": "sse_ping_s"}
 
 
 class SettingsError(ValueError):
@@ -95,6 +98,11 @@ class Settings(BaseSettings):
     )
     port: int = Field(
         default=8000, ge=0, le=65535, description="TCP port to listen on, 0 to 65535; 0 takes a free one."
+    )
+    root_path: Annotated[str, AfterValidator(check_root_path)] = Field(
+        default="",
+        description="Path prefix under which clients reach the service through a reverse proxy, such as `/pheye`, "
+        "whether the proxy strips it or not; empty for none.",
     )
     slots: int = Field(
         default=0,
@@ -201,6 +209,13 @@ class Settings(BaseSettings):
         le=3600.0,
         description="Seconds in which the body of a request must be complete, 1 to 3600; beyond it 408.",
     )
+    idle_timeout_s: float = Field(
+        default=75.0,
+        ge=1.0,
+        le=3600.0,
+        description="Seconds for which a connection without a request stays open (keep-alive), 1 to 3600; longer than "
+        "proxies keep theirs, or they reuse one that is just being closed.",
+    )
     image_store_bytes: int = Field(
         default=256 * MIB,
         ge=0,
@@ -279,11 +294,16 @@ class Settings(BaseSettings):
         description="Comma-separated addresses or networks of reverse proxies whose `X-Forwarded-For` names the "
         "client; without any, the client is whoever connects.",
     )
-    keep_alive_s: float = Field(
+    cors_origins: Annotated[str, AfterValidator(check_origins)] = Field(
+        default="",
+        description="Comma-separated origins of web pages that may call the service from a browser (CORS), such as "
+        "`https://app.example.org`; `*` for any, empty for none but its own.",
+    )
+    sse_ping_s: float = Field(
         default=15.0,
-        gt=0.0,
+        ge=0.1,
         le=3600.0,
-        description="Seconds of silence in a stream (SSE) before a keep-alive comment, up to 3600.",
+        description="Seconds of silence in a stream (SSE) before a comment that keeps it open (ping), 0.1 to 3600.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level of the log lines that are written."

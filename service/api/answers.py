@@ -100,6 +100,18 @@ class Answer:
             image_features_cached=all(end.usage.image_features_cached for end in ends),
         )
 
+    def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
+        """Tell where the time went, when all rows have finished."""
+        spent = [end.timings for end in self._ends]
+        return TimingFields(
+            queue=max(each.queue_s for each in spent),
+            preprocess=preprocess_s,
+            encode=max(each.encode_s for each in spent),
+            prefill=max(each.prefill_s for each in spent),
+            decode=max(each.decode_s for each in spent),
+            total=total_s,
+        )
+
     def take(self, index: int, event: Delta | Finished) -> StreamChunk | None:
         """Add an event and return the chunk to stream, or None if it shows nothing new.
 
@@ -153,7 +165,7 @@ class Answer:
             **self._choices(),
             **self._explanations(),
             "usage": self.usage,
-            "timings": _timings(self._ends, preprocess_s, total_s),
+            "timings": self.timings(preprocess_s=preprocess_s, total_s=total_s),
         }
 
     def _confidences(self) -> dict[str, Any]:
@@ -177,14 +189,3 @@ class Answer:
         if not told:
             return {}
         return {"explanations": told} if self.key == "answers" else {"explanation": told[0]}
-
-
-def _timings(ends: Sequence[Finished], preprocess_s: float, total_s: float) -> TimingFields:
-    return TimingFields(
-        queue=max(end.timings.queue_s for end in ends),
-        preprocess=preprocess_s,
-        encode=max(end.timings.encode_s for end in ends),
-        prefill=max(end.timings.prefill_s for end in ends),
-        decode=max(end.timings.decode_s for end in ends),
-        total=total_s,
-    )

@@ -62,7 +62,7 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
     app.state.running = RunningRequests()
     for router in ROUTERS:
         app.include_router(router)
-    complete_document(app)
+    complete_document(app, settings.root_path)
     answer_with_problems(app)
     app.add_middleware(
         RequestMiddleware,

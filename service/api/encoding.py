@@ -30,6 +30,15 @@ def json_response(
     return Response(to_json(body), status, headers, media_type)
 
 
+def server_timing(seconds: Mapping[str, float]) -> str:
+    """Write the value of a `Server-Timing` header, in milliseconds.
+
+    >>> server_timing({"queue": 0.0012, "total": 0.25})
+    'queue;dur=1.200, total;dur=250.000'
+    """
+    return ", ".join(f"{name};dur={1000 * value:.3f}" for name, value in seconds.items())
+
+
 def sse_event(data: StreamItem) -> bytes:
     r"""Make a server-sent event of a model, or of a word as it is.
 

@@ -12,11 +12,13 @@ import re
 import sys
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service.errors import BadRequest
 
+IMAGE = b"image"  # the field whose part is a file
 MAX_FIELDS = 512
 MAX_FILES = 4
 _CHARSET = re.compile(r";\s*charset\*?\d*\*?\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
@@ -39,6 +41,17 @@ class _MemoryParser(MultiPartParser):
     spool_max_size = sys.maxsize  # bytes of a file that are kept in memory: all
 
     _complete = False
+
+    def on_headers_finished(self) -> None:
+        """Take a part named `image` for a file, whether it has a file name or not.
+
+        A form's file name may be missing, or there in the extended syntax alone (`filename*`), which is none in a form.
+        """
+        part = self._current_part
+        _, options = parse_options_header(part.content_disposition)
+        if options.get(b"name") == IMAGE and b"filename" not in options and part.content_disposition:
+            part.content_disposition += b'; filename=""'
+        super().on_headers_finished()
 
     def on_end(self) -> None:
         """Note that the last boundary has come."""

@@ -1,4 +1,4 @@
-"""The middleware around the whole app: request ids, API keys, body size, access log, metrics, unexpected errors.
+"""The middleware around the whole app: request ids, CORS, API keys, body size, access log, metrics, unexpected errors.
 
 Plain ASGI, because it must see every request and the hang-up of every client. Knows no route: `service.api.access.keys`
 is told which need no key, and a route itself says that the log may leave it out. Event loop.
@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +22,9 @@ from service.api.access.client_limits import ClientLimits, RefusalDelay
 from service.api.access.keys import ApiKeys, chosen_route
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
+from service.api.edge.coding import check_coding
+from service.api.edge.cors import CorsPolicy
+from service.api.edge.rewriting import as_routed, path_below_prefix
 from service.api.openai.errors import speaks_openai
 from service.api.openai.ignored import HEADER
 from service.api.paths import with_canonical_path
@@ -62,6 +66,8 @@ class RequestMiddleware:
         self._body_timeout_s = settings.body_timeout_s
         self._running = running
         self._uploads = uploads
+        self._root_path = settings.root_path
+        self._cors = CorsPolicy(settings.cors_origins)
         self._keys = ApiKeys(settings.api_keys, key_entries(settings), default_policy(settings), routes)
         self._limits, self._refusals = ClientLimits(), RefusalDelay()
 
@@ -71,26 +77,34 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         context = open_context(scope)
-        scope = with_canonical_path(scope)
-        context.openai = speaks_openai(chosen_route(self._routes, scope))
+        routed = with_canonical_path(as_routed(scope, self._root_path))
+        context.openai = speaks_openai(chosen_route(self._routes, routed))
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.sent_status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = context.id
-                if context.ignored:
-                    headers[HEADER] = context.ignored
+                self._name(MutableHeaders(scope=message), scope, context)
+            elif scope["method"] == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             with self._running.noted(context):
-                await self._guarded(scope, receive, send_named, context)
+                await self._guarded(routed, receive, send_named, context)
         except ClientDisconnect:
             context.outcome = HUNG_UP
             self._metrics.requests_dropped.labels("disconnect").inc()
         finally:
-            self._record(scope, context)
+            self._record(scope, routed, context)
+
+    def _name(self, headers: MutableHeaders, scope: Scope, context: RequestContext) -> None:
+        """Add what every response says, whoever made it: whose answer it is, and which pages may read it."""
+        headers["X-Request-Id"] = context.id
+        if context.ignored:
+            headers[HEADER] = context.ignored
+        if context.trace is not None:
+            headers["Traceparent"] = context.trace.traceparent
+        self._cors.add_headers(scope, headers)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         upload = Upload(receive, self._uploads, context, max_bytes=self._max_body_bytes, timeout_s=self._body_timeout_s)
@@ -105,9 +119,9 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            self._keys.check(scope)
-            if _CONTROL_CHARACTER.search(scope["path"]):
-                await problem_response(plain_problem(404, NO_ROUTE, scope), scope)(scope, receive, send_late)
+            own = self._own_response(scope, context)
+            if own is not None:
+                await own(scope, receive, send_late)
                 return
             upload.check_length(Headers(scope=scope))
             with self._counted(scope, context):
@@ -126,13 +140,32 @@ class RequestMiddleware:
             stopped = Unavailable("the service stopped before the answer was complete")
             await error_response(stopped, scope)(scope, receive, send_late)
         except Exception:
-            logger.exception("request %s failed", context.id)
+            logger.exception("request %s failed", context.log_name)
             if context.sent_status is None:
                 await problem_response(internal_problem(scope), scope)(scope, receive, send_late)
             else:
                 raise  # a part was sent: breaking the connection shows that the answer is not whole
         finally:
             upload.forget()
+
+    def _own_response(self, scope: Scope, context: RequestContext) -> Response | None:
+        """Answer what no route has to see; what is left has a valid key if it needs one, and a body as it is.
+
+        Raises:
+            Unauthorized: the key is missing or wrong.
+            UnsupportedCoding: the body is compressed.
+        """
+        preflight = self._cors.preflight(scope)
+        if preflight is not None:
+            context.quiet = True
+            return preflight
+        if self._root_path and not path_below_prefix(scope):  # the page's links are relative to the slash
+            return RedirectResponse(f"{self._root_path}/", 308)
+        self._keys.check(scope)
+        if _CONTROL_CHARACTER.search(scope["path"]):
+            return problem_response(plain_problem(404, NO_ROUTE, scope), scope)
+        check_coding(Headers(scope=scope))
+        return None
 
     async def _delay_refusal(self, start: Message, context: RequestContext) -> None:
         headers = Headers(raw=start["headers"])
@@ -147,19 +180,20 @@ class RequestMiddleware:
             return nullcontext()
         return self._limits.counted(context.client, context.policy)
 
-    def _record(self, scope: Scope, context: RequestContext) -> None:
+    def _record(self, scope: Scope, routed: Scope, context: RequestContext) -> None:
         took_s, status = context.age_s, context.status
-        route: BaseRoute | None = scope.get("route")
+        route: BaseRoute | None = routed.get("route")
         if route is None and status == TOO_MANY:  # refused by its client's limits, before any route was chosen
-            route = chosen_route(self._routes, scope)
+            route = chosen_route(self._routes, routed)
         endpoint = getattr(
             route, "path", "other"
         )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
-        quiet = context.cut_off or (context.quiet and status in (200, 503))  # 503: a probe of a service that loads
+        # 204: a preflight; 503: a probe of a service that loads
+        quiet = context.cut_off or (context.quiet and status in (200, 204, 503))
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
-            "%s %s %.200r %s %.3fs%s", context.id, scope["method"], scope["path"], status, took_s,
+            "%s %s %.200r %s %.3fs%s", context.log_name, scope["method"], scope["path"], status, took_s,
             f" {context.shown_client}" if context.shown_client else "",
         )  # fmt: skip

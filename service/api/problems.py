@@ -22,7 +22,7 @@ from service.api.encoding import json_response
 from service.api.moondream import is_moondream, reason_phrase
 from service.api.openai.errors import openai_response
 from service.api.request_context import context_of
-from service.errors import ServiceError, Unauthorized
+from service.errors import ServiceError, Unauthorized, UnsupportedCoding
 from service.plain_words import plain_words
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
@@ -82,6 +82,8 @@ def error_response(error: ServiceError, scope: Scope) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, UnsupportedCoding):
+        headers["Accept-Encoding"] = "identity"
     return problem_response(problem_of(error, scope), scope, headers)
 
 
@@ -103,9 +105,10 @@ def _allowed(request: Request) -> str:
     """List every method that this path takes; the framework names those of the first route only."""
     scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
     routes = request.app.routes
-    return ", ".join(
+    taken = [
         method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
-    )
+    ]
+    return ", ".join(each for method in taken for each in ((method, "HEAD") if method == "GET" else (method,)))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

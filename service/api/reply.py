@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 from fastapi.sse import format_sse_event
@@ -21,21 +22,22 @@ from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
-from service.api.encoding import StreamItem, json_response, sse_event
+from service.api.encoding import StreamItem, json_response, server_timing, sse_event
 from service.api.image_store import owned_by
 from service.api.moondream import failure_line, is_moondream
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_body import AskedImage
 from service.api.request_context import context_of
+from service.api.room import check_room
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
 from service.fetching.urls import ImageLink
 from service.images import ImageSource
 from service.messages import Delta, Finished, Row
-from service.schemas.responses import Problem
+from service.schemas.responses import Problem, TimingFields
 
-KEEP_ALIVE = format_sse_event(comment="keep-alive")
+PING = format_sse_event(comment="keep-alive")
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -44,7 +46,7 @@ STREAM_HEADERS = [
 
 logger = logging.getLogger("pheye.reply")
 
-Events = AsyncIterator[tuple[int, Delta | Finished]]
+Events = AsyncGenerator[tuple[int, Delta | Finished]]
 
 
 class AnswerBuilder(Protocol):
@@ -53,6 +55,9 @@ class AnswerBuilder(Protocol):
     @property
     def id(self) -> str:
         """The id of the answer."""
+
+    def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
+        """Tell where the time went, when all rows have finished."""
 
     def opening(self) -> Sequence[StreamItem]:
         """Build the events that come before the first chunk of a stream."""
@@ -102,7 +107,9 @@ def _file_of(
 class Reply(Response):
     """A response that gets its answer from the queue when the framework calls it.
 
-    If it fails before its first byte, it raises a `ServiceError`.
+    If it fails before its first byte, it raises a `ServiceError`. A stream's first bytes, its 200, are sent when its
+    rows are accepted into the queue: the image is decoded, and the prompts are known to fit. Should that take longer
+    than a stream may be silent, they are sent then. Whatever fails later is the last event of the stream.
     """
 
     def __init__(
@@ -134,45 +141,68 @@ class Reply(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reserve, prepare, submit, answer; the reservation ends when this does, in whatever way."""
         with self._parts.queue.reserve(len(self._rows), context_of(scope).flow) as reservation:
-            await unless_hung_up(receive, self._run(reservation, scope, receive, send))
+            answering = self._send_stream if self._stream else self._send_whole
+            await unless_hung_up(receive, answering(reservation, scope, receive, send))
 
-    async def _run(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_whole(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
         await self._submit(reservation, scope)
-        if self._stream:
-            await self._send_stream(reservation.events(), scope, send)
-            return
         async for index, told in reservation.events():
             self._answer.take(index, told)
-        body = self._answer.whole(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
-        await json_response(body)(scope, receive, send)
+        took = {"preprocess_s": self._preprocess_s, "total_s": context_of(scope).age_s}
+        timings = server_timing(dict(self._answer.timings(**took)))
+        await json_response(self._answer.whole(**took), headers={"Server-Timing": timings})(scope, receive, send)
 
     async def _submit(self, reservation: Reservation, scope: Scope) -> None:
         started_s = time.monotonic()
         image = await tiled(self._parts, self._image, reservation, scope)
         self._preprocess_s = time.monotonic() - started_s
-        reservation.submit(image, self._rows)
+        if self._stream:
+            await check_room(self._parts, self._rows)
+        origin = context_of(scope).log_name
+        reservation.submit(image, [replace(row, origin=origin) for row in self._rows])
 
-    async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:
-        first = await anext(events)  # nothing was sent yet, so a failure here is still a plain error
-        await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+    async def _send_stream(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
+        ping_s = self._parts.settings.sse_ping_s
+        preparing = asyncio.ensure_future(self._submit(reservation, scope))
         try:
-            for opening in self._answer.opening():
-                await _send_body(send, sse_event(opening))
-            await _send_chunk(send, self._answer.take(*first))
-            async with aclosing(_with_pauses(events, self._parts.settings.keep_alive_s)) as items:
-                async for item in items:
-                    await (
-                        _send_body(send, KEEP_ALIVE) if item is None else _send_chunk(send, self._answer.take(*item))
-                    )
-            end = self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
+            if (await asyncio.wait({preparing}, timeout=ping_s))[0]:
+                preparing.result()  # nothing was sent yet, so a failure here is still a plain error
+            await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
+            async with aclosing(_with_pauses(_events(reservation, preparing), ping_s)) as items:
+                end = await self._send_chunks(items, scope, send)
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+        await _send_body(send, b"".join(map(sse_event, end)), last=True)
+
+    def _stream_headers(self) -> list[tuple[bytes, bytes]]:
+        """Build the headers of a stream; of its timings it has what is known when it begins."""
+        if not self._preprocess_s:
+            return STREAM_HEADERS
+        return [*STREAM_HEADERS, (b"server-timing", server_timing({"preprocess": self._preprocess_s}).encode())]
+
+    async def _send_chunks(
+        self, items: AsyncIterator[tuple[int, Delta | Finished] | None], scope: Scope, send: Send
+    ) -> Sequence[StreamItem]:
+        """Send what comes as it comes, and return the events that end the stream."""
+        begun = False
+        try:
+            async for item in items:
+                if item is None:
+                    await _send_body(send, PING)
+                    continue
+                opening = [] if begun else self._answer.opening()
+                begun, chunk = True, self._answer.take(*item)
+                if told := b"".join(map(sse_event, [*opening, *filter(None, [chunk])])):
+                    await _send_body(send, told)
+            return self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         except ClientDisconnect:
             raise
         except ServiceError as error:
-            end = self._failed(problem_of(error, scope), scope)
+            return self._failed(problem_of(error, scope), scope)
         except Exception:
-            logger.exception("request %s failed in mid-stream", self._answer.id)
-            end = self._failed(internal_problem(scope), scope)
-        await _send_body(send, b"".join(map(sse_event, end)), last=True)
+            logger.exception("request %s failed in mid-stream", context_of(scope).log_name)
+            return self._failed(internal_problem(scope), scope)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
         context_of(
@@ -181,12 +211,21 @@ class Reply(Response):
         return [failure_line(problem.detail)] if is_moondream(scope) else self._answer.failed(problem)
 
 
-async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tuple[int, Delta | Finished] | None]:
-    """Yield the events, and None for every `keep_alive_s` of silence."""
+async def _events(reservation: Reservation, preparing: asyncio.Future[None]) -> Events:
+    """Yield the events of a reservation whose rows may still have to be submitted."""
+    if not preparing.done():
+        await reservation.prepared(preparing)
+    async with aclosing(reservation.events()) as events:
+        async for event in events:
+            yield event
+
+
+async def _with_pauses(events: Events, ping_s: float) -> AsyncGenerator[tuple[int, Delta | Finished] | None]:
+    """Yield the events, and None for every `ping_s` of silence."""
     while True:
         waiting = asyncio.ensure_future(anext(events, None))
         try:
-            while not (await asyncio.wait({waiting}, timeout=keep_alive_s))[0]:
+            while not (await asyncio.wait({waiting}, timeout=ping_s))[0]:
                 yield None
         finally:
             waiting.cancel()
@@ -194,11 +233,6 @@ async def _with_pauses(events: Events, keep_alive_s: float) -> AsyncGenerator[tu
         if item is None:
             return
         yield item
-
-
-async def _send_chunk(send: Send, chunk: BaseModel | None) -> None:
-    if chunk is not None:
-        await _send_body(send, sse_event(chunk))
 
 
 async def _send_body(send: Send, body: bytes, *, last: bool = False) -> None:

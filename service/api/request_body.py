@@ -6,6 +6,7 @@ What a field may hold is `service.schemas.requests`'. Event loop.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, get_args, get_origin
@@ -24,9 +25,11 @@ from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
 from service.images import ImageSource, check_image_text
-from service.schemas.requests import SHOWN_CHARS, Asked, check
+from service.schemas.requests import SHOWN_CHARS, Asked, SamplingFields, check
 
 MAX_JSON_VALUES = 10_000  # a long conversation has some hundreds, and its commas count as well
+WORDS_BYTES = 200  # no image file begins with so many printable characters and nothing else
+GZIP = b"\x1f\x8b"
 ACCEPTED = "application/json, multipart/form-data or image/*"
 
 AskedImage = ImageSource | ImageLink | TiledImage  # sent, to be fetched, or stored before
@@ -167,28 +170,54 @@ async def _take_image(form: FormData) -> bytes | None:
     image = None
     for name, value in form.multi_items():
         if not isinstance(value, UploadFile):
-            if name == "image":
-                raise InvalidField("image: send it as a file part, with a file name")
             continue
         if name != "image":
             raise InvalidField(f"{name[:SHOWN_CHARS]}: a file is accepted in the field image only")
         if image is not None:
             raise InvalidField("image: given more than once")
         image = await value.read()
+        if not value.filename and _is_words(image):
+            raise InvalidField(
+                "image: this is text and no file; with curl write image=@photo.jpg, and put a data URI or the id of an "
+                "uploaded image into image_url"
+            )
     return image
 
 
+def _is_words(content: bytes) -> bool:
+    """Say whether a part without a file name is what somebody typed in place of a file."""
+    return content[:WORDS_BYTES].isascii() and content[:WORDS_BYTES].decode("ascii").isprintable() and bool(content)
+
+
 def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Read form fields or query parameters: lists by repeating a name, `settings` as a JSON object."""
+    """Read form fields or query parameters: lists by repeating a name, settings as one JSON object or by their names.
+
+    Raises:
+        InvalidField: a name that is no list's is given more than once.
+        BadRequest: `settings` is no JSON object.
+    """
     fields: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    has_settings = "settings" in kind.model_fields
     for name, value in items:
-        if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):
-            fields.setdefault(name, []).append(value)
-        elif name in fields:
-            raise InvalidField(f"{name[:SHOWN_CHARS]}: given more than once")
+        if has_settings and name in SamplingFields.model_fields:
+            _add(settings, SamplingFields, name, value)
         else:
-            fields[name] = _json_object(value, name) if name == "settings" else value
-    return fields
+            _add(fields, kind, name, value)
+    if has_settings and "settings" in fields:
+        fields["settings"] = _json_object(fields["settings"], "settings")
+    if twice := settings.keys() & fields.get("settings", {}):
+        raise InvalidField(f"{min(twice)}: given in settings too")
+    return fields | {"settings": fields.get("settings", {}) | settings} if settings else fields
+
+
+def _add(fields: dict[str, Any], kind: type[BaseModel], name: str, value: str) -> None:
+    if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):
+        fields.setdefault(name, []).append(value)
+    elif name in fields:
+        raise InvalidField(f"{name[:SHOWN_CHARS]}: given more than once")
+    else:
+        fields[name] = value
 
 
 def _is_list(annotation: Any) -> bool:
@@ -196,6 +225,7 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
+    text = _utf8(text, where)
     _check_values(text, where)
     try:
         value = from_json(text, allow_inf_nan=False)
@@ -204,6 +234,20 @@ def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"{where}: expected a JSON object")
     return value
+
+
+def _utf8(text: bytes | str, where: str) -> bytes | str:
+    """Return JSON without a byte order mark in front, and refuse what is plainly in another encoding than UTF-8."""
+    if isinstance(text, str):
+        return text.removeprefix("\ufeff")
+    if text.startswith(BOM_UTF8):
+        return text[len(BOM_UTF8) :]
+    # Every JSON text begins with an ASCII character, which UTF-16 and UTF-32 write with zeros beside it.
+    if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)) or b"\x00" in text[:2]:
+        raise BadRequest(f"{where}: the JSON is in UTF-16 or UTF-32; send it in UTF-8")
+    if text.startswith(GZIP):
+        raise BadRequest(f"{where}: this is gzip; send the JSON as it is, without compression")
+    return text
 
 
 def _check_values(text: bytes | str, where: str) -> None:

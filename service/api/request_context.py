@@ -11,8 +11,10 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from service.api.edge.tracing import TraceContext, request_id_of
 from service.api.forwarded import address_in
 from service.client_policy import ClientPolicy, Priority
 from service.messages import Flow
@@ -26,7 +28,8 @@ class RequestContext:
     """One HTTP request, from its first byte to the line in the access log.
 
     Attributes:
-        id: 32 hexadecimal digits, sent as X-Request-Id.
+        id: sent as X-Request-Id: the one that the request brought along, else 32 hexadecimal digits.
+        trace: the distributed trace that it belongs to, if it says so.
         arrived_s: on the monotonic clock.
         owner: whose images it may see: a digest of its API key, or of the group that shares images with it.
         client: whom fairness counts it for: its API key's digest, else its address.
@@ -44,6 +47,7 @@ class RequestContext:
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    trace: TraceContext | None = None
     arrived_s: float = field(default_factory=time.monotonic)
     owner: str = EVERYBODY
     client: str = ""
@@ -72,6 +76,11 @@ class RequestContext:
         return "" if self.owner else self.address
 
     @property
+    def log_name(self) -> str:
+        """The request as log lines name it, in every process: its id, and its trace if there is one."""
+        return self.id if self.trace is None else f"{self.id} trace={self.trace.trace_id}"
+
+    @property
     def flow(self) -> Flow:
         """Whom the request's answers count for; a policy's priority is the highest it can have."""
         bulk = "bulk" in (self.priority, self.policy.priority)
@@ -85,8 +94,10 @@ class RequestContext:
 
 def open_context(scope: Scope) -> RequestContext:
     """Begin a request's context and put it into its scope."""
-    address = address_in(_host(scope))
-    context = RequestContext(client=address_of(scope), address=str(address or ""))
+    address, headers = address_in(_host(scope)), Headers(raw=scope.get("headers", []))
+    context = RequestContext(
+        request_id_of(headers), TraceContext.of(headers), client=address_of(scope), address=str(address or "")
+    )
     scope[_KEY] = context
     return context
 

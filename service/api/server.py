@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from functools import partial
 
@@ -14,7 +15,6 @@ import uvicorn
 
 from service.api.app import create_app
 from service.api.connections.descriptors import ConnectionPlan, plan_connections, raise_descriptor_limit
-from service.api.connections.policy import IDLE_S
 from service.api.connections.protocol import GuardedProtocol
 from service.api.connections.quiet_log import quieten
 from service.api.connections.registry import OpenConnections
@@ -23,7 +23,7 @@ from service.api.forwarded import ForwardedHeaders, TrustedProxies
 from service.dispatch.queue import RequestQueue
 from service.messages import ModelCard
 from service.metrics import Metrics
-from service.settings import Settings
+from service.settings import LOG_FORMAT, Settings
 
 logger = logging.getLogger("pheye")
 
@@ -64,7 +64,7 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
         server_header=False,
         proxy_headers=False,  # `ForwardedHeaders` reads them
         backlog=plan.accepts,
-        timeout_keep_alive=int(IDLE_S),
+        timeout_keep_alive=math.ceil(settings.idle_timeout_s),
         timeout_graceful_shutdown=1,  # the drain has waited for whatever was worth it
     )
     server = DrainingServer(
@@ -91,7 +91,7 @@ def announce(card: ModelCard, model: str) -> None:
 
 def configure_logging(level: str) -> None:
     """Write plain log lines to standard error; libraries only log warnings."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, force=True)
     for library in ("uvicorn", "httpcore"):  # the latter would log whole URLs
         logging.getLogger(library).setLevel(logging.WARNING)
     quieten()

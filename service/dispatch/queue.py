@@ -84,8 +84,8 @@ class RequestQueue:
                 await self._idle.wait()
         except TimeoutError:
             logger.warning("%d requests were not done after %.0f s of grace", len(self._reservations), grace_s)
-            for row in [row for reservation in self._reservations for row in reservation.rows]:
-                self._fail(row, Unavailable("the service stopped before the answer was complete"))
+            for reservation in self._reservations:
+                reservation.give_up(Unavailable("the service stopped before the answer was complete"))
 
     def kill(self) -> None:
         """End all workers at once, and start no others."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from model.tiles import TiledImage
 from service.dispatch.poison import PoisonTracker
@@ -81,6 +81,7 @@ class Reservation:
     def __init__(self, queue: WaitingQueue, rows: int, deadline_s: float, flow: Flow | None = None) -> None:
         self._queue = queue
         self._events: asyncio.Queue[tuple[int, Delta | Finished | ServiceError]] = asyncio.Queue()
+        self._gave_up = asyncio.Event()
         self._deadline_s = deadline_s
         self.reserved = rows
         self.flow = flow or Flow()
@@ -108,19 +109,39 @@ class Reservation:
         """Take an event for one of the rows, from the queue."""
         self._events.put_nowait((index, event))
 
-    async def events(self) -> AsyncIterator[tuple[int, Delta | Finished]]:
+    async def events(self) -> AsyncGenerator[tuple[int, Delta | Finished]]:
         """Yield the events of all rows with the row's index, until every row has finished.
 
         Raises:
             ServiceError: a row failed, was refused, or the deadline passed.
         """
-        unfinished = len(self.rows)
+        unfinished = len(self.rows) or 1  # without rows only a failure can come
         while unfinished:
             index, event = await self._next()
             if isinstance(event, ServiceError):
                 raise event
             unfinished -= isinstance(event, Finished)
             yield index, event
+
+    def give_up(self, error: ServiceError) -> None:
+        """End the wait for a reservation's answer, whatever it waits for."""
+        self._events.put_nowait((0, error))
+        self._gave_up.set()
+
+    async def prepared(self, work: asyncio.Future[None]) -> None:
+        """Wait for the work at whose end the rows are submitted, or for the service to give up.
+
+        Raises:
+            ServiceError: the work failed. That the service gave up is among the events.
+        """
+        gave_up = asyncio.ensure_future(self._gave_up.wait())
+        either: set[asyncio.Future[Any]] = {work, gave_up}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gave_up.cancel()
+        if work.done():
+            work.result()
 
     @property
     def left_s(self) -> float:

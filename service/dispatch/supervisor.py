@@ -28,6 +28,7 @@ from service.messages import (
     StepDone,
     StepReport,
     Submit,
+    name_requests,
 )
 from service.settings import Settings
 
@@ -221,8 +222,8 @@ class WorkerSupervisor:
         # is found only by going on. Pauses are for what only time can mend.
         pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(self._failed_starts, 16) - 1.0)
         logger.error(
-            "worker on %s ended with code %s while it had %d requests; next start in %.0f s",
-            self.device, code, len(lost), pause_s,
+            "worker on %s ended with code %s while it had %s; next start in %.0f s",
+            self.device, code, name_requests(row.row.origin for row in lost), pause_s,
         )  # fmt: skip
         self._restart = asyncio.get_running_loop().call_later(pause_s, self.start)
         self._on_change(self, lost)

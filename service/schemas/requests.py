@@ -101,7 +101,7 @@ class _AboutAnImage(WithImage):
         default=False, description="Tell where the model looked: by layer, for the whole answer, and word by word."
     )
     settings: SamplingFields | None = Field(
-        default=None, description="Sampling settings; a JSON object in forms and queries."
+        default=None, description="Sampling settings; in forms and queries a JSON object, or each by its name."
     )
 
     @property

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from model.request import FinishReason
 from service.schemas.explanation import ExplanationFields
+
+# To the microsecond: what a clock says beyond it means nothing.
+Seconds = Annotated[float, AfterValidator(lambda value: round(value, 6))]
 
 
 class UsageFields(BaseModel):
@@ -26,12 +29,12 @@ class UsageFields(BaseModel):
 class TimingFields(BaseModel):
     """The time spent on an answer, phase by phase; for several questions the longest of each."""
 
-    queue: float = Field(description="Seconds waited for a slot.")
-    preprocess: float = Field(description="Seconds of fetching, decoding and tiling the image.")
-    encode: float = Field(description="Seconds in the vision encoder.")
-    prefill: float = Field(description="Seconds of reading the prompt.")
-    decode: float = Field(description="Seconds of generating.")
-    total: float = Field(description="Seconds from the request's arrival to its last token.")
+    queue: Seconds = Field(description="Seconds waited for a slot.")
+    preprocess: Seconds = Field(description="Seconds of fetching, decoding and tiling the image.")
+    encode: Seconds = Field(description="Seconds in the vision encoder.")
+    prefill: Seconds = Field(description="Seconds of reading the prompt.")
+    decode: Seconds = Field(description="Seconds of generating.")
+    total: Seconds = Field(description="Seconds from the request's arrival to its last token.")
 
 
 Id = Annotated[str, Field(description="The request id, also in the X-Request-Id header.")]
@@ -165,11 +168,11 @@ class EstimatedBytes(BaseModel):
 class EstimatedSeconds(BaseModel):
     """The time on this server at its recent speed, without decoding and tiling the image. null: not measured yet."""
 
-    queue: float | None = Field(description="Waiting for a slot, as it looks now.")
-    encode: float | None = Field(description="In the vision encoder; 0 if the features are resident.")
-    prefill: float | None = Field(description="Reading the prompts.")
-    decode: float | None = Field(description="Generating as many tokens as allowed.")
-    total: float | None = Field(description="Their sum, at most: an answer may end before its last allowed token.")
+    queue: Seconds | None = Field(description="Waiting for a slot, as it looks now.")
+    encode: Seconds | None = Field(description="In the vision encoder; 0 if the features are resident.")
+    prefill: Seconds | None = Field(description="Reading the prompts.")
+    decode: Seconds | None = Field(description="Generating as many tokens as allowed.")
+    total: Seconds | None = Field(description="Their sum, at most: an answer may end before its last allowed token.")
     unknown: str | None = Field(description="Why some are null.")
 
 
@@ -177,7 +180,7 @@ class CacheSaving(BaseModel):
     """The savings of cached image features, whether they are in the cache now or not."""
 
     flops: int = Field(description="Floating-point operations of the vision encoder.")
-    seconds: float | None = Field(description="null: no tile was encoded yet.")
+    seconds: Seconds | None = Field(description="null: no tile was encoded yet.")
 
 
 class Estimate(BaseModel):

@@ -30,6 +30,7 @@ from service.messages import (
     StepReport,
     Submit,
     Usage,
+    name_requests,
 )
 from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
 from service.worker.planner import StepPlanner
@@ -170,11 +171,20 @@ class Engine:
         try:
             yield
         except DeviceMemoryError as error:
-            logger.warning("out of memory; %d requests fail: %s", len(ids), error)
+            logger.warning("out of memory; %s fail: %s", self._named(ids), error)
             step.events += [Broken(row_id, "the device ran out of memory") for row_id in ids]
             self.cancel(ids)
             for image_key in list(self._prefetch):
                 self._end_prefetch(image_key)
+
+    def _named(self, ids: Sequence[str]) -> str:
+        """Name the requests of rows, waiting or running, for the log."""
+        running = {row.id: row for row in self._running.values()}
+        return name_requests(
+            (running[each] if each in running else self._waiting[each]).row.origin
+            for each in ids
+            if each in running or each in self._waiting
+        )
 
     def _preempt(self, slot: int, step: Step) -> None:
         """Take a row's slot; it waits again, first of its flow, with its features, to go on behind its latest token."""
@@ -213,6 +223,7 @@ class Engine:
             self._waiting.leave(row.id)
             self._running[slot] = row
             step.events.append(Admitted(row.id, row.admit(started, prefill_s), row.resumed))
+            logger.debug("request %s has slot %d", row.row.origin, slot)
             self._commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
@@ -231,6 +242,7 @@ class Engine:
         """Give a row its token, and let it go if that was the last one."""
         row = self._running[slot]
         if token is None:
+            logger.error("request %s fails: the model produced numbers that are not finite", row.row.origin)
             step.events.append(Broken(row.id, "the model produced numbers that are not finite"))
             self._let_go(slot, failed=True)
             return
@@ -271,6 +283,7 @@ class Engine:
             image_tiles=self._runner.config.tiles,
             image_features_cached=row.cached,
         )
+        logger.debug("request %s is answered: %d tokens, %s", row.row.origin, len(row.pieces), reason)
         rest = row.stream.finish()
         row.pieces[-1] += rest
         explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None

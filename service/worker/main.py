@@ -6,6 +6,7 @@ a thread empties the pipe, the main thread computes.
 
 from __future__ import annotations
 
+import logging
 import queue
 import signal
 import threading
@@ -14,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from service.messages import Cancel, Forget, Heartbeat, LoadFailed, ModelCard, Prefetch, Ready, Stop, Submit, ToWorker
-from service.settings import Settings
+from service.settings import LOG_FORMAT, Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 
@@ -29,6 +30,7 @@ def run(settings: Settings, device: str, pipe: Connection) -> None:
     # The API process decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _configure_logging(settings.log_level)
     started = time.monotonic()
     try:
         runner = load_runner(settings, device)
@@ -40,6 +42,12 @@ def run(settings: Settings, device: str, pipe: Connection) -> None:
     inbox = _Inbox(pipe)
     while inbox.deliver(engine, wait_s=0.0 if engine.busy else IDLE_S):
         pipe.send(engine.step() if engine.busy else Heartbeat())
+
+
+def _configure_logging(level: str) -> None:
+    """Write log lines like the API process's; those of libraries only where something is wrong."""
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    logging.getLogger("pheye").setLevel(level.upper())
 
 
 def _card(runner: ModelRunner) -> ModelCard:

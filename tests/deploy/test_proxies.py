@@ -37,7 +37,6 @@ def test_a_proxy_accepts_its_configuration_as_it_is_committed(name: str, tmp_pat
 
 def test_the_proxies_allow_what_the_service_allows() -> None:
     """Sizes and times that are said twice say the same."""
-    from service.api.connections.policy import IDLE_S
     from service.settings import Settings
 
     default = Settings()
@@ -47,5 +46,7 @@ def test_the_proxies_allow_what_the_service_allows() -> None:
     for text, pattern in ((nginx_conf, r"proxy_read_timeout (\d+)s"), (haproxy_cfg, r"timeout server (\d+)s")):
         [timeout_s] = re.findall(pattern, text)
         assert float(timeout_s) > default.deadline_s
-    for kept_s in re.findall(r"keepalive_timeout (\d+)s", nginx_conf):
-        assert float(kept_s) < IDLE_S
+    kept = re.findall(r"keepalive_timeout (\d+)s", nginx_conf), re.findall(r"pool-purge-delay (\d+)s", haproxy_cfg)
+    for times in kept:
+        assert times
+        assert all(float(kept_s) < default.idle_timeout_s for kept_s in times)

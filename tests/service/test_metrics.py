@@ -14,7 +14,7 @@ STEP = StepReport(
 
 
 def series(metrics: Metrics) -> dict[str, float]:
-    lines = [line for line in metrics.render().decode().splitlines() if not line.startswith("#")]
+    lines = [line for line in metrics.render()[0].decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
@@ -55,7 +55,7 @@ def test_a_phase_that_a_step_skipped_is_not_observed():
 
 
 def test_every_reason_to_drop_a_request_has_a_series_from_the_start():
-    text = Metrics().render().decode()
+    text = Metrics().render()[0].decode()
     assert all(f'pheye_requests_dropped_total{{reason="{reason}"}} 0.0' in text for reason in DROP_REASONS)
 
 
@@ -66,7 +66,7 @@ def test_two_metrics_objects_do_not_share_counts():
 
 
 def test_no_creation_times_clutter_the_scrape():
-    assert "_created" not in Metrics().render().decode()
+    assert "_created" not in Metrics().render()[0].decode()
 
 
 @pytest.mark.parametrize("row", list(metric_rows()), ids=lambda row: row.name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from service.api.app import ROUTERS
+from service.setting_checks import OWN_PATHS
 from service.setting_rows import setting_rows
 from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
 
@@ -63,6 +65,18 @@ def test_what_kubernetes_puts_into_the_environment_is_explained(monkeypatch):
         ("deadline_s", "nan"),
         ("stall_s", "inf"),
         ("log_level", "loud"),
+        ("idle_timeout_s", "0.5"),
+        ("sse_ping_s", "0.01"),
+        ("root_path", "pheye"),
+        ("root_path", "/pheye/"),
+        ("root_path", "/"),
+        ("root_path", "/a/../b"),
+        ("root_path", "/a b"),
+        ("root_path", "/v1"),
+        ("cors_origins", "app.example.org"),
+        ("cors_origins", "https://app.example.org/"),
+        ("cors_origins", "null"),
+        ("cors_origins", "*, https://app.example.org"),
         ("model", ""),
         ("deadline_s", "0.01"),
         ("step_timeout_s", "1e-9"),
@@ -173,3 +187,18 @@ def test_an_old_variable_is_read_unless_the_new_one_is_set(monkeypatch):
     assert [key.get_secret_value() for key in load_settings().api_keys] == ["one", "two"]
     monkeypatch.setenv("PHEYE_API_KEYS", "three")
     assert [key.get_secret_value() for key in load_settings().api_keys] == ["three"]
+
+
+def test_the_old_name_of_the_ping_of_streams_is_understood(monkeypatch):
+    monkeypatch.setenv("PHEYE_KEEP_ALIVE_S", "2.5")
+    assert load_settings().sse_ping_s == 2.5
+
+
+def test_origins_are_compared_without_regard_to_case_and_spaces():
+    assert load_settings(cors_origins=" https://A.example.org:8443 , http://[::1]:3000,").cors_origins == (
+        "https://a.example.org:8443,http://[::1]:3000"
+    )
+
+
+def test_a_prefix_cannot_be_mistaken_for_a_path_of_the_service():
+    assert {route.path.split("/")[1] for router in ROUTERS for route in router.routes} - {""} == set(OWN_PATHS)

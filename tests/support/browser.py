@@ -124,7 +124,7 @@ def visit(browser: Browser, url: str, **context: Any) -> Iterator[Visit]:
         page.on("console", lambda said: visitor.troubles.append(said.text) if said.type in noisy else None)
         page.on("pageerror", lambda error: visitor.troubles.append(str(error)))
         page.on("request", lambda sent: visitor.troubles.append(sent.url) if not is_own(sent.url, url) else None)
-        page.goto(url)
+        page.goto(f"{url}/")
         page.wait_for_selector("#model[data-state=ready]")
         yield visitor
         assert visitor.unexpected() == []
@@ -147,4 +147,5 @@ def answered(status: int, body: str, content_type: str = "application/problem+js
 
 
 def is_own(asked: str, url: str) -> bool:
-    return asked.startswith((f"{url}/", f"blob:{url}/", "data:"))
+    origin = "/".join(url.split("/")[:3])  # of a page under a path prefix too
+    return asked.startswith((f"{url}/", f"blob:{origin}/", "data:"))

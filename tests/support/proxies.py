@@ -27,6 +27,7 @@ from tests.support.sockets import free_port
 PROXY = ROOT / "deploy/proxy"
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
 DELAY_S = 4.0  # of a server that stops; HAProxy's check takes 2 s to notice
+NONE: Mapping[str, str] = {}
 PAUSE_S = 0.04  # of a client between two requests: the configurations bound the rate of one address
 
 
@@ -39,15 +40,16 @@ def program(name: str) -> str:
     return path
 
 
-def adapted(file: str, replacements: Mapping[str, str]) -> str:
+def adapted(file: str, *every: Mapping[str, str]) -> str:
     text = (PROXY / file).read_text(encoding="utf-8")
-    for old, new in replacements.items():
-        assert old in text, old
-        text = text.replace(old, new)
+    for replacements in every:
+        for old, new in replacements.items():
+            assert old in text, old
+            text = text.replace(old, new)
     return text
 
 
-def nginx(folder: Path, port: int, servers: tuple[int, int]) -> list[str]:
+def nginx(folder: Path, port: int, servers: tuple[int, int], edits: Mapping[str, str] = NONE) -> list[str]:
     """The command that runs nginx in the foreground, with everything it writes in a folder."""
     spools = "".join(
         f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -63,6 +65,7 @@ def nginx(folder: Path, port: int, servers: tuple[int, int]) -> list[str]:
             "10.0.0.11:8000": f"127.0.0.1:{servers[0]}",
             "10.0.0.12:8000": f"127.0.0.1:{servers[1]}",
         },
+        edits,
     )
     if os.getuid() == 0:
         text = f"user root;\n{text}"
@@ -70,7 +73,7 @@ def nginx(folder: Path, port: int, servers: tuple[int, int]) -> list[str]:
     return [program("nginx"), "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
 
 
-def haproxy(folder: Path, port: int, servers: tuple[int, int]) -> list[str]:
+def haproxy(folder: Path, port: int, servers: tuple[int, int], edits: Mapping[str, str] = NONE) -> list[str]:
     text = adapted(
         "haproxy.cfg",
         {
@@ -78,6 +81,7 @@ def haproxy(folder: Path, port: int, servers: tuple[int, int]) -> list[str]:
             "10.0.0.11:8000": f"127.0.0.1:{servers[0]}",
             "10.0.0.12:8000": f"127.0.0.1:{servers[1]}",
         },
+        edits,
     )
     (folder / "haproxy.cfg").write_text(text, encoding="utf-8")
     return [program("haproxy"), "-db", "-f", f"{folder}/haproxy.cfg"]
@@ -87,13 +91,16 @@ PROXIES = {"nginx": nginx, "haproxy": haproxy}
 
 
 @contextmanager
-def running_proxy(name: str, folder: Path, servers: tuple[int, int]) -> Iterator[str]:
+def running_proxy(
+    name: str, folder: Path, servers: tuple[int, int], edits: Mapping[str, str] = NONE, prefix: str = ""
+) -> Iterator[str]:
+    """A proxy in front of the servers; its configuration is the committed one with these replacements."""
     folder.mkdir()
     port = free_port()
     with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(PROXIES[name](folder, port, servers), stdout=output, stderr=output)
+        process = subprocess.Popen(PROXIES[name](folder, port, servers, edits), stdout=output, stderr=output)
         try:
-            url = f"http://127.0.0.1:{port}"
+            url = f"http://127.0.0.1:{port}{prefix}"
             wait_until(lambda: answers(f"{url}/readyz"), 20)
             yield url
         finally:

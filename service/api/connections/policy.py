@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-IDLE_S = 75.0  # a kept-alive connection without a request; longer than proxies keep theirs (nginx: 60 s)
 LEFTOVER_S = 5.0  # for the rest of a body whose request has been answered
 LINGER_S = 2.0  # for a refused client to read why
 STALL_S = 30.0  # a peer must take MIN_TAKEN_BYTES_S on average over so long while bytes wait for it
@@ -60,10 +59,10 @@ class Facts:
             self.waiting_since_s, self.taken_bytes = now_s, taken
 
 
-def overdue(facts: Facts, now_s: float, head_s: float) -> Reason | None:
+def overdue(facts: Facts, now_s: float, head_s: float, idle_s: float) -> Reason | None:
     """Say why a connection must be closed now, if it must.
 
-    >>> overdue(Facts(since_s=0.0), now_s=11.0, head_s=10.0)
+    >>> overdue(Facts(since_s=0.0), now_s=11.0, head_s=10.0, idle_s=75.0)
     'head'
     """
     if facts.waiting_since_s is not None and now_s - facts.waiting_since_s > STALL_S:
@@ -73,7 +72,7 @@ def overdue(facts: Facts, now_s: float, head_s: float) -> Reason | None:
         case "head":
             return "head" if spent_s > head_s else None
         case "idle":
-            return "idle" if spent_s > IDLE_S else None
+            return "idle" if spent_s > idle_s else None
         case "leftover":
             return "leftover" if spent_s > LEFTOVER_S else None
         case "refused":

@@ -19,12 +19,13 @@ from uvicorn.server import ServerState
 from service.api.connections.framing import EVENTS_PER_TURN, StrictConnection
 from service.api.connections.policy import Facts, Phase
 from service.api.connections.registry import OpenConnections
+from service.api.edge.rewriting import as_routed, path_below_prefix
 from service.api.encoding import to_json
 from service.api.problems import MEDIA_TYPE, error_response, plain_problem, problem_of
 from service.api.request_context import address_of, open_context, take_reason
 from service.errors import HeadTooLarge, ServiceError, Unavailable
 
-PROBE_PATHS = ("/livez", "/readyz", "/metrics")
+PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/ping", "/metrics")
 FULL = "too many connections are open; try again"
 # What a peer is told whose connection is closed before its request was complete.
 LAST_WORDS = {
@@ -134,12 +135,15 @@ class GuardedProtocol(H11Protocol):
         answer = self.app
 
         async def probes(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["path"] in PROBE_PATHS:
+            routed = as_routed(scope, self._connections.root_path)
+            if path_below_prefix(routed) in PROBE_PATHS:
                 await answer(scope, receive, send)
                 return
             self._connections.count("full")
-            open_context(scope)
-            await error_response(Unavailable(FULL), scope)(scope, receive, send)
+            context, response = open_context(routed), error_response(Unavailable(FULL), routed)
+            response.headers["X-Request-Id"] = context.id
+            self._connections.cors.add_headers(routed, response.headers)
+            await response(routed, receive, send)
 
         self.app = probes
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from service.api.connections.descriptors import PROBES, ConnectionPlan
 from service.api.connections.policy import Facts, first_to_go, overdue
+from service.api.edge.cors import CorsPolicy
 from service.api.forwarded import TrustedProxies
 from service.metrics import Metrics
 from service.settings import Settings
@@ -50,12 +51,16 @@ class OpenConnections:
 
     Attributes:
         head_s: seconds that a request head may take.
+        idle_s: seconds that a connection may rest between requests.
+        root_path: the path prefix under which a proxy publishes the service.
+        cors: which web pages may read a refusal.
         closing: whether every answer says `Connection: close`.
     """
 
     def __init__(self, settings: Settings, plan: ConnectionPlan, metrics: Metrics) -> None:
         """Open the registry, empty."""
-        self.head_s = settings.head_timeout_s
+        self.head_s, self.idle_s = settings.head_timeout_s, settings.idle_timeout_s
+        self.root_path, self.cors = settings.root_path, CorsPolicy(settings.cors_origins)
         self.closing = False
         self._most = plan.most
         self._proxies = TrustedProxies(settings.trusted_proxies)
@@ -108,7 +113,7 @@ class OpenConnections:
         now_s = time.monotonic()
         for facts, connection in list(self._open.items()):
             connection.observe(now_s)
-            reason = overdue(facts, now_s, self.head_s)
+            reason = overdue(facts, now_s, self.head_s, self.idle_s)
             if reason is not None:
                 if reason not in ("refused", "idle"):
                     self.count(reason)

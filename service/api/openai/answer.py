@@ -27,7 +27,7 @@ from service.api.openai.responses import (
     PheyeFields,
 )
 from service.messages import Delta, Finished
-from service.schemas.responses import Problem
+from service.schemas.responses import Problem, TimingFields
 
 DONE = "[DONE]"
 
@@ -54,6 +54,10 @@ class ChatAnswer:
     def id(self) -> str:
         """The id of the completion."""
         return f"chatcmpl-{self.answer.id}"
+
+    def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
+        """Tell where the time went, when the row has finished."""
+        return self.answer.timings(preprocess_s=preprocess_s, total_s=total_s)
 
     def opening(self) -> Sequence[ChatCompletionChunk]:
         """Build the first chunk of a stream, which names the role."""

@@ -51,13 +51,13 @@ REFERRED: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 
 
-def complete_document(app: FastAPI) -> None:
-    """Complete the document that `/openapi.json` and `/docs` show."""
+def complete_document(app: FastAPI, root_path: str) -> None:
+    """Complete the document that `/openapi.json` and `/docs` show, for clients that reach it under a path prefix."""
     collected: Callable[[], dict[str, Any]] = app.openapi
-    app.openapi = partial(_document, collected)  # type: ignore[method-assign]
+    app.openapi = partial(_document, collected, root_path)  # type: ignore[method-assign]
 
 
-def _document(collected: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _document(collected: Callable[[], dict[str, Any]], root_path: str) -> dict[str, Any]:
     document = collected()
     if "security" in document:
         return document  # FastAPI keeps the document, and this is how it was left
@@ -67,6 +67,8 @@ def _document(collected: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["schemas"] = schemas["$defs"] | components.get("schemas", {})
     components["securitySchemes"] = KEYS
+    if root_path:
+        document["servers"] = [{"url": root_path}]
     document["security"] = [{}, *({name: []} for name in KEYS)]  # without keys, none is asked for
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)

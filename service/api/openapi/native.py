@@ -232,12 +232,17 @@ def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text_fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """List the fields as a form or a query has them.
+    """List the fields as a form or a query has them: the settings all together, and by their names.
 
-    The settings are JSON text, which is said in words: for a `contentMediaType`, `/docs` would ask for a file.
+    All together they are JSON text, which is said in words: for a `contentMediaType`, `/docs` would ask for a file.
     """
-    settings = {"type": "string", "description": f"The settings as JSON, `{SETTINGS}`."}
-    return {name: settings if name == "settings" else _as_text(field) for name, field in schema["properties"].items()}
+    fields = dict(schema["properties"])
+    if "settings" not in fields:
+        return {name: _as_text(field) for name, field in fields.items()}
+    together = {"type": "string", "description": f"The settings as JSON, `{SETTINGS}`, instead of by their names."}
+    [settings] = [kind for kind in fields["settings"]["anyOf"] if "properties" in kind]
+    by_name = {name: _as_text(field) for name, field in settings["properties"].items()}
+    return {name: _as_text(field) for name, field in fields.items()} | {"settings": together} | by_name
 
 
 def _as_text(field: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,28 +6,23 @@ Gathers what `service.api.estimate` has to be told. Event loop; prompts are coun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 
 from fastapi import APIRouter, Request
 
-from model.choices import ChoiceTree
 from model.prompt import caption_instruction
 from model.tiles import ImageKey, TiledImage
 from service.api.connections.disconnect import unless_hung_up
-from service.api.estimate import AskedRow, CurrentLoad, estimate
+from service.api.estimate import CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import AskedImage, read_maybe_ask
 from service.api.request_context import context_of
+from service.api.room import asked_rows
 from service.api.routes.caption_vqa import question_instructions, rows_asked
-from service.dispatch.queue import RequestQueue
-from service.errors import InvalidField
-from service.messages import ModelCard, Row
 from service.schemas.requests import EstimateRequest
 from service.schemas.responses import Estimate
-from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
 
 router = APIRouter(prefix="/v1", tags=["images"])
 
@@ -44,27 +39,11 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
         if fields.is_caption
         else question_instructions(parts, fields)
     )
-    count = partial(_rows, queue, card, rows_asked(parts, fields, asked))
+    count = partial(asked_rows, queue, rows_asked(parts, fields, asked), card.context_tokens)
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
     resident = None if ask.image is None else queue.workers.resident(await _image_key(request, parts, ask.image))
     wait_s = queue.wait_s(context_of(request.scope).flow)
     return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident))
-
-
-def _rows(queue: RequestQueue, card: ModelCard, rows: Sequence[Row]) -> list[AskedRow]:
-    tree = ChoiceTree.written(rows[0].choices, queue.tokenizer()) if rows[0].choices else None  # every row has the same
-    return [_row(queue.count_tokens(row.instruction), row, tree, card.context_tokens) for row in rows]
-
-
-def _row(prompt_tokens: int, row: Row, tree: ChoiceTree | None, context_tokens: int) -> AskedRow:
-    try:
-        if tree is not None:
-            check_choices_fit(len(tree), prompt_tokens, context_tokens)
-            return AskedRow(prompt_tokens, max(map(len, tree.paths)) + 1, len(tree))
-        most = answer_tokens(row.sampling.max_tokens, prompt_tokens, context_tokens, may_shorten=row.may_shorten)
-    except NoRoomError as error:
-        raise InvalidField(str(error)) from None
-    return AskedRow(prompt_tokens, most)
 
 
 async def _image_key(request: Request, parts: ServiceParts, image: AskedImage) -> ImageKey:

@@ -1,17 +1,17 @@
 """Health checks and monitoring: `/livez` (liveness), `/readyz` (readiness), `/metrics`, and `/v1` with the limits.
 
+Other servers call readiness `/health`, `/healthz` or `/ping`: those are the same here, and in no document.
+
 Answers from what the queue knows, at once, whatever the model is doing. Event loop.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.api.access.keys import KEYLESS
+from service.api.edge.rewriting import link_to
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
 from service.api.request_context import context_of
@@ -27,6 +27,8 @@ async def _quiet(request: Request) -> None:
 
 
 QUIET = [Depends(_quiet)]
+METRIC_TYPES = ("text/plain", "application/openmetrics-text")
+_TEXT = {"schema": {"type": "string"}}
 
 
 @router.get("/livez", dependencies=QUIET, openapi_extra=KEYLESS)
@@ -35,6 +37,9 @@ async def livez() -> Alive:
     return Alive(status="alive")
 
 
+@router.get("/health", dependencies=QUIET, openapi_extra=KEYLESS, include_in_schema=False)
+@router.get("/healthz", dependencies=QUIET, openapi_extra=KEYLESS, include_in_schema=False)
+@router.get("/ping", dependencies=QUIET, openapi_extra=KEYLESS, include_in_schema=False)
 @router.get("/readyz", dependencies=QUIET, openapi_extra=KEYLESS, responses=problem_docs(503))
 async def readyz(parts: Parts) -> ReadyCard:
     """Check readiness: weights loaded, warmed up, engine making progress, not shutting down. Needs no key."""
@@ -59,13 +64,14 @@ async def readyz(parts: Parts) -> ReadyCard:
     "/metrics",
     dependencies=QUIET,
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_docs(401)},
+    responses={200: {"content": dict.fromkeys(METRIC_TYPES, _TEXT)}, **problem_docs(401)},
 )
 async def metrics(request: Request, parts: Parts) -> Response:
-    """Read all metrics in Prometheus' text format."""
+    """Read all metrics in Prometheus' text format, or as OpenMetrics if `Accept` asks for it."""
     parts.metrics.describe_build(request.app.version, parts.queue.card)
     parts.metrics.ready.set(parts.not_ready() is None)
-    return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    content, content_type = parts.metrics.render(request.headers.get("accept", ""))
+    return Response(content, headers={"Content-Type": content_type, "Vary": "Accept"})
 
 
 @router.get("/v1", responses=problem_docs(401))
@@ -77,8 +83,8 @@ async def index(request: Request, parts: Parts) -> ServiceCard:
         body_bytes=settings.max_body_bytes,
         deadline_s=settings.deadline_s,
     )
-    links: dict[str, Any] = {
-        name: str(request.app.url_path_for(route))
+    links = {
+        name: link_to(request, route)
         for name, route in {
             "caption": "caption", "vqa": "vqa", "images": "images", "estimate": "estimate_request", "live": "livez",
             "ready": "readyz", "metrics": "metrics", "docs": "docs", "openapi": "openapi",

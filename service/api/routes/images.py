@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from model.complexity import feature_bytes
 from service.api.connections.disconnect import unless_hung_up
+from service.api.edge.rewriting import link_to
 from service.api.image_store import StoredImage
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
@@ -36,7 +37,7 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     stored = parts.images.put(context.owner, image)
     if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
         parts.queue.workers.prefetch(image)
-    response.headers["Location"] = str(request.app.url_path_for("image", image_id=stored.id))
+    response.headers["Location"] = link_to(request, "image", image_id=stored.id)
     return _card(parts, stored)
 
 
@@ -53,7 +54,7 @@ async def image(request: Request, parts: Parts, image_id: str) -> ImageCard:
     return _card(parts, parts.images.find(context_of(request.scope).owner, image_id))
 
 
-@router.delete("/images/{image_id}", status_code=204, responses=problem_docs(401, 404))
+@router.delete("/images/{image_id}", status_code=204, response_class=Response, responses=problem_docs(401, 404))
 async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     """Drop an image, and its features everywhere unless somebody else has uploaded it too.
 

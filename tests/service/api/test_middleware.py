@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.support.serving import ENDLESS, TALKATIVE, assert_problem, body, running_server, wait_until
+from tests.support.serving import ENDLESS, assert_problem, body, running_server, wait_until
 
 LONG = {"max_tokens": 700, **ENDLESS}
 FIRST = {"authorization": "Bearer first"}
@@ -17,7 +17,7 @@ FIRST = {"authorization": "Bearer first"}
 def narrow():
     """One slot, one place to wait, keys, and little patience."""
     with running_server(
-        slots=1, max_waiting=1, api_keys="first,second", keep_alive_s=0.001, name="eye", max_body_bytes=2**21
+        slots=1, max_waiting=1, api_keys="first,second", sse_ping_s=0.1, name="eye", max_body_bytes=2**21
     ) as running:
         yield running
 
@@ -55,15 +55,6 @@ def test_probes_and_pages_need_no_key(narrow, path):
 def test_the_served_name_is_the_one_that_was_set(narrow):
     answer = httpx.post(f"{narrow.url}/v1/caption", json=body(model="eye"), headers=FIRST)
     assert answer.json()["model"] == "eye"
-
-
-def test_silence_in_a_stream_is_filled_with_comments(narrow):
-    asked = body(stream=True, settings={"max_tokens": 50} | TALKATIVE)
-    with httpx.stream("POST", f"{narrow.url}/v1/caption", json=asked, headers=FIRST) as response:
-        blocks = "".join(response.iter_text()).split("\n\n")
-    assert ": keep-alive" in blocks
-    assert all(block == ": keep-alive" or block.startswith("data: {") for block in blocks[:-1])
-    assert blocks[-1] == ""
 
 
 def test_a_full_waiting_room_refuses_before_it_looks_at_the_image(narrow):

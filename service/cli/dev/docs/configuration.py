@@ -14,11 +14,11 @@ from service.settings import PREFIX
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name", "aliases"),
     "Devices and number format": ("devices", "dtype", "threads"),
-    "Network": ("host", "port", "trusted_proxies", "keep_alive_s"),
+    "Network": ("host", "port", "root_path", "trusted_proxies", "cors_origins"),
     "Clients: keys and limits": (
         "api_keys", "keys_file", "client_concurrency", "client_rate", "share_image_features",
     ),
-    "Connections": ("max_connections", "head_timeout_s", "body_timeout_s"),
+    "Connections": ("max_connections", "head_timeout_s", "body_timeout_s", "idle_timeout_s", "sse_ping_s"),
     "Batching and caches": (
         "slots", "context_tokens", "stall_s", "feature_cache_bytes", "gpu_memory_share",
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from service.api.connections.policy import (
-    IDLE_S,
     LEFTOVER_S,
     LINGER_S,
     MIN_TAKEN_BYTES_S,
@@ -16,7 +15,7 @@ from service.api.connections.policy import (
     overdue,
 )
 
-HEAD_S = 10.0
+HEAD_S, IDLE_S = 10.0, 75.0
 
 
 @pytest.mark.parametrize(
@@ -25,22 +24,22 @@ HEAD_S = 10.0
 )
 def test_each_phase_has_its_time(phase, limit_s) -> None:
     facts = Facts(since_s=100.0, phase=phase)
-    assert overdue(facts, 100.0 + limit_s - 0.1, HEAD_S) is None
-    assert overdue(facts, 100.0 + limit_s + 0.1, HEAD_S) == phase
+    assert overdue(facts, 100.0 + limit_s - 0.1, HEAD_S, IDLE_S) is None
+    assert overdue(facts, 100.0 + limit_s + 0.1, HEAD_S, IDLE_S) == phase
 
 
 @pytest.mark.parametrize("phase", ["body", "busy", "closing"])
 def test_the_time_of_a_request_is_not_the_connections_business(phase) -> None:
-    assert overdue(Facts(since_s=0.0, phase=phase), 1e6, HEAD_S) is None
+    assert overdue(Facts(since_s=0.0, phase=phase), 1e6, HEAD_S, IDLE_S) is None
 
 
 def test_staying_in_a_phase_does_not_give_new_time() -> None:
     facts = Facts(since_s=0.0)
     facts.enter("head", 9.0)
-    assert overdue(facts, HEAD_S + 1, HEAD_S) == "head"
+    assert overdue(facts, HEAD_S + 1, HEAD_S, IDLE_S) == "head"
     facts.enter("busy", 9.5)
     facts.enter("head", 10.0)
-    assert overdue(facts, HEAD_S + 1, HEAD_S) is None
+    assert overdue(facts, HEAD_S + 1, HEAD_S, IDLE_S) is None
 
 
 @pytest.mark.parametrize("phase", ["busy", "closing", "idle"])
@@ -48,8 +47,8 @@ def test_a_peer_that_takes_no_byte_or_too_few_is_overdue_in_whatever_phase(phase
     facts, made = Facts(since_s=0.0, phase=phase), 1_000_000
     for second in range(int(STALL_S) + 1):
         facts.note_unsent(made, 500_000 - second * (MIN_TAKEN_BYTES_S - 1), float(second))
-        assert overdue(facts, float(second), HEAD_S) is None
-    assert overdue(facts, STALL_S + 1.0, HEAD_S) == "stalled"
+        assert overdue(facts, float(second), HEAD_S, IDLE_S) is None
+    assert overdue(facts, STALL_S + 1.0, HEAD_S, IDLE_S) == "stalled"
 
 
 def test_a_slow_peer_that_takes_enough_is_left_alone_while_more_is_written() -> None:
@@ -57,9 +56,9 @@ def test_a_slow_peer_that_takes_enough_is_left_alone_while_more_is_written() -> 
     for second in range(300):
         taken = second * MIN_TAKEN_BYTES_S * 2
         facts.note_unsent(taken + 1000 + second * 50, 1000 + second * 50, float(second))
-        assert overdue(facts, float(second), HEAD_S) is None
+        assert overdue(facts, float(second), HEAD_S, IDLE_S) is None
     facts.note_unsent(10**6, 0, 301.0)
-    assert overdue(facts, 1e6, HEAD_S) is None
+    assert overdue(facts, 1e6, HEAD_S, IDLE_S) is None
 
 
 def crowd() -> dict[str, Facts]:

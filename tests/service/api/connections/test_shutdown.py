@@ -46,7 +46,7 @@ def refuses_connections(server: Server) -> bool:
 
 
 def test_a_signal_ends_the_service_after_the_running_answers(own_server: Server) -> None:
-    undisturbed = httpx.post(f"{own_server.url}/v1/caption", json=body(settings=LONG)).json()
+    undisturbed = httpx.post(f"{own_server.url}/v1/caption", json=body(settings=LONG), timeout=60).json()
     asked = body(stream=True, settings=LONG)
     with own_server.client() as client, client.stream("POST", "/v1/caption", json=asked) as response:
         events = events_of(response)

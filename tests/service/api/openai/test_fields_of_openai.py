@@ -58,7 +58,7 @@ def test_every_role_is_taken_or_refused():
     assert MESSAGES.keys() == set(typing.get_args(Message.model_fields["role"].annotation)) | REFUSED_ROLES
 
 
-@pytest.mark.parametrize("role", MESSAGES.keys() - REFUSED_ROLES)
+@pytest.mark.parametrize("role", sorted(MESSAGES.keys() - REFUSED_ROLES))
 def test_every_field_of_a_message_has_its_place(role):
     assert fields(MESSAGES[role]) - Message.model_fields.keys() == set()
 
