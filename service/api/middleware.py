@@ -24,10 +24,10 @@ from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
 from service.api.edge.coding import check_coding
 from service.api.edge.cors import CorsPolicy
+from service.api.edge.paths import with_canonical_path
 from service.api.edge.rewriting import as_routed, path_below_prefix
 from service.api.openai.errors import speaks_openai
 from service.api.openai.ignored import HEADER
-from service.api.paths import with_canonical_path
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable

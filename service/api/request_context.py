@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from service.api.edge.forwarded import address_in
 from service.api.edge.tracing import TraceContext, request_id_of
-from service.api.forwarded import address_in
 from service.client_policy import ClientPolicy, Priority
 from service.messages import Flow
 

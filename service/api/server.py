@@ -19,7 +19,7 @@ from service.api.connections.protocol import GuardedProtocol
 from service.api.connections.quiet_log import quieten
 from service.api.connections.registry import OpenConnections
 from service.api.connections.shutdown import DrainingServer
-from service.api.forwarded import ForwardedHeaders, TrustedProxies
+from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.dispatch.queue import RequestQueue
 from service.messages import ModelCard
 from service.metrics import Metrics

@@ -14,7 +14,7 @@ from typing import Protocol
 from service.api.connections.descriptors import PROBES, ConnectionPlan
 from service.api.connections.policy import Facts, first_to_go, overdue
 from service.api.edge.cors import CorsPolicy
-from service.api.forwarded import TrustedProxies
+from service.api.edge.forwarded import TrustedProxies
 from service.metrics import Metrics
 from service.settings import Settings
 

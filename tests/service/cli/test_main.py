@@ -89,7 +89,7 @@ def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         (["caption", IMAGE, "--max-tokens", "0"], {}, ["--max-tokens (or PHEYE_DEFAULT_MAX_TOKENS)", "1 to 2048"]),
         (["caption", IMAGE, "--length", "endless"], {}, ["--length", "short", "normal", "long"]),
         (["caption", IMAGE, "--length", "long", "--style", "scene_text"], {}, ["scene_text is one sentence"]),
-        (["caption", IMAGE, "--temperature", "3"], {}, ["temperature: ", "less than or equal to 2"]),
+        (["caption", IMAGE, "--temperature", "3"], {}, ["temperature: ", "must be at most 2"]),
         (["caption", "nowhere.png"], {}, ["nowhere.png: there is no such file or folder"]),
         (["caption", IMAGE, "--model", "random:pheye-huge"], {}, ["no geometry 'pheye-huge'", "pheye-micro"]),
         (["caption", IMAGE, "--jsonl", "/nowhere/out.jsonl"], {}, ["/nowhere/out.jsonl"]),

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.api.forwarded import MOST_HOPS, ForwardedHeaders, TrustedProxies, address_in
+from service.api.edge.forwarded import MOST_HOPS, ForwardedHeaders, TrustedProxies, address_in
 
 PROXIES = TrustedProxies("10.0.0.0/8,2001:db8:ffff::/48")
 PEER = "10.0.0.1"
