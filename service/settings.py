@@ -208,6 +208,11 @@ class Settings(BaseSettings):
         le=3600.0,
         description="Seconds that decoding one image may take before it is refused, 0.1 to 3600.",
     )
+    exact_decoding: bool = Field(
+        default=False,
+        description="Whether a JPEG much larger than the tiles is decoded at full size; else at a half, a quarter or "
+        "an eighth of it, no smaller than twice the largest view, which is several times as fast.",
+    )
     api_keys: _Keys = Field(
         default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
     )

@@ -63,7 +63,8 @@ def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunne
 
     def read(path: Path) -> TiledImage:
         source = ImageSource(answer_options.prepare(path.read_bytes()))
-        return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level)
+        exact = settings.exact_decoding
+        return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level, exact=exact)
 
     return LocalRun(
         Engine(runner, stall_s=STALL_S),

@@ -26,7 +26,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "max_waiting", "max_questions", "default_max_tokens", "deadline_s", "max_body_bytes", "max_upload_bytes",
         "max_pixels",
     ),
-    "Decoding of images": ("decoders", "decode_timeout_s"),
+    "Decoding of images": ("decoders", "decode_timeout_s", "exact_decoding"),
     "Uploaded images": ("image_store_bytes", "image_ttl_s"),
     "Graceful shutdown and restarts": ("drain_delay_s", "drain_grace_s", "step_timeout_s"),
     "Log": ("log_level",),
