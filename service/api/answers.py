@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.request import FinishReason
+from model.tiles import TiledImage
 from service.messages import Delta, Finished
 from service.schemas.explanation import explanation_fields
 from service.schemas.responses import (
     CaptionAnswer,
+    ImageFields,
     Problem,
     StreamChunk,
     StreamEnd,
@@ -42,12 +44,14 @@ class Answer:
         model: name of the model.
         key: what the answer is called; `answers` has one for each of several questions.
         rows: how many rows will finish.
+        image: what they are about, once it is decoded.
     """
 
     id: str
     model: str
     key: AnswerKey
     rows: int
+    image: TiledImage | None = None
     _rows: list[_RowText] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,6 +62,13 @@ class Answer:
     def texts(self) -> list[str]:
         """The text of each row so far."""
         return [row.text for row in self._rows]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The fields that tell of the image; empty until it is decoded."""
+        if self.image is None:
+            return {}
+        return {"image": ImageFields.of(self.image), "warnings": list(self.image.facts.warnings)}
 
     @property
     def finish_reason(self) -> FinishReason:
@@ -76,6 +87,10 @@ class Answer:
             # The rows share one image: it was cached only if none of them had to encode it.
             image_features_cached=all(end.usage.image_features_cached for end in ends),
         )
+
+    def look_at(self, image: TiledImage) -> None:
+        """Note the image that the answer is about."""
+        self.image = image
 
     def take(self, index: int, event: Delta | Finished) -> StreamChunk | None:
         """Add an event and return the chunk to stream, or None if it shows nothing new.
@@ -125,6 +140,7 @@ class Answer:
             "finish_reason": self.finish_reason,
             **({"finish_reasons": reasons} if self.key == "answers" else {}),
             **self._explanations(),
+            **self.about,
             "usage": self.usage,
             "timings": _timings(self._ends, preprocess_s, total_s),
         }

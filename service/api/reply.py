@@ -51,6 +51,9 @@ class AnswerBuilder(Protocol):
     def id(self) -> str:
         """The id of the answer."""
 
+    def look_at(self, image: TiledImage) -> None:
+        """Note the image that the answer is about; called once, before any event."""
+
     def opening(self) -> Sequence[StreamItem]:
         """Build the events that come before the first chunk of a stream."""
 
@@ -142,6 +145,7 @@ class Reply(Response):
         started_s = time.monotonic()
         image = await tiled(self._parts, self._image, reservation, scope)
         self._preprocess_s = time.monotonic() - started_s
+        self._answer.look_at(image)
         reservation.submit(image, self._rows)
 
     async def _send_stream(self, events: Events, scope: Scope, send: Send) -> None:

@@ -17,6 +17,7 @@ from model.tiles import TiledImage
 from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, Question, Task, TaskOutcome
 from service.errors import ServiceError
 from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
+from service.schemas.responses import ImageFields
 
 
 class StepEngine(Protocol):
@@ -39,6 +40,8 @@ class _OpenTask:
 
     place: int
     task: Task
+    image: ImageFields
+    warnings: tuple[str, ...]
     texts: dict[str, str] = field(default_factory=dict)  # by row id
     answers: dict[str, AnsweredQuestion] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
@@ -48,7 +51,7 @@ class _OpenTask:
         if len(self.answers) + len(self.errors) < len(self.task.questions):
             return None
         ordered = tuple(self.answers[row_id] for row_id in self.texts if row_id in self.answers)
-        return TaskOutcome(self.place, self.task, ordered, tuple(self.errors))
+        return TaskOutcome(self.place, self.task, ordered, tuple(self.errors), self.image, self.warnings)
 
 
 class LocalRun:
@@ -128,7 +131,8 @@ class LocalRun:
             )
             for index, question in enumerate(task.questions)
         )
-        self._open[place] = _OpenTask(place, task, texts={row.id: "" for row in rows})
+        texts = {row.id: "" for row in rows}
+        self._open[place] = _OpenTask(place, task, ImageFields.of(image), image.facts.warnings, texts)
         self._engine.submit(Submit(image, rows))
 
     def _step(self) -> Iterator[TaskOutcome]:

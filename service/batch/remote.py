@@ -26,10 +26,12 @@ from service.batch.server import ServiceConnection, ServiceConnectionError, cont
 from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, Question, Task, TaskOutcome
 from service.errors import ServiceError, TooLarge
 from service.schemas.explanation import ExplanationFields
-from service.schemas.responses import CaptionAnswer, ServiceCard, VqaAnswer
+from service.schemas.responses import CaptionAnswer, ImageFields, ServiceCard, VqaAnswer
 
 SLACK_S = 30.0  # past the service's own deadline it is taken for dead
 FOR_ALL = frozenset({401, 404, 405})  # wrong key or address: every other request would fail too
+
+_OTHER_FORM = "the service's answer is not of the form it should have"
 
 Form = Mapping[str, Any]
 
@@ -127,16 +129,22 @@ class RemoteRun:
 
     async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> TaskOutcome:
         answers: list[AnsweredQuestion] = []
+        about: ImageFields | None = None
+        warnings: tuple[str, ...] = ()
         try:
             image = await asyncio.to_thread(lambda: self._prepare(_read(task.image, self._limits.body_bytes)))
             for questions in requests_of(task.questions, self._limits.questions):
                 path, form = _form(questions)
-                answers += _answers(questions, await self._post(client, path, {**form, **self._common}, image))
+                body = _body(questions, await self._post(client, path, {**form, **self._common}, image))
+                answers += _answers(questions, body)
+                about, warnings = body.image, tuple(body.warnings)
         except (_Failed, ServiceError) as error:
-            return TaskOutcome(place, task, tuple(answers), (str(error),))
+            errors: tuple[str, ...] = (str(error),)
         except OSError as error:
-            return TaskOutcome(place, task, tuple(answers), (f"image: {error.strerror or error}",))
-        return TaskOutcome(place, task, tuple(answers))
+            errors = (f"image: {error.strerror or error}",)
+        else:
+            errors = ()
+        return TaskOutcome(place, task, tuple(answers), errors, about, warnings)
 
     async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> bytes:
         """Send a request until its answer is good, or trying again makes no sense."""
@@ -205,19 +213,23 @@ def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
     return "/v1/vqa", {**_style(questions[0]), "questions": [question.fields["question"] for question in questions]}
 
 
-def _answers(questions: tuple[Question, ...], body: bytes) -> list[AnsweredQuestion]:
+def _body(questions: tuple[Question, ...], body: bytes) -> CaptionAnswer | VqaAnswer:
+    kind = CaptionAnswer if questions[0].key == "caption" else VqaAnswer
     try:
-        if questions[0].key == "caption":
-            caption = CaptionAnswer.model_validate_json(body)
-            return [
-                AnsweredQuestion(questions[0], caption.caption, caption.finish_reason, _shares(caption.explanation))
-            ]
-        vqa = VqaAnswer.model_validate_json(body)
-        looks: Sequence[ExplanationFields | None] = vqa.explanations or [None] * len(questions)
-        ends = zip(questions, vqa.answers or (), vqa.finish_reasons or (), looks, strict=True)
-        return [AnsweredQuestion(question, text, reason, _shares(look)) for question, text, reason, look in ends]
+        return kind.model_validate_json(body)
     except ValueError:
-        raise _Failed("the service's answer is not of the form it should have") from None
+        raise _Failed(_OTHER_FORM) from None
+
+
+def _answers(questions: tuple[Question, ...], body: CaptionAnswer | VqaAnswer) -> list[AnsweredQuestion]:
+    if isinstance(body, CaptionAnswer):
+        return [AnsweredQuestion(questions[0], body.caption, body.finish_reason, _shares(body.explanation))]
+    looks: Sequence[ExplanationFields | None] = body.explanations or [None] * len(questions)
+    try:
+        ends = list(zip(questions, body.answers or (), body.finish_reasons or (), looks, strict=True))
+    except ValueError:
+        raise _Failed(_OTHER_FORM) from None
+    return [AnsweredQuestion(question, text, reason, _shares(look)) for question, text, reason, look in ends]
 
 
 def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:

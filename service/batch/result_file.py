@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 from model.whole_files import naming
 from service.batch.task import Question, TaskOutcome
 
+_RESULTS = ("caption", "answer", "finish_reason", "file", "warnings")  # of a record; the rest is what was asked
 _START = b'{"image":'  # of every line of a file of results
 
 
@@ -68,8 +69,11 @@ class ResultFile:
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         image = str(outcome.task.image)
+        about = (
+            {} if outcome.image is None else {"file": outcome.image.model_dump(), "warnings": list(outcome.warnings)}
+        )
         for answer in outcome.answers:
-            said = {answer.question.key: answer.text, "finish_reason": answer.finish_reason}
+            said = {answer.question.key: answer.text, "finish_reason": answer.finish_reason, **about}
             yield {"image": image, **answer.question.fields, **said, "model": self._model}
         for error in outcome.errors:
             yield {"image": image, "error": error}
@@ -92,7 +96,7 @@ def append(path: Path, file: BufferedWriter, lines: bytes) -> None:
 
 def _identity(record: dict[str, Any]) -> str:
     """Name the question, the image and the model of a record, without its result."""
-    asked = {key: value for key, value in record.items() if key not in ("caption", "answer", "finish_reason")}
+    asked = {key: value for key, value in record.items() if key not in _RESULTS}
     return json.dumps(asked, sort_keys=True)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from model.request import FinishReason
+from model.tiles import TiledImage
 from service.schemas.explanation import ExplanationFields
 
 
@@ -34,12 +35,42 @@ class TimingFields(BaseModel):
     total: float = Field(description="Seconds from the request's arrival to its last token.")
 
 
+class ImageFields(BaseModel):
+    """The image of a request, as its file was read."""
+
+    format: str = Field(description="`JPEG`, `PNG`, `WEBP`, `AVIF`, `HEIC`, `GIF`, `BMP` or `TIFF`, by its content.")
+    width: int = Field(description="Width in pixels, upright.")
+    height: int = Field(description="Height in pixels, upright.")
+    frames: int = Field(description="Frames or pages of the file, counted up to 10,000; the first is read.")
+    has_transparency: bool = Field(description="Some pixels are not opaque; they were laid on white.")
+
+    @classmethod
+    def of(cls, image: TiledImage) -> ImageFields:
+        """Describe an image."""
+        facts = image.facts
+        return cls(
+            format=facts.format,
+            width=image.width_px,
+            height=image.height_px,
+            frames=facts.frames,
+            has_transparency=facts.has_transparency,
+        )
+
+
 Id = Annotated[str, Field(description="The request id, also in the X-Request-Id header.")]
 ModelName = Annotated[str, Field(description="Name of the model that answered.")]
 OverallReason = Annotated[FinishReason, Field(description="`length` if max_tokens cut an answer short, else `stop`.")]
 Reasons = Annotated[list[FinishReason] | None, Field(description="With `questions`, one for each.")]
 Usage = Annotated[UsageFields, Field(description="What the answer cost.")]
 Timings = Annotated[TimingFields, Field(description="Where the time went.")]
+ImageRead = Annotated[ImageFields | None, Field(description="What the image's file is.")]
+Warnings = Annotated[
+    list[str],
+    Field(
+        description="Stable words, none as a rule; `image_end_missing`: the end of the image's file is missing, and "
+        "what is there was read."
+    ),
+]
 Explanations = Annotated[
     list[ExplanationFields] | None, Field(description="With `questions` and `explain`, one for each.")
 ]
@@ -53,6 +84,8 @@ class CaptionAnswer(BaseModel):
     caption: str = Field(description="The text.")
     finish_reason: OverallReason
     explanation: ExplanationFields | None = Field(default=None, description="With `explain`.")
+    image: ImageRead = None
+    warnings: Warnings = []
     usage: Usage
     timings: Timings
 
@@ -68,6 +101,8 @@ class VqaAnswer(BaseModel):
     finish_reasons: Reasons = None
     explanation: ExplanationFields | None = Field(default=None, description="With `question` and `explain`.")
     explanations: Explanations = None
+    image: ImageRead = None
+    warnings: Warnings = []
     usage: Usage
     timings: Timings
 
@@ -89,6 +124,8 @@ class StreamEnd(BaseModel):
     finish_reasons: Reasons = None
     explanation: ExplanationFields | None = Field(default=None, description="With one answer and `explain`.")
     explanations: Explanations = None
+    image: ImageRead = None
+    warnings: Warnings = []
     usage: Usage
     timings: Timings
 
@@ -104,6 +141,8 @@ class ImageCard(BaseModel):
     held_bytes: int = Field(description="Bytes it counts for in the store.")
     expires_in_s: float = Field(description="Seconds until it is dropped; uploading it again begins anew.")
     features_resident: bool = Field(description="A question now would not have to wait for the vision encoder.")
+    image: ImageFields
+    warnings: Warnings
 
 
 class ImageList(BaseModel):
@@ -159,6 +198,8 @@ class Estimate(BaseModel):
     bytes: EstimatedBytes
     seconds: EstimatedSeconds
     cache_saves: CacheSaving
+    image: ImageFields | None = Field(description="What the image's file is; null without an image.")
+    warnings: Warnings
 
 
 class Problem(BaseModel):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.request import FinishReason
+from model.tiles import TiledImage
 from service.api.answers import Answer
 from service.api.openai.errors import openai_error
 from service.api.openai.responses import (
@@ -22,6 +23,7 @@ from service.api.openai.responses import (
     ChatUsage,
     ChunkChoice,
     OpenAIError,
+    PheyeFields,
 )
 from service.messages import Delta, Finished
 from service.schemas.responses import Problem
@@ -50,6 +52,10 @@ class ChatAnswer:
         """The id of the completion."""
         return f"chatcmpl-{self.answer.id}"
 
+    def look_at(self, image: TiledImage) -> None:
+        """Note the image that the answer is about."""
+        self.answer.look_at(image)
+
     def opening(self) -> Sequence[ChatCompletionChunk]:
         """Build the first chunk of a stream, which names the role."""
         return [self._chunk(ChatDelta(role="assistant", content=""))]
@@ -61,9 +67,11 @@ class ChatAnswer:
 
     def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[ChatCompletionChunk | str]:
         """Build the end of a stream: the finish reason, the usage if asked for, and `[DONE]`."""
-        end = self._chunk(ChatDelta(), self.answer.finish_reason)
-        usage = [self._chunk(None, usage=self._usage())] if self.include_usage else []
-        return [end, *usage, DONE]
+        pieces = [self._chunk(ChatDelta(), self.answer.finish_reason)]
+        if self.include_usage:
+            pieces.append(self._chunk(None, usage=self._usage()))
+        pieces[-1].pheye = self._pheye()
+        return [*pieces, DONE]
 
     def failed(self, problem: Problem) -> Sequence[OpenAIError]:
         """Build the last event of a stream that fails in the middle; no `[DONE]` follows, so nobody misses it."""
@@ -73,7 +81,9 @@ class ChatAnswer:
         """Build the body of an answer that is not streamed."""
         message = ChatMessageFields(role="assistant", content=self.answer.texts[0], refusal=None)
         choice = ChatChoice(index=0, message=message, finish_reason=self.answer.finish_reason, logprobs=None)
-        return ChatCompletion(object="chat.completion", choices=[choice], usage=self._usage(), **self._head())
+        return ChatCompletion(
+            object="chat.completion", choices=[choice], usage=self._usage(), pheye=self._pheye(), **self._head()
+        )
 
     def _chunk(
         self, delta: ChatDelta | None, finish_reason: FinishReason | None = None, usage: ChatUsage | None = None
@@ -85,6 +95,9 @@ class ChatAnswer:
     def _usage(self) -> ChatUsage:
         prompt, completion = self.answer.usage.prompt_tokens, self.answer.usage.completion_tokens
         return ChatUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+    def _pheye(self) -> PheyeFields:
+        return PheyeFields(**self.answer.about)
 
     def _head(self) -> dict[str, Any]:
         return {

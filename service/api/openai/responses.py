@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model.request import FinishReason
+from service.schemas.responses import ImageRead, Warnings
 
 _FINISH = "`length` if max_tokens cut the answer short, else `stop`."
 _CREATED = "Unix time in seconds at which the answer was begun."
@@ -85,6 +86,13 @@ class ChatUsage(BaseModel):
     total_tokens: int = Field(description="Both together.")
 
 
+class PheyeFields(BaseModel):
+    """Facts that this service tells beside what OpenAI defines."""
+
+    image: ImageRead = None
+    warnings: Warnings = []
+
+
 class _Completion(BaseModel):
     id: str = Field(description="`chatcmpl-` and the request id, which is also in the X-Request-Id header.")
     created: int = Field(description=_CREATED)
@@ -98,6 +106,7 @@ class ChatCompletion(_Completion):
     object: Literal["chat.completion"]
     choices: list[ChatChoice] = Field(description="One.")
     usage: ChatUsage
+    pheye: PheyeFields = Field(description="Of this service, beside what OpenAI defines.")
 
 
 class ChatDelta(BaseModel):
@@ -124,3 +133,4 @@ class ChatCompletionChunk(_Completion):
     usage: ChatUsage | None = Field(
         default=None, description="With `stream_options.include_usage`: null, and the numbers in a piece of their own."
     )
+    pheye: PheyeFields | None = Field(default=None, description="In the last piece only; of this service.")

@@ -12,7 +12,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction
-from model.tiles import ImageKey, TiledImage
+from model.tiles import TiledImage
 from service.api.connections.disconnect import unless_hung_up
 from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
@@ -46,9 +46,10 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     )
     count = partial(_rows, queue, card, rows_asked(parts, fields, asked))
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    resident = None if ask.image is None else queue.workers.resident(await _image_key(request, parts, ask.image))
+    image = None if ask.image is None else await _tiled(request, parts, ask.image)
+    resident = None if image is None else queue.workers.resident(image.image_key)
     wait_s = queue.wait_s(context_of(request.scope).flow)
-    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident))
+    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident), image)
 
 
 def _rows(queue: RequestQueue, card: ModelCard, rows: Sequence[Row]) -> list[AskedRow]:
@@ -63,13 +64,9 @@ def _row(prompt_tokens: int, row: Row, context_tokens: int) -> AskedRow:
     return AskedRow(prompt_tokens, most)
 
 
-async def _image_key(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> ImageKey:
-    """Return the key of the image asked about.
-
-    An image that has to be decoded first is refused when too many requests wait already.
-    """
+async def _tiled(request: Request, parts: ServiceParts, image: ImageSource | TiledImage) -> TiledImage:
+    """Return the image asked about, decoded; it is refused when too many requests wait already."""
     if isinstance(image, TiledImage):
-        return image.image_key
+        return image
     with parts.queue.reserve(1, context_of(request.scope).flow) as reservation:
-        decoding = tiled(parts, image, reservation, request.scope)
-        return (await unless_hung_up(request.receive, decoding)).image_key
+        return await unless_hung_up(request.receive, tiled(parts, image, reservation, request.scope))
