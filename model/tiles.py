@@ -7,40 +7,40 @@ bytes per channel, to a worker. Every function is pure and safe from any thread.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
+
+from model.rgb import DecodedPicture, RgbRows
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in [0, 1]
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-STRIP_PIXELS = 2**20  # pixels that are hashed and resized together
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # by the value of the orientation mark
-_SIDEWAYS = {
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-}
-# Turns after which the first row is what was the last row, or the last column.
-_FROM_THE_END = {
-    Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
-}  # fmt: skip
+# In every image key; raise it whenever the same file would give other tiles than before.
+PREPROCESSING = 2
 
 Tiles = NDArray[np.uint8]
 ImageKey = NewType("ImageKey", str)  # the hash of an image's decoded pixels: its identity in caches, slots and messages
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """Facts about an image's file that answers repeat.
+
+    Attributes:
+        format: its format, such as `JPEG`; empty if it came from no file.
+        frames: how many frames or pages it holds, of which the first is the image.
+        has_transparency: some of its pixels were not opaque, and were laid on white.
+        warnings: stable words for what was wrong with it and did not hinder.
+    """
+
+    format: str = ""
+    frames: int = 1
+    has_transparency: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,28 +55,30 @@ class TiledImage:
     width_px: int
     height_px: int
     tiles: Tiles
+    facts: ImageFacts = ImageFacts()
 
 
-def prepare(image: Image.Image, tile_px: int, level: int) -> TiledImage:
-    """Decode `image` as needed, hash its pixels, and cut its tiles.
+def prepare(image: Image.Image | DecodedPicture, tile_px: int, level: int) -> TiledImage:
+    """Hash the pixels of an image, and cut its tiles.
 
-    The camera's orientation mark is applied, the first frame of an animation is taken, transparency is dropped. Works
-    in strips of rows, so that beside the decoded image there is no second one of its size.
+    The camera's orientation mark is applied, colours become sRGB, what is transparent is laid on white before anything
+    is resized; the first frame of an animation is taken. Works in strips of rows, so that beside the decoded image
+    there is no second one of its size.
 
     Raises:
-        OSError, SyntaxError, ValueError: Pillow could not decode the file.
+        OSError, SyntaxError, ValueError: Pillow could not decode the file, or its pixels say nothing.
     """
-    image.load()
-    oriented = _Oriented(image)
-    width_px, height_px = oriented.size
-    digest = hashlib.sha256(f"RGB {width_px}x{height_px} ".encode())
-    views = [_ResizedAcross(side_px, height_px) for side_px in (tile_px, level * tile_px)]
-    for top, rgb in oriented.strips():
+    picture = image if isinstance(image, DecodedPicture) else DecodedPicture.of(image)
+    rows, (width_px, height_px) = RgbRows(picture), picture.upright_size
+    digest = hashlib.sha256(f"{PREPROCESSING} RGB {width_px}x{height_px} 1/{picture.reduction} ".encode())
+    views = [_ResizedAcross(side_px, rows.size[1]) for side_px in (tile_px, level * tile_px)]
+    for top, rgb in rows.strips():
         digest.update(rgb.tobytes())
         for view in views:
             view.paste(rgb, top)
     small, large = (view.down() for view in views)
-    return TiledImage(ImageKey(digest.hexdigest()), width_px, height_px, _tiles(small, large, level))
+    facts = ImageFacts(picture.image.format or "", has_transparency=rows.has_transparency)
+    return TiledImage(ImageKey(digest.hexdigest()), width_px, height_px, _tiles(small, large, level), facts)
 
 
 def cut(rgb: Image.Image, tile_px: int, level: int) -> Tiles:
@@ -122,36 +124,3 @@ class _ResizedAcross:
     def down(self) -> Image.Image:
         """Return the square view, when all rows were taken."""
         return self._image.resize((self._side_px, self._side_px), Image.Resampling.BICUBIC)
-
-
-class _Oriented:
-    """A decoded image as the camera's orientation mark (EXIF) turns it, read in strips of RGB rows."""
-
-    def __init__(self, image: Image.Image) -> None:
-        self._image = image
-        self._turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-        self._sideways = self._turn in _SIDEWAYS
-        self.size = image.size[::-1] if self._sideways else image.size
-
-    def strips(self) -> Iterator[tuple[int, Image.Image]]:
-        """Yield the strips from top to bottom, each with its first row."""
-        width, height = self.size
-        rows = max(1, STRIP_PIXELS // width)
-        for top in range(0, height, rows):
-            yield top, _to_rgb(self._strip(top, min(top + rows, height)))
-
-    def _strip(self, top: int, bottom: int) -> Image.Image:
-        (width, height), turn = self._image.size, self._turn
-        if turn in _FROM_THE_END:
-            top, bottom = self.size[1] - bottom, self.size[1] - top
-        part = self._image.crop((top, 0, bottom, height) if self._sideways else (0, top, width, bottom))
-        return part if turn is None else part.transpose(turn)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling.
-        grey = np.asarray(image).astype(np.uint32).clip(0, 65535) >> 8
-        image = Image.fromarray(grey.astype(np.uint8))
-    image.info.pop("transparency", None)  # it is dropped, and Pillow would warn that it is
-    return image if image.mode == "RGB" else image.convert("RGB")

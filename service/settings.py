@@ -246,6 +246,11 @@ class Settings(BaseSettings):
         le=3600.0,
         description="Seconds that decoding one image may take before it is refused, 0.1 to 3600.",
     )
+    exact_decoding: bool = Field(
+        default=False,
+        description="Whether a JPEG much larger than the tiles is decoded at full size; else at a half, a quarter or "
+        "an eighth of it, no smaller than twice the largest view, which is several times as fast.",
+    )
     image_hosts: Annotated[str, AfterValidator(check_image_hosts)] = Field(
         default="",
         description="Comma-separated hosts from which images are fetched by URL: `example.org`, `*.example.org`, "

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from model.data.samples import Sample, Turn
+from model.rgb import to_rgb
 from model.whole_files import file_appearing_whole
 
 KEYS = ("image", "instruction", "response")
@@ -53,7 +54,7 @@ class ManifestSource:
     def __getitem__(self, index: int) -> Sample:
         try:
             with Image.open(self.images[index]) as image:
-                rgb = ImageOps.exif_transpose(image).convert("RGB")
+                rgb = to_rgb(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise ManifestError(f"{self.images[index]}: cannot be read as an image: {error}") from None
         return Sample(rgb, self.turns[index])

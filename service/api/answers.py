@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.request import FinishReason
+from model.tiles import TiledImage
 from service.confidence import DIGITS, confidence_of
 from service.messages import Delta, Finished
 from service.schemas.explanation import explanation_fields
 from service.schemas.responses import (
     CaptionAnswer,
     ChoiceFields,
+    ImageFields,
     Problem,
     StreamChunk,
     StreamEnd,
@@ -59,6 +61,7 @@ class Answer:
         key: what the answer is called; `answers` has one for each of several questions.
         rows: how many rows will finish.
         offered: the choices of each row, if it has any.
+        image: what they are about, once it is decoded.
     """
 
     id: str
@@ -66,6 +69,7 @@ class Answer:
     key: AnswerKey
     rows: int
     offered: Sequence[OfferedChoice] = ()
+    image: TiledImage | None = None
     _rows: list[_RowText] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +80,13 @@ class Answer:
     def texts(self) -> list[str]:
         """The text of each row so far."""
         return [row.text for row in self._rows]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The fields that tell of the image; empty until it is decoded."""
+        if self.image is None:
+            return {}
+        return {"image": ImageFields.of(self.image), "warnings": list(self.image.facts.warnings)}
 
     @property
     def finish_reason(self) -> FinishReason:
@@ -99,6 +110,10 @@ class Answer:
             # The rows share one image: it was cached only if none of them had to encode it.
             image_features_cached=all(end.usage.image_features_cached for end in ends),
         )
+
+    def look_at(self, image: TiledImage) -> None:
+        """Note the image that the answer is about."""
+        self.image = image
 
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when all rows have finished."""
@@ -164,6 +179,7 @@ class Answer:
             **self._confidences(),
             **self._choices(),
             **self._explanations(),
+            **self.about,
             "usage": self.usage,
             "timings": self.timings(preprocess_s=preprocess_s, total_s=total_s),
         }

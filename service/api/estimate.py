@@ -18,9 +18,17 @@ from model.complexity import (
     slot_bytes,
 )
 from model.config import PheyeConfig
+from model.tiles import TiledImage
 from service.dispatch.costs import Costs
 from service.messages import ModelCard
-from service.schemas.responses import CacheSaving, Estimate, EstimatedBytes, EstimatedFlops, EstimatedSeconds
+from service.schemas.responses import (
+    CacheSaving,
+    Estimate,
+    EstimatedBytes,
+    EstimatedFlops,
+    EstimatedSeconds,
+    ImageFields,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,10 @@ class CurrentLoad:
     resident: bool | None
 
 
-def estimate(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) -> Estimate:
-    """Estimate the cost of rows that ask about one image."""
+def estimate(
+    card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad, image: TiledImage | None = None
+) -> Estimate:
+    """Estimate the cost of rows that ask about one image, which need not be known."""
     config = card.config
     return Estimate(
         model=card.name,
@@ -71,6 +81,8 @@ def estimate(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) ->
         bytes=_bytes(card),
         seconds=_seconds(card, rows, present),
         cache_saves=CacheSaving(flops=encode_flops(config), seconds=_encode_s(config, present.costs)),
+        image=None if image is None else ImageFields.of(image),
+        warnings=[] if image is None else list(image.facts.warnings),
     )
 
 

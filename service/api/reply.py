@@ -59,6 +59,9 @@ class AnswerBuilder(Protocol):
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when all rows have finished."""
 
+    def look_at(self, image: TiledImage) -> None:
+        """Note the image that the answer is about; called once, before any event."""
+
     def opening(self) -> Sequence[StreamItem]:
         """Build the events that come before the first chunk of a stream."""
 
@@ -156,6 +159,7 @@ class Reply(Response):
         started_s = time.monotonic()
         image = await tiled(self._parts, self._image, reservation, scope)
         self._preprocess_s = time.monotonic() - started_s
+        self._answer.look_at(image)
         if self._stream:
             await check_room(self._parts, self._rows)
         origin = context_of(scope).log_name

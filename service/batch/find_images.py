@@ -14,7 +14,12 @@ from service.batch.task import ImagePlace
 from service.errors import FetchFailed
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+# Every usual ending of a format that is read. HEIC is among them even where its extra is not installed: an image that
+# fails says why, and one that is passed over says nothing.
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif",
+    ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".mpo",
+})  # fmt: skip
 
 
 class NothingToDo(ValueError):
@@ -25,7 +30,7 @@ def find_images(places: Iterable[Path | str]) -> tuple[ImagePlace, ...]:
     """List the files and URLs named, and the images in the folders named, each once.
 
     A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
-    are not followed.
+    are not followed, and hidden files and folders are passed over: macOS leaves a `._a.jpg` beside each `a.jpg`.
 
     Raises:
         NothingToDo: a path is not there, a folder has no image in it, or a URL is none.
@@ -56,5 +61,13 @@ def _link(url: str) -> ImageLink:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        yield from (Path(parent, name) for name in sorted(names) if _is_image(name))
+
+
+def _is_image(name: str) -> bool:
+    return not _is_hidden(name) and Path(name).suffix.lower() in SUFFIXES
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")

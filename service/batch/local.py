@@ -25,6 +25,7 @@ from service.batch.task import (
 from service.confidence import DIGITS, confidence_of
 from service.errors import ServiceError
 from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
+from service.schemas.responses import ImageFields
 
 
 class StepEngine(Protocol):
@@ -47,6 +48,8 @@ class _OpenTask:
 
     place: int
     task: Task
+    image: ImageFields
+    warnings: tuple[str, ...]
     texts: dict[str, str] = field(default_factory=dict)  # by row id
     logprobs: dict[str, list[float]] = field(default_factory=dict)
     answers: dict[str, AnsweredQuestion] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class _OpenTask:
         if len(self.answers) + len(self.errors) < len(self.task.questions):
             return None
         ordered = tuple(self.answers[row_id] for row_id in self.texts if row_id in self.answers)
-        return TaskOutcome(self.place, self.task, ordered, tuple(self.errors))
+        return TaskOutcome(self.place, self.task, ordered, tuple(self.errors), self.image, self.warnings)
 
 
 class LocalRun:
@@ -138,7 +141,8 @@ class LocalRun:
             )
             for index, question in enumerate(task.questions)
         )
-        self._open[place] = _OpenTask(place, task, texts={row.id: "" for row in rows})
+        texts = {row.id: "" for row in rows}
+        self._open[place] = _OpenTask(place, task, ImageFields.of(image), image.facts.warnings, texts)
         self._engine.submit(Submit(image, rows))
 
     def _step(self) -> Iterator[TaskOutcome]:

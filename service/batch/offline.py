@@ -65,7 +65,8 @@ def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunne
     def read(image: ImagePlace) -> TiledImage:
         file = fetch_for_user(image, settings.max_body_bytes) if isinstance(image, ImageLink) else image.read_bytes()
         source = ImageSource(answer_options.prepare(file))
-        return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level)
+        exact = settings.exact_decoding
+        return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level, exact=exact)
 
     return LocalRun(
         Engine(runner, stall_s=STALL_S),

@@ -35,10 +35,12 @@ from service.errors import ServiceError, TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.schemas.explanation import ExplanationFields
-from service.schemas.responses import CaptionAnswer, ChoiceFields, ServiceCard, VqaAnswer
+from service.schemas.responses import CaptionAnswer, ChoiceFields, ImageFields, ServiceCard, VqaAnswer
 
 SLACK_S = 30.0  # past the service's own deadline it is taken for dead
 FOR_ALL = frozenset({401, 404, 405})  # wrong key or address: every other request would fail too
+
+_OTHER_FORM = "the service's answer is not of the form it should have"
 
 Form = Mapping[str, Any]
 
@@ -136,16 +138,22 @@ class RemoteRun:
 
     async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> TaskOutcome:
         answers: list[AnsweredQuestion] = []
+        about: ImageFields | None = None
+        warnings: tuple[str, ...] = ()
         try:
             image = await asyncio.to_thread(lambda: self._prepare(_read(task.image, self._limits.body_bytes)))
             for questions in requests_of(task.questions, self._limits.questions):
                 path, form = _form(questions)
-                answers += _answers(questions, await self._post(client, path, {**form, **self._common}, image))
+                body = _body(questions, await self._post(client, path, {**form, **self._common}, image))
+                answers += _answers(questions, body)
+                about, warnings = body.image, tuple(body.warnings)
         except (_Failed, ServiceError) as error:
-            return TaskOutcome(place, task, tuple(answers), (str(error),))
+            errors: tuple[str, ...] = (str(error),)
         except OSError as error:
-            return TaskOutcome(place, task, tuple(answers), (f"image: {error.strerror or error}",))
-        return TaskOutcome(place, task, tuple(answers))
+            errors = (f"image: {error.strerror or error}",)
+        else:
+            errors = ()
+        return TaskOutcome(place, task, tuple(answers), errors, about, warnings)
 
     async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> bytes:
         """Send a request until its answer is good, or trying again makes no sense."""
@@ -217,13 +225,21 @@ def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
     return "/v1/vqa", {**_style(questions[0]), "questions": [question.fields["question"] for question in questions]}
 
 
-def _answers(questions: tuple[Question, ...], body: bytes) -> list[AnsweredQuestion]:
+def _body(questions: tuple[Question, ...], body: bytes) -> CaptionAnswer | VqaAnswer:
+    kind = CaptionAnswer if questions[0].key == "caption" else VqaAnswer
     try:
-        if questions[0].key == "caption":
-            return [_caption(questions[0], CaptionAnswer.model_validate_json(body))]
-        return list(_vqa(questions, VqaAnswer.model_validate_json(body)))
+        return kind.model_validate_json(body)
     except ValueError:
-        raise _Failed("the service's answer is not of the form it should have") from None
+        raise _Failed(_OTHER_FORM) from None
+
+
+def _answers(questions: tuple[Question, ...], body: CaptionAnswer | VqaAnswer) -> list[AnsweredQuestion]:
+    if isinstance(body, CaptionAnswer):
+        return [_caption(questions[0], body)]
+    try:
+        return list(_vqa(questions, body))
+    except ValueError:
+        raise _Failed(_OTHER_FORM) from None
 
 
 def _caption(question: Question, told: CaptionAnswer) -> AnsweredQuestion:

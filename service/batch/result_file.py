@@ -17,7 +17,9 @@ from model.whole_files import naming
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, TaskOutcome
 
 _START = b'{"image":'  # of every line of a file of results
-_TOLD = frozenset({"caption", "answer", "finish_reason", "confidence", "probabilities"})  # of a record, not asked
+_TOLD = frozenset(
+    {"caption", "answer", "finish_reason", "confidence", "probabilities", "file", "warnings"}
+)  # of a record, not asked
 
 
 class ResultsError(ValueError):
@@ -69,8 +71,11 @@ class ResultFile:
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         image = str(outcome.task.image)
+        about = (
+            {} if outcome.image is None else {"file": outcome.image.model_dump(), "warnings": list(outcome.warnings)}
+        )
         for answer in outcome.answers:
-            yield {"image": image, **answer.question.fields, **_said(answer), "model": self._model}
+            yield {"image": image, **answer.question.fields, **_said(answer), **about, "model": self._model}
         for error in outcome.errors:
             yield {"image": image, "error": error}
 

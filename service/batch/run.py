@@ -23,6 +23,7 @@ from service.batch.result_file import Printer, ResultFile, Sink, shown
 from service.batch.task import AnswerOptions, ImagePlace, Question, Task, TaskOutcome, tasks_of
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
+WARNINGS = {"image_end_missing": "the end of the file is missing; what is there was read"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,9 @@ def _follow(console: Console, outcomes: Iterator[TaskOutcome], sink: Sink, *, to
         bar = progress.add_task("images", total=total)
         for outcome in outcomes:
             sink.add(outcome)
+            for word in outcome.warnings:
+                told = WARNINGS.get(word, word)
+                progress.console.print(f"pheye: {shown(outcome.task.image)}: warning: {told}", markup=False)
             for error in outcome.errors:
                 progress.console.print(f"pheye: {shown(outcome.task.image)}: {error}", markup=False)
             failures += bool(outcome.errors)

@@ -13,6 +13,7 @@ from typing import Any
 from model.explain import LayerShare
 from model.request import FinishReason, Sampling
 from service.fetching.urls import ImageLink
+from service.schemas.responses import ImageFields
 
 ImagePlace = Path | ImageLink  # a file, or an image on the web
 
@@ -86,12 +87,23 @@ class AnsweredQuestion:
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
-    """The outcome of one task; `place` is its place among the tasks, `errors` what went wrong in words."""
+    """The outcome of one task.
+
+    Attributes:
+        place: its place among the tasks.
+        task: what was asked.
+        answers: one for each question that was answered.
+        errors: what went wrong, in words.
+        image: what the image's file is, if it could be read.
+        warnings: stable words for what was wrong with it and did not hinder.
+    """
 
     place: int
     task: Task
     answers: tuple[AnsweredQuestion, ...] = ()
     errors: tuple[str, ...] = ()
+    image: ImageFields | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def tasks_of(

@@ -51,14 +51,20 @@ class Baseline:
             raise InvalidField("image_url: the baseline neither stores images nor follows links; fetching is off")
         if isinstance(fields, VqaRequest) and fields.choices and fields.answer_style != "choice":
             raise InvalidField("choices: the baseline tells the model of them, with answer_style choice, and no more")
-        image = tile(ask.image, max_pixels=self.settings.max_pixels, tile_px=config.vision.tile_px, level=config.level)
+        image = tile(
+            ask.image,
+            max_pixels=self.settings.max_pixels,
+            tile_px=config.vision.tile_px,
+            level=config.level,
+            exact=self.settings.exact_decoding,
+        )
         tiled_s = time.monotonic()
         with self.lock:
             began_s = time.monotonic()
             told = self.naive.answers(image.tiles, rows, fields.sampling.max_tokens or self.settings.default_max_tokens)
         ended_s = time.monotonic()
         timings = RowTimings(began_s - tiled_s, 0.0, 0.0, ended_s - began_s)
-        answer = Answer(uuid.uuid4().hex, config.name, key, len(rows))
+        answer = Answer(uuid.uuid4().hex, config.name, key, len(rows), image=image)
         for index, row in enumerate(told):
             usage = Usage(row.prompt_tokens, row.completion_tokens, config.image_tokens, config.tiles, False)
             answer.take(index, Finished(answer.id, row.text, row.finish_reason, usage, timings))

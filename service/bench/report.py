@@ -17,10 +17,13 @@ from rich.table import Table
 
 from model.whole_files import write_whole
 from service.bench.agreement import LEAST_SHARE, Agreement
+from service.bench.decoding import DecodingSpeed
 from service.bench.engine import EngineThroughput
 
 if TYPE_CHECKING:
     from model.bench.result import BenchReport
+
+Other = EngineThroughput | Agreement | DecodingSpeed  # what a line tells, not a table
 
 JSON_FILE, MARKDOWN_FILE, PLOT_FILE = "bench.json", "bench.md", "bench.png"
 WIDTH = 150  # where no terminal says how wide it is
@@ -31,7 +34,7 @@ class Findings:
     """All results of one run of the command; `others` is what a line tells, not a table."""
 
     report: BenchReport
-    others: Sequence[EngineThroughput | Agreement]
+    others: Sequence[Other]
 
     @property
     def wrong(self) -> list[str]:
@@ -39,8 +42,10 @@ class Findings:
         return [f"{each.model} {each.dtype}: {each.label}" for each in self.report.results if each.wrong]
 
 
-def line(other: EngineThroughput | Agreement) -> str:
+def line(other: Other) -> str:
     """Describe in a line what was measured beside the tables."""
+    if isinstance(other, DecodingSpeed):
+        return _decoding_line(other)
     return _agreement_line(other) if isinstance(other, Agreement) else _engine_line(other)
 
 
@@ -58,6 +63,16 @@ def _engine_line(engine: EngineThroughput) -> str:
         f"{engine.model} on {engine.device} in {engine.dtype}, engine without HTTP: {engine.answers_per_s:.2f} "
         f"answers/s, {engine.tokens_per_s:.1f} tokens/s ({engine.requests} requests, {engine.in_flight} in flight, "
         f"{engine.slots} slots, at most {engine.max_tokens} tokens)"
+    )
+
+
+def _decoding_line(found: DecodingSpeed) -> str:
+    full, less, ratio = found.race.baseline_s, found.race.fast_s, found.race.ratio
+    return (
+        f"JPEG of {found.megapixels:.0f} megapixels to the tiles of {found.model} (largest view "
+        f"{found.largest_view_px} px): {1000 * full.median:.0f} ms decoded at full size, {1000 * less.median:.0f} ms "
+        f"at a reduced one, {ratio.median:.1f}x ({ratio.low:.1f} to {ratio.high:.1f}); tiles differ by "
+        f"{found.mean_difference:.2f} of 255 in the mean, {found.max_difference} at most"
     )
 
 
@@ -94,8 +109,9 @@ def write_findings(findings: Findings, folder: Path) -> None:
         if isinstance(each, EngineThroughput)
     ]
     agreements = [each.as_json() for each in findings.others if isinstance(each, Agreement)]
+    decodings = [asdict(each) for each in findings.others if isinstance(each, DecodingSpeed)]
     folder.mkdir(parents=True, exist_ok=True)
-    told = findings.report.as_json({"engines": engines, "agreements": agreements})
+    told = findings.report.as_json({"engines": engines, "agreements": agreements, "decodings": decodings})
     write_whole(folder / JSON_FILE, json.dumps(told, indent=2) + "\n")
     text = markdown(findings.report, [line(each) for each in findings.others])
     write_whole(folder / MARKDOWN_FILE, text)

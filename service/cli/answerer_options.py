@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Flags = Mapping[str, str | None]  # settings of the engine, as they were typed
 
 MODEL_SETTINGS = ("model", "revision", "name", "devices", "dtype", "threads", "slots", "context_tokens")
-IMAGE_SETTINGS = ("feature_cache_bytes", "max_pixels", "decoders")
+IMAGE_SETTINGS = ("feature_cache_bytes", "max_pixels", "decoders", "exact_decoding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,29 +7,29 @@ that answer their own user's files in a thread. Safe from any thread, and slow.
 from __future__ import annotations
 
 import logging
-import re
 import warnings
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 
-from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
-from PIL import WebPImagePlugin as WebpImagePlugin
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
+from model.exif import orientation
+from model.rgb import DecodedPicture, UnreadablePixels
 from model.tiles import TiledImage, prepare
-from service.decoding.file_checks import check_file, check_size
+from service.decoding.formats.cut_short import decoded_all_but_the_end
+from service.decoding.formats.known import read_file
+from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, PictureFile, check_size
 from service.errors import InvalidField, ServiceError, TooLarge, UnsupportedImage
 from service.images import ImageSource
 
-# What starts a file of each format we read. The plugins are called directly: `Image.open` would first apply Pillow's
-# own limit on pixels, which is a global of the process and warns instead of refusing.
-_READERS = (
-    (re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.jpeg_factory),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), WebpImagePlugin.WebPImageFile),
-    (re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
-    (re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
-    (re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"), TiffImagePlugin.TiffImageFile),
-)
-READABLE = "JPEG, PNG, WEBP, GIF, BMP or TIFF"
+IMAGE_END_MISSING = "image_end_missing"
+VIEW_SIDES = 2  # a JPEG that is decoded smaller keeps so many times the side of the largest view
+REDUCTIONS = (8, 4, 2)  # that libjpeg offers
+# What Pillow says of pixels that it cannot read, in a file that is whole.
+_UNKNOWN_PIXELS = ("unknown pixel mode", "unknown data organization", "cannot handle", "Unsupported")
 
 logger = logging.getLogger("pheye.images")
 
@@ -43,7 +43,7 @@ def silence_pillow() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int) -> TiledImage:
+def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int, exact: bool = False) -> TiledImage:
     """Check, decode and tile an image.
 
     Args:
@@ -51,10 +51,11 @@ def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int) -> T
         max_pixels: most pixels accepted, judged before anything of that size is allocated.
         tile_px: side of a tile.
         level: local tiles along each side.
+        exact: decode a large JPEG at full size, and not at a smaller one that the tiles hardly show.
 
     Raises:
         BadRequest: the data URI's base64 is broken.
-        UnsupportedImage: of no format that is read here.
+        UnsupportedImage: of no format, or of no kind of pixels, that is read here.
         TooLarge: too many pixels.
         InvalidField: broken, cut short, or more beside the picture than is read.
         MemoryError: the process may not have what it needs.
@@ -63,21 +64,81 @@ def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int) -> T
     if not data:
         raise InvalidField("image: the file is empty")
     try:
-        with _open(data, max_pixels) as image:
-            check_size(image.width, image.height, max_pixels)
-            return prepare(image, tile_px, level)
+        file = read_file(data, max_pixels)
+        del data
+        least_side_px = 0 if exact else VIEW_SIDES * tile_px * level
+        return _tile(file, max_pixels, least_side_px, tile_px, level)
     except (ServiceError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooLarge(f"image: a part of it has more than the {max_pixels} pixels allowed") from None
+    except UnreadablePixels as error:
+        raise UnsupportedImage(f"image: {error}") from None
     except Exception as error:  # Pillow's readers let through whatever their parsing meets, struct.error to KeyError
         logger.info("unreadable image: %s: %s", type(error).__name__, error)
+        if any(words in str(error) for words in _UNKNOWN_PIXELS):
+            raise UnsupportedImage(
+                "image: its pixels are of a kind that is not read here; save it as PNG or JPEG"
+            ) from error
         raise InvalidField("image: broken or cut short; it could not be decoded") from error
 
 
-def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    for start, reader in _READERS:
-        if start.match(data):
-            check_file(data, max_pixels)
-            return reader(BytesIO(data), "")
-    raise UnsupportedImage(f"image: not of a format that is read here; send {READABLE}")
+def _tile(file: PictureFile, max_pixels: int, least_side_px: int, tile_px: int, level: int) -> TiledImage:
+    decode = partial(_decoded, file, max_pixels, least_side_px)
+    is_cut = file.is_cut
+    try:
+        picture = decode(file.data)
+    except (OSError, EOFError, SyntaxError):
+        beginning = decoded_all_but_the_end(file, decode)
+        if beginning is None:
+            raise
+        picture, is_cut = beginning, True
+    tiled = prepare(picture, tile_px, level)
+    facts = replace(
+        tiled.facts,
+        format=file.format,
+        frames=_frames(picture.image) if file.frames is None else file.frames,
+        warnings=(IMAGE_END_MISSING,) if is_cut else (),
+    )
+    return replace(tiled, facts=facts)
+
+
+def _decoded(file: PictureFile, max_pixels: int, least_side_px: int, data: bytes) -> DecodedPicture:
+    """Decode the data of a file, which may be other than its own where that is cut."""
+    image = file.reader(BytesIO(data), "")
+    size = image.size
+    check_size(*size, max_pixels)
+    reduction = _reduce(image, least_side_px)
+    image.load()
+    if file.clear is not None:
+        image.info["transparency"] = file.clear
+    info = image.info
+    return DecodedPicture(
+        _without_unused_alpha(image),
+        size,
+        orientation(info.get("exif", b"")) if file.orientation is None else file.orientation,
+        info.get("icc_profile") or b"" if file.profile is None else file.profile,
+        reduction,
+    )
+
+
+def _reduce(image: ImageFile, least_side_px: int) -> int:
+    """Have libjpeg decode a large JPEG smaller, with no side below the one given; return by how much."""
+    if isinstance(image, JpegImageFile) and least_side_px:
+        scale = min(image.size) // least_side_px
+        for reduction in REDUCTIONS:
+            if reduction <= scale:
+                image.draft(None, (least_side_px, least_side_px))
+                return reduction
+    return 1
+
+
+def _without_unused_alpha(image: ImageFile) -> Image.Image:
+    """Drop an alpha channel of nothing but zeros from a BMP: programs left it empty before it meant anything."""
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
+        return image.convert("RGB")
+    return image
+
+
+def _frames(image: Image.Image) -> int:
+    return min(getattr(image, "n_frames", 1), MAX_COUNTED_FRAMES)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from struct import Struct
 from typing import Any
 
-from model.tiles import ImageKey, TiledImage, Tiles
+from model.tiles import ImageFacts, ImageKey, TiledImage, Tiles
 from service.errors import BadRequest, InvalidField, ServiceError, TooLarge, UnsupportedImage
 
 QUESTION = Struct("<?IIQ")  # whether it is a data URI, tile_px, level, bytes of the file
@@ -20,8 +20,10 @@ ANSWER_HEAD = Struct("<I")  # bytes of the JSON that follows
 MAX_HEAD_BYTES = 4096
 SMALL_BYTES = 256 * 1024
 _REFUSALS = {error.__name__: error for error in (BadRequest, UnsupportedImage, TooLarge, InvalidField)}
-NO_KEY = ImageKey("")
+NO_KEY, NO_FACTS = ImageKey(""), ImageFacts()
 _KEY = re.compile(r"[0-9a-f]{64}")
+_WORD = re.compile(r"[A-Za-z_]{1,64}")
+MAX_WARNINGS = 8
 
 
 class BrokenAnswer(Exception):
@@ -38,6 +40,7 @@ class AnswerHead:
         image_key: the hash of the pixels.
         width_px: width of the decoded image.
         height_px: height of the decoded image.
+        facts: what else is known of the file.
     """
 
     refusal: ServiceError | None
@@ -45,16 +48,17 @@ class AnswerHead:
     image_key: ImageKey = NO_KEY
     width_px: int = 0
     height_px: int = 0
+    facts: ImageFacts = NO_FACTS
 
     def image(self, tiles: Tiles) -> TiledImage:
         """Put the image together."""
-        return TiledImage(self.image_key, self.width_px, self.height_px, tiles)
+        return TiledImage(self.image_key, self.width_px, self.height_px, tiles, self.facts)
 
 
 def tiles_head(image: TiledImage, retire: str) -> bytes:
     """Build the head of an answer whose tiles follow."""
     named = {"image_key": image.image_key, "width_px": image.width_px, "height_px": image.height_px}
-    return _head(named | {"retire": retire})
+    return _head(named | {"facts": asdict(image.facts), "retire": retire})
 
 
 def refusal_head(error: ServiceError, retire: str) -> bytes:
@@ -90,6 +94,14 @@ def read_head(text: bytes) -> AnswerHead:
         key, width_px, height_px = str(fields["image_key"]), int(fields["width_px"]), int(fields["height_px"])
         if not _KEY.fullmatch(key) or min(width_px, height_px) < 1:
             raise ValueError(key[:64])
+        facts = _facts(fields["facts"])
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenAnswer(f"{type(error).__name__}: {error}") from None
-    return AnswerHead(None, retire, ImageKey(key), width_px, height_px)
+    return AnswerHead(None, retire, ImageKey(key), width_px, height_px, facts)
+
+
+def _facts(fields: dict[str, Any]) -> ImageFacts:
+    name, words, frames = str(fields["format"]), [str(word) for word in fields["warnings"]], int(fields["frames"])
+    if len(words) > MAX_WARNINGS or not all(map(_WORD.fullmatch, [name, *words])) or frames < 1:
+        raise ValueError(name[:64])
+    return ImageFacts(name, frames, bool(fields["has_transparency"]), tuple(words))

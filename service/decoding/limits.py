@@ -15,19 +15,20 @@ from service.settings import MIB, Settings
 
 # The dearest format takes 16 (docs/operations.md): WEBP has two canvases, its pixels as bytes, and the image itself.
 BYTES_PER_PIXEL = 20
-FILES = 3  # a body as it was sent, its base64 decoded, and a part of it in a reader's hands
+FILES = 3  # a body as it was sent; of its base64 decoded, what shows the picture; a part of that in a reader's hands
 OTHER_BYTES = 512 * MIB  # a needle 65,535 pixels long, resized to the width of the tiles; tables, buffers
 _PAGE_BYTES = resource.getpagesize()
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """The bounds on decoding one image.
+    """The bounds on decoding one image, and whether it may be decoded smaller.
 
     Attributes:
         max_pixels: most pixels accepted.
         timeout_s: seconds that it may take, by the clock and of computing.
         memory_bytes: bytes that a decoder may allocate for it.
+        exact: large JPEGs are decoded at full size.
         images: how many images a decoder decodes before it is replaced.
         kept_bytes: how much larger than at its start a decoder may stay.
     """
@@ -35,6 +36,7 @@ class DecodeLimits:
     max_pixels: int
     timeout_s: float
     memory_bytes: int
+    exact: bool = False
     images: int = 1000
     kept_bytes: int = 32 * MIB
 
@@ -42,7 +44,7 @@ class DecodeLimits:
 def decode_limits(settings: Settings) -> DecodeLimits:
     """Derive the limits from the settings."""
     memory_bytes = BYTES_PER_PIXEL * settings.max_pixels + FILES * settings.max_body_bytes + OTHER_BYTES
-    return DecodeLimits(settings.max_pixels, settings.decode_timeout_s, memory_bytes)
+    return DecodeLimits(settings.max_pixels, settings.decode_timeout_s, memory_bytes, settings.exact_decoding)
 
 
 def confine_process(limits: DecodeLimits) -> None:

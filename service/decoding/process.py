@@ -16,6 +16,7 @@ import sys
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
@@ -116,11 +117,12 @@ def _answer(api_process: socket.socket, limits: DecodeLimits) -> _Answer | None:
 
 
 def _tile(source: ImageSource, limits: DecodeLimits, tile_px: int, level: int) -> TiledImage:
+    work = partial(tile, source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level, exact=limits.exact)
     try:
-        return tile(source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level)
+        return work()
     except MemoryError:
         return_freed_memory()  # what earlier images have left behind is no fault of this one
-    return tile(source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level)
+    return work()
 
 
 def _send(api_process: socket.socket, outcome: TiledImage | ServiceError, retire: str) -> None:

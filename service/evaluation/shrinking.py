@@ -25,7 +25,7 @@ def shrunk(file: bytes, side_px: int, max_pixels: int) -> bytes:
     Raises:
         ServiceError: as `service.decoding.decode.tile`.
     """
-    view = tile(ImageSource(file), max_pixels=max_pixels, tile_px=side_px, level=1).tiles[0]
+    view = tile(ImageSource(file), max_pixels=max_pixels, tile_px=side_px, level=1, exact=True).tiles[0]
     small = BytesIO()
     Image.fromarray(view).save(small, "PNG")
     return small.getvalue()

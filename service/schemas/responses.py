@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from model.request import FinishReason
+from model.tiles import TiledImage
 from service.schemas.explanation import ExplanationFields
 
 # To the microsecond: what a clock says beyond it means nothing.
@@ -37,6 +38,28 @@ class TimingFields(BaseModel):
     total: Seconds = Field(description="Seconds from the request's arrival to its last token.")
 
 
+class ImageFields(BaseModel):
+    """The image of a request, as its file was read."""
+
+    format: str = Field(description="`JPEG`, `PNG`, `WEBP`, `AVIF`, `HEIC`, `GIF`, `BMP` or `TIFF`, by its content.")
+    width: int = Field(description="Width in pixels, upright.")
+    height: int = Field(description="Height in pixels, upright.")
+    frames: int = Field(description="Frames or pages of the file, counted up to 10,000; the first is read.")
+    has_transparency: bool = Field(description="Some pixels are not opaque; they were laid on white.")
+
+    @classmethod
+    def of(cls, image: TiledImage) -> ImageFields:
+        """Describe an image."""
+        facts = image.facts
+        return cls(
+            format=facts.format,
+            width=image.width_px,
+            height=image.height_px,
+            frames=facts.frames,
+            has_transparency=facts.has_transparency,
+        )
+
+
 Id = Annotated[str, Field(description="The request id, also in the X-Request-Id header.")]
 ModelName = Annotated[str, Field(description="Name of the model that answered.")]
 OverallReason = Annotated[FinishReason, Field(description="`length` if max_tokens cut an answer short, else `stop`.")]
@@ -51,6 +74,14 @@ Confidence = Annotated[
 Confidences = Annotated[list[float] | None, Field(description="With `questions`, one for each.")]
 Usage = Annotated[UsageFields, Field(description="What the answer cost.")]
 Timings = Annotated[TimingFields, Field(description="Where the time went.")]
+ImageRead = Annotated[ImageFields | None, Field(description="What the image's file is.")]
+Warnings = Annotated[
+    list[str],
+    Field(
+        description="Stable words, none as a rule; `image_end_missing`: the end of the image's file is missing, and "
+        "what is there was read."
+    ),
+]
 Explanations = Annotated[
     list[ExplanationFields] | None, Field(description="With `questions` and `explain`, one for each.")
 ]
@@ -82,6 +113,8 @@ class CaptionAnswer(BaseModel):
     finish_reason: OverallReason
     confidence: Confidence = None
     explanation: ExplanationFields | None = Field(default=None, description="With `explain`.")
+    image: ImageRead = None
+    warnings: Warnings = []
     usage: Usage
     timings: Timings
 
@@ -101,6 +134,8 @@ class VqaAnswer(BaseModel):
     choices_by_question: ChoicesByQuestion = None
     explanation: ExplanationFields | None = Field(default=None, description="With `question` and `explain`.")
     explanations: Explanations = None
+    image: ImageRead = None
+    warnings: Warnings = []
     usage: Usage
     timings: Timings
 
@@ -126,6 +161,8 @@ class StreamEnd(BaseModel):
     choices_by_question: ChoicesByQuestion = None
     explanation: ExplanationFields | None = Field(default=None, description="With one answer and `explain`.")
     explanations: Explanations = None
+    image: ImageRead = None
+    warnings: Warnings = []
     usage: Usage
     timings: Timings
 
@@ -141,6 +178,8 @@ class ImageCard(BaseModel):
     held_bytes: int = Field(description="Bytes it counts for in the store.")
     expires_in_s: float = Field(description="Seconds until it is dropped; uploading it again begins anew.")
     features_resident: bool = Field(description="A question now would not have to wait for the vision encoder.")
+    image: ImageFields
+    warnings: Warnings
 
 
 class ImageList(BaseModel):
@@ -196,6 +235,8 @@ class Estimate(BaseModel):
     bytes: EstimatedBytes
     seconds: EstimatedSeconds
     cache_saves: CacheSaving
+    image: ImageFields | None = Field(description="What the image's file is; null without an image.")
+    warnings: Warnings
 
 
 class Problem(BaseModel):

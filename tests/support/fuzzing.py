@@ -31,7 +31,7 @@ TELLING = (
 def seeds() -> list[bytes]:
     """Small good files of every format, and small hostile ones."""
     forms = [("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "P"), ("PNG", "RGBA"), ("WEBP", "RGBA"), ("GIF", "L")]
-    forms += [("BMP", "RGB"), ("TIFF", "RGB"), ("TIFF", "CMYK")]
+    forms += [("BMP", "RGB"), ("TIFF", "RGB"), ("TIFF", "CMYK"), ("AVIF", "RGBA")]
     good = [image_file(form, (24, 16), mode) for form, mode in forms]
     return [*good, scan_bomb(24, 20), png_bad_exif(20), tiff_tile(64), tiff_strip(16, 16, 16)]
 

@@ -80,6 +80,22 @@ def webp_canvas(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
 
 
+def avif_sized(width: int, height: int) -> bytes:
+    """The head of an AVIF that claims a size for an image in it, whichever one."""
+    size = struct.pack(">I4sIII", 20, b"ispe", 0, width, height)
+    properties = _box(b"iprp", _box(b"ipco", size))
+    return _box(b"ftyp", b"avif\0\0\0\0mif1") + _box(b"meta", bytes(4) + properties)
+
+
+def avif_boxes(count: int) -> bytes:
+    """An AVIF of so many empty boxes."""
+    return _box(b"ftyp", b"avif\0\0\0\0mif1") + _box(b"free", b"") * count
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
 def tiff(tags: dict[int, int] | list[tuple[int, int]], strip: bytes) -> bytes:
     """A TIFF of these tags, each with one number, and of one strip or tile; 0 stands for its place."""
     entries = sorted(tags.items() if isinstance(tags, dict) else tags)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.request import FinishReason
+from model.tiles import TiledImage
 from service.api.answers import Answer
 from service.api.openai.errors import openai_error
 from service.api.openai.logprobs import ChatLogprobs
@@ -58,6 +59,10 @@ class ChatAnswer:
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when the row has finished."""
         return self.answer.timings(preprocess_s=preprocess_s, total_s=total_s)
+
+    def look_at(self, image: TiledImage) -> None:
+        """Note the image that the answer is about."""
+        self.answer.look_at(image)
 
     def opening(self) -> Sequence[ChatCompletionChunk]:
         """Build the first chunk of a stream, which names the role."""
@@ -114,8 +119,10 @@ class ChatAnswer:
         return ChatUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
     def _pheye(self) -> PheyeFields:
-        confidence = self.answer.confidence
-        return PheyeFields(**({} if confidence is None else {"confidence": confidence}))
+        told = self.answer.about
+        if self.answer.confidence is not None:
+            told["confidence"] = self.answer.confidence
+        return PheyeFields(**told)
 
     def _head(self) -> dict[str, Any]:
         return {

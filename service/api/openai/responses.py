@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model.request import FinishReason
-from service.schemas.responses import Confidence
+from service.schemas.responses import Confidence, ImageRead, Warnings
 
 _FINISH = "`length` if max_tokens cut the answer short, else `stop`."
 _CREATED = "Unix time in seconds at which the answer was begun."
@@ -113,6 +113,8 @@ class PheyeFields(BaseModel):
     """Fields of this service in a chat's answer, beside those that OpenAI defines."""
 
     confidence: Confidence = None
+    image: ImageRead = None
+    warnings: Warnings = []
 
 
 class _Completion(BaseModel):

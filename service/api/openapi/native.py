@@ -30,7 +30,15 @@ from service.errors import (
     WaitingRoomFull,
 )
 from service.schemas.requests import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest, WithImage
-from service.schemas.responses import Problem, StreamChunk, StreamEnd, StreamFailure, TimingFields, UsageFields
+from service.schemas.responses import (
+    ImageFields,
+    Problem,
+    StreamChunk,
+    StreamEnd,
+    StreamFailure,
+    TimingFields,
+    UsageFields,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,11 @@ ERRORS = {
     503: Failure(Unavailable, "Loading, draining, or no worker alive"),
     504: Failure(DeadlineExceeded, "The deadline passed"),
 }
-FILE = {"type": "string", "format": "binary", "description": "The image as a file: JPEG, PNG, WEBP, GIF, BMP or TIFF."}
+FILE = {
+    "type": "string",
+    "format": "binary",
+    "description": "The image as a file: JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF, and HEIC with an extra.",
+}
 SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
 # A red disc on white, 32 x 32 pixels: an image small enough to be read in an example, and one that works when pasted.
 DISC = (
@@ -120,6 +132,8 @@ _END = StreamEnd(
     model="pheye-tiny",
     finish_reason="stop",
     confidence=-0.021,
+    image=ImageFields(format="PNG", width=32, height=32, frames=1, has_transparency=False),
+    warnings=[],
     usage=UsageFields(
         prompt_tokens=62, completion_tokens=4, image_tokens=1450, image_tiles=10, image_features_cached=False
     ),

@@ -11,7 +11,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction
-from model.tiles import ImageKey, TiledImage
+from model.tiles import TiledImage
 from service.api.connections.disconnect import unless_hung_up
 from service.api.estimate import CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
@@ -41,18 +41,15 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     )
     count = partial(asked_rows, queue, rows_asked(parts, fields, asked), card.context_tokens)
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    resident = None if ask.image is None else queue.workers.resident(await _image_key(request, parts, ask.image))
+    image = None if ask.image is None else await _tiled(request, parts, ask.image)
+    resident = None if image is None else queue.workers.resident(image.image_key)
     wait_s = queue.wait_s(context_of(request.scope).flow)
-    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident))
+    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident), image)
 
 
-async def _image_key(request: Request, parts: ServiceParts, image: AskedImage) -> ImageKey:
-    """Return the key of the image asked about.
-
-    An image that has to be decoded first is refused when too many requests wait already.
-    """
+async def _tiled(request: Request, parts: ServiceParts, image: AskedImage) -> TiledImage:
+    """Return the image asked about, decoded; it is refused when too many requests wait already."""
     if isinstance(image, TiledImage):
-        return image.image_key
+        return image
     with parts.queue.reserve(1, context_of(request.scope).flow) as reservation:
-        decoding = tiled(parts, image, reservation, request.scope)
-        return (await unless_hung_up(request.receive, decoding)).image_key
+        return await unless_hung_up(request.receive, tiled(parts, image, reservation, request.scope))

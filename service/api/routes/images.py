@@ -17,7 +17,7 @@ from service.api.reply import tiled
 from service.api.request_body import read_ask
 from service.api.request_context import context_of
 from service.schemas.requests import ImageUpload
-from service.schemas.responses import ImageCard, ImageList
+from service.schemas.responses import ImageCard, ImageFields, ImageList
 
 LISTED = 1000  # images at once
 
@@ -76,4 +76,6 @@ def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
         held_bytes=stored.held_bytes,
         expires_in_s=round(parts.images.expires_in_s(stored), 3),
         features_resident=parts.queue.workers.resident(stored.image.image_key),
+        image=ImageFields.of(stored.image),
+        warnings=list(stored.image.facts.warnings),
     )

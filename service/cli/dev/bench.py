@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from model.bench.run import BenchSession, Finding
     from model.evaluation.case import Case
     from service.bench.agreement import Agreement
+    from service.bench.decoding import DecodingSpeed
     from service.bench.engine import EngineThroughput
     from service.bench.report import Findings
 
-    Other = Callable[[], EngineThroughput | Agreement]  # measures something that is no section of a plan
+    Made = EngineThroughput | Agreement | DecodingSpeed
+    Other = Callable[[], Made]  # measures something that is no section of a plan
 
-ENGINE, AGREEMENT = "engine", "agreement"
+ENGINE, AGREEMENT, DECODING = "engine", "agreement", "decoding"
+DECODED_FOR = ("pheye-tiny", "Pheye-x4-448")  # models whose tiles a photograph is decoded for, unless others are named
 EMBEDDED_MODEL = "pheye-tiny"  # whose answers should survive int8; random weights have none worth keeping
 EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
 
@@ -51,7 +54,8 @@ def bench(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="encode, prefill, decode, caption, second, questions, memory, engine, agreement; default all.",
+            help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, agreement; "
+            "default all.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
@@ -64,7 +68,7 @@ def bench(
     """Time the fast path beside the naive model and the machine's own limits."""
     from model.bench.plan import DTYPES, WORKLOADS, PlanOverrides, plan
 
-    names = _names("--only", only, (*WORKLOADS, ENGINE, AGREEMENT))
+    names = _names("--only", only, (*WORKLOADS, DECODING, ENGINE, AGREEMENT))
     overrides = PlanOverrides(
         dtypes=_names("--dtype", dtype, DTYPES),
         rows=_numbers("--rows", rows),
@@ -115,6 +119,8 @@ def _others(
 ) -> Iterator[Other]:
     """List the measurements after the sections: those named, or in a run of everything all that the device can do."""
     everything = not (overrides.only or models)
+    if everything or DECODING in overrides.only:
+        yield from (partial(_decoding, model) for model in models or DECODED_FOR)
     if everything or ENGINE in overrides.only:
         served: Sequence[str | None] = models or [None]
         yield from (partial(_engine, model, device, threads) for model in served)
@@ -181,10 +187,19 @@ def _measure(sections: Sequence[Section], others: Sequence[Other], session: Benc
         found.append(finding)
         yield Findings(report(sections, found, session.device), [])
     whole = report(sections, found, session.device)  # now: an engine will choose threads of its own for this process
-    made: list[EngineThroughput | Agreement] = []
+    made: list[Made] = []
     for measure in others:
         made.append(measure())
         yield Findings(whole, made)
+
+
+def _decoding(model: str) -> DecodingSpeed:
+    """Measure how long a large photograph takes to become tiles of this model."""
+    from service.bench.decoding import decoding_speed
+    from service.cli.info import find_config
+
+    _tell(f"{model}: a large photograph decoded and cut")
+    return decoding_speed(find_config(model, None))
 
 
 def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:

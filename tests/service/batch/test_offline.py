@@ -120,6 +120,20 @@ def test_unreadable_images_are_reported_and_the_rest_is_answered(
     assert "3 of 9 images failed" in said
 
 
+def test_what_was_read_is_written_down_and_a_missing_end_is_told(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    image = folder / "img3_640x480.png"
+    image.write_bytes(image.read_bytes()[:-12])  # the end mark
+    out, asked, sampling = tmp_path / "out.jsonl", (CAPTION, question("Why?")), Sampling(max_tokens=4)
+    for _ in range(2):  # the second time nothing is left to ask: what was read is no part of the question
+        assert answer(golden_settings(), Job((image,), asked, sampling, out)) == 0
+    facts = {"format": "PNG", "width": 640, "height": 480, "frames": 1, "has_transparency": False}
+    assert [(record["file"], record["warnings"]) for record in records(out)] == [(facts, ["image_end_missing"])] * 2
+    said = capfd.readouterr().err
+    assert said.count("img3_640x480.png: warning: the end of the file is missing; what is there was read") == 1
+
+
 def test_answered_images_are_skipped_and_failed_ones_tried_again(folder: Path, tmp_path: Path) -> None:
     out, sampling = tmp_path / "out.jsonl", Sampling(max_tokens=4)
     good = (folder / "img3_640x480.png").read_bytes()

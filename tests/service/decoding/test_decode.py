@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from service.decoding.decode import tile
-from service.decoding.file_checks import MAX_SIDE_PX
+from service.decoding.formats.picture_file import MAX_SIDE_PX
 from service.errors import BadRequest, InvalidField, TooLarge, UnsupportedImage
 from service.images import ImageSource, check_image_text
 from tests.support.serving import data_uri, image_file

@@ -9,7 +9,8 @@ import pytest
 from service.decoding.frames import ANSWER_HEAD, BrokenAnswer, read_head, refusal_head
 from service.errors import InvalidField, TooLarge
 
-GOOD = {"image_key": "a" * 64, "width_px": 3, "height_px": 2, "retire": ""}
+FACTS = {"format": "PNG", "frames": 1, "has_transparency": False, "warnings": []}
+GOOD = {"image_key": "a" * 64, "width_px": 3, "height_px": 2, "facts": FACTS, "retire": ""}
 
 
 def test_a_refusal_arrives_as_the_error_it_was():
@@ -29,6 +30,9 @@ def test_a_refusal_arrives_as_the_error_it_was():
         pytest.param(json.dumps(GOOD | {"width_px": "wide"}).encode(), id="no-number"),
         pytest.param(json.dumps({"refused": "SystemExit", "detail": "x", "retire": ""}).encode(), id="no-refusal"),
         pytest.param(b"\xff" * 20, id="no-text"),
+        pytest.param(json.dumps(GOOD | {"facts": FACTS | {"format": "<script>"}}).encode(), id="no-format"),
+        pytest.param(json.dumps(GOOD | {"facts": FACTS | {"frames": 0}}).encode(), id="no-frame"),
+        pytest.param(json.dumps(GOOD | {"facts": FACTS | {"warnings": ["a"] * 9}}).encode(), id="many-warnings"),
     ],
 )
 def test_what_no_decoder_says_is_a_broken_answer(text):

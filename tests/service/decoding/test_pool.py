@@ -35,7 +35,7 @@ from tests.support.serving import data_uri, image_file
 LARGE = image_file("PNG", (1200, 900))  # some milliseconds of work
 CASES = [(form, mode) for form in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF") for mode in ("RGB", "L")] + [
     ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "1"), ("PNG", "LA"), ("WEBP", "RGBA"), ("JPEG", "CMYK"), ("TIFF", "CMYK"),
-    ("TIFF", "LAB"), ("TIFF", "F"), ("TIFF", "I"),
+    ("TIFF", "LAB"), ("TIFF", "I"), ("AVIF", "RGB"), ("AVIF", "RGBA"),
 ]  # fmt: skip
 
 
@@ -120,9 +120,10 @@ def test_who_leaves_frees_the_decoder_at_once():
 
 
 def test_memory_beyond_the_limit_is_refused_and_the_next_image_read():
+    file = image_file("PNG", (6000, 5000), "RGBA")  # drawn before the pool runs: it takes seconds
+
     async def main():
         async with running_pool(decoders=1, limits={"memory_bytes": 64 * 1024**2}) as pool:
-            file = image_file("PNG", (6000, 5000), "RGBA")
             with pytest.raises(InvalidField, match="needs more memory than allowed"):
                 await decode(pool, file)
             assert (await decode(pool, image_file())).width_px == 96
@@ -132,10 +133,13 @@ def test_memory_beyond_the_limit_is_refused_and_the_next_image_read():
 
 
 def test_the_limits_suffice_for_the_largest_image_of_the_dearest_formats():
+    dearest = (("WEBP", "RGBA"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("AVIF", "RGBA"))
+    files = [image_file(form, (4000, 3000), mode) for form, mode in dearest]
+
     async def main():
         async with running_pool(decoders=1, max_pixels=12_000_000) as pool:
-            for form, mode in (("WEBP", "RGBA"), ("JPEG", "CMYK"), ("PNG", "RGBA")):
-                assert (await decode(pool, image_file(form, (4000, 3000), mode))).width_px == 4000
+            for file in [*files, files[1][:-2]]:  # the last is decoded twice, to see what its end has lost
+                assert (await decode(pool, file)).width_px == 4000
 
     asyncio.run(main())
 
@@ -243,9 +247,11 @@ def test_a_decoder_is_replaced_after_its_share_of_images():
 
 
 def test_memory_goes_back_when_there_is_nothing_to_do():
+    file = image_file("PNG", (6000, 5000))
+
     async def main():
         async with running_pool(decoders=1) as pool:
-            await decode(pool, image_file("PNG", (6000, 5000)))
+            await decode(pool, file)
             await until(lambda: pool.pids and resident_mb(pool.pids[0]) < 110)
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ const ADVICE = {
   404: "The server does not know this address; another version of it may be running.",
   408: "The upload was too slow.",
   413: "Choose a smaller image.",
-  415: "Choose a JPEG, PNG, WebP or another common image file.",
+  415: "Choose a JPEG, PNG, WebP, AVIF or another common image file.",
   422: "Something in the form is not accepted; the message names it.",
   429: "The server is busy. Nothing was lost; ask again in a moment.",
   500: "The log of the server knows more.",

@@ -20,6 +20,7 @@ from model.evaluation.case import Case
 from model.network.pheye import Pheye
 from model.runtime.hardware import Precision
 from service.bench import agreement
+from service.bench import decoding as decoding_bench
 from service.bench import engine as engine_bench
 from service.bench import report as bench_report
 from service.cli.dev import bench as benching
@@ -63,6 +64,18 @@ def test_only_what_is_named_is_measured(tmp_path: Path) -> None:
     assert bench(*MICRO, *words, "--report", str(tmp_path)).exit_code == 0
     assert results(tmp_path) == [("bfloat16", "encode", 2), ("bfloat16", "decode", 3)]
     assert json.loads((tmp_path / "bench.json").read_text())["results"][1]["images"] == 1
+
+
+def test_decoding_of_a_photograph_is_measured_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fewer = {**decoding_bench.decoding_speed.__kwdefaults__, "size_px": (900, 700), "repeats": 1}
+    monkeypatch.setattr(decoding_bench.decoding_speed, "__kwdefaults__", fewer)
+    done = bench("--only", "decoding", "--model", "random:pheye-micro", "--threads", "1", "--report", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads((tmp_path / "bench.json").read_text())["decodings"]
+    assert (found["model"], found["largest_view_px"]) == ("pheye-micro", 128)
+    assert found["race"]["ratio"]["median"] > 0
+    assert 0 < found["mean_difference"] < 0.5
+    assert "decoded at full size" in done.stdout
 
 
 def test_the_engine_is_measured_on_the_model_that_would_be_served(

@@ -1,0 +1,1 @@
+"""Image file formats: each file checked, and reduced to what shows the picture, before a reader parses it."""

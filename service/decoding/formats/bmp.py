@@ -1,0 +1,24 @@
+"""BMP: a bound on run-length codes."""
+
+from __future__ import annotations
+
+import re
+
+from PIL.BmpImagePlugin import BmpImageFile
+
+from model.exif import number
+from service.decoding.formats.picture_file import U16, U32, PictureFile, check_count
+
+START = re.compile(rb"BM")
+MAX_RUN_BYTES = 2 * 1024**2  # codes of two bytes are read one by one, a second for a million
+
+
+def read(data: bytes, _: int) -> PictureFile:
+    """Check a BMP.
+
+    Raises:
+        InvalidField: too many run-length codes.
+    """
+    if number(U16, data, 14) >= 40 and number(U16, data, 30) in (1, 2):  # RLE8, RLE4
+        check_count(len(data) - number(U32, data, 10), MAX_RUN_BYTES, "bytes of run-length codes (BMP)")
+    return PictureFile("BMP", data, BmpImageFile)

@@ -1,0 +1,167 @@
+"""PNG: a bound on chunks; profile, orientation and the transparent colour are taken out, text and all else left out.
+
+What stays for the reader are header, palette, the alpha of a palette, and the image data: nothing compressed beside the
+picture.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from PIL.PngImagePlugin import PngImageFile
+
+from model.colour import MAX_PROFILE_BYTES
+from model.exif import number, orientation
+from service.decoding.formats.picture_file import BIG_U16, BIG_U32, MAX_COUNTED_FRAMES, PictureFile, check_count
+
+START = re.compile(rb"\x89PNG\r\n\x1a\n")
+MAX_CHUNKS = 16_384  # IDAT among them, of which libpng makes one for 8 KiB, and of 20 MB 2,500
+MAX_TEXT_BYTES = 2**20  # of a text in which an orientation mark is looked for
+SIGNATURE_BYTES, FRAMING_BYTES = 8, 12  # of a chunk, all but its data
+GREY, RGB, PALETTE = 0, 2, 3  # kinds of pixels that have a transparent colour, or several
+_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")  # as ImageMagick writes it
+_XMP = b"XML:com.adobe.xmp"
+
+
+def read(data: bytes, _: int) -> PictureFile:
+    """Check a PNG.
+
+    Raises:
+        InvalidField: too many chunks.
+    """
+    found = _Chunks()
+    for kind, start, end in chunks(data):
+        found.take(kind, memoryview(data)[start:end])
+    return PictureFile(
+        "PNG",
+        b"".join([data[:SIGNATURE_BYTES], *found.kept]),
+        PngImageFile,
+        orientation(found.exif, found.xmp),
+        found.profile,
+        found.frames,
+        found.clear,
+        is_cut=not found.has_end,
+    )
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the chunks up to the end mark: kind, start and end, which may lie behind the file's."""
+    place, count = SIGNATURE_BYTES, 0
+    while place + 8 <= len(data):
+        count += 1
+        check_count(count, MAX_CHUNKS, "chunks (PNG)")
+        kind, end = data[place + 4 : place + 8], place + FRAMING_BYTES + number(BIG_U32, data, place)
+        yield kind, place, end
+        if kind == b"IEND":
+            return
+        place = end
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Build a chunk."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@dataclass(slots=True)
+class _Chunks:
+    """The chunks of a file, sorted.
+
+    Attributes:
+        kept: those for the reader.
+        exif, xmp, profile: the first of each, or empty.
+        clear: the transparent colour of a picture without a palette.
+        has_end: whether the end mark was there.
+    """
+
+    kept: list[bytes | memoryview] = field(default_factory=list)
+    exif: bytes = b""
+    xmp: bytes = b""
+    profile: bytes = b""
+    clear: int | tuple[int, ...] | None = None
+    has_end: bool = False
+    _depth: int = 8
+    _pixels: int = RGB
+    _frames: int = 0
+    _is_animated: bool = False
+    _frame_is_default: bool = False
+    _has_data: bool = False
+
+    def take(self, kind: bytes, chunk: memoryview) -> None:
+        """Take the next chunk; data that is cut is taken as far as it is there."""
+        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            self.kept.append(chunk)
+        match kind:
+            case b"IHDR":
+                head = bytes(chunk[8:21]).ljust(13, b"\0")
+                self._depth, self._pixels = head[8], head[9]
+            case b"IDAT":
+                self._frame_is_default |= self._frames > 0 and not self._has_data
+                self._has_data = True
+            case b"IEND":
+                self.has_end = True
+            case b"tRNS":
+                self._take_transparency(bytes(chunk[8:-4]))
+            case b"acTL":
+                self._is_animated = True
+            case b"fcTL":
+                self._frames += 1
+            case b"iCCP":
+                self.profile = self.profile or _unpacked_after_name(bytes(chunk[8:-4]), MAX_PROFILE_BYTES)
+            case b"eXIf":
+                self.exif = bytes(chunk[8:-4])
+            case b"tEXt" | b"zTXt" | b"iTXt" if not self._has_data or len(chunk) <= MAX_TEXT_BYTES:
+                self._take_text(kind, chunk)
+
+    def _take_text(self, kind: bytes, chunk: memoryview) -> None:
+        name, _, text = bytes(chunk[8 : 8 + 80]).partition(b"\0")
+        body = bytes(chunk[8 + len(name) + 1 : -4][:MAX_TEXT_BYTES])
+        if name in _RAW_EXIF and kind != b"iTXt" and not self.exif:
+            self.exif = _from_hex(body if kind == b"tEXt" else _unpacked(body[1:], MAX_TEXT_BYTES))
+        elif name == _XMP and kind == b"iTXt" and not self.xmp:
+            text = body[2:].split(b"\0", 2)[-1]  # behind two flags, a language and a translated name
+            self.xmp = _unpacked(text, MAX_TEXT_BYTES) if body[:1] == b"\1" else text
+
+    def _take_transparency(self, values: bytes) -> None:
+        if self._pixels == PALETTE:
+            self.kept.append(chunk(b"tRNS", values[:256]))
+        elif self._pixels == GREY and len(values) >= 2:
+            level = number(BIG_U16, values, 0)
+            # Pillow scales pixels of few bits to 8, and not their transparent colour; deep ones it leaves deep.
+            self.clear = level * 255 // (2**self._depth - 1) if self._depth < 8 else level
+        elif self._pixels == RGB and len(values) >= 6:
+            shift = 8 if self._depth == 16 else 0
+            self.clear = tuple(number(BIG_U16, values, at) >> shift for at in (0, 2, 4))
+
+    @property
+    def frames(self) -> int:
+        """The number of frames; a picture that is no part of its animation counts too."""
+        if not self._is_animated or not self._frames:
+            return 1
+        return min(self._frames + (not self._frame_is_default), MAX_COUNTED_FRAMES)
+
+
+def _unpacked_after_name(body: bytes, most: int) -> bytes:
+    _, _, packed = body.partition(b"\0")
+    return _unpacked(packed[1:], most)
+
+
+def _unpacked(packed: bytes, most: int) -> bytes:
+    """Decompress data that is whole and not too large; anything else is as if it were not there."""
+    unpacking = zlib.decompressobj()
+    try:
+        data = unpacking.decompress(packed, most)
+    except zlib.error:
+        return b""
+    return data if unpacking.eof else b""
+
+
+def _from_hex(text: bytes) -> bytes:
+    """Read what ImageMagick writes: a line with the name, one with the length, and lines of hexadecimal digits."""
+    try:
+        return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))
+    except ValueError:
+        return b""

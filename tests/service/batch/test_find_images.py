@@ -1,0 +1,32 @@
+"""Folders: every image that can be read is found, and nothing that is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.batch.find_images import NothingToDo, find_images
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.jpg", "a.JPEG", "a.jpe", "a.jfif", "a.png", "a.apng", "a.webp", "a.gif", "a.bmp", "a.dib", "a.tif"),
+        *("a.TIFF", "a.avif", "a.heic", "a.HEIF", "a.hif", "a.mpo"),
+    ],
+)
+def test_every_ending_of_a_format_that_is_read_is_found(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    assert find_images([tmp_path]) == (tmp_path / name,)
+
+
+def test_hidden_files_and_folders_are_passed_over_unless_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / ".thumbnails").mkdir()
+    for name in ("photo.jpg", "._photo.jpg", ".thumbnails/photo.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    assert find_images([tmp_path]) == (tmp_path / "photo.jpg",)
+    assert find_images([tmp_path / "._photo.jpg"]) == (tmp_path / "._photo.jpg",)
+    (tmp_path / "photo.jpg").unlink()
+    with pytest.raises(NothingToDo, match="there is no image in this folder"):
+        find_images([tmp_path])
