@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 import numpy as np
 
 from model.tiles import TiledImage
+from service.byte_units import MIB
 from service.decoding.frames import (
     ANSWER_HEAD,
     MAX_HEAD_BYTES,
@@ -32,7 +33,6 @@ from service.decoding.frames import (
 from service.decoding.limits import DecodeLimits
 from service.decoding.process import READY, run
 from service.images import ImageSource
-from service.settings import MIB
 
 START_S = 20.0  # a decoder that has not come up by then hangs
 REAP_S = 5.0

@@ -11,7 +11,8 @@ import resource
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service.settings import MIB, Settings
+from service.byte_units import MIB
+from service.settings import Settings
 
 # The dearest format takes 16 (docs/operations.md): WEBP has two canvases, its pixels as bytes, and the image itself.
 BYTES_PER_PIXEL = 20

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.api.app import ROUTERS
-from service.setting_checks import OWN_PATHS
+from service.setting_fields.checks import OWN_PATHS
 from service.setting_rows import setting_rows
 from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
 
@@ -132,7 +132,7 @@ def test_every_setting_of_seconds_says_its_least_value():
 def test_every_wrong_setting_is_named_at_once():
     with pytest.raises(SettingsError) as caught:
         load_settings(port=-1, slots=-1)
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["PHEYE_PORT", "PHEYE_SLOTS"]
+    assert {line.split(":")[0] for line in str(caught.value).splitlines()} == {"PHEYE_PORT", "PHEYE_SLOTS"}
 
 
 def test_a_default_answer_that_leaves_no_room_for_a_prompt_is_refused():

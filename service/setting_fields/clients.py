@@ -1,0 +1,74 @@
+"""Settings of clients: the waiting queue, limits of a request, API keys, fairness.
+
+Each with its unit and bounds. Pure data.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from service.client_policy import check_rate
+from service.setting_fields.checks import (
+    check_key_file,
+    check_networks,
+    split_keys,
+)
+
+_Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(split_keys)]
+
+
+class ClientSettings(BaseModel):
+    """The settings of what a request and a client may have."""
+
+    max_waiting: int = Field(
+        default=64,
+        ge=1,
+        le=100_000,
+        description="Answers that the waiting queue holds before new requests get 429, 1 to 100000; a client below its "
+        "fair share is let in until there are twice as many.",
+    )
+    max_questions: int = Field(
+        default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."
+    )
+    default_max_tokens: int = Field(
+        default=256, ge=1, le=2048, description="Tokens an answer may have when its request does not say, 1 to 2048."
+    )
+    deadline_s: float = Field(
+        default=300.0,
+        ge=0.1,
+        le=86_400.0,
+        description="Seconds after which an unfinished request gets 504, 0.1 to 86400.",
+    )
+    api_keys: _Keys = Field(
+        default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
+    )
+    keys_file: Annotated[str, AfterValidator(check_key_file)] = Field(
+        default="",
+        description="File of API keys with a group, weight, limits and priority for each (TOML); they are accepted "
+        "beside those of `PHEYE_API_KEYS`.",
+    )
+    client_concurrency: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Requests that one client may have under way, 1 to 100000, unless `PHEYE_KEYS_FILE` says "
+        "otherwise for its key; 0 for any number. A client is an API key, or an address where no key is asked for.",
+    )
+    client_rate: Annotated[str, AfterValidator(check_rate)] = Field(
+        default="",
+        description="Rate limit of one client, such as `60/minute` or `10/second; 1000/hour`, unless `PHEYE_KEYS_FILE` "
+        "says otherwise for its key; empty for none.",
+    )
+    share_image_features: bool = Field(
+        default=False,
+        description="Whether API keys share image features, and with them the ids of equal images; they can then tell "
+        "what images others have sent.",
+    )
+    trusted_proxies: Annotated[str, AfterValidator(check_networks)] = Field(
+        default="",
+        description="Comma-separated addresses or networks of reverse proxies whose `X-Forwarded-For` names the "
+        "client; without any, the client is whoever connects.",
+    )

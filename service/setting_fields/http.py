@@ -1,0 +1,102 @@
+"""Settings of HTTP: where to listen, connections and their time limits, streams, the log.
+
+Each with its unit and bounds. Pure data.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from service.byte_units import GIB, MIB
+from service.setting_fields.checks import (
+    check_origins,
+    check_root_path,
+)
+
+
+class HttpSettings(BaseModel):
+    """The settings of the listening socket, of connections and of what is said on them."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; `0.0.0.0` is every interface."
+    )
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="TCP port to listen on, 0 to 65535; 0 takes a free one."
+    )
+    root_path: Annotated[str, AfterValidator(check_root_path)] = Field(
+        default="",
+        description="Path prefix under which clients reach the service through a reverse proxy, such as `/pheye`, "
+        "whether the proxy strips it or not; empty for none.",
+    )
+    cors_origins: Annotated[str, AfterValidator(check_origins)] = Field(
+        default="",
+        description="Comma-separated origins of web pages that may call the service from a browser (CORS), such as "
+        "`https://app.example.org`; `*` for any, empty for none but its own.",
+    )
+    strict: bool = Field(
+        default=False,
+        description="Whether chats and moondream's clients are refused fields that would have no effect, instead of "
+        "an answer that names them in `X-Pheye-Ignored`.",
+    )
+    max_body_bytes: int = Field(
+        default=20 * MIB, ge=1024, le=GIB, description="Bytes of the largest request body accepted, 1 KiB to 1 GiB."
+    )
+    max_upload_bytes: int = Field(
+        default=512 * MIB,
+        ge=MIB,
+        le=1024 * GIB,
+        description="Bytes that the bodies of all requests under way may hold together, 1 MiB to 1 TiB; a client may "
+        "hold as many as are still free, beyond it 429.",
+    )
+    max_connections: int = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="Open connections, 1 to 60000; at the bound the oldest idle one goes. 0 takes what the limit of "
+        "open files leaves, up to 2048.",
+    )
+    head_timeout_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        le=600.0,
+        description="Seconds in which the head of a request must be complete, from the start of the connection or from "
+        "the first byte of a later request, 0.5 to 600.",
+    )
+    body_timeout_s: float = Field(
+        default=120.0,
+        ge=1.0,
+        le=3600.0,
+        description="Seconds in which the body of a request must be complete, 1 to 3600; beyond it 408.",
+    )
+    idle_timeout_s: float = Field(
+        default=75.0,
+        ge=1.0,
+        le=3600.0,
+        description="Seconds for which a connection without a request stays open (keep-alive), 1 to 3600; longer than "
+        "proxies keep theirs, or they reuse one that is just being closed.",
+    )
+    sse_ping_s: float = Field(
+        default=15.0,
+        ge=0.1,
+        le=3600.0,
+        description="Seconds of silence in a stream (SSE) before a comment that keeps it open (ping), 0.1 to 3600.",
+    )
+    drain_delay_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=600.0,
+        description="Seconds for which new work is still accepted after SIGTERM, while `/readyz` is 503 already, so "
+        "that a load balancer can turn to others (lame duck), 0 to 600.",
+    )
+    drain_grace_s: float = Field(
+        default=30.0,
+        ge=0.0,
+        le=3600.0,
+        description="Seconds that running work gets to finish after SIGTERM and the delay (graceful shutdown), 0 to "
+        "3600.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level of the log lines that are written."
+    )

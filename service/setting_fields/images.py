@@ -1,0 +1,73 @@
+"""Settings of images: decoding, fetching by URL, uploads that are kept.
+
+Each with its unit and bounds. Pure data.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from service.byte_units import GIB, MIB
+from service.setting_fields.checks import (
+    check_image_hosts,
+)
+
+
+class ImageSettings(BaseModel):
+    """The settings of reading, fetching and keeping images."""
+
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1024,
+        le=1_000_000_000,
+        description="Pixels (width x height) of the largest image, 1024 to 1e9.",
+    )
+    decoders: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Processes that decode and tile images, 1 to 64; in commands that need no server, threads.",
+    )
+    decode_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=3600.0,
+        description="Seconds that decoding one image may take before it is refused, 0.1 to 3600.",
+    )
+    exact_decoding: bool = Field(
+        default=False,
+        description="Whether a JPEG much larger than the tiles is decoded at full size; else at a half, a quarter or "
+        "an eighth of it, no smaller than twice the largest view, which is several times as fast.",
+    )
+    image_hosts: Annotated[str, AfterValidator(check_image_hosts)] = Field(
+        default="",
+        description="Comma-separated hosts from which images are fetched by URL: `example.org`, `*.example.org`, "
+        "`example.org:8443` for a port that is not 80 or 443, `*` for any public address; addresses that are not "
+        "public only if they, or a network such as `10.0.0.0/8`, are listed too. Empty: no image is fetched.",
+    )
+    image_fetches: int = Field(
+        default=16,
+        ge=1,
+        le=1024,
+        description="Images fetched at the same time, 1 to 1024; a client has at most as many under way as are left.",
+    )
+    image_fetch_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=3600.0,
+        description="Seconds that fetching one image may take, from its host's name to its last byte, 0.1 to 3600.",
+    )
+    image_store_bytes: int = Field(
+        default=256 * MIB,
+        ge=0,
+        le=1024 * GIB,
+        description="Bytes of uploaded images kept for requests that name them by id, 0 (no ids) to 1 TiB.",
+    )
+    image_ttl_s: float = Field(
+        default=3600.0,
+        ge=1.0,
+        le=31_536_000.0,
+        description="Seconds after its latest upload at which a kept image is dropped, 1 to 31536000 (a year).",
+    )
