@@ -63,7 +63,12 @@ class _MemoryParser(MultiPartParser):
         Raises:
             MultiPartException: it is no form, or ends before its last boundary.
         """
-        form = await super().parse()
+        try:
+            form = await super().parse()
+        except BaseException:  # the parser itself closes the parts it has begun after some kinds of failure only
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise
         if not self._complete:
             await form.close()
             raise MultiPartException("the form is cut off before its last boundary; send all of it")

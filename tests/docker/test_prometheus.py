@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from service.metrics import DROP_REASONS
+from tests.support.hostile_web import Web, answer, hostile_web
 from tests.support.promql import DOCKER, alert_expressions, panel_expressions, program
 from tests.support.serving import Server, body, data_uri, image_file, running_server, wait_until
 from tests.support.sockets import free_port
@@ -93,13 +94,14 @@ def running_prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
             process.terminate()
 
 
-def send_traffic(server: Server) -> None:
-    """A caption of and a question about each of two images, so that lookups hit; and two bad requests."""
+def send_traffic(server: Server, web: Web) -> None:
+    """A caption of and a question about each of two images, so that lookups hit; a link, and two bad requests."""
     with server.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
         for size in ((96, 64), (64, 96)):
             image = data_uri(image_file(size=size))
             client.post("/v1/caption", json=body(image_url=image)).raise_for_status()
             client.post("/v1/vqa", json=body(image_url=image, question="Which colour?")).raise_for_status()
+        client.post("/v1/caption", json=body(image_url=web.url())).raise_for_status()
         assert client.post("/v1/caption", json=body(lenght="short")).status_code == 422
         assert client.post("/v1/caption", json=body(), headers={"Authorization": "Bearer wrong"}).status_code == 401
 
@@ -109,12 +111,13 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     """It has seen every kind of traffic twice, because a rate needs a counter that grows between two scrapes."""
     program("prometheus")
     with (
-        running_server(api_keys=KEY) as server,
+        hostile_web({"/image": answer(image_file())}) as web,
+        running_server(api_keys=KEY, image_hosts=f"127.0.0.1:{web.port}") as server,
         running_prometheus(server.url.removeprefix("http://"), tmp_path_factory.mktemp("prometheus")) as prometheus,
     ):
         eventually(lambda: prometheus.query('up{job="pheye"} == 1'))
         for times in (1, 2):
-            send_traffic(server)
+            send_traffic(server, web)
             last_sent = f'pheye_requests_total{{status="401"}} == {times}'
             eventually(lambda last_sent=last_sent: prometheus.query(last_sent))
         yield prometheus

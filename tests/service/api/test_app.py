@@ -45,7 +45,17 @@ def test_a_caption_says_what_it_is_and_what_it_cost(client):
     answer = response.json()
     config = named_geometry("pheye-micro")
     assert response.status_code == 200
-    assert answer.keys() == {"id", "model", "caption", "finish_reason", "usage", "timings"}
+    assert answer.keys() == {
+        "id",
+        "model",
+        "caption",
+        "finish_reason",
+        "confidence",
+        "image",
+        "warnings",
+        "usage",
+        "timings",
+    }
     assert answer["id"] == response.headers["x-request-id"]
     assert answer["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 8
@@ -105,7 +115,17 @@ def test_a_streamed_answer_is_the_whole_answer_in_pieces(client, seed):
     assert response.headers["cache-control"] == "no-store"
     assert all(chunk.keys() == {"chunk"} and chunk["chunk"] for chunk in chunks)
     assert "".join(chunk["chunk"] for chunk in chunks) == whole["caption"]
-    assert end.keys() == {"completed", "id", "model", "finish_reason", "usage", "timings"}
+    assert end.keys() == {
+        "completed",
+        "id",
+        "model",
+        "finish_reason",
+        "confidence",
+        "image",
+        "warnings",
+        "usage",
+        "timings",
+    }
     assert end["completed"] is True
     assert end["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
 

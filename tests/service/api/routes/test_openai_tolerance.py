@@ -43,7 +43,7 @@ HISTORY = [
 CHANGES = [
     ({"top_k": 5}, "top_k"), ({"min_p": 0.1}, "min_p"), ({"repetition_penalty": 1.1}, "repetition_penalty"),
     ({"verbosity": "low"}, "verbosity"), ({"reasoning_effort": "low"}, "reasoning_effort"), ({"tools": []}, "tools"),
-    ({"logit_bias": {}}, "logit_bias"), ({"stop": ""}, "stop"), ({"top_logprobs": 0}, "top_logprobs"),
+    ({"logit_bias": {}}, "logit_bias"), ({"stop": ""}, "stop"),
     ({"prompt_cache_retention": "24h", "prompt_cache_key": "k"}, "prompt_cache_key,prompt_cache_retention"),
     (chat(TEXT | {"cache_control": {"type": "ephemeral"}}, IMAGE), "messages[].content[].cache_control"),
     (chat(TEXT, {"type": "image_url", "image_url": {"url": data_uri(image_file()), "detail": "original"}}),
