@@ -46,6 +46,13 @@ class StepBudget:
         floor, bound_s = (1, self._stall(lean)) if decoding or lean else (self._tiles_per_image, IDLE_STALL_S)
         return min(max(int(bound_s / self._tile_s), floor), MAX_TILES)
 
+    def ahead(self, *, decoding: bool) -> int:
+        """Return the tiles that a step may encode of images nobody waits for: of one image, so that it is soon over.
+
+        While rows decode, the step is a lean one: whoever sends many images slows others down a little only.
+        """
+        return min(self.tiles(decoding=True, lean=decoding), self._tiles_per_image)
+
     def prompts(self, *, decoding: bool, lean: bool = False) -> int:
         """Return the rows the next step may prefill; `lean`: as the credit allows."""
         if lean and decoding and self._credit_s < 0.0:

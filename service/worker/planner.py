@@ -57,7 +57,8 @@ class StepPlanner:
         free = [slot for slot in range(self._runner.slots) if slot not in running]
         tiles, prompts = self._budgets(rows.values(), encoded, shares, decoding=bool(running))
         sharing = _sharing(rows.values(), running, shares) if len(shares) > 1 else None
-        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, prefetch, sharing)
+        ahead = self.budget.ahead(decoding=bool(running))
+        step = plan(waiting, encoded, self._runner.config.tiles, free, tiles, prompts, prefetch, ahead, sharing)
         touched = {span.image_key for span in step.encode}
         admitted = {admission.id for admission in step.admit}
         ids = tuple(row_id for row_id, key in waiting.items() if key in touched or row_id in admitted)

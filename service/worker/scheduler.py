@@ -54,6 +54,7 @@ def plan(
     tile_budget: int,
     admit_budget: int,
     prefetch: Sequence[ImageKey] = (),
+    prefetch_budget: int = 0,
     sharing: Sharing | None = None,
 ) -> StepPlan:
     """Plan one step: tiles for those who come first, slots for those who come first among the ready.
@@ -69,16 +70,20 @@ def plan(
         free_slots: slots nobody holds, each at most once.
         tile_budget: tiles this step may encode.
         admit_budget: rows this step may prefill.
-        prefetch: images that nobody waits for yet; they get the tiles that are left.
+        prefetch: images that nobody waits for yet; they get tiles in a step that does nothing
+            for those who wait.
+        prefetch_budget: tiles of theirs that this step may encode.
         sharing: who may take whose slot when none is free; None if nobody may.
     """
     wanted = [image_key for image_key in waiting.values() if image_key in encoded]
-    spans = _spans([*wanted, *prefetch], encoded, tiles_per_image, tile_budget)
+    spans = _spans(wanted, encoded, tiles_per_image, tile_budget)
     reached = dict(encoded) | {span.image_key: span.stop for span in spans}
     ready = [row_id for row_id, image_key in waiting.items() if reached.get(image_key) == tiles_per_image]
     ready, free = ready[: max(0, admit_budget)], list(free_slots)
     admissions = [Admission(row_id, slot) for row_id, slot in zip(ready, free, strict=False)]
     taken = _preempt(ready[len(free) :], admissions, sharing) if sharing is not None else []
+    if not (spans or admissions or taken):
+        spans = _spans(prefetch, encoded, tiles_per_image, prefetch_budget)
     return StepPlan(spans, (*admissions, *taken), tuple(admission.slot for admission in taken))
 
 

@@ -377,3 +377,20 @@ def test_warm_up_leaves_no_trace(golden: Golden) -> None:
     assert runner._slots.lengths == [0] * 8
     assert alone(runner, image, row("r", "What?")) == expected
     assert torch.isfinite(runner._slots.keys).all()
+
+
+def test_a_flood_of_prefetched_images_takes_up_one_of_them_in_a_step_at_most(tiny) -> None:
+    engine, tiles = Engine(fp32_runner(tiny), stall_s=10.0), tiny.config.tiles
+    run_first(engine, tiny)
+    for seed in range(2, 8):
+        engine.prefetch(noise_image(tiny, seed))
+    assert engine.step().report.encoded_tiles == tiles
+    submit(engine, noise_image(tiny, 1), row("asks", "What?", max_tokens=9))
+    assert engine.step().report.encoded_tiles == 0
+    assert "asks" in run(engine).ended
+
+
+def run_first(engine: Engine, tiny) -> None:
+    """Let the engine learn what tiles, prompts and steps cost."""
+    submit(engine, noise_image(tiny, 1), row("first", "What?", max_tokens=4))
+    run(engine)

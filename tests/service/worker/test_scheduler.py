@@ -88,7 +88,8 @@ def test_a_cached_image_overtakes_one_that_must_be_encoded_but_takes_no_tiles_fr
 def test_prefetching_changes_nothing_for_those_who_wait(situation, prefetch: list[str]) -> None:
     rows, encoded, free, tiles, prompts = situation
     without = plan(rows, encoded, TILES, free, tiles, prompts)
-    made = plan(rows, encoded | dict.fromkeys(prefetch, 0), TILES, free, tiles, prompts, prefetch)
-    assert made.admit == without.admit
-    assert made.encode[: len(without.encode)] == without.encode
-    assert sum(span.stop - span.start for span in made.encode) <= tiles
+    made = plan(rows, encoded | dict.fromkeys(prefetch, 0), TILES, free, tiles, prompts, prefetch, prefetch_budget=2)
+    if without != StepPlan():
+        assert made == without
+    else:
+        assert sum(span.stop - span.start for span in made.encode) == (2 if prefetch else 0)

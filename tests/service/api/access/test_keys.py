@@ -16,7 +16,8 @@ from service.settings import Settings
 
 ROUTES = [route for router in ROUTERS for route in router.routes]
 OPEN = {
-    "/livez", "/readyz", "/health", "/healthz", "/ping", "/", "/favicon.ico", "/playground/{name:path}", "/docs", "/docs/{name}", "/openapi.json",
+    "/livez", "/readyz", "/health", "/healthz", "/ping", "/",
+    "/favicon.ico", "/playground/{name:path}", "/docs", "/docs/{name}", "/openapi.json",
 }  # fmt: skip
 
 
