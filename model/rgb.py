@@ -16,6 +16,7 @@ from model.colour import conversion
 from model.exif import UPRIGHT, orientation
 
 STRIP_PIXELS = 2**20  # pixels that are converted together
+DEEPEST = 65_535  # white, of pixels that are whole numbers of more than 8 bits
 FLOAT_SLACK = 1 / 255  # by which floating-point pixels may leave 0..1, as resizing makes them
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -104,7 +105,7 @@ class RgbRows:
         has_transparency: whether a row so far had a pixel that is not opaque.
 
     Raises:
-        UnreadablePixels: floating-point numbers that are not from 0 to 1.
+        UnreadablePixels: floating-point numbers that are not from 0 to 1, or whole ones that are not from 0 to 65535.
     """
 
     def __init__(self, picture: DecodedPicture) -> None:
@@ -113,8 +114,8 @@ class RgbRows:
         self._sideways = self._turn in _SIDEWAYS
         self.size = self._image.size[::-1] if self._sideways else self._image.size
         self.has_transparency = False
-        if self._image.mode == "F":
-            _check_floats(self._image)
+        if self._image.mode in ("F", "I"):
+            _check_levels(self._image)
 
     def strips(self) -> Iterator[tuple[int, Image.Image]]:
         """Yield the strips from top to bottom, each with its first row; beside the image there is no second one."""
@@ -154,7 +155,7 @@ def _colours_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | N
         # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling.
         deep = np.asarray(image)
         opaque = None if clear is None else Image.fromarray((deep != clear).astype(np.uint8) * 255)
-        return _grey(deep.astype(np.uint32).clip(0, 65535) >> 8), opaque
+        return _grey(deep >> 8), opaque
     mode = _WITH_ALPHA.get(image.mode)
     if mode is None and (clear is not None or (image.palette is not None and image.palette.mode == "RGBA")):
         mode = _WITH_ONE_CLEAR_COLOUR.get(image.mode)
@@ -170,15 +171,25 @@ def _grey(levels: np.ndarray) -> Image.Image:
     return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
-def _check_floats(image: Image.Image) -> None:
-    low, high = 0.0, 1.0
+def _check_levels(image: Image.Image) -> None:
+    """Refuse a picture of 32-bit numbers with one that is darker than black or brighter than white."""
+    is_float = image.mode == "F"
+    white, slack = (1, FLOAT_SLACK) if is_float else (DEEPEST, 0)
+    low, high = _extremes(image)
+    if not (low >= -slack and high <= white + slack):
+        kind, shown = ("floating-point", ".4g") if is_float else ("whole", ".0f")
+        raise UnreadablePixels(
+            f"its pixels are {kind} numbers from {low:{shown}} to {high:{shown}}, and only 0 (black) to {white} "
+            "(white) is read; scale them, or save the image with 8 or 16 bits"
+        )
+
+
+def _extremes(image: Image.Image) -> tuple[float, float]:
+    """Return the lowest and the highest level; either is NaN if a pixel is."""
+    low, high = np.inf, -np.inf
     width, height = image.size
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         part = np.asarray(image.crop((0, top, width, min(top + rows, height))))
-        low, high = np.minimum(low, part.min()), np.maximum(high, part.max())  # either is NaN if a pixel is
-    if not (low >= -FLOAT_SLACK and high <= 1 + FLOAT_SLACK):
-        raise UnreadablePixels(
-            f"its pixels are floating-point numbers from {low:.4g} to {high:.4g}, and only 0 (black) to 1 (white) is "
-            "read; scale them, or save the image with 8 or 16 bits"
-        )
+        low, high = float(np.minimum(low, part.min())), float(np.maximum(high, part.max()))
+    return low, high
