@@ -15,8 +15,10 @@ from PIL import AvifImagePlugin
 from PIL.ImageFile import ImageFile
 
 from model.exif import number
+from service.decoding.formats.av1 import frame_sizes
+from service.decoding.formats.heif_data import CodedData
 from service.decoding.formats.picture_file import BIG_U16, BIG_U32, PictureFile, check_count, check_size
-from service.errors import UnsupportedImage
+from service.errors import InvalidField, UnsupportedImage
 
 START = re.compile(rb"....ftyp", re.DOTALL)
 MAX_BOXES = 16_384  # an iPhone's photograph has some hundreds: it is made of 48 tiles
@@ -27,6 +29,7 @@ NO_HEIC = (
 HAS_HEIC = find_spec("pillow_heif") is not None
 _AVIF = {b"avif", b"avis"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2"}
+PADDING_PX = 64  # by which a frame may be larger than its image: whole blocks are coded
 # Boxes in which others are, and where those begin behind the head.
 _CONTAINERS = {
     b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"stsd": 8,
@@ -42,7 +45,7 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
 
     Raises:
         UnsupportedImage: neither, or a HEIC file and the extra is not installed.
-        InvalidField: too many boxes.
+        InvalidField: too many boxes, or coded images that are larger than the file says.
         TooLarge: an image in it, or a part of one, has too many pixels.
     """
     brands = _brands(data)
@@ -52,17 +55,35 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
     if not is_avif and not HAS_HEIC:
         raise UnsupportedImage(NO_HEIC)
     exif_at: list[int] = []
+    said: set[tuple[int, int]] = set()
+    coded = CodedData(data)
     for kind, start, end in _boxes(data):
         if kind == b"ispe":
-            check_size(number(BIG_U32, data, start + 4), number(BIG_U32, data, start + 8), max_pixels)
+            said.add((number(BIG_U32, data, start + 4), number(BIG_U32, data, start + 8)))
         elif kind in _VISUAL_SAMPLES:
-            check_size(number(BIG_U16, data, start + 24), number(BIG_U16, data, start + 26), max_pixels)
+            said.add((number(BIG_U16, data, start + 24), number(BIG_U16, data, start + 26)))
         elif kind == b"iinf":
             exif_at = list(_places(data, b"Exif", start, end))
+        if is_avif:
+            coded.take(kind, start, end)
+    for size in said:
+        check_size(*size, max_pixels)
     if is_avif:
+        _check_frames(coded, said, max_pixels)
         unmarked = _renamed(data, exif_at)
         return PictureFile("AVIF", unmarked, AvifImagePlugin.AvifImageFile, None, None, frames=None)
     return PictureFile("HEIC", data, _heic_reader, profile=None, frames=None)
+
+
+def _check_frames(coded: CodedData, said: set[tuple[int, int]], max_pixels: int) -> None:
+    """Judge the size at which the data is coded: the reader decodes at that, and then scales to the one it is told."""
+    for width, height in set(frame_sizes(coded.pieces())):
+        check_size(width, height, max_pixels, "image: as it is coded")
+        if said and not any(width < wide + PADDING_PX and height < high + PADDING_PX for wide, high in said):
+            wide, high = max(said)
+            raise InvalidField(
+                f"image: broken; it is said to have {wide} x {high} pixels, and {width} x {height} are coded (AVIF)"
+            )
 
 
 def _heic_reader(file: BytesIO, _: str) -> ImageFile:
@@ -101,6 +122,8 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             yield kind, place + head, end
             if kind in _CONTAINERS:
                 inside.append((place + head + _CONTAINERS[kind], end))
+            elif kind == b"iinf":  # behind a count of 2 or 4 bytes
+                inside.append((place + head + (8 if any(data[place + head : place + head + 1]) else 6), end))
             place = end
 
 
