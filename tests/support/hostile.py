@@ -55,6 +55,22 @@ def png_chunks(count: int) -> bytes:
     return whole[:33] + png_chunk(b"teSt", b"") * count + whole[33:]
 
 
+def png_packed(kind: bytes, head: bytes, unpacked: bytes, copies: int, *, cut_bytes: int = 0) -> bytes:
+    """A PNG with so many chunks of this kind before its picture, each with the same data, packed and maybe cut."""
+    whole, packed = _saved("PNG"), zlib.compress(unpacked, 9)
+    return whole[:33] + png_chunk(kind, head + packed[: len(packed) - cut_bytes]) * copies + whole[33:]
+
+
+def png_claiming(header: bytes, unpacked_bytes: int, crc: int | None = None) -> bytes:
+    """A PNG of this header, with a checksum that may be wrong, and of so many zeros, packed, without an end."""
+    packing = zlib.compressobj(9)
+    steps = [2**20] * (unpacked_bytes >> 20) + [unpacked_bytes % 2**20]
+    packed = b"".join(packing.compress(bytes(step)) for step in steps) + packing.flush()
+    head = png_chunk(b"IHDR", header)
+    head = head if crc is None else head[:-4] + struct.pack(">I", crc)
+    return b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"IDAT", packed)
+
+
 def png_bad_exif(tags: int) -> bytes:
     """A PNG with a good picture and so many EXIF tags that are longer than the file."""
     entries = b"".join(struct.pack("<HHII", 1 + tag % 60_000, 2, 2**31, 8) for tag in range(tags))

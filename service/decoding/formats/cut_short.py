@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +20,19 @@ from model.rgb import DecodedPicture
 from service.decoding.formats import jpeg, png, webp
 from service.decoding.formats.picture_file import PictureFile
 
-MAX_LOST_SHARE = 0.01  # of the picture that may be missing at its end
+MAX_LOST_SHARE = 0.01  # of the picture's pixels, in the order in which the file holds them, that may be missing
 MAX_FILLED_BYTES = 65_536
 BAND_PX = 16  # rows that are coded together, at most
 STRIP_ROWS = 512
+STEP_BYTES = 65_536  # of packed data that are unpacked together: at most 64 MiB
 
 Decode = Callable[[bytes], DecodedPicture]
 
 # Bytes that go on like picture data, without marks.
 _FILLER = bytes(random.Random(0).choices(range(1, 255), k=4096))  # noqa: S311
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the kind of pixels
+# By the kind of pixels: samples, and the bits that each may have.
+_PNG_PIXELS = {0: (1, (1, 2, 4, 8, 16)), 2: (3, (8, 16)), 3: (1, (1, 2, 4, 8)), 4: (2, (8, 16)), 6: (4, (8, 16))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +139,20 @@ def _webp(data: bytes) -> Continuation | None:
 
 def _png(data: bytes) -> Continuation | None:
     """Pack anew what is there of the rows; missing ones are black."""
-    parts = {kind: (start, end) for kind, start, end in png.chunks(data)}
-    if b"IHDR" not in parts or b"IDAT" not in parts:
+    headers = [data[start + 8 : end - 4] for kind, start, end in png.chunks(data) if kind == b"IHDR"]
+    if len(headers) != 1 or len(headers[0]) != 13:
         return None
-    start = parts[b"IHDR"][0] + 8
-    width, height, depth, pixels, _, _, interlaced = struct.unpack(">IIBBBBB", data[start : start + 13])
-    row_bits = depth * _PNG_SAMPLES.get(pixels, 0)
-    needed = sum(rows * (1 + -(-columns * row_bits // 8)) for columns, rows in _passes(width, height, interlaced))
-    rows = _unpacked_as_far_as_possible(data, needed)
-    if not row_bits or len(rows) < (1 - MAX_LOST_SHARE) * needed:
+    width, height, depth, pixels, _, _, interlaced = struct.unpack(">IIBBBBB", headers[0])
+    samples, depths = _PNG_PIXELS.get(pixels, (0, ()))
+    if depth not in depths:  # nothing is unpacked by numbers that no reader takes
+        return None
+    sizes = _passes(width, height, interlaced)
+    packed = _packed_anew(data, sum(rows * (1 + -(-columns * depth * samples // 8)) for columns, rows in sizes))
+    if packed is None:
         return None
     kept = [data[begin:end] for kind, begin, end in png.chunks(data) if kind not in (b"IDAT", b"IEND")]
-    packed = png.chunk(b"IDAT", zlib.compress(rows.ljust(needed, b"\0"), 1))
-    return Continuation(b"".join([data[:8], *kept, packed, png.chunk(b"IEND", b"")]), None)
+    whole = b"".join([data[:8], *kept, png.chunk(b"IDAT", packed), png.chunk(b"IEND", b"")])
+    return Continuation(whole, None)
 
 
 def _passes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
@@ -160,15 +163,28 @@ def _passes(width: int, height: int, interlaced: int) -> list[tuple[int, int]]:
     return [(columns, rows) for columns, rows in sizes if columns > 0 and rows > 0]
 
 
-def _unpacked_as_far_as_possible(data: bytes, most: int) -> bytes:
-    unpacking, pieces, left = zlib.decompressobj(), [], most
+def _packed_anew(data: bytes, needed: int) -> bytes | None:
+    """Pack so many bytes of rows anew, as far as they are there; None if too many are missing."""
+    unpacking, packing, pieces, left = zlib.decompressobj(), zlib.compressobj(1), list[bytes](), needed
+    for step in _packed_steps(data):
+        if not left:
+            break
+        try:
+            rows = unpacking.decompress(step, left)
+        except zlib.error:
+            break
+        left -= len(rows)
+        pieces.append(packing.compress(rows))
+    if left > MAX_LOST_SHARE * needed:
+        return None
+    return b"".join([*pieces, packing.compress(bytes(left)), packing.flush()])
+
+
+def _packed_steps(data: bytes) -> Iterator[bytes]:
+    """Yield the packed rows in steps, so that neither they nor what is in them are in memory a second time."""
     for kind, start, end in png.chunks(data):
-        if kind == b"IDAT" and left > 0:
+        if kind == b"IDAT":
             # The data of the last chunk may be cut; that of the others ends before its checksum.
-            packed = data[start + 8 : end - 4] if end <= len(data) else data[start + 8 : min(len(data), end - 4)]
-            try:
-                pieces.append(unpacking.decompress(packed, left))
-            except zlib.error:
-                break
-            left -= len(pieces[-1])
-    return b"".join(pieces)
+            last = min(len(data), end - 4)
+            for place in range(start + 8, last, STEP_BYTES):
+                yield data[place : min(place + STEP_BYTES, last)]

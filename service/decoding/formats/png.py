@@ -1,7 +1,7 @@
 """PNG: a bound on chunks; profile, orientation and the transparent colour are taken out, text and all else left out.
 
 What stays for the reader are header, palette, the alpha of a palette, and the image data: nothing compressed beside the
-picture.
+picture. At most one profile, one EXIF in text and one XMP are unpacked, each up to a bound.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from PIL.PngImagePlugin import PngImageFile
 
 from model.colour import MAX_PROFILE_BYTES
 from model.exif import number, orientation
-from service.decoding.formats.picture_file import BIG_U16, BIG_U32, MAX_COUNTED_FRAMES, PictureFile, check_count
+from service.decoding.formats.picture_file import (
+    BIG_U16,
+    BIG_U32,
+    MAX_COUNTED_FRAMES,
+    PictureFile,
+    check_count,
+    check_size,
+)
+from service.errors import InvalidField
 
 START = re.compile(rb"\x89PNG\r\n\x1a\n")
 MAX_CHUNKS = 16_384  # IDAT among them, of which libpng makes one for 8 KiB, and of 20 MB 2,500
@@ -27,14 +35,17 @@ _RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")  # as ImageMagi
 _XMP = b"XML:com.adobe.xmp"
 
 
-def read(data: bytes, _: int) -> PictureFile:
+def read(data: bytes, max_pixels: int) -> PictureFile:
     """Check a PNG.
 
     Raises:
-        InvalidField: too many chunks.
+        InvalidField: too many chunks, or a header that does not match its checksum.
+        TooLarge: too many pixels.
     """
     found = _Chunks()
     for kind, start, end in chunks(data):
+        if kind == b"IHDR" and end <= len(data):
+            _check_header(data[start + 4 : end], max_pixels)
         found.take(kind, memoryview(data)[start:end])
     return PictureFile(
         "PNG",
@@ -46,6 +57,13 @@ def read(data: bytes, _: int) -> PictureFile:
         found.clear,
         is_cut=not found.has_end,
     )
+
+
+def _check_header(header: bytes, max_pixels: int) -> None:
+    """Judge a header, from its kind to its checksum, before anything is done by the size that it says."""
+    if zlib.crc32(header[:-4]) != number(BIG_U32, header, len(header) - 4):
+        raise InvalidField("image: broken; its header does not match its checksum (PNG)")
+    check_size(number(BIG_U32, header, 4), number(BIG_U32, header, 8), max_pixels)
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -72,7 +90,8 @@ class _Chunks:
 
     Attributes:
         kept: those for the reader.
-        exif, xmp, profile: the first of each, or empty.
+        exif, xmp, profile: the first of each, or empty. Of those that can be packed no second one is tried where
+            the first is broken or too large: a file can hold thousands.
         clear: the transparent colour of a picture without a palette.
         has_end: whether the end mark was there.
     """
@@ -89,6 +108,7 @@ class _Chunks:
     _is_animated: bool = False
     _frame_is_default: bool = False
     _has_data: bool = False
+    _tried: set[bytes] = field(default_factory=set)
 
     def take(self, kind: bytes, chunk: memoryview) -> None:
         """Take the next chunk; data that is cut is taken as far as it is there."""
@@ -109,21 +129,26 @@ class _Chunks:
                 self._is_animated = True
             case b"fcTL":
                 self._frames += 1
-            case b"iCCP":
-                self.profile = self.profile or _unpacked_after_name(bytes(chunk[8:-4]), MAX_PROFILE_BYTES)
-            case b"eXIf":
+            case b"iCCP" if self._is_first(kind):
+                self.profile = _unpacked_after_name(bytes(chunk[8:-4]), MAX_PROFILE_BYTES)
+            case b"eXIf" if self._is_first(kind):
                 self.exif = bytes(chunk[8:-4])
             case b"tEXt" | b"zTXt" | b"iTXt" if not self._has_data or len(chunk) <= MAX_TEXT_BYTES:
                 self._take_text(kind, chunk)
 
     def _take_text(self, kind: bytes, chunk: memoryview) -> None:
-        name, _, text = bytes(chunk[8 : 8 + 80]).partition(b"\0")
-        body = bytes(chunk[8 + len(name) + 1 : -4][:MAX_TEXT_BYTES])
-        if name in _RAW_EXIF and kind != b"iTXt" and not self.exif:
-            self.exif = _from_hex(body if kind == b"tEXt" else _unpacked(body[1:], MAX_TEXT_BYTES))
-        elif name == _XMP and kind == b"iTXt" and not self.xmp:
-            text = body[2:].split(b"\0", 2)[-1]  # behind two flags, a language and a translated name
-            self.xmp = _unpacked(text, MAX_TEXT_BYTES) if body[:1] == b"\1" else text
+        name, _, _ = bytes(chunk[8 : 8 + 80]).partition(b"\0")
+        body = chunk[8 + len(name) + 1 : -4][:MAX_TEXT_BYTES]
+        if name in _RAW_EXIF and kind != b"iTXt" and not self.exif and self._is_first(_RAW_EXIF[0]):
+            self.exif = _from_hex(bytes(body) if kind == b"tEXt" else _unpacked(bytes(body[1:]), MAX_TEXT_BYTES))
+        elif name == _XMP and kind == b"iTXt" and self._is_first(_XMP):
+            text = bytes(body[2:]).split(b"\0", 2)[-1]  # behind two flags, a language and a translated name
+            self.xmp = _unpacked(text, MAX_TEXT_BYTES) if bytes(body[:1]) == b"\1" else text
+
+    def _is_first(self, what: bytes) -> bool:
+        is_first = what not in self._tried
+        self._tried.add(what)
+        return is_first
 
     def _take_transparency(self, values: bytes) -> None:
         if self._pixels == PALETTE:
@@ -162,6 +187,6 @@ def _unpacked(packed: bytes, most: int) -> bytes:
 def _from_hex(text: bytes) -> bytes:
     """Read what ImageMagick writes: a line with the name, one with the length, and lines of hexadecimal digits."""
     try:
-        return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))
+        return bytes.fromhex(b"".join(text.split(b"\n", 3)[3:]).decode("ascii"))  # which passes over line ends
     except ValueError:
         return b""
