@@ -16,6 +16,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 WEB_PORTS = (80, 443)
+LOCALHOST = "localhost"  # which RFC 6761 keeps for loopback addresses
 MAX_NAME_CHARS = 253
 MAX_HOST_CHARS = 512  # as it is written, perhaps in another script
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -111,6 +112,10 @@ class HostRule:
         """Say whether the rule is for a port."""
         return port in WEB_PORTS if self.port is None else port == self.port
 
+    def is_localhost(self, port: int) -> bool:
+        """Say whether the rule lists `localhost` itself, at a port."""
+        return self.name == LOCALHOST and self.fits_port(port)
+
     def fits_host(self, host: str | Address) -> bool:
         """Say whether the rule is for a host as a URL names it."""
         if self.network is not None:
@@ -145,9 +150,15 @@ class HostRules:
         """Say whether a host may be asked at a port."""
         return self.unrestricted or any(rule.fits_host(host) and rule.fits_port(port) for rule in self.rules)
 
-    def allow_address(self, address: Address, port: int) -> bool:
-        """Say whether to connect to an address of a host that may be asked: it is public, or listed."""
+    def allow_address(self, address: Address, port: int, host: str | Address = "") -> bool:
+        """Say whether to connect to an address of a host that may be asked: it is public, or listed.
+
+        No name brings its addresses along, or whoever owns the name could choose them; but what `localhost` means is
+        no secret and nobody's choice.
+        """
         if self.unrestricted or is_public(address):
+            return True
+        if host == LOCALHOST and address.is_loopback and any(rule.is_localhost(port) for rule in self.rules):
             return True
         return any(
             rule.network is not None and address in rule.network and rule.port in (None, port) for rule in self.rules

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from service.schemas.requests import SamplingFields
+from service.errors import UnsupportedParameter
+from service.schemas.requests import NAMELESS, SamplingFields
 
 MAX_REASON_CHARS = 200
 MARK = "moondream-"  # moondream-python/2.6.1 and its siblings
@@ -51,10 +52,15 @@ def failure_line(detail: str) -> str:
 def set_aside(kind: type[BaseModel], fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Take the fields that a request of this kind does not know out of it, and name them.
 
+    Raises:
+        UnsupportedParameter: one of them would change the answer.
+
     >>> from service.schemas.requests import VqaRequest
     >>> set_aside(VqaRequest, {"question": "Why?", "reasoning": True, "settings": {"top_p": 1.0, "variant": "a"}})
     ({'question': 'Why?', 'settings': {'top_p': 1.0}}, ['reasoning', 'settings.variant'])
     """
+    if fields.get(POINTING):
+        raise UnsupportedParameter(f"{POINTING}: would change the answer, and is not offered; leave it out")
     kept, unknown = _split(kind.model_fields, fields)
     if isinstance(kept.get("settings"), dict):
         kept["settings"], more = _split(SamplingFields.model_fields, kept["settings"])
@@ -63,5 +69,5 @@ def set_aside(kind: type[BaseModel], fields: Mapping[str, Any]) -> tuple[dict[st
 
 
 def _split(known: Container[str], fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    kept = {name: value for name, value in fields.items() if name in known or (name == POINTING and value)}
-    return kept, [name for name in fields if name not in kept]
+    kept = {name: value for name, value in fields.items() if name in known}
+    return kept, [name or NAMELESS for name in fields if name not in kept]

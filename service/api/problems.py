@@ -95,10 +95,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     http = cast("HTTPException", error)
     detail = {
         404: NO_ROUTE,
-        405: f"this route does not take {request.method[:SHOWN_CHARS]}",
+        405: f"this route does not take {request.method[:SHOWN_CHARS]}{_preflight_words(request)}",
     }.get(http.status_code, str(http.detail))
     headers = {"Allow": _allowed(request)} if http.status_code == 405 else http.headers
     return problem_response(plain_problem(http.status_code, detail, request.scope), request.scope, headers)
+
+
+def _preflight_words(request: Request) -> str:
+    asks = request.method == "OPTIONS" and "access-control-request-method" in request.headers
+    return "; PHEYE_CORS_ORIGINS lists the origins whose pages may call it, and not this one" if asks else ""
 
 
 def _allowed(request: Request) -> str:

@@ -25,12 +25,13 @@ from service.api.request_context import context_of
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
 from service.images import ImageSource, check_image_text
-from service.schemas.requests import SHOWN_CHARS, Asked, SamplingFields, check
+from service.schemas.requests import SHOWN_CHARS, Asked, SamplingFields, check, shown_name
 
 MAX_JSON_VALUES = 10_000  # a long conversation has some hundreds, and its commas count as well
 WORDS_BYTES = 200  # no image file begins with so many printable characters and nothing else
 GZIP = b"\x1f\x8b"
 ACCEPTED = "application/json, multipart/form-data or image/*"
+CURLS_OWN = ("application/x-www-form-urlencoded", "")  # what `curl --data-binary` says, or nothing, unless it is told
 
 AskedImage = ImageSource | ImageLink | TiledImage  # sent, to be fetched, or stored before
 
@@ -87,7 +88,7 @@ async def read_json(request: Request) -> dict[str, Any]:
     if _content_type(request) != "application/json":
         raise UnsupportedBody(f"content-type: {_content_type(request)[:SHOWN_CHARS] or 'none'}; send application/json")
     if query := _query(request):
-        raise InvalidField(f"{query.partition('=')[0][:SHOWN_CHARS]}: no query parameters are taken here")
+        raise InvalidField(f"{shown_name(query.partition('=')[0])}: no query parameters are taken here")
     return _json_object(await request.body(), "body")
 
 
@@ -126,8 +127,13 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         return _ParsedBody(check(kind, _from_query(request, kind), strict=False), await request.body())
     if not content_type and not await request.body():
         return _ParsedBody(check(kind, _from_query(request, kind), strict=False), None)
+    if content_type not in ("application/json", "multipart/form-data"):
+        curl = "; with curl add -H 'Content-Type: image/jpeg'" if content_type in CURLS_OWN else ""
+        raise UnsupportedBody(
+            f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}{curl}"
+        )
     if query := _query(request):
-        name = query.partition("=")[0][:SHOWN_CHARS]
+        name = shown_name(query.partition("=")[0])
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
     if content_type == "application/json":
         fields = _json_object(await request.body(), "body")
@@ -135,9 +141,7 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
             fields, ignored = set_aside(kind, fields)
             context_of(request.scope).ignored = header_value(ignored)
         return _ParsedBody(check(kind, fields, strict=True), None)
-    if content_type == "multipart/form-data":
-        return await _read_form(request, kind)
-    raise UnsupportedBody(f"content-type: {content_type[:SHOWN_CHARS] or 'none'} is not accepted; send {ACCEPTED}")
+    return await _read_form(request, kind)
 
 
 def _from_query(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
@@ -172,7 +176,7 @@ async def _take_image(form: FormData) -> bytes | None:
         if not isinstance(value, UploadFile):
             continue
         if name != "image":
-            raise InvalidField(f"{name[:SHOWN_CHARS]}: a file is accepted in the field image only")
+            raise InvalidField(f"{shown_name(name)}: a file is accepted in the field image only")
         if image is not None:
             raise InvalidField("image: given more than once")
         image = await value.read()
@@ -215,7 +219,7 @@ def _add(fields: dict[str, Any], kind: type[BaseModel], name: str, value: str) -
     if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):
         fields.setdefault(name, []).append(value)
     elif name in fields:
-        raise InvalidField(f"{name[:SHOWN_CHARS]}: given more than once")
+        raise InvalidField(f"{shown_name(name)}: given more than once")
     else:
         fields[name] = value
 

@@ -76,9 +76,11 @@ async def connect(link: ImageLink, rules: HostRules, resolve: Resolve, tls: ssl.
     check_host(link, rules)
     addresses = [link.host] if not isinstance(link.host, str) else await _resolved(link.host, link.port, resolve)
     for address in addresses:
-        if not rules.allow_address(address, link.port):
+        if not rules.allow_address(address, link.port, link.host):
             raise FetchFailed.at(
-                str(link.host), "its address is not a public one, and PHEYE_IMAGE_HOSTS does not list it"
+                str(link.host),
+                "it resolves to an address that is not public; have PHEYE_IMAGE_HOSTS list that address or its network "
+                "too",
             )
     stream = await _first_connection(link, addresses[:MOST_ADDRESSES])
     if link.scheme == "http":

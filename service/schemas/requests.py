@@ -24,6 +24,7 @@ MAX_LETTERS = 26
 MAX_SEED = 2**63 - 1
 SHOWN_ERRORS = 5
 SHOWN_CHARS = 64  # of a field name the client made up
+NAMELESS = "[no-name]"  # a field whose name is empty, in errors and in headers
 
 
 def _as_list(value: Any) -> Any:
@@ -220,17 +221,34 @@ def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Aske
         return kind.model_validate(fields, strict=strict)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-        shown = [_in_words(kind, problem) for problem in problems[:SHOWN_ERRORS]]
+        shown = [_in_words(kind, problem, strict=strict) for problem in problems[:SHOWN_ERRORS]]
         more = [f"and {len(problems) - SHOWN_ERRORS} more"] if len(problems) > SHOWN_ERRORS else []
         raise InvalidField("; ".join(shown + more)) from None
 
 
-def _in_words(kind: type[BaseModel], problem: ErrorDetails) -> str:
+def shown_name(name: str) -> str:
+    """Return a field's name, which a client made up, as an error shows it."""
+    return name[:SHOWN_CHARS] or NAMELESS
+
+
+def field_path(parts: Iterable[int | str]) -> str:
+    """Write the place of a field as programs do.
+
+    >>> field_path(["messages", 0, "content", 1, "image_url"])
+    'messages[0].content[1].image_url'
+    """
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{shown_name(part)}" for part in parts)
+    return path.removeprefix(".")
+
+
+def _in_words(kind: type[BaseModel], problem: ErrorDetails, *, strict: bool) -> str:
     if not problem["loc"]:
         return problem["msg"]  # a check across fields: its message starts with the field already
-    name = ".".join(str(part)[:SHOWN_CHARS] for part in problem["loc"])
+    name = field_path(problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{name}: {plain_words(problem)}"
+        # In a form or a query, somebody has probably put all of them into one, with commas between.
+        hint = "; repeat the field for each" if problem["type"] == "too_short" and not strict else ""
+        return f"{name}: {plain_words(problem)}{hint}"
     if name in SamplingFields.model_fields and "settings" in kind.model_fields:
         return f"{name}: unknown field; it is one of the settings, settings.{name}"
     known = list(SamplingFields.model_fields if problem["loc"][0] == "settings" else kind.model_fields)

@@ -103,6 +103,18 @@ def test_a_star_means_any_name_and_any_public_address_at_the_ports_of_the_web():
     assert host_rules("*:8443").allow_port("anything.example", 8443)
 
 
+@pytest.mark.parametrize(
+    ("host", "address", "port", "allowed"),
+    [("localhost", "127.0.0.1", 8472, True), ("localhost", "::1", 8472, True), ("localhost", "127.0.0.1", 80, False),
+     ("localhost", "10.0.0.1", 8472, False), ("files.example", "127.0.0.1", 8472, False),
+     ("sub.localhost", "127.0.0.1", 8472, False)],
+)  # fmt: skip
+def test_localhost_in_the_list_means_this_machine_and_no_other_name_does(host, address, port, allowed):
+    rules = host_rules("localhost:8472, files.example:8472, *.localhost:8472")
+    assert rules.allow_address(ipaddress.ip_address(address), port, host) is allowed
+    assert not host_rules("*:8472").allow_address(ipaddress.ip_address(address), port, host)
+
+
 def test_names_in_the_list_are_compared_in_their_one_form():
     assert host_rules("Bücher.Example.").allow_port("xn--bcher-kva.example", 443)
 

@@ -13,6 +13,10 @@ import h11
 _HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\r\n]*)?\r\n")
 
 
+class FramingError(h11.RemoteProtocolError):
+    """A breach of the protocol in our own words, which repeat nothing of what the peer has sent."""
+
+
 class ReceivedBytes(Protocol):
     """The part of h11's buffer that a reader uses."""
 
@@ -35,7 +39,7 @@ class StrictChunkedReader:
         """Return the next part of the body, or None until more bytes have come.
 
         Raises:
-            h11.RemoteProtocolError: a chunk is malformed, or there is a trailer.
+            FramingError: a chunk is malformed, or there is a trailer.
         """
         if not self._left and not self._last:
             self._begin_chunk(received)
@@ -54,26 +58,26 @@ class StrictChunkedReader:
         line = received.maybe_extract_next_line()
         if line is not None and self._line_end_due:
             if line != b"\r\n":
-                raise h11.RemoteProtocolError("a chunk is longer than it says", error_status_hint=400)
+                raise FramingError("a chunk is longer than it says", error_status_hint=400)
             self._line_end_due = False
             line = received.maybe_extract_next_line()
         if line is None:
             return
         header = _HEADER.fullmatch(line)
         if header is None:
-            raise h11.RemoteProtocolError("the head of a chunk is malformed", error_status_hint=400)
+            raise FramingError("the head of a chunk is malformed", error_status_hint=400)
         self._left = int(header[1], 16)
         self._begun, self._last = bool(self._left), not self._left
 
     def _end(self, line: bytes) -> h11.EndOfMessage:
         if line != b"\r\n":
-            raise h11.RemoteProtocolError("trailers behind a chunked body are not taken", error_status_hint=400)
+            raise FramingError("trailers behind a chunked body are not taken", error_status_hint=400)
         return h11.EndOfMessage()
 
     def read_eof(self) -> NoReturn:
         """Say that the connection ended in the middle of the body.
 
         Raises:
-            h11.RemoteProtocolError: always.
+            FramingError: always.
         """
-        raise h11.RemoteProtocolError("the connection ended before its body")
+        raise FramingError("the connection ended before its body")

@@ -13,7 +13,7 @@ from typing import Any
 
 import h11
 
-from service.api.connections.chunks import StrictChunkedReader
+from service.api.connections.chunks import FramingError, StrictChunkedReader
 
 MAX_HEAD_BYTES = 16 * 1024  # of a request line and its headers
 MAX_HEADERS = 100
@@ -23,25 +23,58 @@ EVENTS_PER_TURN = 256  # parts of bodies that are taken before the event loop se
 MAX_PIPELINED_BYTES = 64 * 1024  # of later requests that are read while one is answered
 CLOSE = (b"connection", b"close")
 
+NOT_HTTP = "this is no request of HTTP/1.1"
+# What h11 says of a request, up to where it may repeat the peer's bytes (a key, perhaps), and what is said instead.
+_WORDS = {
+    "illegal request line": "the request line is malformed",
+    "no request line": "the request line is missing",
+    "illegal method": "the request line is malformed",
+    "illegal target": "the request line is malformed",
+    "illegal header line": "a line of the head is no header",
+    "illegal header name": "a header's name has characters that are not allowed",
+    "illegal header value": "a header's value has characters that are not allowed",
+    "continuation line": "a header is folded over several lines",
+    "missing mandatory host": "the header Host is missing",
+    "found multiple host": "the header Host is given more than once",
+    "conflicting content-length": "Content-Length is given more than once",
+    "bad content-length": "Content-Length is no number of bytes",
+    "multiple transfer-encoding": "Transfer-Encoding is given more than once",
+    "only transfer-encoding": "of Transfer-Encoding only chunked is taken",
+    "receive buffer too long": f"request line and headers have more than {MAX_HEAD_BYTES} bytes",
+    "peer ": "the connection ended before its request was complete",
+}
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
 _LENGTHS = re.compile(rb"\r\ncontent-length[ \t]*:([^\r]*)", re.IGNORECASE)
 
 
-def refused(detail: str, status: int = 400) -> h11.RemoteProtocolError:
+def refused(detail: str, status: int = 400) -> FramingError:
     """Make the error that h11's users expect of a peer that breaks the protocol."""
-    return h11.RemoteProtocolError(detail, error_status_hint=status)
+    return FramingError(detail, error_status_hint=status)
+
+
+def in_own_words(error: h11.RemoteProtocolError) -> FramingError:
+    r"""Say what is wrong in a fixed sentence: h11's may repeat what the peer has sent.
+
+    >>> in_own_words(h11.RemoteProtocolError("illegal header line: bytearray(b'Authorization\x00: Bearer sk-1')"))
+    FramingError('a line of the head is no header')
+    """
+    if isinstance(error, FramingError):
+        return error
+    theirs = str(error).lower()
+    words = next((ours for start, ours in _WORDS.items() if theirs.startswith(start)), NOT_HTTP)
+    return refused(words, error.error_status_hint)
 
 
 def check_head(received: bytes) -> None:
     r"""Check the bytes in front of a request for what h11 would mend or pass over.
 
     Raises:
-        h11.RemoteProtocolError: a line ends in a bare line feed or goes on in the next, several lengths, too long.
+        FramingError: a line ends in a bare line feed or goes on in the next, several lengths, too long.
 
     >>> check_head(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n")
     Traceback (most recent call last):
-    h11._util.RemoteProtocolError: Content-Length is given more than once
+    service.api.connections.chunks.FramingError: Content-Length is given more than once
     """
     end = received.find(b"\r\n\r\n")
     head = received if end < 0 else received[:end]
@@ -62,7 +95,7 @@ def check_request(request: h11.Request) -> None:
     """Check a parsed request for what leaves its end open to interpretation.
 
     Raises:
-        h11.RemoteProtocolError: both kinds of length, an unknown version, too many headers.
+        FramingError: both kinds of length, an unknown version, too many headers.
     """
     names = [name for name, _ in request.headers]
     if len(names) > MAX_HEADERS:
@@ -85,7 +118,7 @@ class StrictConnection(h11.Connection):
         reason_of: gives the words of an answer's status line, or none for those that its status has.
         budget: parts of bodies that may still be taken in this turn of the event loop.
         unread: whether received bytes wait that must not be added to: later requests, or more parts than the budget.
-        error: why the peer was refused, once it was.
+        error: why the peer was refused, once it was, in words that repeat nothing of what it sent.
     """
 
     def __init__(self) -> None:
@@ -95,7 +128,7 @@ class StrictConnection(h11.Connection):
         self.reason_of: Callable[[], bytes] = bytes
         self.budget = EVENTS_PER_TURN
         self.unread = False
-        self.error: h11.RemoteProtocolError | None = None
+        self.error: FramingError | None = None
         self._chunks = 0
         self._body_bytes = 0
 
@@ -111,7 +144,7 @@ class StrictConnection(h11.Connection):
         try:
             event = self._checked_event()
         except h11.RemoteProtocolError as error:
-            self.error = error
+            self.error = in_own_words(error)
             raise
         self.unread = event is h11.PAUSED and len(self.trailing_data[0]) > MAX_PIPELINED_BYTES
         return event

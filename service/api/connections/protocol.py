@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from service.api.connections.framing import EVENTS_PER_TURN, StrictConnection
+from service.api.connections.framing import EVENTS_PER_TURN, NOT_HTTP, StrictConnection
 from service.api.connections.policy import Facts, Phase
 from service.api.connections.registry import OpenConnections
 from service.api.edge.rewriting import as_routed, path_below_prefix
@@ -169,7 +169,7 @@ class GuardedProtocol(H11Protocol):
         """Refuse what is not HTTP, or not unambiguous."""
         error = self.conn.error
         self._connections.count("malformed")
-        self._refuse(error.error_status_hint if error else 400, f"HTTP: {error or msg}")
+        self._refuse(error.error_status_hint if error else 400, f"HTTP: {error or NOT_HTTP}")
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer with a problem and close, but read on for a moment: unread bytes would reset the connection."""

@@ -12,7 +12,9 @@ from starlette.types import Scope
 
 _SLASHES = re.compile(r"/{2,}")
 _API = "/v1"
-_WITHOUT_VERSION = re.compile(r"/(chat/completions|models(/.+)?)")  # what OpenAI's clients add to their base URL
+_WITHOUT_VERSION = re.compile(
+    r"/((chat/)?completions|responses|embeddings|models(/.+)?)"
+)  # what OpenAI's clients add to their base URL
 
 
 def canonical_path(path: str) -> str:

@@ -36,9 +36,9 @@ def fold(messages: Sequence[Message]) -> Conversation:
     """
     last = messages[-1]
     if last.role != "user":
-        raise InvalidField(f"messages.{len(messages) - 1}.role: the last message must be the user's")
+        raise InvalidField(f"messages[{len(messages) - 1}].role: the last message must be the user's")
     if not last.text.strip() and not _has_image(last):
-        raise InvalidField(f"messages.{len(messages) - 1}.content: no text; say what to do with the image")
+        raise InvalidField(f"messages[{len(messages) - 1}].content: no text; say what to do with the image")
     return Conversation(_instruction(messages), _image_url(messages))
 
 
@@ -80,4 +80,4 @@ def _images(messages: Sequence[Message]) -> Iterator[tuple[str, Message, ImagePa
     for index, message in enumerate(messages):
         for number, part in enumerate(message.parts):
             if isinstance(part, ImagePart):
-                yield f"messages.{index}.content.{number}", message, part
+                yield f"messages[{index}].content[{number}]", message, part

@@ -19,6 +19,7 @@ from service.schemas.responses import Problem
 TAG = "openai"  # of every route that speaks it
 # Where the rest of the service found fault, and what a chat's client calls that place.
 _PARAMS = {"settings.max_tokens": "max_tokens", "question": "messages", "image": "messages", "image_url": "messages"}
+_IMAGE = ("image", "image_url")  # is named in the message, for `messages` alone says nothing of it
 _CODES = {
     "unauthorized": "invalid_api_key",
     "waiting_room_full": "rate_limit_exceeded",
@@ -26,7 +27,7 @@ _CODES = {
     "fetch_failed": "invalid_image_url",
 }
 _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
-_FIELD = re.compile(r"(?P<name>\w+(?:\.\w+)*): ")
+_FIELD = re.compile(r"(?P<name>\w+(?:\.\w+|\[\d+\])*): ")
 
 
 def speaks_openai(route: BaseRoute | None) -> bool:
@@ -73,5 +74,6 @@ def _param_of(problem: Problem) -> tuple[str | None, str]:
     found = _FIELD.match(problem.detail) if 400 <= problem.status < 500 else None
     if found is None or found["name"] == "body":
         return None, problem.detail
-    name = re.sub(r"\.(\d+)", r"[\1]", _PARAMS.get(found["name"], found["name"]))
-    return name, f"{name}: {problem.detail[found.end() :]}"
+    name = _PARAMS.get(found["name"], found["name"])
+    rest = problem.detail if found["name"] in _IMAGE else problem.detail[found.end() :]
+    return name, f"{name}: {rest}"

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict
 
 from service.errors import InvalidField, UnsupportedParameter
-from service.schemas.requests import SHOWN_CHARS, near_name
+from service.schemas.requests import NAMELESS, SHOWN_CHARS, near_name
 
 HEADER = "X-Pheye-Ignored"
 MAX_HEADER_CHARS = 1000
@@ -65,7 +65,7 @@ def ignored_fields(fields: OpenFields, at: str = "") -> Iterator[IgnoredField]:
         if value is None:
             continue
         if name not in marks:
-            yield IgnoredField(f"{at}{name}", known=False, hint=False)
+            yield IgnoredField(f"{at}{name or NAMELESS}", known=False, hint=False)
         elif (mark := marks[name]) is not None:
             if value not in mark.fulfilled:
                 yield IgnoredField(f"{at}{name}", known=True, hint=mark.hint)

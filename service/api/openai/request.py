@@ -27,7 +27,7 @@ from service.api.openai.turns import NO_TOOLS, Message
 from service.client_policy import Priority
 from service.errors import InvalidField, UnsupportedParameter
 from service.plain_words import plain_words
-from service.schemas.requests import MAX_SEED, SHOWN_CHARS, SHOWN_ERRORS, SamplingFields, StopString
+from service.schemas.requests import MAX_SEED, SHOWN_ERRORS, SamplingFields, StopString, field_path
 
 MAX_MESSAGES = 256
 MAX_TOP_LOGPROBS = 20
@@ -245,9 +245,9 @@ def _is_limit(problem: ErrorDetails) -> bool:
 
 
 def _in_words(problem: ErrorDetails) -> str:
-    loc = [str(part)[:SHOWN_CHARS] for part in problem["loc"] if not str(part).startswith("<")]
+    loc = [part for part in problem["loc"] if not str(part).startswith("<")]
     if not loc:
         return problem["msg"]  # a check across fields: its message starts with the field already
-    name = ".".join(loc)
-    limit = _Limited.model_fields.get(loc[0])
+    name = field_path(loc)
+    limit = _Limited.model_fields.get(str(loc[0]))
     return f"{name}: {plain_words(problem) if limit is None else limit.description}"

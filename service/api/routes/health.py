@@ -86,9 +86,9 @@ async def index(request: Request, parts: Parts) -> ServiceCard:
     links = {
         name: link_to(request, route)
         for name, route in {
-            "caption": "caption", "vqa": "vqa", "images": "images", "estimate": "estimate_request", "live": "livez",
-            "ready": "readyz", "metrics": "metrics", "docs": "docs", "openapi": "openapi",
-            "playground": "playground",
+            "caption": "caption", "vqa": "vqa", "query": "query", "chat_completions": "chat_completions",
+            "models": "models", "images": "images", "estimate": "estimate_request", "live": "livez", "ready": "readyz",
+            "metrics": "metrics", "docs": "docs", "openapi": "openapi", "playground": "playground",
         }.items()
     }  # fmt: skip
     name = card.name if card else None

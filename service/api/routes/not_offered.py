@@ -1,4 +1,4 @@
-"""`/v1/detect`, `/v1/point` and `/v1/segment`: routes of moondream's clients that Pheye does not offer.
+"""Routes of moondream's and OpenAI's clients that Pheye does not offer, so that they learn what it does offer.
 
 Owns the words of the refusal. Event loop.
 """
@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from service.api.openai.errors import TAG
 from service.api.openapi.native import ERRORS, Failure, problem_docs
+from service.api.openapi.openai import openai_error_docs
 from service.errors import NotOffered
 
 router = APIRouter(prefix="/v1", tags=["not offered"])
@@ -20,6 +22,8 @@ DOCS: dict[str, Any] = {
     "response_class": Response,
     "responses": problem_docs(401, 404, 413, failures=ERRORS | {404: Failure(NotOffered, "The only answer there is")}),
 }
+OPENAI_DOCS: dict[str, Any] = DOCS | {"tags": [TAG], "responses": openai_error_docs(401, 404, 413)}
+OPENAI_DOCS["responses"][404]["description"] = "The only answer there is"
 
 
 @router.post("/detect", **DOCS)
@@ -32,3 +36,12 @@ async def not_offered(request: Request) -> NoReturn:
         f"{name}: not offered; Pheye answers in words, with captions (/v1/caption) and "
         "answers to questions (/v1/query), and gives no boxes, points or masks"
     )
+
+
+@router.post("/responses", **OPENAI_DOCS)
+@router.post("/completions", **OPENAI_DOCS)
+@router.post("/embeddings", **OPENAI_DOCS)
+async def not_offered_of_openai(request: Request) -> NoReturn:
+    """Refuse a request of OpenAI's other protocols, always with 404: chats are what is offered of them."""
+    name = request.scope["path"].rpartition("/")[2]
+    raise NotOffered(f"/v1/{name} is not offered; use POST /v1/chat/completions")

@@ -214,6 +214,30 @@ def test_a_form_that_cannot_be_understood_is_a_problem(client, fields, files, st
     assert_problem(client.post("/v1/caption", data=fields, files=files), status, words)
 
 
+def test_a_part_or_a_parameter_without_a_name_is_named_as_that(client):
+    files = [("image", IMAGE)]
+    assert_problem(client.post("/v1/caption", data={"": "a"}, files=files), 422, "[no-name]: unknown field")
+    assert_problem(client.post("/v1/caption", json=body(**{"": 1})), 422, "[no-name]: unknown field")
+    assert_problem(client.post("/v1/caption?=1", json=body()), 422, "[no-name]: query parameters")
+    assert_problem(client.post("/v1/caption", files=[("", IMAGE)]), 422, "[no-name]: a file is accepted in")
+
+
+def test_choices_in_one_field_are_told_to_be_several(client):
+    asked = {"question": "Which?", "answer_style": "short", "choices": "yes,no"}
+    words = "choices: must have at least 2 entries; repeat the field for each"
+    assert_problem(client.post("/v1/vqa", data=asked, files=[("image", IMAGE)]), 422, words)
+    problem = assert_problem(client.post("/v1/vqa", json=body(**asked | {"choices": ["yes,no"]})), 422, "choices: must")
+    assert "repeat" not in str(problem["detail"])
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", None], ids=["curls-own", "none"])
+@pytest.mark.parametrize("query", ["", "?length=short"], ids=["plain", "with-fields"])
+def test_a_file_whose_content_type_was_forgotten_is_415_that_names_it(client, content_type, query):
+    headers = {"content-type": content_type} if content_type else {}
+    sent = client.post(f"/v1/caption{query}", content=image_file(), headers=headers)
+    assert_problem(sent, 415, "with curl add -H 'Content-Type: image/jpeg'")
+
+
 @pytest.mark.parametrize("text", ["photo.jpg", "img_0a1b", data_uri(image_file())], ids=["name", "id", "data-uri"])
 def test_a_form_whose_image_is_text_is_told_to_send_a_file(client, text):
     files = [("image", (None, text))]
@@ -252,6 +276,8 @@ def test_probes_and_the_index_say_what_is_served(client):
     index = client.get("/v1").json()
     assert index["model"] == ready["model"]
     assert index["links"]["vqa"] == "/v1/vqa"
+    assert index["links"].items() >= {("query", "/v1/query"), ("chat_completions", "/v1/chat/completions")}
+    assert client.get(index["links"]["models"]).is_success
     assert client.get(index["links"]["openapi"]).is_success
 
 

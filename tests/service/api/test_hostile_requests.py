@@ -161,6 +161,13 @@ def test_a_body_whose_connection_ends_early_is_never_answered_as_if_it_were_whol
     assert exchange(url, unfinished, content + b"\r\n0\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
+def test_a_malformed_head_is_refused_without_a_word_of_it(url: str) -> None:
+    answer = exchange(url, "GET / HTTP/1.1\r\nHost: x\r\nAuthorization\0: Bearer sk-secret\r\n\r\n", b"")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"HTTP: a line of the head is no header"' in answer
+    assert b"sk-secret" not in answer
+
+
 SERVED = ("/v1/caption", "/v1/vqa", "/v1/images", "/v1/models", "/livez", "/readyz", "/metrics", "/v1", "/docs", "/")
 PARAMETERS = ("/v1/images/img_a", "/v1/models/pheye-micro-random-weights", "/docs/page.html", "/playground/index.html")
 

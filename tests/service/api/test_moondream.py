@@ -7,6 +7,7 @@ import json
 import pytest
 
 from service.api.moondream import MAX_REASON_CHARS, failure_line, is_moondream, reason_phrase, set_aside
+from service.errors import UnsupportedParameter
 from service.schemas.requests import CaptionRequest, VqaRequest
 
 
@@ -45,9 +46,14 @@ def test_only_what_has_no_effect_is_set_aside(fields, unknown):
     assert kept.keys() == fields.keys() - set(unknown)
 
 
-def test_what_would_change_the_answer_stays_to_be_refused():
-    fields = {"image_url": "a", "spatial_refs": [[0.5, 0.5]]}
-    assert set_aside(CaptionRequest, fields) == (fields, [])
+def test_a_field_without_a_name_is_named_as_that():
+    fields = {"question": "?", "": 1, "settings": {"": 1}}
+    assert set_aside(VqaRequest, fields) == ({"question": "?", "settings": {}}, ["[no-name]", "settings.[no-name]"])
+
+
+def test_what_would_change_the_answer_is_refused_as_that():
+    with pytest.raises(UnsupportedParameter, match="spatial_refs: would change the answer, and is not offered"):
+        set_aside(CaptionRequest, {"image_url": "a", "spatial_refs": [[0.5, 0.5]]})
 
 
 @pytest.mark.parametrize(

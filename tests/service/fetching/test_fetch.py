@@ -102,7 +102,7 @@ def test_redirects_are_followed_without_cookies_to_allowed_places():
         ("http://[::1]/", "image_url: ::1: this host is not allowed"),
         ("http://[::ffff:127.0.0.1]/", f"image_url: {MAPPED}: this host is not allowed"),
         ("http://private.example/", "image_url: private.example: this host is not allowed"),
-        ("http://inside.listed.example/", "image_url: inside.listed.example: its address is not a public one"),
+        ("http://inside.listed.example/", "image_url: inside.listed.example: it resolves to an address that is not"),
         ("http://user:secret@127.0.0.1/", "image_url: no user and no password"),
         ("file:///secret", "image_url: not an http(s) URL"),
         ("http://0x7f.1/", "image_url: a number for a host"),
@@ -136,8 +136,19 @@ def test_a_name_with_another_address_a_moment_later_gains_nothing():
         rules, answers = host_rules(f"files.example:{web.port}, 127.0.0.2"), [["127.0.0.2"], ["127.0.0.1"]]
         error = refusal(web.url(host="files.example"), rules, files_example=answers)
         assert web.paths == ["/image"]
-    assert "files.example: its address is not a public one, and PHEYE_IMAGE_HOSTS does not list it" in error.detail
+    assert (
+        "files.example: it resolves to an address that is not public; have PHEYE_IMAGE_HOSTS list that" in error.detail
+    )
     assert "127.0.0" not in error.detail
+
+
+def test_localhost_is_fetched_from_where_it_is_listed_itself():
+    with hostile_web({"/image": answer(IMAGE)}) as web:
+        assert (
+            fetched(web.url(host="localhost"), host_rules(f"localhost:{web.port}"), localhost=("127.0.0.1",)) == IMAGE
+        )
+        error = refusal(web.url(host="localhost"), host_rules(f"*:{web.port}"), localhost=("127.0.0.1",))
+    assert "localhost: it resolves to an address that is not public; have PHEYE_IMAGE_HOSTS list" in error.detail
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ ASK = {"question": "What?"}
         pytest.param(CaptionRequest, {"settings": {"top_p": 0}}, "settings.top_p: ", id="top-p-0"),
         pytest.param(CaptionRequest, {"settings": {"seed": MAX_SEED + 1}}, "settings.seed: ", id="seed-too-large"),
         pytest.param(CaptionRequest, {"settings": {"seed": -1}}, "settings.seed: ", id="seed-negative"),
-        pytest.param(CaptionRequest, {"settings": {"stop": ""}}, "settings.stop.0: ", id="stop-empty"),
+        pytest.param(CaptionRequest, {"settings": {"stop": ""}}, "settings.stop[0]: ", id="stop-empty"),
         pytest.param(CaptionRequest, {"settings": {"stop": ["a"] * 5}}, "settings.stop: ", id="stop-five"),
         pytest.param(CaptionRequest, {"settings": []}, "settings: ", id="settings-list"),
         pytest.param(VqaRequest, {}, "question: send exactly one", id="no-question"),
@@ -42,9 +42,9 @@ ASK = {"question": "What?"}
         pytest.param(
             VqaRequest, ASK | {"choices": ["a", " a\n"]}, "choices: two of them are", id="twice-but-for-space"
         ),
-        pytest.param(VqaRequest, ASK | {"choices": ["a", " \x1c"]}, "choices.1: ", id="blank-choice"),
-        pytest.param(VqaRequest, ASK | {"choices": ["a", "b" * 1025]}, "choices.1: ", id="long-choice"),
-        pytest.param(VqaRequest, ASK | {"choices": ["a", 5]}, "choices.1: ", id="choice-of-another-type"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", " \x1c"]}, "choices[1]: ", id="blank-choice"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", "b" * 1025]}, "choices[1]: ", id="long-choice"),
+        pytest.param(VqaRequest, ASK | {"choices": ["a", 5]}, "choices[1]: ", id="choice-of-another-type"),
         pytest.param(
             VqaRequest, ASK | {"choices": [f"{i:01000}" for i in range(17)]}, "choices: together", id="long-choices"
         ),

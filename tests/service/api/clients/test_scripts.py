@@ -21,6 +21,7 @@ from tests.support.serving import Server, data_uri, image_file, running_server
 PAGE = "docs/clients.md"
 MODEL = Settings.model_fields["model"].default
 NODE_MODULES = Path(sys.prefix) / "node_modules"
+OPENAI_JS = [block for block in blocks("js") if block.page == PAGE and 'from "openai"' in block.text]
 LLM = [example for example in shell_commands() if example.text.startswith("llm ")]
 
 needs_llm = pytest.mark.skipif(importlib.util.find_spec("llm") is None, reason="needs the extra `clients`")
@@ -98,7 +99,7 @@ def test_litellm_streams_with_fields_of_other_models(server: Server, folder: Pat
 
 
 @needs_node
-@pytest.mark.parametrize("example", [block for block in blocks("js") if block.page == PAGE], ids=["openai"])
+@pytest.mark.parametrize("example", OPENAI_JS, ids=str)
 def test_a_javascript_example_works_when_pasted(server: Server, folder: Path, example) -> None:
     (folder / "node_modules").symlink_to(NODE_MODULES)
     (folder / "ask.mjs").write_text(addressed(example.text, server), encoding="utf-8")

@@ -11,7 +11,9 @@ from service.api.connections.framing import (
     MAX_HEAD_BYTES,
     MAX_PIPELINED_BYTES,
     MIN_CHUNK_BYTES,
+    NOT_HTTP,
     StrictConnection,
+    in_own_words,
 )
 
 POST = b"POST /v1/caption HTTP/1.1\r\nHost: a\r\n"
@@ -75,6 +77,35 @@ def test_what_is_ambiguous_or_too_much_is_refused(head: bytes, status: int) -> N
     with pytest.raises(h11.RemoteProtocolError) as refused:
         events(head)
     assert refused.value.error_status_hint == status
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (POST + b"Authorization\0: Bearer sk-secret\r\n\r\n", "a line of the head is no header"),
+        (POST + b"Authorization : sk-secret\r\n\r\n", "a line of the head is no header"),
+        (POST + b"Authorization: sk-secret\0\r\n\r\n", "a line of the head is no header"),
+        (POST + b"sk-secret\r\n\r\n", "a line of the head is no header"),
+        (b"GET /?key=sk-secret \0 HTTP/1.1\r\nHost: a\r\n\r\n", "the request line is malformed"),
+        (b"sk-secret\r\n\r\n", "the request line is malformed"),
+        (b"\x16\x03\x01sk-secret", "the request line is malformed"),
+        (POST + b"Content-Length: sk-secret\r\n\r\n", "Content-Length is no number of bytes"),
+        (POST + b"Transfer-Encoding: sk-secret\r\n\r\n", "of Transfer-Encoding only chunked is taken"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nsk-secret\r\n", "the head of a chunk is malformed"),
+        (b"GET / HTTP/1.1\r\nX: sk-secret\r\n\r\n", "the header Host is missing"),
+    ],
+)
+def test_why_it_was_refused_is_a_fixed_sentence_that_repeats_nothing(head: bytes, words: str) -> None:
+    connection = StrictConnection()
+    connection.receive_data(head)
+    with pytest.raises(h11.RemoteProtocolError):
+        list(iter(connection.next_event, h11.NEED_DATA))
+    assert str(connection.error) == words
+
+
+def test_what_h11_may_say_one_day_is_not_repeated_either() -> None:
+    told = in_own_words(h11.RemoteProtocolError("something new: b'sk-secret'", error_status_hint=413))
+    assert (str(told), told.error_status_hint) == (NOT_HTTP, 413)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_a_star_opens_the_service_to_every_page_and_never_to_cookies() -> None:
 
 def test_without_the_setting_nothing_of_it_is_said() -> None:
     with running_server(ready=False) as server:
-        assert_problem(preflight(server), 405, "this route does not take OPTIONS")
+        assert_problem(preflight(server), 405, "this route does not take OPTIONS; PHEYE_CORS_ORIGINS lists")
+        assert "CORS" not in httpx.options(f"{server.url}/v1/vqa").text
         response = httpx.get(f"{server.url}/livez", headers={"origin": ORIGIN})
         assert "vary" not in response.headers
         assert "access-control-allow-origin" not in response.headers

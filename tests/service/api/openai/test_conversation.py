@@ -89,26 +89,26 @@ def test_turns_become_one_instruction(messages, instruction):
     ("messages", "error", "words"),
     [
         pytest.param([said("user", "Why?")], InvalidField, "messages: no image", id="no-image"),
-        pytest.param([said("user", IMAGE), said("user", " ")], InvalidField, "messages.1.content: no text", id="blank"),
+        pytest.param([said("user", IMAGE), said("user", " ")], InvalidField, "messages[1].content: no", id="blank"),
         pytest.param(
-            [said("user", text("a"), IMAGE, OTHER)], UnsupportedParameter, "messages.0.content.2: a second", id="two"
+            [said("user", text("a"), IMAGE, OTHER)], UnsupportedParameter, "messages[0].content[2]: a second", id="two"
         ),
         pytest.param(
             [said("user", text("a"), IMAGE), said("user", OTHER, text("b"))],
             UnsupportedParameter,
-            "messages.1.content.0: a second",
+            "messages[1].content[0]: a second",
             id="an-image-in-each-turn",
         ),
         pytest.param(
             [said("assistant", IMAGE), said("user", "a")],
             UnsupportedParameter,
-            "messages.0.content.0: an image is read in a user's",
+            "messages[0].content[0]: an image is read in a user's",
             id="assistants-image",
         ),
         pytest.param(
             [said("user", text("a"), IMAGE), said("assistant", "It")],
             InvalidField,
-            "messages.1.role: the last message must be the user's",
+            "messages[1].role: the last message must be the user's",
             id="prefill",
         ),
     ],

@@ -33,7 +33,7 @@ open_context(SCOPE)
         (Unauthorized("send a valid key: KEY"), "authentication_error", None, "invalid_api_key"),
         (ModelNotFound("model: no such"), "invalid_request_error", "model", "model_not_found"),
         (TooLarge("image: too many pixels"), "invalid_request_error", "messages", "too_large"),
-        (InvalidField("messages.0.content.1.image_url.url: x"), "invalid_request_error",
+        (InvalidField("messages[0].content[1].image_url.url: x"), "invalid_request_error",
          "messages[0].content[1].image_url.url", "invalid_value"),
         (InvalidField("settings.max_tokens: 5"), "invalid_request_error", "max_tokens", "invalid_value"),
         (InvalidField("question: its prompt"), "invalid_request_error", "messages", "invalid_value"),
@@ -48,6 +48,11 @@ def test_a_problem_is_told_in_openais_words(error, kind, param, code):
     told = openai_error(problem_of(error, SCOPE)).error
     assert (told.type, told.param, told.code) == (kind, param, code)
     assert told.message == error.detail or told.message.startswith(f"{param}: ")
+
+
+def test_a_broken_image_is_called_an_image():
+    told = openai_error(problem_of(InvalidField("image: broken or cut short"), SCOPE)).error
+    assert (told.param, told.message) == ("messages", "messages: image: broken or cut short")
 
 
 @pytest.mark.parametrize(("status", "again"), [(429, None), (500, "false"), (503, None), (504, "false")])

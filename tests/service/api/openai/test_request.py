@@ -142,7 +142,7 @@ def test_what_pheye_cannot_do_is_refused_by_the_fields_name(field, value):
 )
 def test_a_turn_that_called_a_tool_is_refused_where_it_stands(field, value):
     turns = [*MESSAGES, {"role": "assistant", "content": None, field: value}, *MESSAGES]
-    with pytest.raises(UnsupportedParameter, match=rf"^messages\.1\.{field}: must be empty or null"):
+    with pytest.raises(UnsupportedParameter, match=rf"^messages\[1\]\.{field}: must be empty or null"):
         check_chat({"messages": turns})
 
 
@@ -155,14 +155,14 @@ FILE = {"type": "input_image", "file_id": "file-QUJD"}
     [
         pytest.param({"messages": []}, "messages: ", id="no-messages"),
         pytest.param({"messages": MESSAGES * 257}, "messages: ", id="too-many"),
-        pytest.param({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role: ", id="tool"),
-        pytest.param({"messages": [{"role": "user", "content": 5}]}, "messages.0.content: must be a", id="content"),
-        pytest.param({"messages": [{"role": "user", "content": None}]}, "messages.0.content: must be a", id="null"),
-        pytest.param({"messages": [{"role": "user"}]}, "messages.0.content: must be a", id="absent"),
-        pytest.param({"messages": [{"role": "user", "content": []}]}, "messages.0.content: ", id="no-parts"),
-        pytest.param({"messages": [{"role": "user", "content": [PART]}]}, "messages.0.content.0: only", id="audio"),
-        pytest.param({"messages": [{"role": "user", "content": [FILE]}]}, "messages.0.content.0.image_url: ", id="id"),
-        pytest.param({"messages": [{"role": "user", "content": "a" * 16385}]}, "messages.0.content: ", id="long"),
+        pytest.param({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role: ", id="tool"),
+        pytest.param({"messages": [{"role": "user", "content": 5}]}, "messages[0].content: must be a", id="content"),
+        pytest.param({"messages": [{"role": "user", "content": None}]}, "messages[0].content: must be a", id="null"),
+        pytest.param({"messages": [{"role": "user"}]}, "messages[0].content: must be a", id="absent"),
+        pytest.param({"messages": [{"role": "user", "content": []}]}, "messages[0].content: ", id="no-parts"),
+        pytest.param({"messages": [{"role": "user", "content": [PART]}]}, "messages[0].content[0]: only", id="audio"),
+        pytest.param({"messages": [{"role": "user", "content": [FILE]}]}, "messages[0].content[0].image_url", id="id"),
+        pytest.param({"messages": [{"role": "user", "content": "a" * 16385}]}, "messages[0].content: ", id="long"),
         pytest.param({"temperature": 2.1}, "temperature: ", id="hot"),
         pytest.param({"max_tokens": 0}, "max_tokens: ", id="no-tokens"),
         pytest.param({"max_tokens": -2}, "max_tokens: ", id="fewer-tokens"),

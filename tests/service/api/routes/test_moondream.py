@@ -144,7 +144,10 @@ def test_strictness_holds_for_these_clients_too(picture):
 
 
 def test_what_a_query_can_ask_and_pheye_cannot_do_names_the_field(model, picture):
-    assert refusal(model.query, picture, "?", spatial_refs=[[0.5, 0.5]])[1].startswith("spatial_refs: unknown")
+    assert refusal(model.query, picture, "?", spatial_refs=[[0.5, 0.5]]) == (
+        422,
+        "spatial_refs: would change the answer, and is not offered; leave it out",
+    )
     assert refusal(model.query, None, "What?") == (
         422,
         "image_url: no image; send image_url in JSON, a file field image in a form, or the image itself",

@@ -47,6 +47,23 @@ def test_the_served_model_is_listed_and_found_by_name(client):
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
+@pytest.mark.parametrize("base", ["/v1", ""], ids=["v1", "bare"])
+@pytest.mark.parametrize("name", ["responses", "completions", "embeddings"])
+def test_openais_other_protocols_are_told_what_is_offered(server, name, base):
+    asks = {
+        "responses": lambda client: client.responses.create(model="eye", input="What?"),
+        "completions": lambda client: client.completions.create(model="eye", prompt="What?"),
+        "embeddings": lambda client: client.embeddings.create(model="eye", input="What?"),
+    }
+    with (
+        openai.OpenAI(base_url=f"{server.url}{base}", api_key="secret") as asking,
+        pytest.raises(openai.NotFoundError) as caught,
+    ):
+        asks[name](asking)
+    assert f"/v1/{name} is not offered; use POST /v1/chat/completions" in str(caught.value)
+    assert (caught.value.code, caught.value.type) == ("not_offered", "invalid_request_error")
+
+
 def test_a_chat_is_the_native_answer_in_openais_shape(server, client):
     completion = client.chat.completions.create(messages=[about("What is it?")], **ASK)
     sent = {"image_url": data_uri(image_file()), "question": "What is it?", "settings": {"max_tokens": 12} | TALKATIVE}

@@ -119,6 +119,13 @@ def test_a_new_field_of_the_openai_client_is_taken(server, expected):
     assert raw.parse().choices[0].message.content == expected
 
 
+def test_a_field_without_a_name_is_named_as_that(server):
+    sent = chat() | {"": 1, "top_k": 5}
+    sent["messages"] = [sent["messages"][0] | {"": 1}]
+    answered = httpx.post(f"{server.url}/v1/chat/completions", json=sent, headers={"authorization": "Bearer secret"})
+    assert answered.headers["x-pheye-ignored"] == "[no-name],messages[].[no-name],top_k"
+
+
 @pytest.mark.parametrize("base", ["", "/", "/v1", "/v1/", "/v1//", "//v1"])
 def test_a_base_url_may_lack_the_version_and_have_slashes_to_spare(server, expected, base):
     with openai.OpenAI(base_url=server.url + base, api_key="secret") as asking:
