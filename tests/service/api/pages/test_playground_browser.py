@@ -170,7 +170,7 @@ WATCH_GROWTH = """() => {
 def test_an_answer_grows_while_it_is_written(visitor):
     visitor.sample()
     visitor.page.evaluate(WATCH_GROWTH)
-    card = visitor.ask("What?", "Why?", "Who?", max_tokens=500)
+    card = visitor.ask("What?", "Why?", "Who?", max_tokens=100)
     visitor.until(card, "done")
     grown = visitor.page.evaluate("() => window.grown")
     lengths = [length for length, busy in grown if busy == "true"]
