@@ -6,6 +6,7 @@ import { announce, duration, el } from "./dom.js";
 import { explain } from "./explanation.js";
 import { problemView } from "./problem.js";
 import { timingBar } from "./timings.js";
+import { choiceList, CONFIDENCE, confidenceWords, fileFacts, warningsView, warningWords } from "./told.js";
 
 const FINISHED = { stop: "finished", length: "cut at the token limit" };
 
@@ -37,19 +38,19 @@ export class AnswerCard {
   part(title) {
     const text = el("p", { class: "text", "aria-live": "polite", "aria-busy": "true" });
     const reason = el("small", { class: "reason" });
+    const confidence = el("small", { class: "confidence", title: CONFIDENCE });
     const extra = el("div", { class: "extra" });
-    return { text, reason, extra, element: el("section", {}, el("h3", {}, title), text, reason, extra) };
+    const end = el("p", { class: "end" }, reason, confidence);
+    return { text, reason, confidence, extra, element: el("section", {}, el("h3", {}, title), text, end, extra) };
   }
 
   /** Sent, nothing has come yet; also the start of another try. */
   begin() {
     this.run("waiting", "Waiting for the first word …");
     this.foot.replaceChildren();
-    for (const { text, reason, extra } of this.parts) {
-      text.replaceChildren();
-      extra.replaceChildren();
+    for (const { text, reason, confidence, extra } of this.parts) {
+      for (const each of [text, reason, confidence, extra]) each.replaceChildren();
       text.setAttribute("aria-busy", "true");
-      reason.textContent = "";
     }
   }
 
@@ -61,15 +62,12 @@ export class AnswerCard {
   finish(end) {
     const { usage, timings } = end;
     this.end("done", `${duration(timings.total)}`);
-    const reasons = end.finish_reasons ?? [end.finish_reason];
-    this.parts.forEach(({ text, reason }, index) => {
-      reason.textContent = FINISHED[reasons[index]] ?? reasons[index];
-      if (!text.textContent) text.append(el("em", {}, "The answer is empty."));
-    });
-    this.foot.append(badges(usage, timings), timingBar(timings));
+    this.parts.forEach((part, index) => finishPart(part, end, index));
+    this.foot.append(...warningsView(end), ...fileFacts(end), badges(usage, timings), timingBar(timings));
     const explanations = end.explanations ?? (end.explanation ? [end.explanation] : []);
     explanations.forEach((each, index) => explain(this.parts[index], each, this.request.image));
-    announce(`The answer is complete: ${usage.completion_tokens} tokens in ${duration(timings.total)}.`);
+    const complete = `The answer is complete: ${usage.completion_tokens} tokens in ${duration(timings.total)}.`;
+    announce([complete, ...warningWords(end)].join(" "));
   }
 
   fail(problem) {
@@ -97,6 +95,16 @@ export class AnswerCard {
     if (held) this.again.focus(); // the button that had the focus is gone
     for (const { text } of this.parts) text.setAttribute("aria-busy", "false");
   }
+}
+
+/** What the end of a stream tells of one of its answers; with several questions it has a list of each. */
+function finishPart({ text, reason, confidence, extra }, end, index) {
+  const told = (end.finish_reasons ?? [end.finish_reason])[index];
+  const answer = text.textContent;
+  reason.textContent = FINISHED[told] ?? told;
+  confidence.textContent = confidenceWords((end.confidences ?? [end.confidence])[index]);
+  extra.append(...choiceList((end.choices_by_question ?? [end.choices])[index], answer));
+  if (!answer) text.append(el("em", {}, "The answer is empty."));
 }
 
 function badges(usage, timings) {

@@ -3,11 +3,11 @@
 
 import { keyHeaders } from "./key.js";
 
-/** A failure that can be shown: `status` is 0 if there was no answer at all. */
+/** A failure that can be shown: `status` is 0 if there was no answer at all, `explained` if the detail is the service's. */
 export class Problem extends Error {
-  constructor({ status, title, detail, retryAfterS = null }) {
+  constructor({ status, title, detail, retryAfterS = null, explained = true }) {
     super(`${title}: ${detail}`);
-    Object.assign(this, { status, title, detail, retryAfterS });
+    Object.assign(this, { status, title, detail, retryAfterS, explained });
   }
 }
 
@@ -39,6 +39,7 @@ async function problemOf(response) {
     title: said.title ?? `The server answered ${response.status}`,
     detail: said.detail ?? "It did not say why; something between this page and the service may have answered.",
     retryAfterS,
+    explained: Boolean(said.detail),
   });
 }
 

@@ -27,6 +27,14 @@ export function announce(words) {
 
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
+/** A probability; near its ends finer than a whole per cent, and never 0 or 100 unless it is. */
+export function likely(probability) {
+  const value = 100 * probability;
+  if (value > 0 && value < 0.1) return "< 0.1 %";
+  if (value < 100 && value > 99.9) return "> 99.9 %";
+  return `${(value < 10 || value > 99) && value % 100 ? value.toFixed(1) : Math.round(value)} %`;
+}
+
 /** Seconds in words a person compares at a glance. */
 export function duration(seconds) {
   if (seconds >= 10) return `${seconds.toFixed(1)} s`;

@@ -10,23 +10,25 @@ const ADVICE = {
   408: "The upload was too slow.",
   413: "Choose a smaller image.",
   415: "Choose a JPEG, PNG, WebP, AVIF or another common image file.",
-  422: "Something in the form is not accepted; the message names it.",
   429: "The server is busy. Nothing was lost; ask again in a moment.",
   500: "The log of the server knows more.",
   503: "The service is starting, stopping or recovering.",
   504: "Ask for fewer tokens, or try when the server is less busy.",
 };
+const REFUSED = new Set([413, 415, 422]); // the file or the form: the detail names what, and what to send instead
 const WORTH_RETRYING = new Set([0, 401, 408, 429, 500, 502, 503, 504]);
 
 /** The problem on the page; `again` repeats the request. */
 export function problemView(problem, again) {
+  const refused = REFUSED.has(problem.status) && problem.explained;
   const status = problem.status ? el("span", { class: "status" }, String(problem.status)) : null;
+  const advice = refused ? null : ADVICE[problem.status];
   const view = el(
     "div",
     { class: "problem", role: "alert" },
-    el("p", { class: "title" }, status, problem.title),
-    el("p", {}, problem.detail),
-    ADVICE[problem.status] ? el("p", { class: "advice" }, ADVICE[problem.status]) : null,
+    el("p", { class: "title" }, status, status && " ", refused ? problem.detail : problem.title),
+    refused ? el("p", { class: "kind" }, problem.title) : el("p", {}, problem.detail),
+    advice ? el("p", { class: "advice" }, advice) : null,
   );
   if (problem.status === 401) view.append(keyButton(problem, again));
   else if (WORTH_RETRYING.has(problem.status)) view.append(retryButton(problem.retryAfterS ?? 0, again));

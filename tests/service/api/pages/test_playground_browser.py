@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -10,8 +11,10 @@ import sys
 
 import httpx
 import pytest
+from PIL import Image
 
-from tests.support.browser import chromium, visit
+from tests.support.browser import answered, chromium, visit
+from tests.support.pictures import saved
 from tests.support.serving import image_file, running_server, wait_until
 
 JPEG = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": image_file()}
@@ -94,7 +97,63 @@ def test_several_questions_get_the_answers_the_service_gives(visitor, server):
     asked = httpx.post(
         f"{server.url}/v1/vqa", data=fields | {"settings": json.dumps(settings)}, files={"image": image}, timeout=60
     )
-    assert [each.text_content() for each in card.locator(".text").all()] == asked.json()["answers"]
+    told = asked.json()
+    assert [each.text_content() for each in card.locator(".text").all()] == told["answers"]
+    assert_the_choices_are_shown(card, told["choices_by_question"], told["answers"])
+    shares = [
+        re.fullmatch(r"confidence (?:< )?([\d.]+) % per token", each)
+        for each in card.locator(".confidence").all_inner_texts()
+    ]
+    expected = [100 * math.exp(confidence) for confidence in told["confidences"]]
+    assert [float(share[1]) for share in shares if share] == pytest.approx(expected, abs=0.6)
+
+
+def assert_the_choices_are_shown(card, choices_by_question, answers):
+    """Each choice has its probability in per cent, and the one that was answered is marked, for ears too."""
+    shown = [each.inner_text().split() for each in card.locator(".choices li").all()]
+    expected = [choice for choices in choices_by_question for choice in choices]
+    assert [words[:2] for words in shown] == [[choice["letter"], choice["text"]] for choice in expected]
+    assert [float(words[-2]) for words in shown] == pytest.approx(
+        [100 * choice["probability"] for choice in expected], abs=0.6
+    )
+    assert [each.text_content()[0] for each in card.locator(".choices li:has-text('✓ the answer')").all()] == answers
+
+
+CLEAR = Image.new("RGBA", (60, 40), (255, 0, 0, 0))
+TOLD = {
+    "image": {"format": "TIFF", "width": 9, "height": 8, "frames": 10_000, "has_transparency": False},
+    "warnings": ["image_end_missing", "a_word_of_tomorrow"],
+    "confidence": -1e-5,
+}
+
+
+def test_an_answer_tells_how_its_file_was_read(visitor):
+    page = visitor.page
+    gif = saved(CLEAR, "GIF", save_all=True, append_images=[Image.new("RGBA", CLEAR.size, "blue")])
+    for name, data, facts, warnings in (
+        ("cut.jpg", image_file()[:-2], f"JPEG, 96 {TIMES} 64", 1),
+        ("clear.gif", gif, f"GIF, 60 {TIMES} 40, first of 2 frames, transparency on white", 0),
+    ):
+        page.set_input_files("#file", files=[{"name": name, "mimeType": "image/png", "buffer": data}])
+        page.wait_for_selector(f"#stage-caption:has-text('{name}')")
+        card = visitor.ask()
+        visitor.until(card, "done")
+        assert card.locator(".facts").text_content() == f"Image as read: {facts}"
+        assert card.locator(".warning").count() == warnings
+
+
+def test_a_warning_is_said_in_words_and_an_unknown_one_as_it_is(visitor):
+    whole = httpx.post(f"{visitor.url}/v1/caption", files={"image": image_file()}, timeout=60).json() | TOLD
+    stream = f'data: {{"chunk": "so"}}\n\ndata: {json.dumps(whole | {"completed": True})}\n\n'
+    visitor.page.route("**/v1/caption", answered(200, stream, "text/event-stream"))
+    visitor.sample()
+    card = visitor.ask()
+    visitor.until(card, "done")
+    words = ["The end of the file is missing; the picture was read as far as it goes.", "a_word_of_tomorrow"]
+    assert card.locator(".warning").all_inner_texts() == [f"Warning. {each}" for each in words]
+    assert (visitor.page.locator("#announcer").text_content() or "").endswith(" ".join(words))
+    assert "first of 10,000 or more pages" in card.locator(".facts").inner_text()
+    assert card.locator(".confidence").inner_text() == "confidence > 99.9 % per token"
 
 
 WATCH_GROWTH = """() => {
@@ -111,7 +170,7 @@ WATCH_GROWTH = """() => {
 def test_an_answer_grows_while_it_is_written(visitor):
     visitor.sample()
     visitor.page.evaluate(WATCH_GROWTH)
-    card = visitor.ask("What?", "Why?", "Who?", max_tokens=500)
+    card = visitor.ask("What?", "Why?", "Who?", max_tokens=100)
     visitor.until(card, "done")
     grown = visitor.page.evaluate("() => window.grown")
     lengths = [length for length, busy in grown if busy == "true"]

@@ -118,8 +118,12 @@ def test_a_phone_never_scrolls_sideways(browser, server):
         visitor.expected.append("413")
         visitor.sample()
         page.check("[name=explain]")
+        page.check("[name=task][value=vqa]")
+        page.check("[name=answer_style][value=choice]")
+        page.fill("[name=choices]", f"{'y' * 200}\ndog")
         card = visitor.ask("x" * 200, max_tokens=20)
         visitor.until(card, "done")
+        assert card.locator(".choices li").count() == 2
         card.locator(".word").nth(1).tap()
         assert page.locator("#stage-heat").is_visible()
         card.locator("summary").click()

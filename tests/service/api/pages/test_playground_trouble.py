@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.support.browser import FOCUSED, answered, chromium, give_key, problem, visit
-from tests.support.serving import running_server, wait_until
+from tests.support.serving import image_file, running_server, wait_until
 
 STATUSES = {
-    400: ("could not be read", 0), 413: ("smaller image", 0), 422: ("names it", 0), 500: ("The log", 1),
-    502: ("The server answered 502", 1), 503: ("is starting", 1), 504: ("fewer tokens", 1),
+    400: ("could not be read", 0), 500: ("The log", 1), 502: ("The server answered 502", 1), 503: ("is starting", 1),
+    504: ("fewer tokens", 1),
 }  # fmt: skip
 
 
@@ -89,14 +89,31 @@ def test_a_busy_server_says_when_to_try_again(visitor, server):
     visitor.until(refused, "done")
 
 
-def test_a_file_that_is_no_image_is_refused_in_words(visitor):
-    visitor.expected.append("415")
-    visitor.page.set_input_files("#file", files=[{"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"}])
-    visitor.page.wait_for_selector("#stage-caption:has-text('no preview')")
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [(b"hello", "415", "image: not of a format that is read here; send JPEG, PNG"),
+     (image_file()[:900], "422", "image: broken or cut short")],
+    ids=["no-image", "half-an-image"],
+)  # fmt: skip
+def test_a_refused_file_is_explained_in_the_servers_words(visitor, data, status, words):
+    visitor.expected.append(status)
+    visitor.page.set_input_files("#file", files=[{"name": "given", "mimeType": "image/jpeg", "buffer": data}])
+    visitor.page.wait_for_selector("#stage-caption:has-text('given')")
     card = visitor.ask()
     visitor.until(card, "failed")
-    assert card.locator(".status").inner_text() == "415"
-    assert "send JPEG, PNG" in card.inner_text()
+    first, *rest = card.locator(".problem p").all_inner_texts()
+    assert first.split(maxsplit=1)[0] == status
+    assert first.split(maxsplit=1)[1].startswith(words)
+    assert rest == [{"415": "Unsupported image format", "422": "Invalid field"}[status]]
+
+
+def test_a_refusal_without_words_gets_the_pages_advice(visitor):
+    visitor.expected.append("413")
+    visitor.sample()
+    visitor.page.route("**/v1/caption", answered(413, "<h1>Too large</h1>", "text/html"))
+    card = visitor.ask()
+    visitor.until(card, "failed")
+    assert card.locator(".advice").inner_text() == "Choose a smaller image."
 
 
 def test_what_is_missing_is_said_before_anything_is_sent(visitor):

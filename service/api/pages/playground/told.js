@@ -1,0 +1,57 @@
+// What the end of an answer tells beside its text: warnings, the file as it was read, confidence, the choices' probabilities.
+// Knows the fields of the native answers; a field that is absent shows nothing.
+
+import { el, likely, svg } from "./dom.js";
+
+const WARNINGS = { image_end_missing: "The end of the file is missing; the picture was read as far as it goes." };
+const MOST_COUNTED = 10000; // frames; the server counts no further
+
+/** What the figure of the confidence means. */
+export const CONFIDENCE =
+  "The probability that the model gave to each token it wrote, the end included: the geometric mean, " +
+  "before temperature and top p. 100 % is certain; that it is right is another matter.";
+
+/** The warnings in plain words; a word that this page does not know stays as it is. */
+export const warningWords = ({ warnings = [] }) => warnings.map((word) => WARNINGS[word] ?? word);
+
+export const warningsView = (end) =>
+  warningWords(end).map((words) => el("p", { class: "warning" }, el("strong", {}, "Warning."), ` ${words}`));
+
+/** One line about the file as it was read. */
+export function fileFacts({ image }) {
+  if (!image) return [];
+  const { format, width, height, frames, has_transparency: clear } = image;
+  const several = frames >= MOST_COUNTED ? "10,000 or more" : String(frames);
+  const facts = [
+    format,
+    `${width} × ${height}`,
+    frames > 1 && `first of ${several} ${format === "TIFF" ? "pages" : "frames"}`,
+    clear && "transparency on white",
+  ];
+  const words = facts.filter(Boolean).join(", ");
+  return [el("p", { class: "facts" }, el("span", { class: "hidden-words" }, "Image as read: "), words)];
+}
+
+/** `confidence` is the mean logarithm of the tokens' probabilities, or absent. */
+export const confidenceWords = (confidence) =>
+  Number.isFinite(confidence) ? `confidence ${likely(Math.exp(confidence))} per token` : "";
+
+/** The choices with their probabilities; the one that was answered is marked. */
+export function choiceList(choices, answer) {
+  if (!choices?.length) return [];
+  const items = choices.map((choice) => choiceItem(choice, (choice.letter ?? choice.text) === answer.trim()));
+  return [el("ul", { class: "choices", "aria-label": "Probability of each choice" }, ...items)];
+}
+
+function choiceItem({ letter, text, probability }, answered) {
+  const name = el("span", { class: "name" }, letter ? el("span", { class: "letter" }, letter, " ") : null, text);
+  if (answered) name.append(el("span", { class: "mark" }, " ✓", el("span", { class: "hidden-words" }, " the answer")));
+  const bar = svg("rect", { width: (100 * probability).toFixed(2), height: 4 });
+  return el(
+    "li",
+    { class: answered && "answered" },
+    name,
+    el("span", { class: "share" }, " ", likely(probability)),
+    svg("svg", { viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" }, bar),
+  );
+}
