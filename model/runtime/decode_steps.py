@@ -195,7 +195,7 @@ class DecodeSteps:
         else:
             best = logits.max(dim=-1)
             tokens = best.indices.masked_fill(~torch.isfinite(best.values), -1)
-        known = tokens.clamp(min=0)
+        known = tokens.clamp(0, logits.shape[-1] - 1)  # -1 is none; a kernel that only compiles leaves any number
         logprobs = self._logprobs[: bucket.size]
         torch.log_softmax(logits, dim=-1, dtype=torch.float32, out=logprobs)
         chosen = logprobs.gather(-1, known.unsqueeze(-1)).squeeze(-1)
