@@ -16,9 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.client_policy import ClientPolicy, KeyEntry, rates_of, read_key_file
 from service.plain_words import plain_words
-from service.setting_fields.checks import (
-    unknown_variable,
-)
+from service.setting_fields.checks import unknown_variable
 from service.setting_fields.clients import ClientSettings
 from service.setting_fields.http import HttpSettings
 from service.setting_fields.images import ImageSettings

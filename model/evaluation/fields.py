@@ -82,7 +82,7 @@ class Record:
         return str(self.whole(key)) if isinstance(self._get(key), int) else self.text(key)
 
     def record(self, key: str) -> Record:
-        """Return an object."""
+        """Return the object under a key as a record of its own."""
         value = self._get(key)
         if not isinstance(value, dict):
             raise DataError(f"{self.where}: {key}: expected an object")

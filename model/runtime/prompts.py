@@ -22,7 +22,7 @@ FirstTokens = list[tuple[NewRow, int | None]]  # of rows; None for a failed one
 
 
 class PromptReader:
-    """Reader of prompts.
+    """The prefill: reads the prompts of new rows into their slots and takes each row's first token.
 
     Args:
         model: the fast path.

@@ -263,7 +263,7 @@ class ModelRunner:
         return explain(torch.stack(attention).numpy(), pieces, self.config)
 
     def release(self, slot: int, *, failed: bool = False) -> None:
-        """Free a slot."""
+        """Give a row's slot back; `failed`: what it holds may be no numbers, and is cleared."""
         self._running.remove(slot)
         self._slots.release(slot, failed=failed)
 

@@ -11,11 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import NoDecode
 
 from service.client_policy import check_rate
-from service.setting_fields.checks import (
-    check_key_file,
-    check_networks,
-    split_keys,
-)
+from service.setting_fields.checks import check_key_file, check_networks, split_keys
 
 _Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(split_keys)]
 

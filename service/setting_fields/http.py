@@ -10,10 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
-from service.setting_fields.checks import (
-    check_origins,
-    check_root_path,
-)
+from service.setting_fields.checks import check_origins, check_root_path
 
 
 class HttpSettings(BaseModel):

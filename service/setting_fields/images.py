@@ -10,9 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
-from service.setting_fields.checks import (
-    check_image_hosts,
-)
+from service.setting_fields.checks import check_image_hosts
 
 
 class ImageSettings(BaseModel):
