@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from model.data.importers.easy_vqa import easy_vqa_source
 from model.data.manifest import ManifestSource
-from model.data.samples import ENDLESS, Sample
+from model.data.outside.pictures import Pictures
+from model.data.outside.signs import PhotographedSigns
+from model.data.outside.source import OutsideSource
+from model.data.samples import ENDLESS, Sample, Source
 from model.data.world.source import WorldSource
 
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_SELDOM = 24  # where its questions are answered already
 _CROWDS = (6, 12, 40)
+_EDGES = 0.3  # share of signs that are laid across an edge of the tiles
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
@@ -55,4 +60,53 @@ def signs() -> Mixture:
     return Mixture(world, easy_vqa_source(), _EASY_SELDOM)
 
 
-STREAMS: Mapping[str, Callable[[], Mixture]] = {"scenes": scenes, "signs": signs}  # as `pheye train --data` calls them
+@dataclass(frozen=True, slots=True)
+class TruthfulMixture:
+    """Mixture for a model that is to say what it does not know, by `index` modulo eight.
+
+    Half are `inside`: drawn scenes and easy-VQA; a quarter signs on photographs; a quarter pictures outside the world.
+    """
+
+    inside: Mixture
+    photographed: PhotographedSigns
+    outside: OutsideSource
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Sample:
+        turn, kind = divmod(index, 8)
+        if kind in (0, 4):
+            return self.outside[2 * turn + kind // 4]
+        if kind in (1, 5):
+            return self.photographed[2 * turn + kind // 4]
+        return self.inside[4 * turn + (2, 3, 6, 7).index(kind)]
+
+
+def truthful(folder: Path) -> TruthfulMixture:
+    """Draw the world's scenes with signs on photographs and pictures outside the world among them.
+
+    Args:
+        folder: pictures, as `pheye dev photographs` keeps them.
+
+    Raises:
+        EasyVqaError: the package easy-vqa is not installed.
+    """
+    world = WorldSource("train truthful", crowds_from=1, crowds=_CROWDS, counted=True, edges=_EDGES)
+    pictures = Pictures(folder)
+    return TruthfulMixture(
+        Mixture(world, easy_vqa_source(), _EASY_SELDOM),
+        PhotographedSigns("train photographed", pictures),
+        OutsideSource("train outside", pictures),
+    )
+
+
+STREAMS: Mapping[str, Callable[[], Source]] = {"scenes": scenes, "signs": signs}  # as `pheye train --data` calls them
+TRUTHFUL = "truthful:"  # and this one with the folder of its pictures behind it
+
+
+def stream(name: str) -> Source | None:
+    """Return the stream that `pheye train --data` calls by this name; None if it is none."""
+    if name.startswith(TRUTHFUL):
+        return truthful(Path(name.removeprefix(TRUTHFUL)))
+    return STREAMS[name]() if name in STREAMS else None

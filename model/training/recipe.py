@@ -120,6 +120,10 @@ RECIPES: Mapping[str, Recipe] = {
             (Stage("level 3", 8e-4, steps=2600),),
         ),
         _small(
+            "pheye-tiny-truthful",  # from what `pheye-tiny-level-3` gives, on the stream `truthful`
+            (Stage("truthful", 6e-4, steps=1600),),
+        ),
+        _small(
             "ablation",  # of `pheye dev ablate`, from pheye-tiny's frozen parts
             (Stage("I", 2e-3, steps=600),),
         ),

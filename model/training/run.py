@@ -17,7 +17,7 @@ import torch
 from model.checkpoint.checkpoint import RANDOM, Checkpoint, open_checkpoint
 from model.checkpoint.sources import CheckpointError, folder_of
 from model.data.manifest import read_manifest
-from model.data.mixture import STREAMS
+from model.data.mixture import stream
 from model.data.samples import Source
 from model.provenance import provenance
 from model.runtime.hardware import multiplies_bf16, resolve_device, usable_cores
@@ -145,8 +145,7 @@ class TrainingRun:
 
 
 def _source(path: Path) -> Source:
-    stream = STREAMS.get(str(path))
-    return read_manifest(path) if stream is None else stream()
+    return stream(str(path)) or read_manifest(path)
 
 
 def _opened(start: StartingPoint, recipe: Recipe) -> Checkpoint:

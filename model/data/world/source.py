@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from random import Random
 
 from model.data.samples import ENDLESS, Sample, Turn
-from model.data.world.captions import caption_turn
+from model.data.world.captions import NOTHING, caption_turn
 from model.data.world.paint import paint
 from model.data.world.questions import count_turn, question_turn
 from model.data.world.reading import reading_turns
-from model.data.world.scene import Scene, draw_crowd, draw_scene
+from model.data.world.scene import CLUTTER, Scene, draw_crowd, draw_scene
 
 _CROWDED = 40  # signs that look for a place; the late ones find it if they are small, which are hard to read
 
@@ -26,6 +26,7 @@ class WorldSource:
         crowds_from: from this sample on every other scene is full of signs; with 0 none is.
         crowds: signs that look for a place in a crowd, by turns; few leave room for large ones.
         counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
+        edges: share of the signs in ordinary scenes that lie across an edge of the tiles, beside those of chance.
     """
 
     seed: str
@@ -34,6 +35,7 @@ class WorldSource:
     crowds_from: int = 0
     crowds: tuple[int, ...] = (_CROWDED,)
     counted: bool = False
+    edges: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -44,7 +46,7 @@ class WorldSource:
         if self.crowds_from and index >= self.crowds_from and index % 2:
             crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)])
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
-        scene = draw_scene(rng, easy)
+        scene = draw_scene(rng, easy, self.edges)
         turns = turns_about(scene, rng, self.turns - self.counted)
         return Sample(paint(scene).image, (*turns, count_turn(scene, rng)) if self.counted else turns)
 
@@ -54,5 +56,5 @@ def turns_about(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:
     made: dict[str, Turn] = {}
     while len(made) < count:
         turn = caption_turn(scene, rng) if len(made) < (count + 1) // 2 else question_turn(scene, rng)
-        made.setdefault(turn.instruction, turn)
+        made.setdefault(turn.instruction, Turn(turn.instruction, NOTHING) if scene.background == CLUTTER else turn)
     return tuple(made.values())
