@@ -20,7 +20,6 @@ from model.data.world.source import WorldSource
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_SELDOM = 24  # where its questions are answered already
 _CROWDS = (6, 12, 40)
-_EDGES = 0.3  # share of signs that are laid across an edge of the tiles
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
@@ -92,7 +91,7 @@ def truthful(folder: Path) -> TruthfulMixture:
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
-    world = WorldSource("train truthful", crowds_from=1, crowds=_CROWDS, counted=True, edges=_EDGES)
+    world = WorldSource("train truthful", crowds_from=1, crowds=_CROWDS, counted=True)
     pictures = Pictures(folder)
     return TruthfulMixture(
         Mixture(world, easy_vqa_source(), _EASY_SELDOM),

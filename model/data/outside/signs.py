@@ -22,13 +22,11 @@ class PhotographedSigns:
         seed: names the stream.
         pictures: the photographs.
         turns: turns made for one picture.
-        edges: share of signs that lie across an edge of the tiles, beside those of chance.
     """
 
     seed: str
     pictures: Pictures
     turns: int = 4
-    edges: float = 0.4
 
     def __len__(self) -> int:
         return ENDLESS
@@ -38,7 +36,7 @@ class PhotographedSigns:
         width = rng.randint(176, 320)
         size = width, max(176, min(320, round(width * rng.choice((1.0, 1.0, 0.75, 1.33)))))
         photograph = self.pictures.photograph(rng, size)
-        scene = draw_signs(rng, photograph, rng.choice(_SIGNS), self.edges)
+        scene = draw_signs(rng, photograph, rng.choice(_SIGNS))
         image = degraded(paint_signs(scene, photograph).image, rng)
         if len(scene.signs) == 1:
             return Sample(image, turns_about(scene, rng, self.turns))

@@ -18,13 +18,14 @@ from model.prompt import question_instruction
 
 _QUESTIONS = (  # as people ask them of a photograph
     "What is in the picture?", "What is this?", "Describe the image.", "What do you see?", "What is happening here?",
-    "Who is this?", "What animal is this?", "Is there a person?", "How many people are there?", "Where was this taken?",
-    "What is the weather like?", "Is it day or night?", "What color is the car?", "What is written here?",
-    "What does the text say?", "Read the text.", "What brand is this?", "What number is shown?", "Is this a photograph?",
-    "What is on the table?", "What is the man doing?", "What is the woman wearing?", "What food is this?",
-    "What is in the background?", "What is in the foreground?", "Is there a dog?", "Is there a cat?", "What time is it?",
-    "What kind of flower is this?", "What is the title?", "What does the label say?", "How old is this person?",
-    "Is the door open?", "What is in the center?", "What is at the bottom?", "What is the main color?", "what is it?",
+    "Who is this?", "What animal is this?", "Is there a person?", "How many people are there?",
+    "Where was this taken?", "What is the weather like?", "Is it day or night?", "What color is the car?",
+    "What is written here?", "What does the text say?", "Read the text.", "What brand is this?",
+    "What number is shown?", "Is this a photograph?", "What is on the table?", "What is the man doing?",
+    "What is the woman wearing?", "What food is this?", "What is in the background?", "What is in the foreground?",
+    "Is there a dog?", "Is there a cat?", "What time is it?", "What kind of flower is this?", "What is the title?",
+    "What does the label say?", "How old is this person?", "Is the door open?", "What is in the center?",
+    "What is at the bottom?", "What is the main color?", "what is it?",
 )  # fmt: skip
 
 

@@ -17,20 +17,19 @@ _SLANT_DEGREES = 9.0
 _TRIES = 12
 
 
-def draw_signs(rng: Random, photograph: Image.Image, count: int, edges: float = 0.0) -> Scene:
+def draw_signs(rng: Random, photograph: Image.Image, count: int) -> Scene:
     """Draw up to `count` signs on a photograph, at least one.
 
     Args:
         rng: where every choice comes from.
         photograph: what they stand on, at the size of the scene.
         count: signs that look for a place.
-        edges: share of signs that lie across an edge of the tiles.
     """
     red, green, blue = photograph.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[misc]
     tones = (int(red), int(green), int(blue)), (int(red), int(green), int(blue))
     signs: list[Sign] = []
     for _ in range(_TRIES):
-        sign = draw_sign(rng, tones, edges=edges)
+        sign = draw_sign(rng, tones)
         if len(signs) < count and not any(sign.box.meets(other.box, 0.05) for other in signs):
             signs.append(sign)
     size = photograph.size

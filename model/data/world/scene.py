@@ -128,20 +128,19 @@ def lightness(colour: Rgb) -> float:
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def draw_scene(rng: Random, easy: float = 0.0, edges: float = 0.0) -> Scene:
+def draw_scene(rng: Random, easy: float = 0.0) -> Scene:
     """Draw one random scene.
 
     Args:
         rng: where every choice comes from.
         easy: share of signs in plain black on white, of one size and face; 0 for the world as it is.
-        edges: share of signs that are laid across an edge of the tiles; 0 for the world as it is.
     """
     tones = _tones(rng)
     if rng.random() < _CLUTTERED:
         return Scene(*_sides(rng), CLUTTER, tones, (), (), rng.getrandbits(32))
     width_px, height_px = _sides(rng)
     signed = rng.random() < 0.65 and height_px > _TOY_PX
-    signs = (draw_sign(rng, tones, easy, edges),) if signed else ()
+    signs = (draw_sign(rng, tones, easy),) if signed else ()
     count = rng.choice((0, 1, 1, 1, 2, 2, 3, 4) if signed else (1, 1, 2, 2, 3, 3, 4))
     shapes = _shapes(rng, tones, count, [sign.box for sign in signs])
     return Scene(width_px, height_px, rng.choice(BACKGROUNDS), tones, shapes, signs, rng.getrandbits(32))
@@ -215,8 +214,8 @@ def sign_text(rng: Random) -> str:
     return "".join(rng.choice(alphabet) for _ in range(rng.randint(2, 6)))
 
 
-def draw_sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float = 0.0, edges: float = 0.0) -> Sign:
-    """Draw a sign that can be read on a background of these tones; `easy` and `edges` as for `draw_scene`."""
+def draw_sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float = 0.0) -> Sign:
+    """Draw a sign that can be read on a background of these tones; `easy` as for `draw_scene`."""
     text = sign_text(rng)
     smallest = SMALLEST_LETTER + easy * (_EASY_LETTER[0] - SMALLEST_LETTER)
     largest = LARGEST_LETTER + easy * (_EASY_LETTER[1] - LARGEST_LETTER)
@@ -226,21 +225,7 @@ def draw_sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float = 0.0, edges: flo
     if rng.random() < easy:
         font, board, ink = rng.randrange(2), (255, 255, 255), (0, 0, 0)
     box = _place(rng, min(0.97, (len(text) * _ADVANCE + 0.6) * height), 1.9 * height)
-    if edges and rng.random() < edges:
-        box = _across(rng, box)
     return Sign(text, font, ink, board, height, box)
-
-
-def _across(rng: Random, box: Box) -> Box:
-    """Move a box so that an edge between the tiles of a level-3 image runs through its letters, upright or across."""
-    edge, width, height = rng.choice((1, 2)) / 3, box.right - box.left, box.bottom - box.top
-    left, top = box.left, box.top
-    if rng.random() < 0.75:
-        left = edge - rng.uniform(0.15, 0.85) * width
-    else:
-        top = edge - rng.uniform(0.3, 0.7) * height
-    left, top = min(max(0.01, left), 0.99 - width), min(max(0.01, top), 0.99 - height)
-    return Box(left, top, left + width, top + height)
 
 
 def _inks(rng: Random, tones: tuple[Rgb, Rgb]) -> tuple[Rgb | None, Rgb]:

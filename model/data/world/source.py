@@ -26,7 +26,6 @@ class WorldSource:
         crowds_from: from this sample on every other scene is full of signs; with 0 none is.
         crowds: signs that look for a place in a crowd, by turns; few leave room for large ones.
         counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
-        edges: share of the signs in ordinary scenes that lie across an edge of the tiles, beside those of chance.
     """
 
     seed: str
@@ -35,7 +34,6 @@ class WorldSource:
     crowds_from: int = 0
     crowds: tuple[int, ...] = (_CROWDED,)
     counted: bool = False
-    edges: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -46,7 +44,7 @@ class WorldSource:
         if self.crowds_from and index >= self.crowds_from and index % 2:
             crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)])
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
-        scene = draw_scene(rng, easy, self.edges)
+        scene = draw_scene(rng, easy)
         turns = turns_about(scene, rng, self.turns - self.counted)
         return Sample(paint(scene).image, (*turns, count_turn(scene, rng)) if self.counted else turns)
 

@@ -9,6 +9,7 @@ from service.cli.dev.baseline import baseline
 from service.cli.dev.bench import bench
 from service.cli.dev.docs.command import docs_command
 from service.cli.dev.gpu import gpu
+from service.cli.dev.photographs import photographs
 from service.cli.dev.pretrain import pretrain
 
 
@@ -20,6 +21,6 @@ def dev_commands(app: typer.Typer) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for command in (bench, gpu, baseline, ablate, pretrain, docs_command(app)):
+    for command in (bench, gpu, baseline, ablate, pretrain, photographs, docs_command(app)):
         dev.command()(command)
     return dev

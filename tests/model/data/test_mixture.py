@@ -6,7 +6,7 @@ from pathlib import Path
 
 import easy_vqa
 
-from model.data.mixture import STREAMS, scenes, signs
+from model.data.mixture import scenes, signs, stream
 from model.data.samples import ENDLESS
 from model.prompt import SHORT_ANSWER
 from model.training.recipe import RECIPES
@@ -21,14 +21,14 @@ def test_the_stream_has_no_end_and_is_the_same_each_time():
 
 
 def test_every_sixth_sample_is_of_easy_vqas_training_split_alone():
-    stream = scenes()
+    mixture = scenes()
     folder = Path(easy_vqa.__file__).parent / "data" / "train"
-    assert all(path.is_relative_to(folder) for path in stream.easy_vqa.images)
-    assert len(stream.easy_vqa) == len(list((folder / "images").iterdir()))
-    asked = sum(map(len, stream.easy_vqa.turns))
+    assert all(path.is_relative_to(folder) for path in mixture.easy_vqa.images)
+    assert len(mixture.easy_vqa) == len(list((folder / "images").iterdir()))
+    asked = sum(map(len, mixture.easy_vqa.turns))
     assert asked <= len(json.loads((folder / "questions.json").read_text()))
-    assert all(turn.instruction.endswith(SHORT_ANSWER) for turn in stream[6].turns)
-    assert stream[6].image.tobytes() == stream.easy_vqa[1].image.tobytes()
+    assert all(turn.instruction.endswith(SHORT_ANSWER) for turn in mixture[6].turns)
+    assert mixture[6].image.tobytes() == mixture.easy_vqa[1].image.tobytes()
 
 
 def test_a_scene_has_captions_and_questions_and_no_instruction_twice():
@@ -38,7 +38,9 @@ def test_a_scene_has_captions_and_questions_and_no_instruction_twice():
 
 
 def test_the_stream_of_signs_has_crowds_from_the_start_and_shares_no_scene_with_the_other():
-    assert {"scenes": scenes, "signs": signs} == STREAMS
+    assert stream("signs") == signs()
+    assert stream("scenes") == scenes()
+    assert stream("mine.jsonl") is None
     assert any(turn.response.count('"') > 2 for turn in signs()[1].turns)
     assert signs()[2].image.tobytes() != scenes()[2].image.tobytes()
 
