@@ -141,11 +141,11 @@ KINDS: tuple[Callable[[Random, Size], Image.Image], ...] = (
 
 
 def _sentence(rng: Random, length: int) -> str:
-    words = []
-    while sum(map(len, words)) + len(words) < length:
+    said = ""
+    while len(said) < length:
         word = "".join(rng.choice(_LETTERS[: rng.randint(6, 26)]) for _ in range(rng.randint(1, 9)))
-        words.append(word.capitalize() if rng.random() < 0.12 else word)
-    return " ".join(words)
+        said += f" {word.capitalize() if rng.random() < 0.12 else word}"
+    return said.strip()
 
 
 def _colour(rng: Random, low: int, high: int) -> tuple[int, int, int]:

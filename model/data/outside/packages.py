@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from model.rgb import to_rgb
 
@@ -73,15 +73,18 @@ def _pictures(files: list[Path]) -> Iterator[tuple[str, Image.Image]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                picture = Image.open(file)
-                kind = CUTOUTS if _transparent(picture) else WHOLE
-                side = _WHOLE_PX if kind == WHOLE else _CUTOUT_PX
-                made = to_rgb(picture) if kind == WHOLE else picture.convert("RGBA")
-        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+                kind, made = _read(file)
+        except (OSError, ValueError, Image.DecompressionBombError):
             continue  # a file that Pillow cannot read is no loss
         if min(made.size) >= _LEAST_PX:
+            side = _WHOLE_PX if kind == WHOLE else _CUTOUT_PX
             made.thumbnail((side, side))
             yield kind, made
+
+
+def _read(file: Path) -> tuple[str, Image.Image]:
+    with Image.open(file) as picture:
+        return (CUTOUTS, picture.convert("RGBA")) if _transparent(picture) else (WHOLE, to_rgb(picture))
 
 
 def _transparent(picture: Image.Image) -> bool:

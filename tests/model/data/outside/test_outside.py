@@ -88,8 +88,10 @@ def test_pictures_of_a_package_are_kept_by_kind_and_what_is_no_picture_is_left_o
     monkeypatch.setattr(packages, "PACKAGES", ("walls",))
     monkeypatch.setattr(packages, "_unpacked", lambda package, scratch: shipped)
     assert packages.collect(tmp_path / "kept") == 2
-    assert max(Image.open(tmp_path / "kept" / "whole" / "walls-001.jpg").size) == 480
-    assert Image.open(tmp_path / "kept" / "cutouts" / "walls-000.webp").mode == "RGBA"
+    with Image.open(tmp_path / "kept" / "whole" / "walls-001.jpg") as whole:
+        assert max(whole.size) == 480
+    with Image.open(tmp_path / "kept" / "cutouts" / "walls-000.webp") as thing:
+        assert thing.mode == "RGBA"
 
 
 def test_a_package_that_cannot_be_had_is_named(tmp_path, monkeypatch):
