@@ -91,7 +91,7 @@ def truthful(folder: Path) -> TruthfulMixture:
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
-    world = WorldSource("train truthful", crowds_from=1, crowds=_CROWDS, counted=True)
+    world = WorldSource("train truthful", crowds_from=1, crowds=_CROWDS, counted=True, unsigned=True)
     pictures = Pictures(folder)
     return TruthfulMixture(
         Mixture(world, easy_vqa_source(), _EASY_SELDOM),

@@ -19,6 +19,12 @@ _PLACES = (
     "at the bottom left", "at the bottom", "at the bottom right",
 )  # fmt: skip
 
+_SIGN_QUESTIONS = (
+    "What does the sign say?", "What is written on the sign?", "Read the sign.", "What text is in the image?",
+    "What does the text say?", "What word or number is on the sign?", "what does it say?",
+)  # fmt: skip
+_NO_SIGN = ("nothing", "There is no sign.")  # the answer in a word, and in a sentence
+
 
 @dataclass(frozen=True, slots=True)
 class QuestionAndAnswer:
@@ -52,6 +58,15 @@ def count_turn(scene: Scene, rng: Random) -> Turn:
     )
 
 
+def no_sign_turn(rng: Random) -> Turn:
+    """Build a turn that asks for the sign of a scene that has none."""
+    short = rng.random() < 0.5
+    return Turn(
+        question_instruction(rng.choice(_SIGN_QUESTIONS), "short" if short else "sentence"),
+        _NO_SIGN[0] if short else _NO_SIGN[1],
+    )
+
+
 def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
     """Draw a question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
     ask = rng.choice((_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _place, _relation))
@@ -70,15 +85,12 @@ def _except(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
 
 
 def _sign(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
-    question = rng.choice(
-        ("What does the sign say?", "What is written on the sign?", "Read the sign.", "What text is in the image?",
-         "What does the text say?", "What word or number is on the sign?", "what does it say?")
-    )  # fmt: skip
+    question = rng.choice(_SIGN_QUESTIONS)
     others = tuple(dict.fromkeys(sign_text(rng) for _ in range(4)))
     if scene.sign is None and rng.random() < 0.6:
         return None
     if scene.sign is None:
-        return QuestionAndAnswer("sign", question, "nothing", "There is no sign.", others)
+        return QuestionAndAnswer("sign", question, *_NO_SIGN, others)
     text = scene.sign.text
     return QuestionAndAnswer("sign", question, text, f'The sign says "{text}".', _except([*others, "nothing"], text))
 

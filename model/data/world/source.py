@@ -8,7 +8,7 @@ from random import Random
 from model.data.samples import ENDLESS, Sample, Turn
 from model.data.world.captions import NOTHING, caption_turn
 from model.data.world.paint import paint
-from model.data.world.questions import count_turn, question_turn
+from model.data.world.questions import count_turn, no_sign_turn, question_turn
 from model.data.world.reading import reading_turns
 from model.data.world.scene import CLUTTER, Scene, draw_crowd, draw_scene
 
@@ -26,6 +26,8 @@ class WorldSource:
         crowds_from: from this sample on every other scene is full of signs; with 0 none is.
         crowds: signs that look for a place in a crowd, by turns; few leave room for large ones.
         counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
+        unsigned: of every ordinary scene without a sign, ask what it says; a model that often hears so of pictures
+            outside the world would take such scenes for one.
     """
 
     seed: str
@@ -34,6 +36,7 @@ class WorldSource:
     crowds_from: int = 0
     crowds: tuple[int, ...] = (_CROWDED,)
     counted: bool = False
+    unsigned: bool = False
 
     def __len__(self) -> int:
         return ENDLESS
@@ -45,8 +48,12 @@ class WorldSource:
             crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)])
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
         scene = draw_scene(rng, easy)
-        turns = turns_about(scene, rng, self.turns - self.counted)
-        return Sample(paint(scene).image, (*turns, count_turn(scene, rng)) if self.counted else turns)
+        if scene.background == CLUTTER:
+            return Sample(paint(scene).image, turns_about(scene, rng, self.turns))
+        more = (count_turn(scene, rng),) * self.counted
+        if self.unsigned and scene.sign is None:
+            more = (no_sign_turn(rng), *more)
+        return Sample(paint(scene).image, (*turns_about(scene, rng, self.turns - len(more)), *more))
 
 
 def turns_about(scene: Scene, rng: Random, count: int) -> tuple[Turn, ...]:

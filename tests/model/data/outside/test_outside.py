@@ -53,6 +53,14 @@ def test_the_truthful_stream_is_the_same_each_time_and_half_of_it_is_the_world(p
     assert any('"' in turn.response for turn in one[1].turns)
 
 
+def test_scenes_without_a_sign_are_asked_for_it_and_counted_as_if_they_were_of_the_world(pictures):
+    samples = [truthful(pictures)[index] for index in range(400) if index % 8 in (2, 6)]
+    said = [{turn.response for turn in sample.turns} for sample in samples]
+    asked = [responses for responses in said if responses & {"nothing", "There is no sign."}]
+    assert len(asked) > 0.3 * len(samples)
+    assert all(NOTHING not in responses for responses in asked)
+
+
 def test_signs_on_a_photograph_say_what_was_drawn_within_it(pictures):
     photograph = Pictures(pictures).photograph(Random(1), (240, 200))
     scene = draw_signs(Random(2), photograph, 3)
