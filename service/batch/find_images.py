@@ -9,17 +9,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from model.image_names import IMAGE_SUFFIXES
 from service.batch.result_file import shown
 from service.batch.task import ImagePlace
 from service.errors import FetchFailed
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
-
-# Every usual ending of a format that is read. HEIC is among them even where its extra is not installed: an image that
-# fails says why, and one that is passed over says nothing.
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif",
-    ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".mpo",
-})  # fmt: skip
 
 
 class NothingToDo(ValueError):
@@ -43,7 +37,9 @@ def find_images(places: Iterable[Path | str]) -> tuple[ImagePlace, ...]:
         elif path.is_dir():
             inside = list(_walk(path))
             if not inside:
-                raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
+                raise NothingToDo(
+                    f"{shown(path)}: there is no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})"
+                )
             found |= dict.fromkeys(inside)
         elif path.exists():
             found[path] = None
@@ -66,7 +62,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and Path(name).suffix.lower() in SUFFIXES
+    return not _is_hidden(name) and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_hidden(name: str) -> bool:

@@ -1,0 +1,144 @@
+"""Measures of a manifest's texts: the spread of numbers, response formats, scripts, and how a tokenizer takes them.
+
+Pure; any thread or process.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from model.prompt import CAPTIONS, CHOICE_ANSWER, SCENE_TEXT_CAPTION, SHORT_ANSWER
+
+Encode = Callable[[str], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """Limits of the model that a manifest is for.
+
+    Attributes:
+        model: its name.
+        encode: its tokenizer.
+        context_tokens: instruction and response together, at most.
+        answer_tokens: an answer when it is served, at most.
+    """
+
+    model: str
+    encode: Encode
+    context_tokens: int
+    answer_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Spread of numbers: the least, the middle, what 95 of 100 are at most, the greatest."""
+
+    least: int
+    median: int
+    p95: int
+    most: int
+
+
+def spread(numbers: Sequence[int]) -> Spread | None:
+    """Return the spread of some numbers; None for none.
+
+    >>> spread([3, 1, 2])
+    Spread(least=1, median=2, p95=3, most=3)
+    """
+    if not numbers:
+        return None
+    order = sorted(numbers)
+    last = len(order) - 1
+    return Spread(order[0], order[last // 2], order[round(last * 0.95)], order[last])
+
+
+def response_format(instruction: str) -> str:
+    r"""Return the name of the response format that an instruction asks for.
+
+    >>> response_format("What is it?\nAnswer the question using a single word or phrase")
+    'word or phrase'
+    """
+    last = instruction.rpartition("\n")[2]
+    if last == SHORT_ANSWER:
+        return "word or phrase"
+    if last == CHOICE_ANSWER:
+        return "letter of a choice"
+    if instruction == SCENE_TEXT_CAPTION:
+        return "caption with the text in the image"
+    named = next((length for length, text in CAPTIONS.items() if text == instruction), None)
+    return f"{named} caption" if named else "free"
+
+
+def nearly_a_prompt(instruction: str) -> str:
+    """Return the response formatting prompt that an instruction says in other words; nothing if it has none or it."""
+    last = instruction.rpartition("\n")[2]
+    for prompt in (SHORT_ANSWER, CHOICE_ANSWER, SCENE_TEXT_CAPTION, *CAPTIONS.values()):
+        if last != prompt and _bare(last) == _bare(prompt):
+            return prompt
+    return ""
+
+
+def _bare(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalpha())
+
+
+@dataclass(slots=True)
+class ScriptCount:
+    """Letters of one script, the tokens they take, and the first place that has them."""
+
+    where: str
+    letters: int = 0
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class Scripts:
+    """Scripts of the letters beside plain Latin ones, and symbols such as emoji, as a tokenizer takes them.
+
+    Attributes:
+        plain: ASCII characters of all texts, with the tokens that they take.
+        found: by name of the script.
+    """
+
+    encode: Encode | None
+    plain: ScriptCount = field(default_factory=lambda: ScriptCount(""))
+    found: dict[str, ScriptCount] = field(default_factory=dict)
+
+    def add(self, text: str, where: str) -> None:
+        """Count the characters of a text."""
+        if text.isascii():
+            self.plain.letters += len(text)
+            self.plain.tokens += len(self.encode(text)) if self.encode else 0
+            return
+        for script, part in _parts(text):
+            counted = self.found.setdefault(script, ScriptCount(where))
+            counted.letters += len(part)
+            counted.tokens += len(self.encode(part)) if self.encode else 0
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Return the parts of a text that are of one script; what stands in every script is left out."""
+    for script, characters in groupby(text, _script):
+        if script:
+            yield script, "".join(characters)
+
+
+def _script(character: str) -> str:
+    if character.isascii():
+        return ""
+    category = unicodedata.category(character)
+    if category[0] == "L":
+        return unicodedata.name(character, "unnamed").partition(" ")[0].capitalize()
+    return "symbols" if category == "So" else ""
+
+
+def counted_by_format(instructions: Counter[str]) -> dict[str, int]:
+    """Return the number of lines of each response format, the most frequent first."""
+    formats: defaultdict[str, int] = defaultdict(int)
+    for instruction, count in instructions.items():
+        formats[response_format(instruction)] += count
+    return dict(sorted(formats.items(), key=lambda item: -item[1]))
