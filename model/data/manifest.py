@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from PIL import Image
 
 from model.data.samples import Sample, Turn
 from model.rgb import to_rgb
-from model.whole_files import file_appearing_whole
 
 KEYS = ("image", "instruction", "response")
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow says of a bad image
@@ -121,17 +120,6 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def write_manifest(path: Path, lines: Iterable[Line]) -> int:
-    """Write a manifest, and return the number of its lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with file_appearing_whole(path) as file:
-        for line in lines:
-            file.write(line_text(line))
-            count += 1
-    return count
 
 
 def _line(data: bytes) -> Line:

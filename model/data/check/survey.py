@@ -124,6 +124,7 @@ class _Reading:
         if "<image>" in line.instruction or "<image>" in line.response:
             findings.warning("<image> in a text; the model gets the image in another way", f"line {number}")
         if prompt := nearly_a_prompt(line.instruction):
+            self._brief -= _is_brief(line)
             what = f"response formatting prompt in other words than the model's ({prompt})"
             findings.warning(what, f"line {number}: {_short(line.instruction.rpartition(chr(10))[2])}")
 
@@ -131,7 +132,7 @@ class _Reading:
         words = len(line.response.split())
         self._words.append(words)
         self._instructions[line.instruction] += 1
-        self._brief += words <= _BRIEF_WORDS and response_format(line.instruction) == "free"
+        self._brief += _is_brief(line)
         self.result.scripts.add(line.response, f"line {number}")
         if self._limits is None:
             return
@@ -242,6 +243,10 @@ def _wants_one_answer(line: Line) -> bool:
     """Return whether a question has one right answer; of captions there may be many."""
     wanted = response_format(line.instruction)
     return "caption" not in wanted and (wanted != "free" or len(line.response.split()) <= _BRIEF_WORDS)
+
+
+def _is_brief(line: Line) -> bool:
+    return response_format(line.instruction) == "free" and len(line.response.split()) <= _BRIEF_WORDS
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,9 @@ from model.image_names import IMAGE_SUFFIXES
 _BESIDE = (".txt", ".caption")
 _BEHIND_A_NAME = ("\t", ",", ":", "|", ";")
 _NUMBERED = re.compile(r"#\d+$")  # as in Flickr8k: a.jpg#0
-_HEADER = re.compile(r"(?i)(image|file|file_?name|name)\W+(caption|text|comment|description)\w*\W*$")
+_HEADER = re.compile(
+    r"(?i)(image|file|picture|photo|name|path)[ _]?(name|path|file)?\W+(caption|text|comment|description)\w*\W*$"
+)
 _TRIED = 4  # places in a line where its picture's name may end, of each kind
 
 
