@@ -25,7 +25,7 @@ class Finding:
     places: list[str] = field(default_factory=list)
 
 
-class Findings:
+class ManifestFindings:
     """Findings by kind, in the order in which they were met."""
 
     def __init__(self) -> None:

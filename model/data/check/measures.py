@@ -1,4 +1,4 @@
-"""Measures of a manifest's texts: the spread of numbers, response formats, scripts, and how a tokenizer takes them.
+"""Measures of a manifest's texts: quantiles, response formats, scripts, and how a tokenizer takes them.
 
 Pure; any thread or process.
 """
@@ -34,8 +34,8 @@ class ModelLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Spread of numbers: the least, the middle, what 95 of 100 are at most, the greatest."""
+class Quantiles:
+    """Quantiles of some numbers: the least, the middle, what 95 of 100 are at most, the greatest."""
 
     least: int
     median: int
@@ -43,17 +43,17 @@ class Spread:
     most: int
 
 
-def spread(numbers: Sequence[int]) -> Spread | None:
-    """Return the spread of some numbers; None for none.
+def quantiles(numbers: Sequence[int]) -> Quantiles | None:
+    """Return the quantiles of some numbers; None for none.
 
-    >>> spread([3, 1, 2])
-    Spread(least=1, median=2, p95=3, most=3)
+    >>> quantiles([3, 1, 2])
+    Quantiles(least=1, median=2, p95=3, most=3)
     """
     if not numbers:
         return None
     order = sorted(numbers)
     last = len(order) - 1
-    return Spread(order[0], order[last // 2], order[round(last * 0.95)], order[last])
+    return Quantiles(order[0], order[last // 2], order[round(last * 0.95)], order[last])
 
 
 def response_format(instruction: str) -> str:

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from model.data.check.findings import Findings
+from model.data.check.findings import ManifestFindings
 from model.data.check.measures import (
     ModelLimits,
+    Quantiles,
     Scripts,
-    Spread,
     counted_by_format,
     nearly_a_prompt,
+    quantiles,
     response_format,
-    spread,
 )
 from model.data.manifest import UNREADABLE, Line, ManifestError, manifest_lines
 from model.prompt import render
@@ -57,14 +57,14 @@ class ManifestSurvey:
     """
 
     scripts: Scripts
-    findings: Findings = field(default_factory=Findings)
+    findings: ManifestFindings = field(default_factory=ManifestFindings)
     lines: int = 0
     images: int = 0
-    turns: Spread | None = None
-    words: Spread | None = None
-    tokens: Spread | None = None
-    context: Spread | None = None
-    pixels: Spread | None = None
+    turns: Quantiles | None = None
+    words: Quantiles | None = None
+    tokens: Quantiles | None = None
+    context: Quantiles | None = None
+    pixels: Quantiles | None = None
     formats: dict[str, int] = field(default_factory=dict)
     decoded: int = 0
     samples: list[Line] = field(default_factory=list)
@@ -159,8 +159,8 @@ class _Reading:
         """Fill in the numbers of all lines."""
         result = self.result
         turns = [count for _, count in self.images.values()]
-        result.images, result.turns = len(self.images), spread(turns)
-        result.words, result.tokens, result.context = map(spread, (self._words, self._tokens, self._context))
+        result.images, result.turns = len(self.images), quantiles(turns)
+        result.words, result.tokens, result.context = map(quantiles, (self._words, self._tokens, self._context))
         result.formats = counted_by_format(self._instructions)
         if result.turns is not None:
             usual = max(CROWDED_LINES, CROWDED_TIMES * result.turns.median)
@@ -201,7 +201,7 @@ class _Reading:
                 words = str(error).replace(str(self._folder / name), name)
                 self.result.findings.error("image that cannot be read", f"line {first}: image: {name}: {words}")
             progress("images", place + 1, len(here))
-        self.result.pixels, self.result.decoded = spread(pixels), len(whole)
+        self.result.pixels, self.result.decoded = quantiles(pixels), len(whole)
 
 
 def survey(

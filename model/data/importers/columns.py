@@ -13,7 +13,7 @@ from model.data.fields import DataError
 from model.data.formats.vqav2 import most_common
 from model.data.importers.importing import ImportRefused
 from model.data.samples import Turn
-from model.prompt import AnswerStyle, question_instruction
+from model.prompt import AnswerStyle, offered_answers, question_instruction
 
 IMAGES = (
     "image",
@@ -29,7 +29,8 @@ IMAGES = (
     "name",
 )
 QUESTIONS = ("instruction", "question", "prompt", "query", "input")
-ANSWERS = ("response", "answer", "multiple_choice_answer", "answers", "output", "target", "label")
+ANSWERS = ("response", "answer", "multiple_choice_answer", "answers", "output", "target", "label", "correct_choice_idx")
+CHOICES = "choices"  # of a row whose answer is the place of one, from 0
 CAPTIONS = (
     "caption", "captions", "text", "caption_str", "description", "comment", "sentence", "sentences", "title",
 )  # fmt: skip
@@ -101,13 +102,25 @@ def row_turns(row: Mapping[str, Any], columns: TableColumns, instruction: str, s
     Raises:
         DataError: a value is no text.
     """
-    said = _texts(row.get(columns.response), columns.response)
+    given = row.get(columns.response)
+    said = _texts(given, columns.response)
     if columns.question is None:
         return tuple(Turn(instruction, text) for text in said)
     question = _texts(row.get(columns.question), columns.question)
     if len(question) != 1:
         raise DataError(f"row with several texts in {columns.question}")
-    return (Turn(question_instruction(question[0].strip(), style) if question[0].strip() else "", most_common(said)),)
+    asked, choices = question[0].strip(), row.get(CHOICES)
+    if isinstance(given, int) and isinstance(choices, list):
+        return (_chosen(asked, [str(choice) for choice in choices], given),)
+    return (Turn(question_instruction(asked, style) if asked else "", most_common(said)),)
+
+
+def _chosen(question: str, choices: Sequence[str], right: int) -> Turn:
+    """Return the turn of a question with choices, as A-OKVQA and ScienceQA have them."""
+    letters = offered_answers("choice", choices)
+    if not 0 <= right < len(letters):
+        raise DataError("row whose right answer is not among its choices")
+    return Turn(question_instruction(question, "choice", choices), letters[right])
 
 
 def _texts(value: Any, column: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from service.cli.flags import fail, fail_for, read_settings
 from service.cli.manifest.options import shown
 
 if TYPE_CHECKING:
-    from model.data.check.measures import ModelLimits, Spread
+    from model.data.check.measures import ModelLimits, Quantiles
     from model.data.check.survey import ManifestSurvey
 
 EXIT_ERRORS = 1
@@ -82,11 +82,11 @@ def _limits(model: str | None) -> ModelLimits:
 def _report(found: ManifestSurvey, file: Path, limits: ModelLimits) -> Iterator[str]:
     yield f"{file}: {found.lines} lines about {found.images} images"
     rows = {
-        "lines an image": _spread(found.turns),
-        "pixels an image": _spread(found.pixels),
-        "words a response": _spread(found.words),
-        "tokens a response": f"{_spread(found.tokens)}; {limits.model} stops at {limits.answer_tokens} when served",
-        "tokens a line": f"{_spread(found.context)}; {limits.model} reads {limits.context_tokens}",
+        "lines an image": _in_words(found.turns),
+        "pixels an image": _in_words(found.pixels),
+        "words a response": _in_words(found.words),
+        "tokens a response": f"{_in_words(found.tokens)}; {limits.model} stops at {limits.answer_tokens} when served",
+        "tokens a line": f"{_in_words(found.context)}; {limits.model} reads {limits.context_tokens}",
         "response formats": ", ".join(f"{name} {count / found.lines:.0%}" for name, count in found.formats.items()),
         "other scripts": ", ".join(f"{name} ({each.letters} letters)" for name, each in found.scripts.found.items()),
         "images read": f"{found.decoded} of {found.images} to the end, of the others the head",
@@ -113,7 +113,7 @@ def _findings(found: ManifestSurvey) -> Iterator[str]:
     yield f"{counts[True]} errors, {counts[False]} warnings"
 
 
-def _spread(numbers: Spread | None) -> str:
+def _in_words(numbers: Quantiles | None) -> str:
     if numbers is None:
         return ""
     if numbers.least == numbers.most:
@@ -122,11 +122,11 @@ def _spread(numbers: Spread | None) -> str:
 
 
 def _as_json(found: ManifestSurvey) -> dict[str, Any]:
-    spreads = ("turns", "pixels", "words", "tokens", "context")
+    quantiles = ("turns", "pixels", "words", "tokens", "context")
     return {
         "lines": found.lines,
         "images": found.images,
-        **{name: asdict(each) if (each := getattr(found, name)) else None for name in spreads},
+        **{name: asdict(each) if (each := getattr(found, name)) else None for name in quantiles},
         "formats": found.formats,
         "scripts": {
             name: {"letters": each.letters, "tokens": each.tokens} for name, each in found.scripts.found.items()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from model.data.check.measures import ModelLimits, Spread
+from model.data.check.measures import ModelLimits, Quantiles
 from model.data.check.survey import ManifestSurvey, survey
 from model.prompt import question_instruction
 from tests.model.data.test_manifest import line, manifest
@@ -37,9 +37,9 @@ def test_a_good_manifest_has_numbers_and_nothing_to_find(folder: Path) -> None:
     result = looked(folder, line(instruction=SHORT), line(instruction=f"And {SHORT}"), caption)
     assert found(result) == []
     assert (result.lines, result.images, result.decoded) == (3, 2, 2)
-    assert result.turns == Spread(1, 1, 2, 2)
-    assert result.words == Spread(1, 1, 6, 6)
-    assert result.pixels == Spread(64, 64, 4096, 4096)
+    assert result.turns == Quantiles(1, 1, 2, 2)
+    assert result.words == Quantiles(1, 1, 6, 6)
+    assert result.pixels == Quantiles(64, 64, 4096, 4096)
     assert result.formats == {"word or phrase": 2, "normal caption": 1}
     assert len(result.samples) == 2
     assert (result.tokens, result.context) == (None, None)
@@ -127,7 +127,7 @@ def test_words_that_a_tokenizer_spells_out_are_told(folder: Path) -> None:
     result = looked(folder, line(instruction=LONG, response="a long bus in the rain"), limits=LIMITS)
     assert found(result)[0][0] == "words that the tokenizer spells letter by letter"
     assert found(result)[0][3] == "1.0 tokens a letter (small)"
-    assert result.tokens == Spread(24, 24, 24, 24)
+    assert result.tokens == Quantiles(24, 24, 24, 24)
 
 
 def test_images_are_read_to_the_end_or_by_their_head(folder: Path) -> None:

@@ -59,6 +59,14 @@ def test_questions_have_answers_and_may_ask_for_a_word(tmp_path: Path) -> None:
     assert imported(tmp_path, text, named)[0] == [("a.jpg", "bus", "A bus")]
 
 
+def test_choices_are_answered_by_a_letter(tmp_path: Path) -> None:
+    row = '{"image": "a.jpg", "question": "Which?", "choices": ["bus", "car"], "correct_choice_idx": %d}\n'
+    found, told = imported(tmp_path, row % 1 + row % 2, name="t.jsonl")
+    prompt = "Answer with the option's letter from the given choices directly."
+    assert found == [("a.jpg", f"Which?\nA. bus\nB. car\n{prompt}", "B")]
+    assert told == ["row whose right answer is not among its choices: FILE: line 2"]
+
+
 def test_a_file_without_a_header_is_told_apart_and_can_be_given_one(tmp_path: Path) -> None:
     text = "a.jpg|A bus\n"
     with pytest.raises(ImportRefused, match=r"its first line has no names of columns; give them, --header"):
