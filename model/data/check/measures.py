@@ -88,11 +88,24 @@ def _bare(text: str) -> str:
 
 @dataclass(slots=True)
 class ScriptCount:
-    """Letters of one script, the tokens they take, and the first place that has them."""
+    """Count of the letters of one script.
+
+    Attributes:
+        where: the first place that has them.
+        letters: how many there are.
+        measured: those of them that a tokenizer was tried on.
+        tokens: that these take.
+    """
 
     where: str
     letters: int = 0
+    measured: int = 0
     tokens: int = 0
+
+    @property
+    def tokens_a_letter(self) -> float:
+        """Tokens that a letter takes; 0 if nobody tried."""
+        return self.tokens / self.measured if self.measured else 0.0
 
 
 @dataclass(slots=True)
@@ -100,24 +113,27 @@ class Scripts:
     """Scripts of the letters beside plain Latin ones, and symbols such as emoji, as a tokenizer takes them.
 
     Attributes:
-        plain: ASCII characters of all texts, with the tokens that they take.
+        plain: characters of the texts that are ASCII.
         found: by name of the script.
     """
 
-    encode: Encode | None
     plain: ScriptCount = field(default_factory=lambda: ScriptCount(""))
     found: dict[str, ScriptCount] = field(default_factory=dict)
 
-    def add(self, text: str, where: str) -> None:
-        """Count the characters of a text."""
+    def add(self, text: str, where: str, encode: Encode | None) -> None:
+        """Count the characters of a text; with `encode` also the tokens they take."""
         if text.isascii():
-            self.plain.letters += len(text)
-            self.plain.tokens += len(self.encode(text)) if self.encode else 0
+            _count(self.plain, text, encode)
             return
         for script, part in _parts(text):
-            counted = self.found.setdefault(script, ScriptCount(where))
-            counted.letters += len(part)
-            counted.tokens += len(self.encode(part)) if self.encode else 0
+            _count(self.found.setdefault(script, ScriptCount(where)), part, encode)
+
+
+def _count(counted: ScriptCount, text: str, encode: Encode | None) -> None:
+    counted.letters += len(text)
+    if encode is not None:
+        counted.measured += len(text)
+        counted.tokens += len(encode(text))
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
@@ -132,7 +148,8 @@ def _script(character: str) -> str:
         return ""
     category = unicodedata.category(character)
     if category[0] == "L":
-        return unicodedata.name(character, "unnamed").partition(" ")[0].capitalize()
+        name = unicodedata.name(character, "unnamed").partition(" ")[0]
+        return name if len(name) <= len("CJK") else name.capitalize()
     return "symbols" if category == "So" else ""
 
 

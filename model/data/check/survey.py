@@ -30,9 +30,12 @@ from model.prompt import render
 
 CROWDED_LINES, CROWDED_TIMES = 20, 20  # an image has so many lines, and so many times as many as the usual one
 _BRIEF_WORDS = 3
+_WORD_LETTERS = 15  # what is longer may be a sentence of a script without spaces
 _SPELLED_OUT = 1.0  # tokens a letter from which on a tokenizer knows no words of a script
 _PLAIN_SPELLED_OUT = 0.6  # and of plain English, of which a good one takes about 0.25
-_FEW_LETTERS = 20  # a name or two in another script are no matter
+_MEASURED = 10_000  # lines of which all tokens are counted, and of the others one in
+_MEASURED_EVERY = 50
+_FEW_LETTERS = 10  # a name in another script is no matter
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,8 +50,8 @@ class ManifestSurvey:
         images: of these.
         turns: of an image.
         words: of a response.
-        tokens: of a response; None without a model.
-        context: tokens of instruction and response together; None without a model.
+        tokens: of a response; None without a model. Of a large manifest from a part of the lines.
+        context: tokens of instruction and response together, likewise.
         pixels: of an image.
         formats: lines of each response format.
         scripts: of the texts.
@@ -56,7 +59,7 @@ class ManifestSurvey:
         samples: some lines, drawn at random.
     """
 
-    scripts: Scripts
+    scripts: Scripts = field(default_factory=Scripts)
     findings: ManifestFindings = field(default_factory=ManifestFindings)
     lines: int = 0
     images: int = 0
@@ -76,7 +79,7 @@ class _Reading:
     def __init__(self, path: Path, limits: ModelLimits | None, samples: int) -> None:
         self._folder, self._limits, self._wanted = path.parent, limits, samples
         self._chance = random.Random(0)  # noqa: S311 - repeatable, not secret
-        self.result = ManifestSurvey(Scripts(limits.encode if limits else None))
+        self.result = ManifestSurvey()
         self.images: dict[str, tuple[int, int]] = {}  # -> its first line, and how many
         self._absent: set[str] = set()
         self._said: dict[tuple[str, str], tuple[int, dict[int, int]]] = {}  # -> first line, responses and their lines
@@ -133,14 +136,24 @@ class _Reading:
         self._words.append(words)
         self._instructions[line.instruction] += 1
         self._brief += _is_brief(line)
-        self.result.scripts.add(line.response, f"line {number}")
-        if self._limits is None:
+        measured = self._limits is not None and (number <= _MEASURED or number % _MEASURED_EVERY == 0)
+        encode = self._limits.encode if self._limits is not None and measured else None
+        self.result.scripts.add(line.response, f"line {number}", encode)
+        if self._limits is not None:
+            self._count_tokens(number, line, self._limits, measured=measured)
+
+    def _count_tokens(self, number: int, line: Line, limits: ModelLimits, *, measured: bool) -> None:
+        """Count tokens where they are wanted, or could be too many: there are never more than bytes."""
+        answer_bytes = len(line.response.encode()) + 2
+        total_bytes = len(render(line.instruction).encode()) + answer_bytes
+        if not measured and answer_bytes <= limits.answer_tokens and total_bytes <= limits.context_tokens:
             return
-        response = len(self._limits.encode(" " + line.response)) + 1  # and the end token
-        context = len(self._limits.encode(render(line.instruction))) + response
-        self._tokens.append(response)
-        self._context.append(context)
-        limits, findings = self._limits, self.result.findings
+        response = len(limits.encode(" " + line.response)) + 1  # and the end token
+        context = len(limits.encode(render(line.instruction))) + response
+        if measured:
+            self._tokens.append(response)
+            self._context.append(context)
+        findings = self.result.findings
         if context > limits.context_tokens:
             what = f"instruction and response longer than the {limits.context_tokens} tokens that {limits.model} reads"
             findings.error(what, f"line {number}: {context} tokens")
@@ -178,16 +191,14 @@ class _Reading:
             return
         scripts, model = self.result.scripts, self._limits.model
         for name, each in scripts.found.items():
-            if each.letters >= _FEW_LETTERS and each.tokens / each.letters > _SPELLED_OUT:
+            if each.letters >= _FEW_LETTERS and each.tokens_a_letter > _SPELLED_OUT:
                 what = "letters that the tokenizer knows only byte by byte: slow to write, and hardly learned"
-                ratio = each.tokens / each.letters
-                self.result.findings.warning(
-                    what, f"{name}: {ratio:.1f} tokens a letter, from {each.where} on ({model})"
-                )
+                place = f"{name}: {each.tokens_a_letter:.1f} tokens a letter, from {each.where} on ({model})"
+                self.result.findings.warning(what, place)
         plain = scripts.plain
-        if plain.letters >= _FEW_LETTERS and plain.tokens / plain.letters > _PLAIN_SPELLED_OUT:
+        if plain.letters >= _FEW_LETTERS and plain.tokens_a_letter > _PLAIN_SPELLED_OUT:
             what = "words that the tokenizer spells letter by letter"
-            self.result.findings.warning(what, f"{plain.tokens / plain.letters:.1f} tokens a letter ({model})")
+            self.result.findings.warning(what, f"{plain.tokens_a_letter:.1f} tokens a letter ({model})")
 
     def look_into_images(self, decode: int, progress: Progress) -> None:
         """Read the head of every image, and some to the end."""
@@ -242,11 +253,13 @@ def _pixels(path: Path, *, whole: bool) -> int:
 def _wants_one_answer(line: Line) -> bool:
     """Return whether a question has one right answer; of captions there may be many."""
     wanted = response_format(line.instruction)
-    return "caption" not in wanted and (wanted != "free" or len(line.response.split()) <= _BRIEF_WORDS)
+    return "caption" not in wanted and (wanted != "free" or _is_brief(line))
 
 
 def _is_brief(line: Line) -> bool:
-    return response_format(line.instruction) == "free" and len(line.response.split()) <= _BRIEF_WORDS
+    words = line.response.split()
+    few = len(words) <= _BRIEF_WORDS and max(map(len, words)) <= _WORD_LETTERS
+    return few and response_format(line.instruction) == "free"
 
 
 def _short(text: str) -> str:

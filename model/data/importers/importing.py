@@ -25,6 +25,14 @@ class ImportRefused(ValueError):
     """Import that wrote nothing; the message says why."""
 
 
+class _ReadingFailed(ValueError):
+    """Failed reading of the data set, which must not be taken for a failed writing of the manifest."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class FoundSample:
     """Image of a data set and the turns about it.
@@ -100,16 +108,19 @@ class ImportReport:
 
 
 def check_target(target: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse a place for a manifest that would destroy something.
+    """Refuse a place for a manifest that would destroy something, and sources that are not there.
 
     Raises:
         ImportRefused: it is a folder, one of the files to read, or there already and not to be replaced.
     """
+    for source in sources:
+        if not source.exists():
+            raise ImportRefused(f"{source}: there is no such file")
     if target.is_dir():
         raise ImportRefused(f"{target}: is a folder; name the manifest to write, such as {target / 'manifest.jsonl'}")
     if not target.exists():
         return
-    if any(source.exists() and source.samefile(target) for source in sources):
+    if any(source.samefile(target) for source in sources):
         raise ImportRefused(f"{target}: would replace what is read; name another file for the manifest")
     if not overwrite:
         raise ImportRefused(f"{target}: is there already; --overwrite replaces it")
@@ -127,21 +138,41 @@ def write_import(found: Iterable[FoundSample | Remark], target: Path, missing: M
         ImportRefused: there is no line to write, or an image is missing and that is refused.
         DataError, OSError: what a reader met, or the manifest cannot be written.
     """
-    report, places = ImportReport(), _Places(target)
+    report = ImportReport()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with file_appearing_whole(target) as file:
-        for each in found:
-            for line in [] if isinstance(each, Remark) else _lines(each, places, report, missing):
+    try:
+        with file_appearing_whole(target) as file:
+            for line in _reported(found, _Places(target), report, missing):
                 file.write(line_text(line))
-                report.lines += 1
-                if len(report.first) < NAMED:
-                    report.first.append(line)
-            if isinstance(each, Remark):
-                report.add(each)
-        report.images = places.used
-        if not report.lines:
-            raise ImportRefused("\n".join([f"{target}: not written, for nothing was found to write", *report.told()]))
+            if not report.lines:
+                told = [f"{target}: not written, for nothing was found to write", *report.told()]
+                raise ImportRefused("\n".join(told))
+    except _ReadingFailed as failed:
+        raise failed.error from None
     return report
+
+
+def _reported(
+    found: Iterable[FoundSample | Remark], places: _Places, report: ImportReport, missing: Missing
+) -> Iterator[Line]:
+    """Return the lines of what is found, and count them and what is remarked."""
+    for each in _read(found):
+        if isinstance(each, Remark):
+            report.add(each)
+            continue
+        for line in _lines(each, places, report, missing):
+            report.lines += 1
+            if len(report.first) < NAMED:
+                report.first.append(line)
+            yield line
+    report.images = places.used
+
+
+def _read(found: Iterable[FoundSample | Remark]) -> Iterator[FoundSample | Remark]:
+    try:
+        yield from found
+    except OSError as error:
+        raise _ReadingFailed(error) from None
 
 
 def _lines(sample: FoundSample, places: _Places, report: ImportReport, missing: Missing) -> Iterator[Line]:

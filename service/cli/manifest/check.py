@@ -129,7 +129,8 @@ def _as_json(found: ManifestSurvey) -> dict[str, Any]:
         **{name: asdict(each) if (each := getattr(found, name)) else None for name in quantiles},
         "formats": found.formats,
         "scripts": {
-            name: {"letters": each.letters, "tokens": each.tokens} for name, each in found.scripts.found.items()
+            name: {"letters": each.letters, "tokens_a_letter": each.tokens_a_letter}
+            for name, each in found.scripts.found.items()
         },
         "decoded": found.decoded,
         "findings": [asdict(finding) for finding in found.findings],

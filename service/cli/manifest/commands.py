@@ -79,7 +79,7 @@ def csv(
     if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
         fail(f"--delimiter: {delimiter!r} is not one character")
     asked, rest = table_options(words, header, delimiter)
-    write(lambda: table_samples(table, images or table.parent, asked), file, [table], rest)
+    write(lambda: table_samples(table, images or table.parent, asked), file, [table], rest, images)
 
 
 @manifest.command()
@@ -117,7 +117,7 @@ def llava(
     """LLaVA's conversation JSON; ShareGPT4V and LLaVAR too."""
     from model.data.importers.llava import llava_samples
 
-    write(lambda: llava_samples(data, images, without or ()), file, [data], words)
+    write(lambda: llava_samples(data, images, without or ()), file, [data], words, images)
 
 
 for public in (vqav2, textvqa, st_vqa, textcaps, gqa, ocr_vqa, a_okvqa):

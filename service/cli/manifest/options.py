@@ -92,12 +92,26 @@ def table_options(
 
 
 def write(
-    read: Callable[[], Iterable[FoundSample | Remark]], file: Path, sources: Sequence[Path], words: Mapping[str, Any]
+    read: Callable[[], Iterable[FoundSample | Remark]],
+    file: Path,
+    sources: Sequence[Path],
+    words: Mapping[str, Any],
+    images: Path | None = None,
 ) -> None:
-    """Write what a reader finds, and tell of it; ends the command if that is nothing."""
+    """Write what a reader finds, and tell of it; ends the command if that is nothing.
+
+    Args:
+        read: starts the reader.
+        file: the manifest.
+        sources: the files that are read.
+        words: `ImportOptions`.
+        images: a folder that must be there.
+    """
     from model.data.importers.importing import check_target, write_import
 
     asked, _ = take(ImportOptions, words)
+    if images is not None and not images.is_dir():
+        fail(f"--images: {shown(images)}: there is no such folder")
     try:
         check_target(file, sources, overwrite=asked.overwrite)
         report = write_import(_followed(read), file, asked.missing)

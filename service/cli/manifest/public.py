@@ -26,7 +26,7 @@ def vqav2(
     """VQAv2 or OK-VQA: the most common of ten answers."""
     from model.data.importers.public import vqav2_samples
 
-    write(lambda: vqav2_samples(questions, annotations, images), file, [questions, annotations], words)
+    write(lambda: vqav2_samples(questions, annotations, images), file, [questions, annotations], words, images)
 
 
 @importing()
@@ -39,7 +39,7 @@ def textvqa(
     """TextVQA: the most common answer, without OCR tokens."""
     from model.data.importers.public import textvqa_samples
 
-    write(lambda: textvqa_samples(data, images), file, [data], words)
+    write(lambda: textvqa_samples(data, images), file, [data], words, images)
 
 
 @importing()
@@ -52,7 +52,7 @@ def st_vqa(
     """ST-VQA: questions about text in scenes."""
     from model.data.importers.public import st_vqa_samples
 
-    write(lambda: st_vqa_samples(data, images), file, [data], words)
+    write(lambda: st_vqa_samples(data, images), file, [data], words, images)
 
 
 @importing()
@@ -65,7 +65,7 @@ def textcaps(
     """TextCaps: captions that tell the text in the image."""
     from model.data.importers.public import textcaps_samples
 
-    write(lambda: textcaps_samples(data, images), file, [data], words)
+    write(lambda: textcaps_samples(data, images), file, [data], words, images)
 
 
 @importing()
@@ -80,7 +80,7 @@ def gqa(
     """GQA: short answers."""
     from model.data.importers.public import gqa_samples
 
-    write(lambda: gqa_samples(data, images), file, [data], words)
+    write(lambda: gqa_samples(data, images), file, [data], words, images)
 
 
 @importing()
@@ -93,7 +93,7 @@ def a_okvqa(
     """A-OKVQA: the letter of the right choice."""
     from model.data.importers.public import a_okvqa_samples
 
-    write(lambda: a_okvqa_samples(data, images), file, [data], words)
+    write(lambda: a_okvqa_samples(data, images), file, [data], words, images)
 
 
 @importing()
@@ -107,4 +107,4 @@ def ocr_vqa(
     """OCR-VQA: questions about book covers."""
     from model.data.importers.public import ocr_vqa_samples
 
-    write(lambda: ocr_vqa_samples(data, images, split), file, [data], words)
+    write(lambda: ocr_vqa_samples(data, images, split), file, [data], words, images)

@@ -100,6 +100,15 @@ CASES: dict[str, tuple[list[Any], tuple[str, bool, int, str]]] = {
             "Cyrillic: 2.0 tokens a letter, from line 2 on (small)",
         ),
     ),
+    "no spaces": (
+        [line(instruction="What now?", response="長い説明がここに続きますのでご覧ください")],
+        (
+            "letters that the tokenizer knows only byte by byte: slow to write, and hardly learned",
+            False,
+            1,
+            "Hiragana: 3.0 tokens a letter, from line 2 on (small)",
+        ),
+    ),
     "brief": (
         [line(instruction=f"What {place}?") for place in range(3)],
         (

@@ -58,13 +58,25 @@ def test_what_breaks_on_the_way_leaves_the_old_manifest(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "mine.jsonl"]
 
 
+def test_a_file_that_cannot_be_read_is_named_and_not_the_manifest(tmp_path: Path) -> None:
+    def unreadable() -> Iterator[FoundSample]:
+        yield FoundSample("1", (datasets.picture(tmp_path / "a.jpg"),), TURN)
+        (tmp_path / "gone.json").read_bytes()
+
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
+        write_import(unreadable(), tmp_path / "mine.jsonl")
+    assert not (tmp_path / "mine.jsonl").exists()
+
+
 def test_nothing_is_replaced_without_a_word(tmp_path: Path) -> None:
     target = tmp_path / "mine.jsonl"
-    check_target(target, [target], overwrite=False)
+    check_target(target, [tmp_path], overwrite=False)
     target.write_text("before")
     with pytest.raises(ImportRefused, match="is there already; --overwrite replaces it"):
         check_target(target, [], overwrite=False)
-    check_target(target, [tmp_path / "other"], overwrite=True)
+    check_target(target, [tmp_path], overwrite=True)
+    with pytest.raises(ImportRefused, match="other: there is no such file"):
+        check_target(target, [tmp_path / "other"], overwrite=True)
     with pytest.raises(ImportRefused, match="would replace what is read"):
         check_target(target, [target], overwrite=True)
     with pytest.raises(ImportRefused, match="is a folder; name the manifest to write"):

@@ -139,10 +139,11 @@ def fails() -> list[FoundSample]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--instruction", " "], ["--delimiter", ",,"]],
-    ids=["instruction", "delimiter"],
+    [["--instruction", " "], ["--delimiter", ",,"], ["--images", "nowhere"]],
+    ids=["instruction", "delimiter", "images"],
 )
 def test_an_option_without_sense_is_refused(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x")
     refused = pheye("csv", tmp_path / "t.csv", tmp_path / "mine.jsonl", *words)
     assert refused.exit_code == 2
     assert refused.stderr.startswith(f"pheye: {words[0]}: ")
