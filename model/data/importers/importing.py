@@ -184,12 +184,17 @@ def _lines(sample: FoundSample, places: _Places, report: ImportReport, missing: 
         report.add(Remark(NO_FILE, where))
         return
     for turn in sample.turns:
-        instruction, response = turn.instruction.strip(), turn.response.strip()
+        instruction, response = map(_plain, (turn.instruction, turn.response))
         wrong = _wrong(instruction, response)
         if wrong:
             report.add(Remark(wrong, sample.where))
         else:
             yield Line(path, instruction, response)
+
+
+def _plain(text: str) -> str:
+    """Return a text with the line ends that a manifest has, and none around it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def _wrong(instruction: str, response: str) -> str:

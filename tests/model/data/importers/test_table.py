@@ -59,6 +59,11 @@ def test_questions_have_answers_and_may_ask_for_a_word(tmp_path: Path) -> None:
     assert imported(tmp_path, text, named)[0] == [("a.jpg", "bus", "A bus")]
 
 
+def test_line_ends_of_windows_become_plain_ones(tmp_path: Path) -> None:
+    found, _ = imported(tmp_path, 'image,caption\r\na.jpg,"One\r\ntwo\r"\r\n')
+    assert found == [("a.jpg", "Tell me", "One\ntwo")]
+
+
 def test_choices_are_answered_by_a_letter(tmp_path: Path) -> None:
     row = '{"image": "a.jpg", "question": "Which?", "choices": ["bus", "car"], "correct_choice_idx": %d}\n'
     found, told = imported(tmp_path, row % 1 + row % 2, name="t.jsonl")
