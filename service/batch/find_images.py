@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from model.image_names import IMAGE_SUFFIXES
+from model.image_names import IMAGE_SUFFIXES as SUFFIXES
 from service.batch.result_file import shown
 from service.batch.task import ImagePlace
 from service.errors import FetchFailed
@@ -37,9 +37,7 @@ def find_images(places: Iterable[Path | str]) -> tuple[ImagePlace, ...]:
         elif path.is_dir():
             inside = list(_walk(path))
             if not inside:
-                raise NothingToDo(
-                    f"{shown(path)}: there is no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})"
-                )
+                raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
             found |= dict.fromkeys(inside)
         elif path.exists():
             found[path] = None
@@ -62,7 +60,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return not _is_hidden(name) and Path(name).suffix.lower() in SUFFIXES
 
 
 def _is_hidden(name: str) -> bool:
