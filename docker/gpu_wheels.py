@@ -24,6 +24,7 @@ PACKAGES = (
     "fastapi",
     "fastapi-offline",
     "h11",
+    "ijson",
     "limits",
     "markdown-it-py",
     "mdurl",

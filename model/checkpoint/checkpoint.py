@@ -93,6 +93,19 @@ def read_config(source: str, revision: str | None = None) -> PheyeConfig:
     return _config(folder, source)
 
 
+def open_tokenizer(source: str, revision: str | None = None) -> TextTokenizer:
+    """Open the tokenizer alone; of a hub repository no weights are fetched.
+
+    Raises:
+        ConfigError, CheckpointError, TokenizerError: as `open_checkpoint`.
+    """
+    if source.startswith(RANDOM):
+        config = random_config(source.removeprefix(RANDOM))
+        return TextTokenizer.for_random_weights(config.decoder.vocab_size)
+    folder = local_folder(source) or Path(fetch(source, revision, ["config.json", "tokenizer/*"]))
+    return read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
+
+
 def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
     """Return the rank of each adapter as the weights in a folder have it; None where no weights are at hand.
 

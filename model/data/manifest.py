@@ -7,7 +7,8 @@ named with its line. Knows no tensors. Read by the training process, and by its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from PIL import Image
 
 from model.data.samples import Sample, Turn
 from model.rgb import to_rgb
-from model.whole_files import file_appearing_whole
 
 KEYS = ("image", "instruction", "response")
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow says of a bad image
 _SHOWN = 5  # mistakes named before the rest are counted
 
 
@@ -55,7 +56,7 @@ class ManifestSource:
         try:
             with Image.open(self.images[index]) as image:
                 rgb = to_rgb(image)
-        except (OSError, SyntaxError, ValueError) as error:
+        except UNREADABLE as error:
             raise ManifestError(f"{self.images[index]}: cannot be read as an image: {error}") from None
         return Sample(rgb, self.turns[index])
 
@@ -70,11 +71,10 @@ def read_manifest(path: Path) -> ManifestSource:
         raise ManifestError(f"{path}: there is no such file")
     images: dict[Path, dict[Turn, None]] = {}
     mistakes = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
+    for number, line in manifest_lines(path):
         try:
-            line = _line(text)
+            if isinstance(line, ManifestError):
+                raise line
             file = _file(path.parent / line.image, images)
         except ManifestError as error:
             mistakes.append(f"{path}, line {number}: {error}")
@@ -88,22 +88,46 @@ def read_manifest(path: Path) -> ManifestSource:
     return ManifestSource(tuple(images), tuple(map(tuple, images.values())))
 
 
-def write_manifest(path: Path, lines: Iterable[Line]) -> int:
-    """Write a manifest, and return the number of its lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with file_appearing_whole(path) as file:
-        for line in lines:
-            record = {key: getattr(line, key) for key in KEYS}
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+def manifest_lines(path: Path) -> Iterator[tuple[int, Line | ManifestError]]:
+    """Read the lines one at a time, each with its number, or what is wrong with it; blank ones are passed over.
+
+    A line ends where a line feed is: inside JSON there may be other characters that end lines elsewhere.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        for number, data in enumerate(file, start=1):
+            if not data.strip():
+                continue
+            try:
+                yield number, _line(data)
+            except ManifestError as error:
+                yield number, error
 
 
-def _line(text: str) -> Line:
+def line_text(line: Line) -> str:
+    """Return a line as a manifest has it; a file name that is not UTF-8 is kept, in escapes."""
+    record = {key: getattr(line, key) for key in KEYS}
+    text = json.dumps(record, ensure_ascii=False)
+    return (text if is_unicode(text) else json.dumps(record)) + "\n"
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: half of a surrogate pair cannot."""
     try:
-        record: Any = json.loads(text)
-    except ValueError as error:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _line(data: bytes) -> Line:
+    try:
+        record: Any = json.loads(data)  # a byte order mark before the first line is no mistake
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"not UTF-8, from byte {error.start} of the line on") from None
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
         raise ManifestError(f"expected an object with {', '.join(KEYS)}")
@@ -115,10 +139,12 @@ def _line(text: str) -> Line:
             raise ManifestError(f"{key!r} is missing")
         if not isinstance(record[key], str) or not record[key].strip():
             raise ManifestError(f"{key}: {record[key]!r} is not a text")
+        if key != "image" and not is_unicode(record[key]):
+            raise ManifestError(f"{key}: there is half of a character in it, which has no UTF-8: {record[key]!r}")
     return Line(**record)
 
 
 def _file(path: Path, known: Mapping[Path, object]) -> Path:
-    if path not in known and not path.is_file():
+    if path not in known and not os.path.isfile(path):  # which takes any name, also one too long
         raise ManifestError(f"image: there is no file {path}")
     return path

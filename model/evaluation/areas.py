@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from pathlib import Path
 
-from model.evaluation.fields import DataError, Record, read_object
+from model.data.fields import DataError, Record, read_object
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from model.data.fields import DataError, Record, read_lines
 from model.evaluation.case import Case, Kind
-from model.evaluation.fields import DataError, Record, read_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from model.image_names import IMAGE_SUFFIXES as SUFFIXES
 from service.batch.result_file import shown
 from service.batch.task import ImagePlace
 from service.errors import FetchFailed
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
-
-# Every usual ending of a format that is read. HEIC is among them even where its extra is not installed: an image that
-# fails says why, and one that is passed over says nothing.
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif",
-    ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".mpo",
-})  # fmt: skip
 
 
 class NothingToDo(ValueError):

@@ -25,9 +25,10 @@ from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import fail, fail_for, read_settings, setting_flags
+from service.cli.manifest.commands import manifest
 from service.cli.options import options
 from service.cli.renamed import RenamedCommands
-from service.cli.train import manifest, train
+from service.cli.train import train
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -194,7 +195,7 @@ def convert(
 
 
 app.command()(train)
-app.command()(manifest)
+app.add_typer(manifest)
 app.add_typer(evaluate)
 app.add_typer(dev_commands(app))
 

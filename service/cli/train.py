@@ -1,4 +1,4 @@
-"""`pheye train` and `pheye manifest`: the options of a training run, and a bar that shows its progress.
+"""`pheye train`: the options of a training run, and a bar that shows its progress.
 
 Owns the words and the display; the training is `model.training.run`, imported only when a command runs. Under
 `accelerate launch` every process runs the command, and one of them shows and writes. Main thread only.
@@ -86,19 +86,6 @@ def train(**typed: Any) -> None:
     except (ValueError, OSError) as error:
         fail_for(error, _in_short(error))
     raise typer.Exit(code)
-
-
-def manifest(
-    source: Annotated[Literal["easy-vqa"], typer.Argument(help="easy-vqa: the training split of the package.")],
-    file: Annotated[Path, typer.Argument(help="The manifest to write.")],
-) -> None:
-    """Write a manifest for `pheye train` from a data set that is at hand."""
-    from model.data.importers.easy_vqa import write_easy_vqa
-
-    try:
-        typer.echo(f"{write_easy_vqa(file)} lines in {file}")
-    except (ValueError, OSError) as error:
-        fail_for(error)
 
 
 def _opened(words: TrainOptions) -> TrainingRun:

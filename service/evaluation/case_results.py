@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from model.data.fields import Record
 from model.evaluation.case import Case
-from model.evaluation.fields import Record
 from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
 from service.batch.result_file import ResultsError, append, read_records
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, Task, TaskOutcome

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.data.manifest import Line, ManifestSource, write_manifest
+from model.data.importers.importing import FoundSample
+from model.data.manifest import Line, ManifestSource
 from model.data.samples import Turn
 from model.prompt import question_instruction
 
@@ -33,6 +34,16 @@ def training_lines() -> Iterator[Line]:
         yield Line(paths[image], question_instruction(question, "short"), answer)
 
 
+def training_samples() -> Iterator[FoundSample]:
+    """Return the same for `write_import`.
+
+    Raises:
+        EasyVqaError: the package is not installed.
+    """
+    for number, line in enumerate(training_lines()):
+        yield FoundSample(f"question {number}", (Path(line.image),), (Turn(line.instruction, line.response),))
+
+
 def easy_vqa_source() -> ManifestSource:
     """Return the training split as samples, without a manifest file.
 
@@ -43,12 +54,3 @@ def easy_vqa_source() -> ManifestSource:
     for line in training_lines():
         turns.setdefault(Path(line.image), []).append(Turn(line.instruction, line.response))
     return ManifestSource(tuple(turns), tuple(map(tuple, turns.values())))
-
-
-def write_easy_vqa(path: Path) -> int:
-    """Write the training split as a manifest, and return the number of its lines.
-
-    Raises:
-        EasyVqaError: the package is not installed.
-    """
-    return write_manifest(path, training_lines())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.data.fields import DataError, read_lines
 from model.evaluation.case import Case
-from model.evaluation.fields import DataError, read_lines
 from model.prompt import caption_instruction
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from model.data.fields import DataError
 from model.evaluation.case import Case
-from model.evaluation.fields import DataError
 from model.prompt import question_instruction
 
 _SHAPES = frozenset({"circle", "rectangle", "triangle"})

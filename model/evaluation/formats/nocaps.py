@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from model.data.fields import DataError, read_object
 from model.evaluation.case import Case
-from model.evaluation.fields import DataError, read_object
 from model.prompt import caption_instruction
 
 DOMAINS = ("in-domain", "near-domain", "out-domain")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.data.fields import DataError, Record, read_object
+from model.data.formats.textvqa import image_name
 from model.evaluation.areas import Regions, covered_area
 from model.evaluation.case import Case
-from model.evaluation.fields import DataError, Record, read_object
 from model.prompt import CaptionStyle, caption_instruction
 
 
@@ -41,7 +42,7 @@ def _case(record: Record, images: Path, style: CaptionStyle, regions: Regions | 
     said = record.texts("reference_strs") if record.has("reference_strs") else ()
     return Case(
         id=image,
-        image_path=images / f"{image}.jpg",
+        image_path=images / image_name(record),
         instruction=caption_instruction("short", style),
         references=said,
         kind="cider",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.data.fields import DataError, Record, read_object
+from model.data.formats.textvqa import image_name, people_s_answers
 from model.evaluation.areas import Regions, covered_area
 from model.evaluation.case import Case
-from model.evaluation.fields import DataError, Record, read_object
 from model.prompt import question_instruction
 
 PEOPLE = 10
@@ -28,12 +29,12 @@ def read_textvqa(data: Path, images: Path, regions: Regions | None = None) -> li
 
 def _case(record: Record, images: Path, regions: Regions | None) -> Case:
     image = record.text("image_id")
-    said = record.texts("answers") if record.has("answers") else ()
+    said = people_s_answers(record)
     if said and len(said) != PEOPLE:
         raise DataError(f"{record.where}: answers: there are {len(said)}; expected {PEOPLE}")
     return Case(
         id=record.name("question_id"),
-        image_path=images / f"{image}.jpg",
+        image_path=images / image_name(record),
         instruction=question_instruction(record.text("question"), "short"),
         references=said,
         kind="textvqa10",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from model.data.fields import DataError, Record, read_object
+from model.data.formats.vqav2 import image_name, people_s_answers
 from model.evaluation.areas import Regions, covered_area
 from model.evaluation.case import Case
-from model.evaluation.fields import DataError, Record, read_object
 from model.prompt import question_instruction
 
 PEOPLE = 10
@@ -38,7 +39,9 @@ def read_vqav2(questions: Path, annotations: Path | None, images: Path, regions:
         number = question.whole("question_id")
         if answered is not None and number not in answered:
             raise DataError(f"{question.where}: question_id {number} is not in {annotations}")
-        cases.append(_case(question, answered[number] if answered else None, images / _image(question, split), regions))
+        cases.append(
+            _case(question, answered[number] if answered else None, images / image_name(question, split), regions)
+        )
     return cases
 
 
@@ -54,7 +57,7 @@ def _case(question: Record, annotation: Record | None, image: Path, regions: Reg
     said: tuple[str, ...] = ()
     group = ""
     if annotation is not None:
-        said = tuple(each.text("answer") for each in annotation.records("answers"))
+        said = people_s_answers(annotation)
         group = annotation.text("answer_type")
         if len(said) != PEOPLE:
             raise DataError(f"{annotation.where}: answers: there are {len(said)}; expected {PEOPLE}")
@@ -67,8 +70,3 @@ def _case(question: Record, annotation: Record | None, image: Path, regions: Reg
         group=group,
         area=covered_area(regions, question.name("image_id"), (text,) if group in _OF_QUESTION else said),
     )
-
-
-def _image(question: Record, split: str) -> str:
-    folder = "test2015" if split == "test-dev2015" else split  # test-dev asks about a part of the test images
-    return f"COCO_{folder}_{question.whole('image_id'):012d}.jpg"

@@ -137,7 +137,7 @@ def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool
     Raises:
         DataError: the data set is not installed, and nothing can be done without where this was asked for by name.
     """
-    from model.evaluation.fields import DataError
+    from model.data.fields import DataError
     from service.bench import agreement
 
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from model.data.manifest import Line, ManifestError, read_manifest, write_manifest
+from model.data.manifest import Line, ManifestError, line_text, read_manifest
 from model.data.samples import Turn
 
 
@@ -49,12 +51,37 @@ def test_lines_about_one_image_are_turns_of_one_sample(folder: Path) -> None:
         (line(response=" "), "line 2: response: ' ' is not a text"),
         (line(instruction=3), "line 2: instruction: 3 is not a text"),
         (line(image="green.png"), "line 2: image: there is no file .*green.png"),
+        (line(image="x" * 5000), "line 2: image: there is no file .*x"),
+        (line(response="\ud83d"), "line 2: response: there is half of a character in it"),
     ],
-    ids=["no json", "no object", "unknown key", "missing key", "empty", "no text", "no file"],
+    ids=[
+        "no json",
+        "no object",
+        "unknown key",
+        "missing key",
+        "empty",
+        "no text",
+        "no file",
+        "long name",
+        "half a character",
+    ],
 )
 def test_a_wrong_line_is_named_with_what_is_wrong(folder: Path, wrong: object, complaint: str) -> None:
     with pytest.raises(ManifestError, match=complaint):
         read_manifest(manifest(folder, line(), wrong))
+
+
+def test_a_line_that_is_not_utf_8_is_named(folder: Path) -> None:
+    path = manifest(folder, line())
+    path.write_bytes(path.read_bytes() + b'{"image": "red.png", "instruction": "Caf\xe9", "response": "x"}\n')
+    with pytest.raises(ManifestError, match="line 2: not UTF-8, from byte 40 of the line on"):
+        read_manifest(path)
+
+
+def test_an_image_of_very_many_pixels_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)
+    with pytest.raises(ManifestError, match=r"red.png: cannot be read as an image: .* decompression bomb"):
+        read_manifest(manifest(folder, line()))[0]
 
 
 def test_several_wrong_lines_are_named_at_once_and_very_many_are_counted(folder: Path) -> None:
@@ -91,6 +118,11 @@ def test_the_camera_s_orientation_is_applied_as_when_serving(folder: Path) -> No
 
 
 def test_what_is_written_can_be_read(folder: Path) -> None:
-    path = folder / "new" / "manifest.jsonl"
-    assert write_manifest(path, [Line(str(folder / "red.png"), "Où ?", "là")]) == 1
-    assert read_manifest(path)[0].turns == (Turn("Où ?", "là"),)
+    odd = os.fsdecode(b"b\xff.png")  # no UTF-8
+    (folder / "red.png").rename(folder / odd)
+    lines = [Line(odd, "Où\u2028donc ?", "là\x85"), Line("blue.png", "Was\x0bist das?", "😀\x1c")]
+    path = folder / "manifest.jsonl"
+    path.write_bytes(codecs.BOM_UTF8 + "".join(map(line_text, lines)).replace("\n", "\r\n").encode())
+    source = read_manifest(path)
+    assert source.turns == tuple((Turn(line.instruction, line.response),) for line in lines)
+    assert source[0].image.getpixel((0, 0)) == (255, 0, 0)

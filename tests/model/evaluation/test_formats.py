@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from model.data.fields import DataError, Record, read_lines, read_object
 from model.evaluation.areas import Region, covered_area, read_instances, read_ocr
 from model.evaluation.case import Case, subset
-from model.evaluation.fields import DataError, Record, read_lines, read_object
 from model.evaluation.formats.docci import read_docci
 from model.evaluation.formats.easy_vqa import read_easy_vqa
 from model.evaluation.formats.manifest import read_manifest_cases

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model.evaluation.fields import DataError, Record
+from model.data.fields import DataError, Record
 from model.evaluation.record import parse, read_answers
 from model.evaluation.submission import NAMED_IMAGES, NUMBERED_IMAGES, QUESTIONS, submission
 from tests.support.datasets import SETUP, answered, case

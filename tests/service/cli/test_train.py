@@ -204,9 +204,3 @@ def test_numbers_that_have_become_useless_end_a_run_with_what_to_do(start: Path,
     assert failed.exit_code == 1
     assert "the gradient is nan; lower the learning rate or look at the data" in failed.stderr
     assert not (tmp_path / "run" / "model").exists()
-
-
-def test_easy_vqa_becomes_a_manifest(tmp_path: Path) -> None:
-    written = pheye("manifest", "easy-vqa", tmp_path / "easy.jsonl")
-    assert written.exit_code == 0
-    assert written.stdout.strip() == f"38575 lines in {tmp_path / 'easy.jsonl'}"

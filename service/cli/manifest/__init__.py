@@ -1,0 +1,1 @@
+"""`pheye manifest`: importers that write manifests, and the check of one."""
