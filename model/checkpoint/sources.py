@@ -57,7 +57,7 @@ def folder_of(source: str, revision: str | None) -> Path:
     here = local_folder(source)
     if here is not None:
         return here
-    wanted = ["config.json", *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
+    wanted = ["config.json", "about.json", *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
     return Path(fetch(source, revision, wanted))
 
 

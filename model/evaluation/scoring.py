@@ -12,7 +12,7 @@ from statistics import fmean
 
 from model.evaluation.case import Kind
 from model.evaluation.cider import cider_d
-from model.evaluation.exact import colour_shape_match, count_match, exact_match, sign_match
+from model.evaluation.exact import colour_shape_match, count_match, exact_match, same_sentence, sign_match
 from model.evaluation.record import CaseAnswer
 from model.evaluation.vqa import text_vqa_accuracy, vqa_accuracy
 from model.evaluation.words import caption_words
@@ -25,6 +25,8 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "colour_shape": colour_shape_match,
     "sign": sign_match,
     "count": count_match,
+    "outside": same_sentence,
+    "refused": same_sentence,
 }
 METRICS: Mapping[Kind, str] = {
     "vqa10": "VQA accuracy",
@@ -34,6 +36,8 @@ METRICS: Mapping[Kind, str] = {
     "colour_shape": "colours and shapes",
     "sign": "signs read",
     "count": "counting",
+    "outside": "says it does not know",
+    "refused": "own scenes refused",
 }
 
 
