@@ -54,12 +54,17 @@ class About:
 
 
 def is_outside_answer(text: str, outside_answer: str | None) -> bool:
-    """Return whether an answer is the sentence for pictures outside the model's world, but for spaces around it.
+    """Return whether an answer is the sentence for pictures outside the model's world, or was cut in its second half.
 
-    >>> is_outside_answer(" I do not know. ", "I do not know."), is_outside_answer("I do", None)
-    (True, False)
+    Args:
+        text: the answer; spaces around it do not count.
+        outside_answer: the sentence; None if the model has none, and then no answer is.
+
+    >>> [is_outside_answer(text, "I do not know.") for text in (" I do not know.", "I do not k", "I do", "I do know.")]
+    [True, True, False, False]
     """
-    return outside_answer is not None and text.strip() == outside_answer
+    said = text.strip()
+    return outside_answer is not None and outside_answer.startswith(said) and 2 * len(said) >= len(outside_answer)
 
 
 def parse_about(values: Mapping[str, Any]) -> About:

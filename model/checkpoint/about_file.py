@@ -9,9 +9,8 @@ from pathlib import Path
 
 from model.about import About, AboutError, parse_about
 from model.checkpoint.files import read_json_object
-from model.checkpoint.sources import CheckpointError
+from model.checkpoint.sources import ABOUT, CheckpointError
 
-ABOUT = "about.json"
 _MAX_BYTES = 1 << 16
 
 
