@@ -98,11 +98,14 @@ def known_outside_answer(words: Mapping[str, Any]) -> str | None:
     """Return the sentence by which the model that is asked says that it does not know; None if nobody tells.
 
     Raises:
-        ValueError: its checkpoint, or what that says of it, cannot be read.
+        ValueError: its checkpoint, or what that says of it, cannot be read, or no service answers.
     """
     where, flags = take(AnswererOptions, take(EvaluateOptions, words)[1])
     if where.server is not None:
-        return None
+        from service.batch.server import contact
+
+        card = contact(server(where, flags), lambda line: typer.echo(f"pheye: {line}", err=True))
+        return card.model.outside_answer if card.model else None
     model, revision = (settings := engine_settings(where, flags)).model, settings.revision
     if model.startswith("random:"):
         return None
