@@ -148,12 +148,15 @@ def scenes(
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the painted images are kept.")] = Path("scenes"),
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1000,
     world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "test",
+    level: Annotated[
+        int, typer.Option(min=1, help="The model's local tiles along each side of an image, whose edges cut signs.")
+    ] = 3,
     **words: Any,
 ) -> None:
     """Fresh scenes of pheye-tiny's world: colours and shapes in captions, counting, signs."""
     from model.evaluation.formats.scenes import read_scenes
 
-    evaluate_cases("scenes", partial(read_scenes, folder, count, world), words, max_tokens=SCENE_TOKENS)
+    evaluate_cases("scenes", partial(read_scenes, folder, count, world, level), words, max_tokens=SCENE_TOKENS)
 
 
 @evaluate.command()
