@@ -1,4 +1,4 @@
-"""Targets of pheye-tiny: the scores that its evaluations should reach, in the words of their tables. Data and a compare.
+"""Targets of pheye-tiny: the scores that its evaluations should reach, named as in their tables. Data and one test.
 
 Pure; any thread or process.
 """

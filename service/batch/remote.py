@@ -74,7 +74,7 @@ def service(server: ServiceConnection, answer_options: AnswerOptions) -> Callabl
             console.print(f"pheye: {what}", markup=False)
 
         card = contact(server, tell)
-        return Answerer(_name(card), RemoteRun(server, card, answer_options, tell).run)
+        return Answerer(str(card.model), RemoteRun(server, card, answer_options, tell).run)
 
     return start
 
@@ -95,7 +95,7 @@ class RemoteRun:
         self._server, self._limits, self._prepare, self._tell = server, card.limits, answer_options.prepare, tell
         # With its name, so that a service that comes back with another model refuses.
         self._common: Form = {
-            "model": _name(card), "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
+            "model": str(card.model), "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
         }  # fmt: skip
         if answer_options.explain:
             self._common = {**self._common, "explain": "true"}
@@ -189,10 +189,6 @@ class RemoteRun:
         if not self._complained:
             self._complained = True
             self._tell(f"{self._server.url}: {reason}; trying again for up to {self._server.retry_for_s:g} s")
-
-
-def _name(card: ServiceCard) -> str:
-    return card.model.name if card.model else ""  # `contact` has waited for it
 
 
 def _settings(answer_options: AnswerOptions) -> dict[str, Any]:

@@ -280,6 +280,9 @@ class ModelFields(BaseModel):
     )
     questions: list[str] = Field(description="Questions that suit it, as suggestions.")
 
+    def __str__(self) -> str:
+        return self.name
+
 
 class ServiceCard(BaseModel):
     """A description of this service."""
