@@ -1,4 +1,4 @@
-"""What a model knows, in words for people: its world, the fixed answer for pictures outside it, questions for it.
+"""Description of a model for people: the world it knows, its fixed answer for pictures outside it, questions for it.
 
 The content of `about.json` in a checkpoint's folder, checked strictly. Reads no file and knows no tensors, since the
 API process needs it too (`model/checkpoint/about_file.py` reads it). Pure; any thread or process.
@@ -33,7 +33,7 @@ class SamplePicture:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a checkpoint says of its own model.
+    """Description that a checkpoint has of its own model.
 
     Attributes:
         knows: one line about the pictures it was made for.

@@ -37,6 +37,7 @@ TARGETS: Mapping[_Line, Target] = {
     ("scenes", "signs read", "all"): Target(90),
     ("outside", "says it does not know", "photographs, captions"): Target(95),
     ("outside", "says it does not know", "photographs, sign questions"): Target(95),
+    ("outside", "signs read", "on photographs"): Target(85),
     ("outside", "own scenes refused", "all"): Target(1, at_most=True),
 }
 

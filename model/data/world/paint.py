@@ -43,7 +43,7 @@ def paint(scene: Scene) -> Picture:
     pen = ImageDraw.Draw(image)
     for shape in scene.shapes:
         _paint_shape(pen, shape, scene)
-    return Picture(image, tuple(_paint_sign(pen, sign, scene) for sign in scene.signs))
+    return Picture(image, tuple(paint_sign(pen, sign, scene) for sign in scene.signs))
 
 
 def letter_size(letters: Sequence[Letter]) -> str:
@@ -118,7 +118,7 @@ def _paint_shape(pen: ImageDraw.ImageDraw, shape: Shape, scene: Scene) -> None:
         pen.rectangle((left, top + height / 3, right, bottom - height / 3), fill=shape.paint)
 
 
-def _paint_sign(pen: ImageDraw.ImageDraw, sign: Sign, scene: Scene) -> tuple[Letter, ...]:
+def paint_sign(pen: ImageDraw.ImageDraw, sign: Sign, scene: Scene) -> tuple[Letter, ...]:
     """Paint letters side by side in the middle of the sign's box, smaller where a wide font would overrun it."""
     left, top, right, bottom = _pixels(sign.box, scene)
     letter_px = sign.letter_height * scene.height_px

@@ -140,7 +140,7 @@ def draw_scene(rng: Random, easy: float = 0.0) -> Scene:
         return Scene(*_sides(rng), CLUTTER, tones, (), (), rng.getrandbits(32))
     width_px, height_px = _sides(rng)
     signed = rng.random() < 0.65 and height_px > _TOY_PX
-    signs = (_sign(rng, tones, easy),) if signed else ()
+    signs = (draw_sign(rng, tones, easy),) if signed else ()
     count = rng.choice((0, 1, 1, 1, 2, 2, 3, 4) if signed else (1, 1, 2, 2, 3, 3, 4))
     shapes = _shapes(rng, tones, count, [sign.box for sign in signs])
     return Scene(width_px, height_px, rng.choice(BACKGROUNDS), tones, shapes, signs, rng.getrandbits(32))
@@ -151,7 +151,7 @@ def draw_crowd(rng: Random, easy: float = 0.0, tries: int = 12) -> Scene:
     tones = _tones(rng)
     signs: list[Sign] = []
     for _ in range(tries):
-        sign = _sign(rng, tones, easy)
+        sign = draw_sign(rng, tones, easy)
         if not any(sign.box.meets(other.box, 0.01) for other in signs):
             signs.append(sign)
     shapes = _shapes(rng, tones, rng.randint(0, 3), [sign.box for sign in signs])
@@ -214,7 +214,8 @@ def sign_text(rng: Random) -> str:
     return "".join(rng.choice(alphabet) for _ in range(rng.randint(2, 6)))
 
 
-def _sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float) -> Sign:
+def draw_sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float = 0.0) -> Sign:
+    """Draw a sign that can be read on a background of these tones; `easy` as for `draw_scene`."""
     text = sign_text(rng)
     smallest = SMALLEST_LETTER + easy * (_EASY_LETTER[0] - SMALLEST_LETTER)
     largest = LARGEST_LETTER + easy * (_EASY_LETTER[1] - LARGEST_LETTER)

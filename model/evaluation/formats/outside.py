@@ -1,8 +1,9 @@
 """Pictures outside a model's world, and scenes inside it: does it say that it does not know, and only then?
 
 Outside are photographs (those that scikit-image and scikit-learn ship, or a folder's) and pictures of no meaning;
-inside are scenes of pheye-tiny's own world. Of each picture three captions and two questions about its sign are asked.
-Right is one fixed sentence for pictures outside, and anything else for scenes inside. Any thread or process.
+inside are scenes of pheye-tiny's own world, and signs on those photographs. Of each picture three captions and two
+questions about its sign are asked; of a sign on a photograph what it says. Right is one fixed sentence for pictures
+outside, and anything else for scenes inside. Any thread or process.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
+from PIL import Image, ImageOps
+
 from model.data.world.captions import NOTHING
-from model.data.world.paint import paint
+from model.data.world.paint import letter_size, paint
+from model.data.world.photographed import draw_signs, paint_signs
 from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case, Kind
 from model.evaluation.fields import DataError
 from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
 from model.evaluation.formats.scenes import TRAINING_SEEDS
 from model.prompt import CAPTIONS, caption_instruction, question_instruction
+from model.rgb import to_rgb
 
 DEFAULT_SENTENCE = NOTHING
 CAPTIONED, ASKED = "captions", "sign questions"
@@ -33,6 +38,8 @@ _PACKAGES = (
     ("scikit-image", "skimage", "data", _SCIKIT_IMAGE),
     ("scikit-learn", "sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
 )
+_SIGNS = 4  # pictures of one photograph with a sign on it
+_SIDES_PX = (176, 320)
 _QUESTIONS = (
     question_instruction("What does the sign say?", "short"),
     question_instruction("What is written on the sign?", "sentence"),
@@ -63,7 +70,7 @@ def installed_photographs() -> list[Path]:
 def read_outside(
     photographs: Sequence[Path], folder: Path, pictures: int, scenes: int, seed: str, sentence: str
 ) -> list[Case]:
-    """Return the cases of all three: photographs, pictures of no meaning, own scenes.
+    """Return the cases of all: photographs with and without a sign, pictures of no meaning, own scenes.
 
     Args:
         photographs: their files.
@@ -84,6 +91,7 @@ def read_outside(
     cases: list[Case] = []
     for index, photograph in enumerate(photographs):
         cases += _about(f"photograph {index} {photograph.name}", photograph, "photographs", sentence)
+        cases += [_signed(painted, seed, f"{index}-{number}", photograph) for number in range(_SIGNS)]
     for index in range(pictures):
         path = painted / f"{index}-{abstract_kind(index)}.png"
         if not path.exists():
@@ -97,6 +105,19 @@ def _about(name: str, path: Path, what: str, sentence: str) -> Iterator[Case]:
         yield _case(f"{name} {length}", path, caption_instruction(length), "outside", f"{what}, {CAPTIONED}", sentence)
     for index, question in enumerate(_QUESTIONS):
         yield _case(f"{name} sign {index}", path, question, "outside", f"{what}, {ASKED}", sentence)
+
+
+def _signed(folder: Path, seed: str, name: str, photograph: Path) -> Case:
+    """Paint a sign on a photograph, and ask what it says."""
+    rng = Random(f"{seed} signed {name}")  # noqa: S311 - reproducible, not secret
+    with Image.open(photograph) as file:
+        behind = ImageOps.fit(to_rgb(file), (rng.randint(*_SIDES_PX), rng.randint(*_SIDES_PX)))
+    scene = draw_signs(rng, behind, 1)
+    picture, path = paint_signs(scene, behind), folder / f"{name}-signed.png"
+    if not path.exists():
+        picture.image.save(path)
+    group = f"on photographs / {letter_size(picture.letters[0])}"
+    return Case(f"sign on photograph {name}", path, _QUESTIONS[0], (scene.signs[0].text,), "sign", group=group)
 
 
 def _own(folder: Path, seed: str, index: int, sentence: str) -> Iterator[Case]:

@@ -140,7 +140,7 @@ def test_outside_is_asked_of_a_folder_in_one_command_and_says_which_targets_are_
     assert "says it does not know" in result.stdout
     assert ">= 95 missed" in result.stdout
     scores = json.loads(Path("outside.answers.scores.json").read_text())
-    assert (scores["asked"], scores["answered"]) == (15, 15)
+    assert (scores["asked"], scores["answered"]) == (19, 19)
     found = {(each["metric"], each["group"]): (each["score"], each["met"]) for each in scores["scores"]}
     assert found["own scenes refused", "all"] == (0.0, True)
     assert found["says it does not know", "photographs, captions"] == (0.0, False)
