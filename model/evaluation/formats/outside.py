@@ -91,7 +91,7 @@ def read_outside(
     cases: list[Case] = []
     for index, photograph in enumerate(photographs):
         cases += _about(f"photograph {index} {photograph.name}", photograph, "photographs", sentence)
-        cases += [_signed(painted, seed, f"{index}-{number}", photograph) for number in range(_SIGNS)]
+        cases += _signed(painted, seed, index, photograph)
     for index in range(pictures):
         path = painted / f"{index}-{abstract_kind(index)}.png"
         if not path.exists():
@@ -107,17 +107,22 @@ def _about(name: str, path: Path, what: str, sentence: str) -> Iterator[Case]:
         yield _case(f"{name} sign {index}", path, question, "outside", f"{what}, {ASKED}", sentence)
 
 
-def _signed(folder: Path, seed: str, name: str, photograph: Path) -> Case:
-    """Paint a sign on a photograph, and ask what it says."""
-    rng = Random(f"{seed} signed {name}")  # noqa: S311 - reproducible, not secret
-    with Image.open(photograph) as file:
-        behind = ImageOps.fit(to_rgb(file), (rng.randint(*_SIDES_PX), rng.randint(*_SIDES_PX)))
-    scene = draw_signs(rng, behind, 1)
-    picture, path = paint_signs(scene, behind), folder / f"{name}-signed.png"
-    if not path.exists():
-        picture.image.save(path)
-    group = f"on photographs / {letter_size(picture.letters[0])}"
-    return Case(f"sign on photograph {name}", path, _QUESTIONS[0], (scene.signs[0].text,), "sign", group=group)
+def _signed(folder: Path, seed: str, index: int, photograph: Path) -> Iterator[Case]:
+    """Paint signs on a photograph, and ask what each says; none if Pillow cannot read it."""
+    try:
+        with Image.open(photograph) as file:
+            whole = to_rgb(file)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return  # the model is asked about it nevertheless, and what reads files there says what is wrong
+    for name in (f"{index}-{number}" for number in range(_SIGNS)):
+        rng = Random(f"{seed} signed {name}")  # noqa: S311 - reproducible, not secret
+        behind = ImageOps.fit(whole, (rng.randint(*_SIDES_PX), rng.randint(*_SIDES_PX)))
+        scene = draw_signs(rng, behind, 1)
+        picture, path = paint_signs(scene, behind), folder / f"{name}-signed.png"
+        if not path.exists():
+            picture.image.save(path)
+        group = f"on photographs / {letter_size(picture.letters[0])}"
+        yield Case(f"sign on photograph {name}", path, _QUESTIONS[0], (scene.signs[0].text,), "sign", group=group)
 
 
 def _own(folder: Path, seed: str, index: int, sentence: str) -> Iterator[Case]:

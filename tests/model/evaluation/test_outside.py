@@ -38,6 +38,9 @@ def test_every_picture_is_asked_for_three_captions_and_two_signs(tmp_path: Path)
     assert all(each.references[0].isalnum() for each in cases if each.kind == "sign")
     assert all(each.image_path.exists() for each in cases)
     assert len({each.id for each in cases}) == len(cases)
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    kinds = {each.kind for each in read_outside([tmp_path / "broken.jpg"], tmp_path / "made", 0, 0, "test", "No.")}
+    assert kinds == {"outside"}, "it is asked about, and reported as what it is"
     again = read_outside([photograph], tmp_path / "made", 2, 6, "test", "No idea.")
     assert again == cases
 
@@ -48,7 +51,7 @@ def test_pictures_of_no_meaning_are_of_many_kinds_and_the_same_for_the_same_seed
         picture = abstract_picture("a", index)
         assert picture.mode == "RGB"
         assert np.asarray(picture).std() > 1, "none is a blank sheet"
-        assert picture.tobytes() == abstract_picture("a", index).tobytes() != abstract_picture("b", index).tobytes()
+    assert picture.tobytes() == abstract_picture("a", 7).tobytes() != abstract_picture("b", 7).tobytes()
 
 
 def test_the_photographs_come_from_installed_packages_alone() -> None:
