@@ -27,6 +27,8 @@ class ChoiceTree:
         depths: nodes between a node and the root [n].
         paths: nodes of each choice, from the root on.
         eos_id: the end token.
+        refusable: whether the last path is no choice but the sentence for pictures outside the model's world, which is
+            never taken: its probability is only compared with theirs.
     """
 
     tokens: tuple[int, ...]
@@ -34,16 +36,18 @@ class ChoiceTree:
     depths: tuple[int, ...]
     paths: tuple[tuple[int, ...], ...]
     eos_id: int
+    refusable: bool = False
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @classmethod
-    def of(cls, choices: Sequence[Sequence[int]], eos_id: int) -> ChoiceTree:
+    def of(cls, choices: Sequence[Sequence[int]], eos_id: int, *, refusable: bool = False) -> ChoiceTree:
         """Build the tree of choices, each given as its tokens without the end token.
 
-        >>> ChoiceTree.of([[7, 8], [7], [9]], eos_id=0)
-        ChoiceTree(tokens=(7, 8, 9), parents=(-1, 0, -1), depths=(0, 1, 0), paths=((0, 1), (0,), (2,)), eos_id=0)
+        >>> tree = ChoiceTree.of([[7, 8], [7], [9]], eos_id=0)
+        >>> tree.tokens, tree.parents, tree.depths, tree.paths
+        ((7, 8, 9), (-1, 0, -1), (0, 1, 0), ((0, 1), (0,), (2,)))
         """
         nodes: dict[tuple[int, int], int] = {}  # by parent and token
         depths: list[int] = []
@@ -58,12 +62,25 @@ class ChoiceTree:
                 path.append(nodes[edge])
             paths.append(tuple(path))
         parents, tokens = tuple(parent for parent, _ in nodes), tuple(token for _, token in nodes)
-        return cls(tokens, parents, tuple(depths), tuple(paths), eos_id)
+        return cls(tokens, parents, tuple(depths), tuple(paths), eos_id, refusable)
 
     @classmethod
-    def written(cls, texts: Sequence[str], tokenizer: TextTokenizer) -> ChoiceTree:
-        """Build the tree of texts as the model was taught to write them: a space, the text, the end token."""
-        return cls.of([tokenizer.encode(f" {text}") for text in texts], tokenizer.eos_id)
+    def written(cls, texts: Sequence[str], tokenizer: TextTokenizer, outside_answer: str | None = None) -> ChoiceTree:
+        """Build the tree of texts as the model was taught to write them: a space, the text, the end token.
+
+        Args:
+            texts: the choices.
+            tokenizer: the model's.
+            outside_answer: the sentence that the model has for pictures outside its world; not used if it is a choice.
+        """
+        refusable = outside_answer is not None and outside_answer not in texts
+        written = [*texts, outside_answer] if refusable else texts
+        return cls.of([tokenizer.encode(f" {text}") for text in written], tokenizer.eos_id, refusable=refusable)
+
+    @property
+    def choices(self) -> int:
+        """The number of choices."""
+        return len(self.paths) - self.refusable
 
     @property
     def edges(self) -> list[tuple[int, int]]:

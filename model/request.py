@@ -62,12 +62,14 @@ class ChosenChoice:
         tokens: its tokens, the end token included.
         logprobs: of each of its tokens, as the model gave them among all tokens.
         probabilities: of every choice, among the choices; they add up to 1.
+        refused: the sentence for pictures outside the model's world is more probable than any choice.
     """
 
     index: int
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     probabilities: tuple[float, ...]
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from model.about import About
 from model.config import PheyeConfig
 from model.explain import Explanation
 from model.request import CacheChanges, FinishReason, Sampling, TokenLogprob
@@ -120,7 +121,7 @@ class ModelCard:
     """A description of the loaded model, for the API process and for people at start-up.
 
     `memory` is a table of what takes how much of a GPU, line by line; `gpu_uuid` names the GPU outside of torch. A CPU
-    has neither.
+    has neither. `about` is what its checkpoint says of it in words, if anything.
     """
 
     name: str
@@ -135,6 +136,7 @@ class ModelCard:
     feature_cache_bytes: int
     memory: tuple[str, ...] = ()
     gpu_uuid: str | None = None
+    about: About | None = None
 
     @property
     def tile_px(self) -> int:
@@ -238,7 +240,8 @@ class Delta:
 class Finished:
     """The row is complete and its slot is free. `text` is what a `Delta` before it had held back.
 
-    `shown_tokens` is as in a `Delta`; `probabilities` are those of the row's choices, in their order.
+    `shown_tokens` is as in a `Delta`; `probabilities` are those of the row's choices, in their order. `outside`: the
+    model says that the image is outside its known world, or would if it were not held to choices.
     """
 
     id: str
@@ -249,6 +252,7 @@ class Finished:
     explanation: Explanation | None = None
     shown_tokens: int = 0
     probabilities: tuple[float, ...] = ()
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

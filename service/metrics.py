@@ -70,6 +70,13 @@ class Metrics:
         for reason in DROP_REASONS:
             self.requests_dropped.labels(reason)
 
+        self.answers_outside = self._counter(
+            "answers_outside_total",
+            "Answers which say that the image is outside what the model knows (the warning outside_known_world), by "
+            "route: many of them call for another checkpoint.",
+            ("endpoint",),
+        )
+
     def _declare_connections(self) -> None:
         self.connections_open = self._gauge(
             "connections_open", "Open TCP connections; PHEYE_MAX_CONNECTIONS is the bound."

@@ -18,9 +18,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.about import About
+from model.checkpoint.about_file import read_about
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
 from model.checkpoint.files import check_file, read_json_object, shown
 from model.checkpoint.sources import (
+    ABOUT,
     NAMED,
     TOKENIZER_FILES,
     WEIGHT_FILES,
@@ -49,7 +52,8 @@ _ALIASES = {  # the published files hold these tensors twice, sharing storage
 class Checkpoint:
     """Checkpoint that is open for reading.
 
-    Tensors are canonical names (`model/layout.py`) and are read from disk when used.
+    Tensors are canonical names (`model/layout.py`) and are read from disk when used. `about` is what it says of itself
+    in words, if anything.
     """
 
     config: PheyeConfig
@@ -57,6 +61,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     tokenizer: TextTokenizer
     fingerprint: str
+    about: About | None = None
 
 
 def open_checkpoint(source: str, revision: str | None = None, device: torch.device = CPU) -> Checkpoint:
@@ -71,14 +76,14 @@ def open_checkpoint(source: str, revision: str | None = None, device: torch.devi
         return random_checkpoint(random_config(source.removeprefix(RANDOM)), device)
     folder = folder_of(source, revision)
     config = _config(folder, source)
-    tensors = read_tensors(folder)
+    about, tensors = read_about(folder), read_tensors(folder)
     ranks = _ranks(tensors, config)
     _check(tensors, tensor_shapes(config, ranks))
     tokenizer = read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
     if tokenizer.largest_id >= config.decoder.vocab_size:
         have = config.decoder.vocab_size
         raise CheckpointError(f"tokenizer: token {tokenizer.largest_id} is beyond the {have} that the decoder knows")
-    return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors))
+    return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors), about)
 
 
 def read_config(source: str, revision: str | None = None) -> PheyeConfig:
@@ -181,9 +186,16 @@ def _write_converted(folder: Path, target: Path) -> None:
         for file in (named / name for name in files if (named / name).exists()):
             shutil.copyfile(check_file(file), target / key / file.name)
         keys[key] = key
+    _copy_about(folder, target)
     save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
     (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
     (target / "config.json").write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
+
+
+def _copy_about(folder: Path, target: Path) -> None:
+    about = read_about(folder)
+    for name in [] if about is None else [ABOUT, *(sample.file for sample in about.samples)]:
+        shutil.copyfile(check_file(folder / name), target / name)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

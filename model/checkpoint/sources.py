@@ -17,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from model.checkpoint.files import check_folder, read_json_object, shown
 
 EMBEDDED: Mapping[str, Path] = {"pheye-tiny": Path(__file__).parents[1] / "weights" / "pheye-tiny"}
+ABOUT = "about.json"  # what the model knows, in words; optional
 WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
 TOKENIZER_FILES = [
     "tokenizer.json",
@@ -57,7 +58,7 @@ def folder_of(source: str, revision: str | None) -> Path:
     here = local_folder(source)
     if here is not None:
         return here
-    wanted = ["config.json", *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
+    wanted = ["config.json", ABOUT, *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
     return Path(fetch(source, revision, wanted))
 
 

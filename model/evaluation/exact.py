@@ -30,6 +30,15 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
     return float(_plain(answer) in {_plain(each) for each in references})
 
 
+def same_sentence(answer: str, references: Sequence[str]) -> float:
+    """Return 1 if the answer is one of the references, letter by letter but for spaces at its ends, else 0.
+
+    >>> same_sentence(" I do not know. ", ["I do not know."]), same_sentence("I do not know", ["I do not know."])
+    (1.0, 0.0)
+    """
+    return float(answer.strip() in references)
+
+
 def sign_match(answer: str, references: Sequence[str]) -> float:
     """Return 1 if the text of the sign is read exactly, letter case included, else 0.
 

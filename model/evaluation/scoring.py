@@ -12,8 +12,9 @@ from statistics import fmean
 
 from model.evaluation.case import Kind
 from model.evaluation.cider import cider_d
-from model.evaluation.exact import colour_shape_match, count_match, exact_match, sign_match
+from model.evaluation.exact import colour_shape_match, count_match, exact_match, same_sentence, sign_match
 from model.evaluation.record import CaseAnswer
+from model.evaluation.targets import target_of
 from model.evaluation.vqa import text_vqa_accuracy, vqa_accuracy
 from model.evaluation.words import caption_words
 
@@ -25,6 +26,8 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "colour_shape": colour_shape_match,
     "sign": sign_match,
     "count": count_match,
+    "outside": same_sentence,
+    "refused": same_sentence,
 }
 METRICS: Mapping[Kind, str] = {
     "vqa10": "VQA accuracy",
@@ -34,17 +37,24 @@ METRICS: Mapping[Kind, str] = {
     "colour_shape": "colours and shapes",
     "sign": "signs read",
     "count": "counting",
+    "outside": "says it does not know",
+    "refused": "own scenes refused",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Line of the table: the mean of a metric over the cases of a group, 0 to 100."""
+    """Line of the table: the mean of a metric over the cases of a group, 0 to 100.
+
+    `wanted` is pheye-tiny's target, and `met` whether it is reached, where there is one.
+    """
 
     metric: str
     group: str
     cases: int
     score: float
+    wanted: str | None = None
+    met: bool | None = None
 
 
 def scores(answers: Sequence[CaseAnswer]) -> list[float]:
@@ -72,6 +82,8 @@ def _alone(answer: CaseAnswer) -> float:
 def table(answers: Sequence[CaseAnswer]) -> list[Score]:
     """Compute the mean of every metric over all its cases, then over each group's, groups in alphabetical order.
 
+    A group `large / cut` is a part of the group `large`, which has a line too.
+
     Captions of a group are scored among themselves, as the public evaluations of NoCaps do: how rare a phrase is, is
     then a matter of the group's references.
 
@@ -81,7 +93,24 @@ def table(answers: Sequence[CaseAnswer]) -> list[Score]:
     lines: list[Score] = []
     for kind in dict.fromkeys(each.case.kind for each in answers):
         ours = [each for each in answers if each.case.kind == kind]
-        groups = sorted({each.case.group for each in ours} - {""})
-        parts = {ALL: ours} | {group: [each for each in ours if each.case.group == group] for group in groups}
-        lines += [Score(METRICS[kind], name, len(part), fmean(scores(part))) for name, part in parts.items()]
+        groups = sorted({group for each in ours for group in _groups(each.case.group)})
+        parts = {ALL: ours} | {group: [each for each in ours if group in _groups(each.case.group)] for group in groups}
+        lines += [_line(METRICS[kind], name, part) for name, part in parts.items()]
     return lines
+
+
+def _groups(group: str) -> list[str]:
+    """Return a group and those that it is a part of; none for a case without a group.
+
+    >>> _groups("large / cut")
+    ['large', 'large / cut']
+    """
+    parts = group.split(" / ") if group else []
+    return [" / ".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _line(metric: str, group: str, part: Sequence[CaseAnswer]) -> Score:
+    score, target = fmean(scores(part)), target_of(part[0].setup.dataset, metric, group)
+    if target is None:
+        return Score(metric, group, len(part), score)
+    return Score(metric, group, len(part), score, str(target), target.met(score))

@@ -75,6 +75,7 @@ class ModelRunner:
         self.device = device
         self.precision = precision
         self.fingerprint = checkpoint.fingerprint
+        self.about = checkpoint.about
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
         self.feature_cache_bytes = feature_cache_bytes
         self.memory = tuple(memory)
@@ -127,9 +128,14 @@ class ModelRunner:
         """Return the token ids of the whole prompt around an instruction."""
         return tuple(self._tokenizer.encode(render(instruction)))
 
-    def choice_tree(self, choices: Sequence[str]) -> ChoiceTree:
-        """Return the tree of choices, as they are generated."""
-        return ChoiceTree.written(choices, self._tokenizer)
+    @property
+    def outside_answer(self) -> str | None:
+        """Sentence with which the model answers about pictures outside its world; None if it has none."""
+        return self.about.outside_answer if self.about else None
+
+    def choice_tree(self, choices: Sequence[str], *, refusable: bool = False) -> ChoiceTree:
+        """Return the tree of choices, as they are generated; `refusable`: with the sentence beside them, if any."""
+        return ChoiceTree.written(choices, self._tokenizer, self.outside_answer if refusable else None)
 
     def text_stream(self, stop: Sequence[str]) -> TextStream:
         """Return an incremental decoder for one answer."""

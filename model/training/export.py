@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint.sources import CheckpointError
+from model.about import About
+from model.checkpoint.sources import ABOUT, CheckpointError
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import clip_config, phi_config
@@ -37,6 +38,7 @@ class Trained:
         tensors: every tensor by canonical name.
         tokenizer: its tokenizer.
         record: how it was made, as plain data.
+        about: what it knows, in words, where that is known.
     """
 
     config: PheyeConfig
@@ -44,10 +46,13 @@ class Trained:
     tensors: Mapping[str, Tensor]
     tokenizer: TextTokenizer
     record: Mapping[str, Any]
+    about: About | None = None
 
 
 def export(trained: Trained, folder: Path, dtype: str | None = None) -> None:
     """Write our layout: `config.json`, `model.safetensors`, `encoder/`, `decoder/`, `tokenizer/`, `training.json`.
+
+    And `about.json`, where it is known what the model knows.
 
     Args:
         trained: the model.
@@ -107,6 +112,8 @@ def _begin(trained: Trained, partial: Path, dtype: str | None) -> None:
         _write(partial / name / "config.json", part.to_dict())
     _write(partial / "config.json", _keys(trained.config, dtype))
     _write(partial / RECORD, trained.record)
+    if trained.about is not None:
+        _write(partial / ABOUT, trained.about.as_json())
 
 
 def _keys(config: PheyeConfig, dtype: str | None) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
+from model.about import About
 from model.checkpoint.checkpoint import RANDOM, Checkpoint, open_checkpoint
 from model.checkpoint.sources import CheckpointError, folder_of
-from model.data.manifest import read_manifest
+from model.data.manifest import ManifestSource, read_manifest
 from model.data.mixture import stream
 from model.data.samples import Source
 from model.provenance import provenance
@@ -98,6 +99,7 @@ class TrainingRun:
         sources = [_source(path) for path in data]
         self._checkpoint = _opened(start, recipe)
         self._output, self._record = output, _record(start, data, recipe)
+        self._about = _about(self._checkpoint, sources)
         config = self._checkpoint.config
         self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, passes_of(compute))
         given = Data(sources, self._checkpoint.tokenizer, self._checkpoint.fingerprint, compute.workers)
@@ -137,6 +139,7 @@ class TrainingRun:
                 {**self._checkpoint.tensors, **self._learner.trained()},
                 self._checkpoint.tokenizer,
                 self._record,
+                self._about,
             )
             plot_run(self._output / "metrics.jsonl", self._output / "training.png")
             (export_published if published else export)(trained, folder, dtype)
@@ -156,6 +159,16 @@ def _opened(start: StartingPoint, recipe: Recipe) -> Checkpoint:
         return checkpoint
     new = initial_tensors(checkpoint.config, checkpoint.ranks, recipe.seed)
     return replace(checkpoint, tensors={**checkpoint.tensors, **new})
+
+
+def _about(checkpoint: Checkpoint, sources: list[Source]) -> About | None:
+    """Return what the trained model knows, as far as that is known: a manifest may show it anything.
+
+    Samples are left behind, since nobody has looked at what the new weights say of them.
+    """
+    if checkpoint.about is None or any(isinstance(source, ManifestSource) for source in sources):
+        return None
+    return replace(checkpoint.about, samples=())
 
 
 def changed_level(checkpoint: Checkpoint, level: int) -> Checkpoint:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from model.request import FinishReason
 from model.tiles import TiledImage
 from service.confidence import DIGITS, confidence_of
+from service.known_world import OUTSIDE_KNOWN_WORLD
 from service.messages import Delta, Finished
 from service.schemas.explanation import explanation_fields
 from service.schemas.responses import (
@@ -83,10 +84,16 @@ class Answer:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The fields that tell of the image; empty until it is decoded."""
+        """The fields that tell of the image and of what is doubtful; empty until the image is decoded."""
         if self.image is None:
             return {}
-        return {"image": ImageFields.of(self.image), "warnings": list(self.image.facts.warnings)}
+        outside = [OUTSIDE_KNOWN_WORLD] if self.outside else []
+        return {"image": ImageFields.of(self.image), "warnings": [*self.image.facts.warnings, *outside]}
+
+    @property
+    def outside(self) -> int:
+        """The number of answers which say that the image is outside the model's known world."""
+        return sum(end.outside for end in self._ends)
 
     @property
     def finish_reason(self) -> FinishReason:
@@ -180,9 +187,15 @@ class Answer:
             **self._choices(),
             **self._explanations(),
             **self.about,
+            **self._warnings_by_question(),
             "usage": self.usage,
             "timings": self.timings(preprocess_s=preprocess_s, total_s=total_s),
         }
+
+    def _warnings_by_question(self) -> dict[str, Any]:
+        if self.key != "answers" or self.image is None:
+            return {}
+        return {"warnings_by_question": [[OUTSIDE_KNOWN_WORLD] if end.outside else [] for end in self._ends]}
 
     def _confidences(self) -> dict[str, Any]:
         if self.confidence is None:  # nobody has told any

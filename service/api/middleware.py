@@ -190,6 +190,8 @@ class RequestMiddleware:
         )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.request_seconds.labels(endpoint).observe(took_s)
+        if context.outside:
+            self._metrics.answers_outside.labels(endpoint).inc(context.outside)
         # 204: a preflight; 503: a probe of a service that loads
         quiet = context.cut_off or (context.quiet and status in (200, 204, 503))
         access_logger.log(

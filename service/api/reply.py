@@ -56,6 +56,10 @@ class AnswerBuilder(Protocol):
     def id(self) -> str:
         """The id of the answer."""
 
+    @property
+    def outside(self) -> int:
+        """The number of answers which say that the image is outside the model's known world."""
+
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when all rows have finished."""
 
@@ -151,7 +155,9 @@ class Reply(Response):
         await self._submit(reservation, scope)
         async for index, told in reservation.events():
             self._answer.take(index, told)
-        took = {"preprocess_s": self._preprocess_s, "total_s": context_of(scope).age_s}
+        context = context_of(scope)
+        context.outside = self._answer.outside
+        took = {"preprocess_s": self._preprocess_s, "total_s": context.age_s}
         timings = server_timing(dict(self._answer.timings(**took)))
         await json_response(self._answer.whole(**took), headers={"Server-Timing": timings})(scope, receive, send)
 
@@ -199,6 +205,7 @@ class Reply(Response):
                 begun, chunk = True, self._answer.take(*item)
                 if told := b"".join(map(sse_event, [*opening, *filter(None, [chunk])])):
                     await _send_body(send, told)
+            context_of(scope).outside = self._answer.outside
             return self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
         except ClientDisconnect:
             raise

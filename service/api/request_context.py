@@ -42,6 +42,7 @@ class RequestContext:
         openai: whether its route speaks OpenAI's protocol, in errors too.
         reason: the words of its status line, if they are to be others than the status' own.
         ignored: the fields that were taken and have no effect, as its answer's header names them.
+        outside: answers which say that the image is outside the model's known world.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
         cut_off: whether its connection ended before its body was complete; a flood of these must not fill the log.
     """
@@ -60,6 +61,7 @@ class RequestContext:
     openai: bool = False
     reason: bytes = b""
     ignored: str = ""
+    outside: int = 0
     quiet: bool = False
     cut_off: bool = False
 

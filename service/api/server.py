@@ -21,6 +21,7 @@ from service.api.connections.registry import OpenConnections
 from service.api.connections.shutdown import DrainingServer
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.dispatch.queue import RequestQueue
+from service.known_world import REAL_CHECKPOINT
 from service.messages import ModelCard
 from service.metrics import Metrics
 from service.settings import LOG_FORMAT, Settings
@@ -83,6 +84,9 @@ def announce(card: ModelCard, model: str) -> None:
         card.name, card.parameters / 1e6, card.device, card.dtype, card.dtype_reason,
         card.slots, card.context_tokens, card.image_tiles, card.image_tokens,
     )  # fmt: skip
+    if card.about is not None:
+        otherwise = f"; for others: {REAL_CHECKPOINT}" if card.about.outside_answer else ""
+        logger.info("%s knows %s%s", card.name, card.about.knows, otherwise)
     if model.startswith("random:"):
         logger.warning(
             "!!! %s HAS RANDOM WEIGHTS: its answers mean nothing. Set PHEYE_MODEL to a checkpoint. !!!", card.name

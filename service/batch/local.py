@@ -161,15 +161,16 @@ def _take(opened: _OpenTask, event: RowEvent, question: Question) -> None:
         case Delta(id=row_id, text=text, logprobs=logprobs):
             opened.texts[row_id] += text
             opened.logprobs.setdefault(row_id, []).extend(each.logprob for each in logprobs)
-        case Finished(id=row_id, text=text, finish_reason=reason, explanation=explanation, probabilities=probabilities):
+        case Finished(id=row_id, explanation=explanation):
             opened.answers[row_id] = AnsweredQuestion(
                 question,
                 # The original strips answers on the left: the first token of a word carries the space before it.
-                (opened.texts[row_id] + text).lstrip(),
-                reason,
+                (opened.texts[row_id] + event.text).lstrip(),
+                event.finish_reason,
                 explanation.layers if explanation is not None else (),
                 confidence_of(opened.logprobs.get(row_id, ())),
-                tuple(round(probability, DIGITS) for probability in probabilities),
+                tuple(round(probability, DIGITS) for probability in event.probabilities),
+                event.outside,
             )
         case Refused(field=name, detail=detail):
             raise CannotAsk(f"{name.removeprefix('settings.')}: {detail}")

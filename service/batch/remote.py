@@ -34,6 +34,7 @@ from service.batch.task import (
 from service.errors import ServiceError, TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
+from service.known_world import OUTSIDE_KNOWN_WORLD
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ChoiceFields, ImageFields, ServiceCard, VqaAnswer
 
@@ -94,7 +95,7 @@ class RemoteRun:
         self._server, self._limits, self._prepare, self._tell = server, card.limits, answer_options.prepare, tell
         # With its name, so that a service that comes back with another model refuses.
         self._common: Form = {
-            "model": card.model, "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
+            "model": str(card.model), "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
         }  # fmt: skip
         if answer_options.explain:
             self._common = {**self._common, "explain": "true"}
@@ -146,7 +147,8 @@ class RemoteRun:
                 path, form = _form(questions)
                 body = _body(questions, await self._post(client, path, {**form, **self._common}, image))
                 answers += _answers(questions, body)
-                about, warnings = body.image, tuple(body.warnings)
+                about = body.image
+                warnings = tuple(word for word in body.warnings if word != OUTSIDE_KNOWN_WORLD)
         except (_Failed, ServiceError) as error:
             errors: tuple[str, ...] = (str(error),)
         except OSError as error:
@@ -243,7 +245,8 @@ def _answers(questions: tuple[Question, ...], body: CaptionAnswer | VqaAnswer) -
 
 
 def _caption(question: Question, told: CaptionAnswer) -> AnsweredQuestion:
-    return AnsweredQuestion(question, told.caption, told.finish_reason, _shares(told.explanation), told.confidence)
+    shares, outside = _shares(told.explanation), OUTSIDE_KNOWN_WORLD in told.warnings
+    return AnsweredQuestion(question, told.caption, told.finish_reason, shares, told.confidence, outside=outside)
 
 
 def _vqa(questions: tuple[Question, ...], told: VqaAnswer) -> Iterator[AnsweredQuestion]:
@@ -252,10 +255,13 @@ def _vqa(questions: tuple[Question, ...], told: VqaAnswer) -> Iterator[AnsweredQ
     looks: Sequence[ExplanationFields | None] = told.explanations or nothing
     confidences: Sequence[float | None] = told.confidences or nothing
     offered: Sequence[Sequence[ChoiceFields]] = told.choices_by_question or [()] * len(questions)
-    ends = zip(questions, told.answers or (), told.finish_reasons or (), looks, confidences, offered, strict=True)
-    for question, text, reason, look, confidence, choices in ends:
-        probabilities = tuple(choice.probability for choice in choices)
-        yield AnsweredQuestion(question, text, reason, _shares(look), confidence, probabilities)
+    warned: Sequence[Sequence[str]] = told.warnings_by_question or [()] * len(questions)
+    ends = zip(
+        questions, told.answers or (), told.finish_reasons or (), looks, confidences, offered, warned, strict=True
+    )
+    for question, text, reason, look, confidence, choices, words in ends:
+        probabilities, outside = tuple(choice.probability for choice in choices), OUTSIDE_KNOWN_WORLD in words
+        yield AnsweredQuestion(question, text, reason, _shares(look), confidence, probabilities, outside)
 
 
 def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 from model.whole_files import naming
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, TaskOutcome
+from service.known_world import OUTSIDE_KNOWN_WORLD
 
 _START = b'{"image":'  # of every line of a file of results
 _TOLD = frozenset(
@@ -71,13 +72,19 @@ class ResultFile:
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         image = str(outcome.task.image)
-        about = (
-            {} if outcome.image is None else {"file": outcome.image.model_dump(), "warnings": list(outcome.warnings)}
-        )
         for answer in outcome.answers:
+            about = _about(outcome, answer)
             yield {"image": image, **answer.question.fields, **_said(answer), **about, "model": self._model}
         for error in outcome.errors:
             yield {"image": image, "error": error}
+
+
+def _about(outcome: TaskOutcome, answer: AnsweredQuestion) -> dict[str, Any]:
+    """Return what a line tells of the image's file, and what is doubtful about it or the answer."""
+    if outcome.image is None:
+        return {}
+    outside = [OUTSIDE_KNOWN_WORLD] if answer.outside else []
+    return {"file": outcome.image.model_dump(), "warnings": [*outcome.warnings, *outside]}
 
 
 def _said(answer: AnsweredQuestion) -> dict[str, Any]:

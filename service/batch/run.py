@@ -21,6 +21,7 @@ from rich.text import Text
 from model.request import Sampling
 from service.batch.result_file import Printer, ResultFile, Sink, shown
 from service.batch.task import AnswerOptions, ImagePlace, Question, Task, TaskOutcome, tasks_of
+from service.known_world import REAL_CHECKPOINT
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 WARNINGS = {"image_end_missing": "the end of the file is missing; what is there was read"}
@@ -127,7 +128,7 @@ def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
 
 def _follow(console: Console, outcomes: Iterator[TaskOutcome], sink: Sink, *, total: int, skipped: int) -> int:
     """Write outcomes down as they come, report failures, draw the bar."""
-    failures = 0
+    failures = outside = 0
     if skipped:
         console.print(f"pheye: {skipped} of {skipped + total} images are answered already", markup=False)
     with Progress(*_COLUMNS, console=console, disable=not console.is_terminal or total < 2) as progress:
@@ -140,7 +141,11 @@ def _follow(console: Console, outcomes: Iterator[TaskOutcome], sink: Sink, *, to
             for error in outcome.errors:
                 progress.console.print(f"pheye: {shown(outcome.task.image)}: {error}", markup=False)
             failures += bool(outcome.errors)
+            outside += any(answer.outside for answer in outcome.answers)
             progress.advance(bar)
+    if outside:
+        told = f"{outside} of {total} images are outside what the model knows; for photographs: {REAL_CHECKPOINT}"
+        console.print(f"pheye: {told}", markup=False)
     if failures:
         console.print(f"pheye: {failures} of {total} images failed", markup=False)
     return EXIT_FAILURES if failures else 0

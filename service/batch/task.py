@@ -75,6 +75,7 @@ class AnsweredQuestion:
         shares: where each layer looked, if that was asked for.
         confidence: mean log-probability of its tokens; None if whoever answers does not tell it.
         probabilities: of each answer that the question offers.
+        outside: it says that the image is outside the model's known world.
     """
 
     question: Question
@@ -83,6 +84,7 @@ class AnsweredQuestion:
     shares: tuple[LayerShare, ...] = ()
     confidence: float | None = None
     probabilities: tuple[float, ...] = ()
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model import complexity
+from model.checkpoint.about_file import read_about
 from model.checkpoint.sources import local_folder
 from model.config import GEOMETRIES, ConfigError, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, adapters
@@ -93,8 +94,23 @@ def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
     return stored_ranks(source, config)
 
 
-def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
+def find_knows(source: str) -> str | None:
+    """Find what a checkpoint on this machine says that its model knows; None if it does not say.
+
+    Raises:
+        ValueError: its `about.json` cannot be read.
+    """
+    folder = local_folder(source)
+    about = read_about(folder) if folder else None
+    return about.knows if about else None
+
+
+def figures(
+    config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None, knows: str | None = None
+) -> Iterator[Figure]:
     """List all figures, section by section; the usual ranks of the adapters are assumed where none are known."""
+    if knows is not None:
+        yield Figure("about", "knows", "knows", knows)
     count = complexity.parameters(config, ranks or ADAPTER_RANKS)
     yield from _geometry(config)
     yield _adapter_ranks(config, ranks)
@@ -173,6 +189,7 @@ def _ratios(config: PheyeConfig) -> Iterator[Figure]:
 
 
 _TITLES = {
+    "about": "What it was made for",
     "geometry": "Geometry",
     "parameters": "Parameters",
     "bytes_bfloat16": "Memory in bfloat16",

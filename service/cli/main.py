@@ -167,10 +167,10 @@ def info(
     source = model or settings.model
     try:
         config = report.find_config(source, settings.revision)
-        ranks = report.find_ranks(source, config)
+        ranks, knows = report.find_ranks(source, config), report.find_knows(source)
     except (ValueError, OSError) as error:
         fail_for(error)
-    figures = report.figures(config, settings.context_tokens, ranks)
+    figures = report.figures(config, settings.context_tokens, ranks, knows)
     if as_json:
         typer.echo(json.dumps(report.as_json(figures), indent=2))
     else:

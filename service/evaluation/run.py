@@ -122,10 +122,13 @@ def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:
-    """Print the table of scores."""
+    """Print the table of scores, beside pheye-tiny's targets where it has any."""
     drawn = Table("metric", "group")
-    drawn.add_column("cases", justify="right")
-    drawn.add_column("score", justify="right")
+    targets = any(each.wanted for each in scores)
+    for name in ("cases", "score", *(["wanted"] if targets else [])):
+        drawn.add_column(name, justify="right")
     for each in scores:
-        drawn.add_row(each.metric, each.group, f"{each.cases:,}", f"{each.score:.2f}")
+        missed = " missed" if each.met is False else ""
+        wanted = [f"{each.wanted or ''}{missed}"] if targets else []
+        drawn.add_row(each.metric, each.group, f"{each.cases:,}", f"{each.score:.2f}", *wanted)
     console.print(drawn)

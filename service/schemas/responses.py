@@ -79,8 +79,12 @@ Warnings = Annotated[
     list[str],
     Field(
         description="Stable words, none as a rule; `image_end_missing`: the end of the image's file is missing, and "
-        "what is there was read."
+        "what is there was read; `outside_known_world`: the model says that it does "
+        "not know what the image shows, or would say so if it were not held to choices, which mean nothing then."
     ),
+]
+WarningsByQuestion = Annotated[
+    list[list[str]] | None, Field(description="With `questions`, the warnings about each answer alone.")
 ]
 Explanations = Annotated[
     list[ExplanationFields] | None, Field(description="With `questions` and `explain`, one for each.")
@@ -136,6 +140,7 @@ class VqaAnswer(BaseModel):
     explanations: Explanations = None
     image: ImageRead = None
     warnings: Warnings = []
+    warnings_by_question: WarningsByQuestion = None
     usage: Usage
     timings: Timings
 
@@ -163,6 +168,7 @@ class StreamEnd(BaseModel):
     explanations: Explanations = None
     image: ImageRead = None
     warnings: Warnings = []
+    warnings_by_question: WarningsByQuestion = None
     usage: Usage
     timings: Timings
 
@@ -264,12 +270,26 @@ class LimitFields(BaseModel):
     deadline_s: float = Field(description="Seconds after which it gets 504.")
 
 
+class ModelFields(BaseModel):
+    """The served model, and what its checkpoint says of it."""
+
+    name: str = Field(description="Its name.")
+    knows: str | None = Field(description="The pictures it was made for, in a few words; null if it does not say.")
+    outside_answer: str | None = Field(
+        description="What it answers about any other picture, with the warning `outside_known_world`; null if nothing."
+    )
+    questions: list[str] = Field(description="Questions that suit it, as suggestions.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ServiceCard(BaseModel):
     """A description of this service."""
 
     name: Literal["pheye"] = Field(description="Which software this is.")
     version: str = Field(description="Version of the service.")
-    model: str | None = Field(description="Name of the served model; null while it loads.")
+    model: ModelFields | None = Field(description="The served model; null while it loads.")
     limits: LimitFields = Field(description="How much one request may ask for.")
     links: dict[str, str] = Field(description="Paths of the main routes, by name.")
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from model.about import is_outside_answer
 from model.request import DeviceMemoryError, TileSpan, TokenLogprob
 from model.tiles import ImageKey, TiledImage
 from service.messages import (
@@ -39,7 +40,8 @@ from service.worker.scheduler import Admission
 from service.worker.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
-    from model.request import FinishReason
+    from model.choices import ChoiceTree
+    from model.request import ChosenChoice, FinishReason
     from model.runtime.runner import ModelRunner
 
 MAX_PREFETCH = 32  # each holds its tiles and its unfinished features
@@ -90,7 +92,7 @@ class Engine:
         """
         prompt, context = self._runner.prompt(row.instruction), self._runner.context_tokens
         if row.choices:
-            tree, stream = self._runner.choice_tree(row.choices), self._runner.text_stream(())
+            tree, stream = self._choice_tree(row.choices, context - len(prompt)), self._runner.text_stream(())
             check_choices_fit(len(tree), len(prompt), context)
             return EngineRow(row, image, prompt, len(tree) + 1, stream, time.monotonic(), [], tree)
         asked = row.sampling.max_tokens
@@ -98,6 +100,11 @@ class Engine:
         stream = self._runner.text_stream(row.sampling.stop)
         pieces = [stream.push(token) for token in row.given]  # its client has the text already
         return EngineRow(row, image, prompt, max_tokens, stream, time.monotonic(), pieces)
+
+    def _choice_tree(self, choices: Sequence[str], room: int) -> ChoiceTree:
+        """Build the tree of choices, beside the sentence for pictures outside the model's world if there is room."""
+        tree = self._runner.choice_tree(choices, refusable=True)
+        return tree if len(tree) <= room else self._runner.choice_tree(choices)
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
@@ -271,10 +278,10 @@ class Engine:
         logprobs = tuple(map(TokenLogprob, choice.logprobs))
         text = row.row.choices[choice.index]
         step.events.append(Delta(row.id, choice.tokens, text, logprobs, row.stream.shown_tokens))
-        step.events.append(self._finished(slot, "stop", choice.probabilities))
+        step.events.append(self._finished(slot, "stop", choice))
         self._let_go(slot)
 
-    def _finished(self, slot: int, reason: FinishReason, probabilities: tuple[float, ...] = ()) -> Finished:
+    def _finished(self, slot: int, reason: FinishReason, choice: ChosenChoice | None = None) -> Finished:
         row = self._running[slot]
         usage = Usage(
             prompt_tokens=len(row.prompt),
@@ -287,8 +294,17 @@ class Engine:
         rest = row.stream.finish()
         row.pieces[-1] += rest
         explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None
-        shown = row.stream.shown_tokens
-        return Finished(row.id, rest, reason, usage, row.timings(), explanation, shown, probabilities)
+        return Finished(
+            row.id,
+            rest,
+            reason,
+            usage,
+            row.timings(),
+            explanation,
+            shown_tokens=row.stream.shown_tokens,
+            probabilities=choice.probabilities if choice else (),
+            outside=choice.refused if choice else is_outside_answer("".join(row.pieces), self._runner.outside_answer),
+        )
 
     def _let_go(self, slot: int, *, failed: bool = False) -> None:
         row = self._running.pop(slot)

@@ -65,6 +65,7 @@ def _card(runner: ModelRunner) -> ModelCard:
         feature_cache_bytes=runner.feature_cache_bytes,
         memory=tuple(map(str, runner.memory)),
         gpu_uuid=runner.gpu_uuid,
+        about=runner.about,
     )
 
 

@@ -1,17 +1,18 @@
 """Fresh scenes of the synthetic world: drawn from a seed that training never uses, painted into a folder.
 
 What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; and what the sign
-says, where there is one. Any thread or process.
+says, where there is one; signs are told apart by the size of their letters, and by whether the edge of a tile cuts one.
+Any thread or process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 from model.data.world.captions import named
-from model.data.world.paint import letter_size, paint
+from model.data.world.paint import Letter, letter_size, paint
 from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case
 from model.prompt import caption_instruction, question_instruction
@@ -19,13 +20,14 @@ from model.prompt import caption_instruction, question_instruction
 TRAINING_SEEDS = ("train", "train signs", "train ablation")
 
 
-def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
+def read_scenes(folder: Path, count: int, seed: str, level: int = 3) -> list[Case]:
     """Paint scenes, unless they are there from an earlier run with the same seed, and return their cases.
 
     Args:
         folder: where the images are kept, below a folder named like the seed.
         count: how many scenes.
         seed: which ones; any but the training's.
+        level: local tiles along each side of an image, whose edges cut signs.
 
     Raises:
         ValueError: the seed is the training's.
@@ -33,10 +35,10 @@ def read_scenes(folder: Path, count: int, seed: str) -> list[Case]:
     """
     if seed in TRAINING_SEEDS:
         raise ValueError(f"seed: {seed!r} is a stream that pheye-tiny was trained on; choose another")
-    return [case for index in range(count) for case in _cases(folder / seed, seed, index)]
+    return [case for index in range(count) for case in _cases(folder / seed, seed, index, level)]
 
 
-def _cases(folder: Path, seed: str, index: int) -> Iterator[Case]:
+def _cases(folder: Path, seed: str, index: int, level: int) -> Iterator[Case]:
     scene = draw_scene(Random(f"{seed} {index}"))  # noqa: S311 - reproducible, not secret
     path, picture = folder / f"{index}.png", paint(scene)
     if not path.exists():
@@ -51,5 +53,13 @@ def _cases(folder: Path, seed: str, index: int) -> Iterator[Case]:
     yield Case(f"{index} count", path, counted, (str(len(shapes)),), "count", group=str(len(shapes)))
     if scene.sign is not None:
         read = question_instruction("What does the sign say?", "short")
-        size, share = letter_size(picture.letters[0]), scene.sign.box.area
-        yield Case(f"{index} sign", path, read, (scene.sign.text,), "sign", group=size, area=share)
+        letters, share = picture.letters[0], scene.sign.box.area
+        group = f"{letter_size(letters)} / {'cut' if is_cut(letters, level) else 'whole'}"
+        yield Case(f"{index} sign", path, read, (scene.sign.text,), "sign", group=group, area=share)
+
+
+def is_cut(letters: Sequence[Letter], level: int) -> bool:
+    """Return whether an edge of level x level local tiles runs through any of these letters."""
+    edges = [tile / level for tile in range(1, level)]
+    boxes = [letter.box for letter in letters]
+    return any(box.left < edge < box.right or box.top < edge < box.bottom for box in boxes for edge in edges)

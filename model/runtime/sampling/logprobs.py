@@ -51,7 +51,8 @@ def choose_choice(edges: Tensor, tree: ChoiceTree, sampling: Sampling) -> Chosen
     """Choose one of the choices of a row; None if its numbers are not finite.
 
     A choice's probability is that of its tokens and the end token, divided by the sum over all choices. Greedily the
-    most probable one is taken, else one is drawn as a token would be.
+    most probable one is taken, else one is drawn as a token would be. The sentence for pictures outside the model's
+    world, where the tree has it, is never taken and counts in no probability.
 
     Args:
         edges: log-probability of each edge of the tree [edges].
@@ -62,6 +63,7 @@ def choose_choice(edges: Tensor, tree: ChoiceTree, sampling: Sampling) -> Chosen
     if not torch.isfinite(logprobs).all():
         return None
     totals = torch.stack([logprobs[tree.edges_of(choice)].sum() for choice in range(len(tree.paths))])
+    totals, sentence = totals[: tree.choices], totals[tree.choices :]
     (index,) = choose(totals.unsqueeze(0), [sampling], [0])
     assert index is not None
     return ChosenChoice(
@@ -69,4 +71,5 @@ def choose_choice(edges: Tensor, tree: ChoiceTree, sampling: Sampling) -> Chosen
         tree.tokens_of(index),
         tuple(logprobs[tree.edges_of(index)].tolist()),
         tuple(totals.softmax(dim=-1).tolist()),
+        refused=bool((sentence > totals.max()).any()),
     )

@@ -56,6 +56,11 @@ class ChatAnswer:
         """The id of the completion."""
         return f"chatcmpl-{self.answer.id}"
 
+    @property
+    def outside(self) -> int:
+        """1 if the answer says that the image is outside the model's known world, else 0."""
+        return self.answer.outside
+
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when the row has finished."""
         return self.answer.timings(preprocess_s=preprocess_s, total_s=total_s)

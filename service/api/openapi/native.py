@@ -78,10 +78,12 @@ FILE = {
     "description": "The image as a file: JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF, and HEIC with an extra.",
 }
 SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
-# A red disc on white, 32 x 32 pixels: an image small enough to be read in an example, and one that works when pasted.
+# A red disc on white, 64 x 64 pixels: small enough to be read in an example, and one that works when pasted. It is
+# of the size that pheye-tiny knows (tests/model/weights/test_samples.py).
 DISC = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX/////AADrWueTAAAARElEQVR42n3MsQ2AMADEwOO"
-    "FxBgwCpvBaBklY1CghCKiQ7hw4cL8s1Ssl9hmsQe9y8QZSIzqU42SseodRxOliXq/+z8eGIwO/AhZZ7UAAAAASUVORK5CYII="
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEX/////AADrWueTAAAAVklEQVR42t2QsQ2AQA"
+    "wDLxESlL8BbAJs9qMywpdfIEKRNKSjQ7iyz64Mv9Vaw9gBoAjFwWink5AyeVAKkqoF6pO8MDCbpaoRpHOlsVhzYjSAAbb90yffAZwP9ayVPB4AAA"
+    "AASUVORK5CYII="
 )
 EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
     CaptionRequest: {
@@ -132,7 +134,7 @@ _END = StreamEnd(
     model="pheye-tiny",
     finish_reason="stop",
     confidence=-0.021,
-    image=ImageFields(format="PNG", width=32, height=32, frames=1, has_transparency=False),
+    image=ImageFields(format="PNG", width=64, height=64, frames=1, has_transparency=False),
     warnings=[],
     usage=UsageFields(
         prompt_tokens=62, completion_tokens=4, image_tokens=1450, image_tiles=10, image_features_cached=False

@@ -10,13 +10,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from model.about import About
 from service.api.access.keys import KEYLESS
 from service.api.edge.rewriting import link_to
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
 from service.api.request_context import context_of
 from service.errors import Unavailable
-from service.schemas.responses import Alive, LimitFields, ReadyCard, ServiceCard
+from service.messages import ModelCard
+from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard, ServiceCard
 
 router = APIRouter(tags=["service"])
 
@@ -91,5 +93,15 @@ async def index(request: Request, parts: Parts) -> ServiceCard:
             "metrics": "metrics", "docs": "docs", "openapi": "openapi", "playground": "playground",
         }.items()
     }  # fmt: skip
-    name = card.name if card else None
-    return ServiceCard(name="pheye", version=request.app.version, model=name, limits=limits, links=links)
+    model = _model(card) if card else None
+    return ServiceCard(name="pheye", version=request.app.version, model=model, limits=limits, links=links)
+
+
+def _model(card: ModelCard) -> ModelFields:
+    about = card.about or About(knows="")
+    return ModelFields(
+        name=card.name,
+        knows=about.knows or None,
+        outside_answer=about.outside_answer,
+        questions=list(about.questions),
+    )

@@ -16,7 +16,7 @@ import typer
 from model.evaluation.case import Kind
 from model.prompt import CaptionStyle
 from service.cli.evaluate.compare import attention, scores, tertiles
-from service.cli.evaluate.options import evaluate_cases, evaluating
+from service.cli.evaluate.options import evaluate_cases, evaluating, files_in, known_outside_answer
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
@@ -148,12 +148,49 @@ def scenes(
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the painted images are kept.")] = Path("scenes"),
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1000,
     world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "test",
+    level: Annotated[
+        int, typer.Option(min=1, help="The model's local tiles along each side of an image, whose edges cut signs.")
+    ] = 3,
     **words: Any,
 ) -> None:
     """Fresh scenes of pheye-tiny's world: colours and shapes in captions, counting, signs."""
     from model.evaluation.formats.scenes import read_scenes
 
-    evaluate_cases("scenes", partial(read_scenes, folder, count, world), words, max_tokens=SCENE_TOKENS)
+    evaluate_cases("scenes", partial(read_scenes, folder, count, world, level), words, max_tokens=SCENE_TOKENS)
+
+
+@evaluate.command()
+@evaluating
+def outside(
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Photographs to ask about; those that scikit-image and scikit-learn ship by default."
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where painted pictures and scenes are kept.")] = Path(
+        "outside"
+    ),
+    pictures: Annotated[int, typer.Option(min=0, help="How many pictures of no meaning.")] = 64,
+    count: Annotated[int, typer.Option(min=0, help="How many scenes of pheye-tiny's own world.")] = 200,
+    world: Annotated[str, typer.Option(metavar="SEED", help="Which pictures and scenes; never those of training.")] = (
+        "outside"
+    ),
+    sentence: Annotated[
+        str | None,
+        typer.Option(help="By what the model says that it does not know; its about.json's by default."),
+    ] = None,
+    **words: Any,
+) -> None:
+    """Pictures outside the model's world: how often it says so, and how often it refuses its own scenes."""
+    from model.evaluation.formats.outside import DEFAULT_SENTENCE, installed_photographs, read_outside
+
+    def read() -> list[Case]:
+        found = files_in(photographs) if photographs else installed_photographs()
+        said = sentence or known_outside_answer(words) or DEFAULT_SENTENCE
+        return read_outside(found, folder, pictures, count, world, said)
+
+    evaluate_cases("outside", read, words, max_tokens=SCENE_TOKENS)
 
 
 @evaluate.command()

@@ -94,6 +94,39 @@ def evaluate_cases(
     raise typer.Exit(code)
 
 
+def known_outside_answer(words: Mapping[str, Any]) -> str | None:
+    """Return the sentence by which the model that is asked says that it does not know; None if nobody tells.
+
+    Raises:
+        ValueError: its checkpoint, or what that says of it, cannot be read, or no service answers.
+    """
+    where, flags = take(AnswererOptions, take(EvaluateOptions, words)[1])
+    if where.server is not None:
+        from service.batch.server import contact
+
+        card = contact(server(where, flags), lambda line: typer.echo(f"pheye: {line}", err=True))
+        return card.model.outside_answer if card.model else None
+    model, revision = (settings := engine_settings(where, flags)).model, settings.revision
+    if model.startswith("random:"):
+        return None
+    from model.checkpoint.about_file import read_about
+    from model.checkpoint.sources import folder_of
+
+    about = read_about(folder_of(model, revision))
+    return about.outside_answer if about else None
+
+
+def files_in(folder: Path) -> list[Path]:
+    """List the images in a folder.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from service.batch.find_images import find_images
+
+    return [place for place in find_images([folder]) if isinstance(place, Path)]
+
+
 def _evaluation(dataset: str, cases: Sequence[Case], own: EvaluateOptions, max_tokens: int) -> Evaluation:
     from model.evaluation.case import subset
     from service.evaluation.run import Evaluation

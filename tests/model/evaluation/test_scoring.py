@@ -9,7 +9,8 @@ import pytest
 
 from model.evaluation.case import Kind
 from model.evaluation.scoring import METRICS, Score, scores, table
-from tests.support.datasets import answered, case
+from model.evaluation.targets import TARGETS
+from tests.support.datasets import SETUP, answered, case
 
 TEN = ("2",) * 3 + ("3",) * 7
 
@@ -24,10 +25,12 @@ def test_every_kind_is_judged_by_its_own_metric() -> None:
         answered(replace(case("f", "sign"), references=("EXIT",)), 'It says "EXIT".'),
         answered(replace(case("g", "count"), references=("3",)), "Three."),
         answered(replace(case("h", "cider"), references=("two cats",)), "One dog."),
+        answered(replace(case("i", "outside"), references=("No idea.",)), " No idea."),
+        answered(replace(case("j", "refused"), references=("No idea.",)), "A cat."),
     ]
     assert {each.case.kind for each in asked} == set(get_args(Kind))
     found = scores(asked)
-    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0])
+    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0, 100, 0])
     assert len(table(asked)) == len(METRICS)
 
 
@@ -62,3 +65,27 @@ def test_a_scene_without_shapes_can_be_judged_and_a_question_without_answers_can
     assert scores([answered(nothing, "An empty street.")]) == [100.0]
     with pytest.raises(ValueError, match="case b has no references"):
         scores([answered(replace(case("b"), references=()))])
+
+
+def test_a_part_of_a_group_has_a_line_of_its_own_and_counts_for_the_group() -> None:
+    asked = [
+        answered(case("a", group="large / cut"), "no"),
+        answered(case("b", group="large / whole"), "yes"),
+        answered(case("c", group="large"), "yes"),
+    ]
+    found = {score.group: (score.cases, round(score.score)) for score in table(asked)}
+    assert found == {"all": (3, 67), "large": (3, 67), "large / cut": (1, 0), "large / whole": (1, 100)}
+
+
+@pytest.mark.parametrize(("answer", "met"), [("I see nothing.", True), ("A cat.", False)])
+def test_a_line_with_a_target_tells_it_and_whether_it_is_met(answer: str, met: bool) -> None:
+    group = "photographs, captions"
+    asked = replace(case("a", "outside", group=group, says="I see nothing."), kind="outside")
+    told = replace(answered(asked, answer), setup=replace(SETUP, dataset="outside"))
+    whole, part = table([told])
+    assert (whole.wanted, whole.met) == (None, None)
+    assert (part.group, part.wanted, part.met) == (group, ">= 95", met)
+
+
+def test_every_target_is_one_of_a_metric_there_is() -> None:
+    assert {metric for _, metric, _ in TARGETS} <= set(METRICS.values())

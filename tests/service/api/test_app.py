@@ -274,7 +274,7 @@ def test_probes_and_the_index_say_what_is_served(client):
     ready = client.get("/readyz").json()
     assert (ready["status"], ready["image_tiles"]) == ("ready", named_geometry("pheye-micro").tiles)
     index = client.get("/v1").json()
-    assert index["model"] == ready["model"]
+    assert index["model"] == {"name": ready["model"], "knows": None, "outside_answer": None, "questions": []}
     assert index["links"]["vqa"] == "/v1/vqa"
     assert index["links"].items() >= {("query", "/v1/query"), ("chat_completions", "/v1/chat/completions")}
     assert client.get(index["links"]["models"]).is_success

@@ -268,5 +268,12 @@ def test_info_asks_the_weights_for_the_adapters_ranks_and_does_without(tmp_path:
 def test_info_draws_tables_of_the_default_model() -> None:
     result = pheye("info")
     assert result.exit_code == 0
-    for words in ("pheye-tiny", "cross-attention blocks", "one more token", "recomputed over kept", "12.07"):
+    for words in (
+        "pheye-tiny",
+        "not photographs",
+        "cross-attention blocks",
+        "one more token",
+        "recomputed over kept",
+        "12.07",
+    ):
         assert words in result.stdout

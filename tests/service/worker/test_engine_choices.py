@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from model.about import About
 from model.prompt import AnswerStyle, offered_answers, question_instruction
 from model.request import Sampling
 from service.messages import Broken, Finished, Flow, Refused, Row
@@ -152,3 +154,42 @@ def test_a_choice_whose_numbers_are_not_finite_fails_alone(tiny, monkeypatch) ->
     submit(engine, noise_image(tiny), choosing("bad"), choosing("good"), row("other", "What?"))
     collected = run(engine)
     assert [type(collected.ended[name]) for name in ("bad", "good", "other")] == [Broken, Finished, Finished]
+
+
+def test_choices_are_doubted_where_the_sentence_for_other_images_is_more_probable(golden: Golden) -> None:
+    """As the naive twin has it, which scores each text alone; and without a change to answer or probabilities."""
+    naive, image, asked = Likelihood(golden.checkpoint), golden.image(golden.cases[0]["image"]), choosing("r", "short")
+    doubts = []
+    for sentence in ("q", "cat and dog and cat", "dog"):
+        checkpoint = replace(golden.checkpoint, about=About("cats", sentence))
+        engine = Engine(fp32_runner(checkpoint), stall_s=0.25)
+        submit(engine, image, asked)
+        ended = answered(run(engine), asked)
+        assert ended.probabilities == pytest.approx(naive.probabilities(image, asked.instruction, ANIMALS), abs=1e-4)
+        *choices, refusal = map(sum, naive.of_choices(image, asked.instruction, [*ANIMALS, sentence]))
+        assert ended.outside == (refusal > max(choices)), sentence
+        doubts.append(ended.outside)
+    assert doubts == [True, False, False], "more probable, less probable, and one of the choices itself"
+
+
+def test_an_answer_is_the_sentence_for_other_images_whole_or_cut_late(golden: Golden) -> None:
+    case = golden.cases[0]
+    image, asked = golden.image(case["image"]), row("r", case["question"], max_tokens=12)
+    engine = Engine(golden.runner(), stall_s=0.25)
+    submit(engine, image, asked)
+    said = (collected := run(engine)).text["r"].strip()
+    assert not collected.ended["r"].outside, "no sentence is known"
+    for sentence, outside in ((said, True), (f"{said}.", True), (f"{said}, {said}, {said}", False), ("No.", False)):
+        runner = fp32_runner(replace(golden.checkpoint, about=About("cats", sentence)))
+        again = Engine(runner, stall_s=0.25)
+        submit(again, image, asked)
+        assert run(again).ended["r"].outside == outside, sentence
+
+
+def test_where_choices_just_fit_they_are_answered_without_the_sentence_beside_them(golden: Golden) -> None:
+    checkpoint = replace(golden.checkpoint, about=About("cats", "I see nothing that I know. " * 3 + "None."))
+    asked, runner = choosing("r", "short"), golden.runner()
+    room = len(runner.prompt(asked.instruction)) + len(runner.choice_tree(ANIMALS))
+    engine = Engine(fp32_runner(checkpoint, context_tokens=room), stall_s=0.25)
+    submit(engine, golden.image(golden.cases[0]["image"]), asked)
+    assert not answered(run(engine), asked).outside

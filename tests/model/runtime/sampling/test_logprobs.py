@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,3 +64,14 @@ def test_a_sampled_choice_is_drawn_by_its_probability_and_repeats() -> None:
 
 def test_numbers_that_are_not_finite_choose_nothing() -> None:
     assert choose_choice(torch.full_like(EDGES, torch.nan), TREE, Sampling()) is None
+
+
+@pytest.mark.parametrize(("chance", "refused"), [(0.3, True), (0.15, False)], ids=["most probable", "less than one"])
+def test_the_sentence_beside_the_choices_is_compared_with_them_and_never_taken(chance: float, refused: bool) -> None:
+    tree = ChoiceTree.of([[5], [6, 7], [6], [8]], eos_id=0, refusable=True)
+    edges = torch.cat([EDGES[:3], torch.tensor([chance]).log(), EDGES[3:], torch.tensor([1.0]).log()])
+    without = choose_choice(EDGES, TREE, Sampling())
+    assert without is not None
+    assert choose_choice(edges, tree, Sampling()) == replace(without, refused=refused)
+    drawn = [choose_choice(edges, tree, Sampling(temperature=2.0, seed=seed)) for seed in range(50)]
+    assert {each.index for each in drawn if each is not None} == {0, 1, 2}

@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from tests.support.serving import Server, assert_problem, data_uri, events_of, running_server
+from tests.support.serving import Server, assert_problem, data_uri, events_of
 
 SCENE = data_uri((Path(__file__).parents[4] / "docs/images/scene.png").read_bytes(), "image/png")
 ANIMAL = {"question": "Which animal is it?", "answer_style": "choice", "choices": ["cat", "dog"]}
@@ -19,9 +19,8 @@ SIGN = "What does the sign say?"
 
 
 @pytest.fixture(scope="module")
-def server():
-    with running_server(model="pheye-tiny") as running:
-        yield running
+def server(tiny_server):
+    return tiny_server
 
 
 def post(server: Server, path: str = "/v1/vqa", **fields):

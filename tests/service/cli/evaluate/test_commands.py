@@ -129,6 +129,28 @@ def test_easy_vqa_is_asked_over_http_in_one_command(service: serving.Server) -> 
     assert json.loads(Path("easy-vqa.answers.scores.json").read_text())["asked"] == 12
 
 
+def test_outside_is_asked_of_a_folder_in_one_command_and_says_which_targets_are_missed(
+    service: serving.Server, tmp_path: Path
+) -> None:
+    photograph = datasets.picture(tmp_path / "mine" / "a.png").parent
+    words = ["outside", "--photographs", str(photograph), "--pictures", "1", "--count", "1", "--max-tokens", "3"]
+    words += ["--sentence", "I do not know.", "--server", service.url]
+    result = evaluate(*words)
+    assert result.exit_code == 0, result.output
+    assert "says it does not know" in result.stdout
+    assert ">= 95 missed" in result.stdout
+    scores = json.loads(Path("outside.answers.scores.json").read_text())
+    assert (scores["asked"], scores["answered"]) == (19, 19)
+    found = {(each["metric"], each["group"]): (each["score"], each["met"]) for each in scores["scores"]}
+    assert found["own scenes refused", "all"] == (0.0, True)
+    assert found["says it does not know", "photographs, captions"] == (0.0, False)
+    assert evaluate(*words).exit_code == 0, "it goes on where it ended, and nothing is left"
+    (tmp_path / "empty").mkdir()
+    empty = evaluate("outside", "--photographs", str(tmp_path / "empty"), "--server", service.url)
+    assert empty.exit_code == 2
+    assert "there is no image in this folder" in empty.stderr
+
+
 def test_a_run_that_is_killed_continues_to_the_same_answers(tmp_path: Path) -> None:
     questions, annotations, images = datasets.vqav2(tmp_path, questions=24)
     words = ["vqav2", "--questions", str(questions), "--annotations", str(annotations), "--images", str(images)]

@@ -1,0 +1,9 @@
+"""Words about pictures outside a model's known world: the warning, and the command that serves another checkpoint.
+
+Data alone; any thread or process.
+"""
+
+from __future__ import annotations
+
+OUTSIDE_KNOWN_WORLD = "outside_known_world"  # the warning, wherever there are warnings
+REAL_CHECKPOINT = "pheye serve --model miguelcarv/Pheye-x4-448"  # the published checkpoint that needs least memory

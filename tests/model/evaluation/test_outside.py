@@ -1,0 +1,82 @@
+"""What is asked to see whether a model knows what it does not know: photographs, pictures of no meaning, own scenes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.data.world.paint import Letter
+from model.data.world.scene import Box
+from model.evaluation.fields import DataError
+from model.evaluation.formats import outside
+from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
+from model.evaluation.formats.outside import installed_photographs, read_outside
+from model.evaluation.formats.scenes import is_cut, read_scenes
+
+
+def test_every_picture_is_asked_for_three_captions_and_two_signs(tmp_path: Path) -> None:
+    photograph = tmp_path / "a.jpg"
+    Image.new("RGB", (30, 20), "gray").save(photograph)
+    cases = read_outside([photograph], tmp_path / "made", 2, 6, "test", "No idea.")
+    counts = Counter((each.kind, each.group.partition(" / ")[0]) for each in cases)
+    own = counts["refused", "captions"] // 3
+    assert counts == {
+        ("outside", "photographs, captions"): 3,
+        ("outside", "photographs, sign questions"): 2,
+        ("outside", "pictures of no meaning, captions"): 6,
+        ("outside", "pictures of no meaning, sign questions"): 4,
+        ("sign", "on photographs"): 4,
+        ("refused", "captions"): 3 * own,
+        ("refused", "sign questions"): 2 * own,
+    }
+    assert 4 <= own <= 6, "a scene with nothing in it is rightly refused, and not asked about"
+    assert {each.references for each in cases if each.kind != "sign"} == {("No idea.",)}
+    assert all(each.references[0].isalnum() for each in cases if each.kind == "sign")
+    assert all(each.image_path.exists() for each in cases)
+    assert len({each.id for each in cases}) == len(cases)
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    kinds = {each.kind for each in read_outside([tmp_path / "broken.jpg"], tmp_path / "made", 0, 0, "test", "No.")}
+    assert kinds == {"outside"}, "it is asked about, and reported as what it is"
+    again = read_outside([photograph], tmp_path / "made", 2, 6, "test", "No idea.")
+    assert again == cases
+
+
+def test_pictures_of_no_meaning_are_of_many_kinds_and_the_same_for_the_same_seed() -> None:
+    assert len({abstract_kind(index) for index in range(16)}) == 8
+    for index in range(8):
+        picture = abstract_picture("a", index)
+        assert picture.mode == "RGB"
+        assert np.asarray(picture).std() > 1, "none is a blank sheet"
+    assert picture.tobytes() == abstract_picture("a", 7).tobytes() != abstract_picture("b", 7).tobytes()
+
+
+def test_the_photographs_come_from_installed_packages_alone() -> None:
+    found = installed_photographs()
+    assert {"astronaut.png", "chelsea.png", "china.jpg", "flower.jpg"} <= {path.name for path in found}
+    assert all(path.is_file() for path in found)
+
+
+def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "find_spec", lambda _: None)
+    with pytest.raises(DataError, match=r"scikit-image .* pip install 'pheye-service\[evaluate\]'.*--photographs"):
+        installed_photographs()
+
+
+def test_no_scene_of_the_training_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="trained on"):
+        read_outside([], tmp_path, 1, 1, "train", "No.")
+    with pytest.raises(ValueError, match="trained on"):
+        read_scenes(tmp_path, 1, "train")
+
+
+def test_a_sign_is_cut_if_the_edge_of_a_tile_runs_through_a_letter(tmp_path: Path) -> None:
+    letter = Letter("A", Box(0.30, 0.4, 0.36, 0.6))
+    assert [is_cut([letter], level) for level in (1, 2, 3)] == [False, True, True]
+    between = [Letter("A", Box(0.24, 0.1, 0.32, 0.3)), Letter("B", Box(0.35, 0.1, 0.43, 0.3))]
+    assert not is_cut(between, 3), "the edge runs between two letters"
+    groups = {each.group for each in read_scenes(tmp_path, 12, "test") if each.kind == "sign"}
+    assert groups <= {f"{size} / {cut}" for size in ("small", "medium", "large") for cut in ("cut", "whole")}
