@@ -15,12 +15,12 @@ from random import Random
 
 from PIL import Image, ImageOps
 
+from model.data.fields import DataError
 from model.data.world.captions import NOTHING
 from model.data.world.paint import letter_size, paint
 from model.data.world.photographed import draw_signs, paint_signs
 from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case, Kind
-from model.evaluation.fields import DataError
 from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
 from model.evaluation.formats.scenes import TRAINING_SEEDS
 from model.prompt import CAPTIONS, caption_instruction, question_instruction

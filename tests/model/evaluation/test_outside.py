@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model.evaluation.fields import DataError
 from PIL import Image
 
 from model.data.world.paint import Letter
 from model.data.world.scene import Box
-from model.evaluation.fields import DataError
 from model.evaluation.formats import outside
 from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
 from model.evaluation.formats.outside import installed_photographs, read_outside
