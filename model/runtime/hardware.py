@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from model.config import PheyeConfig
+from model.runtime.processor import processor_multiplies_bf16
 
-_CPU_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
 _WIDE = 1024  # width of a decoder from which threads pay
 
 
@@ -103,12 +103,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     """Return whether the device has bfloat16 matrix instructions."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False  # not Linux: nothing is known, and float32 is always right
-    flags = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
-    return not _CPU_BF16_FLAGS.isdisjoint(flags.split())
+    return processor_multiplies_bf16()
 
 
 def memory_budget(device: torch.device, share: float) -> int | None:
