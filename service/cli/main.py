@@ -25,6 +25,7 @@ from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import fail, fail_for, read_settings, setting_flags
+from service.cli.mcp import mcp
 from service.cli.model_names import check_model
 from service.cli.options import options
 from service.cli.renamed import RenamedCommands
@@ -202,6 +203,7 @@ def convert(
         typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
 
 
+app.command()(mcp)
 app.command()(train)
 app.command()(manifest)
 app.add_typer(evaluate)
