@@ -1,7 +1,7 @@
 """`pheye mcp`: the process that an agent starts, and speaks MCP with over standard input and output.
 
-Answers by a whole service in this process, without a socket, or by one that runs elsewhere. Owns the waiting for either.
-Main thread; the event loop's.
+Answers by a whole service in this process, without a socket, or by one that runs elsewhere. Owns the waiting for
+either. Main thread; the event loop's.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def _for_one_user(settings: Settings) -> Settings:
 async def _serve_here(settings: Settings) -> None:
     queue = RequestQueue(settings, metrics := Metrics())
     app = create_app(settings, queue, metrics)
-    client = httpx.AsyncClient(transport=InProcessTransport(app), base_url="http://pheye", timeout=None)
+    transport = InProcessTransport(app)  # has no timeouts; the service's deadline holds
+    client = httpx.AsyncClient(transport=transport, base_url="http://pheye")
     async with app.router.lifespan_context(app), client:
         await _speak(Tools(_OwnEngine(queue, client), LocalSources(settings.max_body_bytes)))
 
@@ -92,7 +93,7 @@ class _OwnEngine:
 
     async def post(self, path: str, fields: Mapping[str, Any], file: bytes | None) -> httpx.Response:
         """Send a request, once there is a model."""
-        while self.queue.card is None and not self.queue.failure:
+        while self.queue.card is None and not self.queue.failure:  # noqa: ASYNC110 - a queue has no event for both
             await asyncio.sleep(LOOK_S)
         return await self.client.request(**request_of(path, fields, file))
 

@@ -69,7 +69,8 @@ def without_hub(repository: str, reason: str) -> str:
     """Say what can be done about a repository that is not in the cache while the hub cannot be asked."""
     offline = "unset it to fetch it, or " if reason.startswith("HF_HUB_OFFLINE") else ""
     return (
-        f"{repository}: there is no such folder, it is not in the hub's cache {cache_folder()}, and the hub cannot be asked ({reason}); "
+        f"{repository}: there is no such folder, it is not in the hub's cache {cache_folder()}, and the hub cannot be "
+        f"asked ({reason}); "
         f"{offline}name a folder that holds the checkpoint, or copy a cache from a machine that has fetched it and "
         "point HF_HOME at it (with HF_HUB_OFFLINE=1 nothing is looked up)"
     )

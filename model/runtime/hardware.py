@@ -124,3 +124,17 @@ def memory_budget(device: torch.device, share: float) -> int | None:
 def device_uuid(device: torch.device) -> str | None:
     """Return the GPU's UUID, its name outside of torch whatever `CUDA_VISIBLE_DEVICES` says; None for a CPU."""
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else None
+
+
+def gpus() -> list[str]:
+    """List the GPUs that torch sees, or say why there is none."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return [f"none: this torch {torch.__version__} is built without CUDA"]
+    if not torch.cuda.is_available():
+        return ["none: torch finds no driver and card that it can use (`nvidia-smi` shows what the driver finds)"]
+    found = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name, (major, minor) = torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index)
+        found.append(f"cuda:{index}: {name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free, capability {major}.{minor}")
+    return found

@@ -23,6 +23,7 @@ from model.prompt import (
 )
 from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
+from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import fail, fail_for, read_settings, setting_flags
 from service.cli.mcp import mcp
@@ -203,6 +204,7 @@ def convert(
         typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
 
 
+app.command()(doctor)
 app.command()(mcp)
 app.command()(train)
 app.command()(manifest)

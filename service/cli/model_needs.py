@@ -72,7 +72,8 @@ def print_needs(listed: Sequence[ModelNeeds], console: Console) -> None:
     console.print(table)
     console.print(
         f"Memory is that of a server that is ready, and with every bound reached at once. A caption is one of "
-        f"{CAPTION_TOKENS} tokens about a new image, an answer one of {ANSWER_TOKENS} about an image seen before. {METHOD}",
+        f"{CAPTION_TOKENS} tokens about a new image, an answer one of {ANSWER_TOKENS} about an image seen before. "
+        f"{METHOD}",
         width=80,
         highlight=False,
         markup=False,

@@ -17,8 +17,8 @@ REACHED = 0.8  # of the measured rates, by encoding and decoding alike (docs/per
 BLOCK_S = 0.0003  # for launching the operations of one layer, whatever its size; measured with pheye-tiny on two cores
 METHOD = (
     "Times are estimates, not measurements: the bytes that each pass reads and its multiplications, at the rates just "
-    f"measured on this CPU in float32, of which {REACHED:.0%} are reached as a rule. Where the CPU multiplies bfloat16, "
-    "or with --dtype int8, large models take about half of it or less; a GPU far less."
+    f"measured on this CPU in float32, of which {REACHED:.0%} are reached as a rule. Where the CPU multiplies "
+    "bfloat16, or with --dtype int8, large models take about half of it or less; a GPU far less."
 )
 
 

@@ -25,13 +25,11 @@ ID_PREFIX = "img_"
 
 
 class ImageSources(Protocol):
-    """The places from which a tool call may take its image.
+    """The places from which a tool call may take its image."""
 
-    Attributes:
-        local: whether files of this machine are among them.
-    """
-
-    local: bool
+    @property
+    def local(self) -> bool:
+        """True if files of this machine are among them."""
 
     async def image(self, given: Mapping[str, str]) -> SentImage | None:
         """Find the image; None if none is given.
@@ -71,8 +69,7 @@ class LocalSources:
         if sent.argument == "image_url" and sent.url.lower().startswith("file:"):
             sent = SentImage("image_path", unquote(urlsplit(sent.url).path))
         if sent.argument == "image_path":
-            path = Path(sent.url or "").expanduser()
-            return await asyncio.to_thread(self._read, path)
+            return await asyncio.to_thread(self._read, sent.url or "")
         if sent.argument == "image_url" and looks_like_link(sent.url or ""):
             return await self._fetched(sent.url or "")
         return sent
@@ -85,8 +82,9 @@ class LocalSources:
             detail = error.detail.removeprefix("image_url: ").removeprefix("image: ")
             raise ToolError(f"image_url: {detail}") from None
 
-    def _read(self, path: Path) -> SentImage:
+    def _read(self, name: str) -> SentImage:
         """Read a regular file; a pipe or a device has no end."""
+        path = Path(os.path.expanduser(name))
         where = os.path.abspath(path)
         where = where if where.isprintable() else ascii(where)
         try:

@@ -78,14 +78,9 @@ def ask_result(questions: Sequence[str], told: VqaAnswer) -> ToolResult:
         ValueError: there are not as many answers.
     """
     count = len(questions)
-    rows = zip(
-        questions,
-        told.answers or (),
-        told.finish_reasons or (),
-        told.confidences or [None] * count,
-        told.choices_by_question or [None] * count,
-        strict=True,
-    )
+    confidences: Sequence[float | None] = told.confidences or [None] * count
+    offered: Sequence[list[ChoiceFields] | None] = told.choices_by_question or [None] * count
+    rows = zip(questions, told.answers or (), told.finish_reasons or (), confidences, offered, strict=True)
     answers = [
         AnswerResult(question=question, answer=answer, finish_reason=reason, confidence=confidence, choices=choices)
         for question, answer, reason, confidence, choices in rows

@@ -54,7 +54,7 @@ def mcp_server(tools: Tools) -> Server[Any]:
 
 
 async def serve_stdio(tools: Tools) -> None:
-    """Speak MCP over standard input and output until the input ends; whatever else is printed goes to standard error."""
+    """Speak MCP over standard input and output until the input ends; other output goes to standard error."""
     server = mcp_server(tools)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())

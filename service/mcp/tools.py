@@ -28,7 +28,7 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class ToolCard:
-    """What an agent is told of a tool."""
+    """Description of a tool, as an agent is told it."""
 
     name: str
     title: str

@@ -71,12 +71,14 @@ class _OwnService:
 
     def __init__(self, request: Request, receive: Receive) -> None:
         context = context_of(request.scope)
-        headers = [(name.encode(), request.headers[name].encode("latin-1")) for name in PASSED_ON if name in request.headers]
+        headers = [
+            (name.encode(), request.headers[name].encode("latin-1")) for name in PASSED_ON if name in request.headers
+        ]
         headers.append((b"x-request-id", context.id.encode()))
         client = request.scope.get("client")
         self._transport = InProcessTransport(request.app, client, headers, receive)
 
     async def post(self, path: str, fields: Mapping[str, Any], file: bytes | None) -> httpx.Response:
         """Send a request to a route of the API."""
-        async with httpx.AsyncClient(transport=self._transport, base_url="http://pheye", timeout=None) as client:
+        async with httpx.AsyncClient(transport=self._transport, base_url="http://pheye") as client:
             return await client.request(**request_of(path, fields, file))
