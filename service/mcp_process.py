@@ -11,23 +11,21 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from service.api.app import create_app
-from service.api.in_process import InProcessTransport
-from service.api.server import configure_logging
 from service.batch.remote import SLACK_S
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
-from service.dispatch.queue import RequestQueue
 from service.mcp.images import LocalSources
 from service.mcp.service_client import ToolError, request_of
 from service.mcp.tools import Tools
-from service.metrics import Metrics
 from service.schemas.responses import ServiceCard
-from service.settings import Settings
+from service.settings import LOG_FORMAT, Settings
+
+if TYPE_CHECKING:
+    from service.dispatch.queue import RequestQueue
 
 LOOK_S = 0.1  # between two looks at a model that loads
 
@@ -40,6 +38,8 @@ def serve_here(settings: Settings) -> int:
     Returns:
         The exit code: 0.
     """
+    from service.api.server import configure_logging
+
     chosen = "log_level" in settings.model_fields_set
     configure_logging(settings.log_level if chosen else "warning")  # an agent's user sees these lines among others
     asyncio.run(_serve_here(_for_one_user(settings)))
@@ -52,7 +52,7 @@ def serve_there(server: ServiceConnection) -> int:
     Returns:
         The exit code: 0.
     """
-    configure_logging("warning")
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     asyncio.run(_serve_there(server))
     return 0
 
@@ -65,6 +65,11 @@ def _for_one_user(settings: Settings) -> Settings:
 
 
 async def _serve_here(settings: Settings) -> None:
+    from service.api.app import create_app
+    from service.api.in_process import InProcessTransport
+    from service.dispatch.queue import RequestQueue
+    from service.metrics import Metrics
+
     queue = RequestQueue(settings, metrics := Metrics())
     app = create_app(settings, queue, metrics)
     transport = InProcessTransport(app)  # has no timeouts; the service's deadline holds
@@ -75,7 +80,7 @@ async def _serve_here(settings: Settings) -> None:
 
 async def _serve_there(server: ServiceConnection) -> None:
     most_bytes = Settings.model_fields["max_body_bytes"].default
-    await _speak(Tools(_RunningService(server), LocalSources(most_bytes)))
+    await _speak(Tools(RunningService(server), LocalSources(most_bytes)))
 
 
 async def _speak(tools: Tools) -> None:
@@ -99,7 +104,7 @@ class _OwnEngine:
 
 
 @dataclass(slots=True)
-class _RunningService:
+class RunningService:
     """A service elsewhere: looked at before the first request, and asked again while it is full or restarts."""
 
     server: ServiceConnection

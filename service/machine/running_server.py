@@ -77,6 +77,10 @@ def _metrics(client: httpx.Client) -> Iterator[Finding]:
     if answer.status_code != httpx.codes.OK:
         yield Finding("server metrics", (f"GET /metrics answered {answer.status_code}",))
         return
-    found = [series for series in _SERIES.finditer(answer.text) if series["name"] in SHOWN]
+    found = [
+        series
+        for series in _SERIES.finditer(answer.text)
+        if series["name"] in SHOWN and (not series["labels"] or float(series["value"]))
+    ]
     shown = [f"{series['name']}{series['labels'] or ''} {float(series['value']):.6g}" for series in found]
     yield Finding("server metrics", (", ".join(shown) or "none of those that are shown here",))
