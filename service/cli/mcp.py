@@ -6,6 +6,7 @@ Main thread only.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import typer
@@ -28,6 +29,10 @@ def mcp(**words: Any) -> None:
     flags = current_names(typed)
     try:
         check_extra()
+        if sys.stdin.isatty():
+            typer.echo(
+                "pheye: this speaks MCP with an agent, which starts it; docs/mcp.md tells how; Ctrl-D ends it", err=True
+            )
         if where.server is not None:
             connection = server(where, flags)
             from service.mcp_process import serve_there
