@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from model.checkpoint.files import read_json_object, shown
+from model.checkpoint.files import CheckpointFileError, read_json_object, shown
 from model.checkpoint.hub import is_cached, unreachable, without_hub
 from model.checkpoint.sources import EMBEDDED, NAMED, WEIGHT_FILES, CheckpointError, local_folder
 from model.config import GEOMETRIES, named_geometry
@@ -35,7 +35,7 @@ def check_source(source: str, revision: str | None = None, *, weights: bool = Tr
         weights: whether they are needed, beside the configuration.
 
     Raises:
-        ConfigError, CheckpointError, CheckpointFileError: there is no such model, or a part of it is missing; the
+        ConfigError, CheckpointError: there is no such model, or a part of it is missing; the
             message says what was probably meant, and what to do.
     """
     if source.startswith(RANDOM):
@@ -62,7 +62,10 @@ def _check_folder(source: str, folder: Path, *, weights: bool) -> None:
             f"{source}: there is no {' and no '.join(WEIGHT_FILES)} in this folder; the weights of the checkpoint are "
             "missing (or were not pulled by git-lfs)"
         )
-    keys = read_json_object(folder / "config.json")
+    try:
+        keys = read_json_object(folder / "config.json")
+    except CheckpointFileError:
+        return  # what is in the files is judged when they are loaded
     for key in NAMED:
         named = keys.get(key)
         if isinstance(named, str) and "/" not in named and not (folder / named).is_dir():
