@@ -19,7 +19,7 @@ RUN python3 -m venv /opt/pheye
 COPY pyproject.toml constraints.txt ./
 RUN /opt/pheye/bin/pip install -c constraints.txt ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
 RUN /opt/pheye/bin/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['gpu'], sep='\n')" > requirements.txt \
+print(*project['dependencies'], *project['optional-dependencies']['gpu'], *project['optional-dependencies']['mcp'], sep='\n')" > requirements.txt \
  && /opt/pheye/bin/pip install -c constraints.txt -r requirements.txt
 
 # pip leaves the environment with its last package, and so do torch's C++ headers and test programs, a tenth of the

@@ -6,6 +6,7 @@ are read in `model/checkpoint/config_files.py`). Safe from any thread or process
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -179,5 +180,7 @@ def named_geometry(name: str) -> PheyeConfig:
         ConfigError: the name is unknown; the message lists the known ones.
     """
     if name not in GEOMETRIES:
-        raise ConfigError(f"model: there is no geometry {name!r}; known are {', '.join(GEOMETRIES)}")
+        near = difflib.get_close_matches(name, GEOMETRIES, n=1, cutoff=0.8)
+        hint = f"did you mean {near[0]}? Known" if near else "known"
+        raise ConfigError(f"model: there is no geometry {name!r}; {hint} are {', '.join(GEOMETRIES)}")
     return GEOMETRIES[name]

@@ -48,6 +48,13 @@ class Unauthorized(ServiceError):
     title = "API key missing or wrong"
 
 
+class OriginRefused(ServiceError):
+    """A page of another site, or a name that may have been rebound to this address, must not call the route."""
+
+    status = 403
+    title = "Origin not allowed"
+
+
 class NotFound(ServiceError):
     """An id is unknown, or belongs to something that this key may not see."""
 

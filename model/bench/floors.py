@@ -1,20 +1,31 @@
 """Lower bounds on time (roofline model): bytes at the measured bandwidth, or FLOPs at the measured rate.
 
 Owns what each kind of pass over the model has to read; `model/complexity.py` owns the counts it is made of,
-`model/bench/ceilings.py` the rates. Pure.
+`model/bench/ceilings.py` the rates. Needs no torch. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from model import complexity
-from model.bench.ceilings import Ceilings
 from model.config import PheyeConfig
 
 Bound = Literal["memory", "matrix"]
+
+
+class PeakRates(Protocol):
+    """Peak rates of a machine in one number format, however they were measured."""
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Bytes of memory read in a second."""
+
+    @property
+    def flops_per_s(self) -> float:
+        """FLOPs of matrix products in a second, two for each multiply-add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Floor:
     bound: Bound
 
 
-def floor(passes: Sequence[Pass], ceilings: Ceilings) -> Floor:
+def floor(passes: Sequence[Pass], ceilings: PeakRates) -> Floor:
     """Add up passes that each take the longer of their reading and their multiplying."""
     spent: dict[Bound, float] = {"memory": 0.0, "matrix": 0.0}
     for each in passes:

@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 
 from model.runtime.hardware import usable_cores
-
-_MATRIX_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
+from model.runtime.processor import MATRIX_FLAGS, processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +43,17 @@ class Machine:
 
 def this_machine(device: torch.device) -> Machine:
     """Describe this machine, computing on that device."""
-    cpu, flags = _processor()
+    cpu, flags = processor()
     return Machine(
         cpu=cpu,
         cores=usable_cores(),
         threads=torch.get_num_threads(),
-        flags=tuple(flag for flag in _MATRIX_FLAGS if flag in flags),
+        flags=tuple(flag for flag in MATRIX_FLAGS if flag in flags),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         torch=torch.__version__,
         python=platform.python_version(),
     )
-
-
-def _processor() -> tuple[str, frozenset[str]]:
-    """Return the processor's name and flags as Linux tells them; elsewhere what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine(), frozenset()
-    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = fields.get("flags") or fields.get("features") or ""
-    return fields.get("model name") or platform.machine(), frozenset(flags.split())
 
 
 def reset_peak(device: torch.device) -> None:

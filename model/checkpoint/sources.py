@@ -1,6 +1,7 @@
 """Lookup of a model's files by its name: the embedded model, a folder, or the hub and its cache.
 
-Knows which files a checkpoint has and where they are kept, not what is in them. May be called from any thread.
+Knows which files a checkpoint has and where they are kept, not what is in them. Needs no torch, and imports the hub's
+library only when something is fetched. May be called from any thread.
 """
 
 from __future__ import annotations
@@ -10,11 +11,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
 from model.checkpoint.files import check_folder, read_json_object, shown
+from model.checkpoint.hub import unreachable, without_hub
 
 EMBEDDED: Mapping[str, Path] = {"pheye-tiny": Path(__file__).parents[1] / "weights" / "pheye-tiny"}
 ABOUT = "about.json"  # what the model knows, in words; optional
@@ -79,21 +77,38 @@ def named_folder(folder: Path, key: str, files: list[str]) -> Path:
 
 
 def fetch(repository: str, revision: str | None, files: str | list[str]) -> str:
-    """Fetch from the hub or its cache; HF_HUB_OFFLINE, HF_HOME and HF_TOKEN mean what they mean everywhere."""
+    """Fetch from the hub or its cache; HF_HUB_OFFLINE, HF_HOME and HF_TOKEN mean what they mean everywhere.
+
+    A hub that does not answer at once is not asked again and again: what the cache has is taken.
+
+    Raises:
+        CheckpointError: neither has it; the message says what to do.
+        HubCacheError: there is no room for it.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    away = unreachable()
     try:
         if isinstance(files, str):
-            return hf_hub_download(repository, files, revision=revision)
-        return str(snapshot_download(repository, revision=revision, allow_patterns=files))
+            return hf_hub_download(repository, files, revision=revision, local_files_only=away is not None)
+        return str(
+            snapshot_download(repository, revision=revision, allow_patterns=files, local_files_only=away is not None)
+        )
     except HFValidationError:
         raise CheckpointError(f"{shown(repository)}: neither a folder nor a hub repository id") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         _check_room(repository, error)
+        if away is not None:
+            raise CheckpointError(without_hub(repository, away)) from None
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{repository}: there is no such folder, and the hub did not give it: {reason}") from None
 
 
 def _check_room(repository: str, error: Exception) -> None:
     """Raise again what went wrong on our own disk, with the place."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
     cause: BaseException | None = error
     while cause is not None:  # the hub's library wraps what happened
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:

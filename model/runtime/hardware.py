@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from model.config import PheyeConfig
+from model.runtime.processor import processor_multiplies_bf16
 
-_CPU_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
 _WIDE = 1024  # width of a decoder from which threads pay
 
 
@@ -103,12 +103,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     """Return whether the device has bfloat16 matrix instructions."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False  # not Linux: nothing is known, and float32 is always right
-    flags = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")
-    return not _CPU_BF16_FLAGS.isdisjoint(flags.split())
+    return processor_multiplies_bf16()
 
 
 def memory_budget(device: torch.device, share: float) -> int | None:
@@ -129,3 +124,17 @@ def memory_budget(device: torch.device, share: float) -> int | None:
 def device_uuid(device: torch.device) -> str | None:
     """Return the GPU's UUID, its name outside of torch whatever `CUDA_VISIBLE_DEVICES` says; None for a CPU."""
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else None
+
+
+def gpus() -> list[str]:
+    """List the GPUs that torch sees, or say why there is none."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return [f"none: this torch {torch.__version__} is built without CUDA"]
+    if not torch.cuda.is_available():
+        return ["none: torch finds no driver and card that it can use (`nvidia-smi` shows what the driver finds)"]
+    found = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name, (major, minor) = torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index)
+        found.append(f"cuda:{index}: {name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free, capability {major}.{minor}")
+    return found

@@ -22,7 +22,7 @@ from service.api.middleware import RequestMiddleware
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
 from service.api.parts import ServiceParts
 from service.api.problems import answer_with_problems
-from service.api.routes import caption_vqa, docs, estimate, health, images, not_offered, openai, playground
+from service.api.routes import caption_vqa, docs, estimate, health, images, mcp, not_offered, openai, playground
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
@@ -30,7 +30,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 ROUTERS = tuple(
-    module.router for module in (caption_vqa, openai, images, estimate, health, not_offered, docs, playground)
+    module.router for module in (caption_vqa, openai, images, estimate, health, mcp, not_offered, docs, playground)
 )
 COUNTING_THREADS = 2  # for the tokens of prompts
 TRIM_S = 5.0  # how often freed memory goes back to the system

@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.access.client_limits import ClientLimits, RefusalDelay
+from service.api.access.client_limits import ClientLimits, RefusalDelay, is_forwarding
 from service.api.access.keys import ApiKeys, chosen_route
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
@@ -176,7 +176,7 @@ class RequestMiddleware:
 
     def _counted(self, scope: Scope, context: RequestContext) -> AbstractContextManager[None]:
         """Count a request against its client's limits: each that brings work, which is a POST. Probes do not count."""
-        if scope["method"] != "POST":
+        if scope["method"] != "POST" or is_forwarding(chosen_route(self._routes, scope)):
             return nullcontext()
         return self._limits.counted(context.client, context.policy)
 

@@ -22,9 +22,10 @@ from service.api.connections.shutdown import DrainingServer
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.dispatch.queue import RequestQueue
 from service.known_world import REAL_CHECKPOINT
+from service.mcp.extra import ExtraMissing, check_extra
 from service.messages import ModelCard
 from service.metrics import Metrics
-from service.settings import LOG_FORMAT, Settings
+from service.settings import LOG_FORMAT, Settings, SettingsError
 
 logger = logging.getLogger("pheye")
 
@@ -36,9 +37,11 @@ def serve(settings: Settings) -> int:
         The process's exit code: 0 after an orderly end, 1 if the model cannot be loaded or the address is taken.
 
     Raises:
-        SettingsError: the process may not open as many files as the settings need.
+        SettingsError: the process may not open as many files as the settings need, or lacks a package for them.
     """
     configure_logging(settings.log_level)
+    if settings.mcp:
+        _check_mcp()
     workers, fetches = len(settings.devices.split(",")), settings.image_fetches if settings.image_hosts else 0
     plan = plan_connections(raise_descriptor_limit(), workers, settings.max_connections, fetches)
     try:
@@ -48,6 +51,13 @@ def serve(settings: Settings) -> int:
         return 1
     with listener:
         return asyncio.run(_serve(settings, plan, listener))
+
+
+def _check_mcp() -> None:
+    try:
+        check_extra()
+    except ExtraMissing as error:
+        raise SettingsError(f"PHEYE_MCP: {error}") from None
 
 
 async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.socket) -> int:
@@ -96,7 +106,7 @@ def announce(card: ModelCard, model: str) -> None:
 def configure_logging(level: str) -> None:
     """Write plain log lines to standard error; libraries only log warnings."""
     logging.basicConfig(level=level.upper(), format=LOG_FORMAT, force=True)
-    for library in ("uvicorn", "httpcore"):  # the latter would log whole URLs
+    for library in ("uvicorn", "httpcore", "httpx", "mcp"):  # some of which would log whole URLs
         logging.getLogger(library).setLevel(logging.WARNING)
     quieten()
 

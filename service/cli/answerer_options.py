@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.flags import OFFLINE_NAMES, fail, flag_of, read_settings
+from service.cli.model_names import check_model
 
 if TYPE_CHECKING:
     from service.batch.server import ServiceConnection
@@ -56,7 +57,9 @@ def engine_settings(where: AnswererOptions, flags: Flags) -> Settings:
     refused = [flag for flag, value in given.items() if value is not None]
     if refused:
         fail(f"{', '.join(refused)}: only with --server")
-    return read_settings(flags, OFFLINE_NAMES)
+    settings = read_settings(flags, OFFLINE_NAMES)
+    check_model(settings.model, settings.revision)
+    return settings
 
 
 def server(where: AnswererOptions, flags: Flags) -> ServiceConnection:

@@ -15,11 +15,12 @@ from rich.table import Table
 
 from model import complexity
 from model.checkpoint.about_file import read_about
+from model.checkpoint.hub import is_cached
+from model.checkpoint.names import PUBLISHED, RANDOM, check_source
 from model.checkpoint.sources import local_folder
-from model.config import GEOMETRIES, ConfigError, PheyeConfig, named_geometry
+from model.config import GEOMETRIES, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, adapters
 
-RANDOM = "random:"
 PROMPT_TOKENS = complexity.PAPER_TEXT_TOKENS
 
 
@@ -72,8 +73,9 @@ def find_config(source: str, revision: str | None) -> PheyeConfig:
     name = source.removeprefix(RANDOM)
     if name in GEOMETRIES or source.startswith(RANDOM):
         return named_geometry(name)
-    if "/" not in source and local_folder(source) is None:  # asking the hub would take long to say the same
-        raise ConfigError(f"{source}: neither a folder, nor a hub id (owner/name), nor one of {', '.join(GEOMETRIES)}")
+    if source in PUBLISHED and not is_cached(source, revision):
+        return named_geometry(source.rpartition("/")[2])  # known without a download
+    check_source(source, revision, weights=False)
     from model.checkpoint.checkpoint import read_config  # imports torch
 
     return read_config(source, revision)

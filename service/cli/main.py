@@ -23,9 +23,12 @@ from model.prompt import (
 )
 from service.cli.ask_options import answer, answering
 from service.cli.dev.commands import dev_commands
+from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import fail, fail_for, read_settings, setting_flags
 from service.cli.manifest.commands import manifest
+from service.cli.mcp import mcp
+from service.cli.model_names import check_model
 from service.cli.options import options
 from service.cli.renamed import RenamedCommands
 from service.cli.train import train
@@ -62,6 +65,7 @@ def pheye(
 def serve(**flags: str | None) -> None:
     """Serve captions and answers over HTTP until a signal ends it."""
     settings = read_settings(flags)
+    check_model(settings.model, settings.revision)
     from service.api.server import serve as run_server
 
     try:
@@ -158,11 +162,15 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Exact numbers for programs.")] = False,
     **flags: str | None,
 ) -> None:
-    """Show a model's geometry, size and cost without loading it."""
+    """Show a model's geometry, size and cost without loading it, and what it would take of this machine.
+
+    Without a model, the built-in one and the published checkpoints are compared as well.
+    """
     settings = read_settings(flags)
     from rich.console import Console
 
     from service.cli import info as report
+    from service.cli.model_needs import needs_as_json, print_needs
 
     source = model or settings.model
     try:
@@ -172,9 +180,10 @@ def info(
         fail_for(error)
     figures = report.figures(config, settings.context_tokens, ranks, knows)
     if as_json:
-        typer.echo(json.dumps(report.as_json(figures), indent=2))
+        typer.echo(json.dumps({**report.as_json(figures), "this_machine": needs_as_json(here)}, indent=2))
     else:
         report.print_tables(figures, Console())
+        print_needs(here, Console())
 
 
 @app.command()
@@ -184,6 +193,7 @@ def convert(
     revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None,
 ) -> None:
     """Write a checkpoint as a safetensors folder that needs nothing else."""
+    check_model(source, revision)
     from model.checkpoint.checkpoint import convert as write
 
     try:
@@ -194,6 +204,8 @@ def convert(
         typer.echo(f"{path.stat().st_size:>15,} bytes  {path.relative_to(target)}")
 
 
+app.command()(doctor)
+app.command()(mcp)
 app.command()(train)
 app.add_typer(manifest)
 app.add_typer(evaluate)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from service.cli.flags import fail, fail_for
+from service.cli.model_names import check_model
 from service.cli.options import options
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def train(**typed: Any) -> None:
 
 
 def _opened(words: TrainOptions) -> TrainingRun:
+    check_model(words.model, words.revision)
     wait_passively()
     from model.training.run import ComputeOptions, StartingPoint, TrainingRun
 

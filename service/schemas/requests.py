@@ -204,9 +204,10 @@ class EstimateRequest(CaptionRequest, VqaRequest):
 
 
 Asked = TypeVar("Asked", bound=WithImage)
+AnyChecked = TypeVar("AnyChecked", bound=Checked)
 
 
-def check(kind: type[Asked], fields: Mapping[str, Any], *, strict: bool) -> Asked:
+def check(kind: type[AnyChecked], fields: Mapping[str, Any], *, strict: bool) -> AnyChecked:
     """Validate the fields of a request.
 
     Args:

@@ -19,9 +19,10 @@ SHORTEST_GUESSED = 3  # letters of an unknown name; with fewer it resembles what
 # stripped it.
 OWN_PATHS = (
     "v1", "livez", "readyz", "health", "healthz", "ping", "metrics", "docs", "openapi.json", "playground",
-    "favicon.ico",
+    "favicon.ico", "mcp",
 )  # fmt: skip
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -120,6 +121,19 @@ def check_origins(value: str) -> str:
             raise ValueError(
                 f"{name!r} is not an origin; write https://app.example.org, with a port but without a path"
             )
+    return ",".join(names)
+
+
+def check_host_names(value: str) -> str:
+    """Check a comma-separated list of host names.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a host name; write pheye.example.org, without scheme, port and path")
     return ",".join(names)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
-from service.setting_fields.checks import check_origins, check_root_path
+from service.setting_fields.checks import check_host_names, check_origins, check_root_path
 
 
 class HttpSettings(BaseModel):
@@ -31,6 +31,16 @@ class HttpSettings(BaseModel):
         default="",
         description="Comma-separated origins of web pages that may call the service from a browser (CORS), such as "
         "`https://app.example.org`; `*` for any, empty for none but its own.",
+    )
+    mcp: bool = Field(
+        default=False,
+        description="Whether agents may call the service by the Model Context Protocol (MCP), at `/mcp`; needs the "
+        "extra `mcp`.",
+    )
+    mcp_hosts: Annotated[str, AfterValidator(check_host_names)] = Field(
+        default="",
+        description="Comma-separated names under which agents reach `/mcp`, such as `pheye.example.org`, beside "
+        "`localhost` and any IP address; another name in a request may be a web page's (DNS rebinding), and gets 403.",
     )
     strict: bool = Field(
         default=False,

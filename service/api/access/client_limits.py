@@ -11,10 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.routing import BaseRoute
 
 from service.client_policy import ClientPolicy
 from service.errors import RateLimited, TooManyConcurrent
@@ -24,6 +26,13 @@ LONGEST_WAIT_S = 60
 REFUSAL_DELAY_S = 0.25
 MOST_REFUSED = 10_000  # clients whose latest refusal is remembered
 SMOOTHING = 0.2  # weight of the newest request in the time that a client's requests take
+# The `openapi_extra` of a route that sends requests in its client's name: those are counted, and not it.
+FORWARDING: dict[str, Any] = {"x-forwarding": True}
+
+
+def is_forwarding(route: BaseRoute | None) -> bool:
+    """Say whether a route sends requests in its client's name."""
+    return bool((getattr(route, "openapi_extra", None) or {}).get("x-forwarding"))
 
 
 class RefusalDelay:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.flags import fail
+from service.cli.model_names import check_model
 from service.cli.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def ablate(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0,
 ) -> None:
     """Compare architectures as appendix B of the paper does: connectors, resamplers, levels; on the synthetic world."""
+    check_model(model)
     wait_passively()
     try:
         from model.ablation.study import StudySetup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.cli.flags import OFFLINE_NAMES, fail, read_settings, setting_flags
+from service.cli.model_names import check_model
 from service.cli.options import options
 
 SETTINGS = ("model", "revision", "devices", "dtype", "threads", "host", "port")
@@ -12,6 +13,7 @@ SETTINGS = ("model", "revision", "devices", "dtype", "threads", "host", "port")
 def baseline(**flags: str | None) -> None:
     """Serve the naive model behind a lock, to measure `serve` against; never deploy it."""
     settings = read_settings(flags, OFFLINE_NAMES)
+    check_model(settings.model, settings.revision)
     from service.bench.baseline import serve as run_baseline
 
     try:

@@ -173,7 +173,7 @@ def test_the_command_trains_judges_and_shows_each_variant_once(tmp_path: Path) -
     ("words", "complaint"),
     [
         (["--variants", "none"], "variants: there is no 'none'"),
-        (["--model", "nowhere/at all"], "nowhere/at all: neither a folder nor a hub repository id"),
+        (["--model", "nowhere/at all"], "nowhere/at all: there is no such folder; a model is a folder"),
     ],
     ids=["variant", "model"],
 )

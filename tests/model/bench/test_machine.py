@@ -9,6 +9,7 @@ import torch
 
 from model.bench import machine
 from model.bench.machine import peak_bytes, reset_peak, this_machine
+from model.runtime import processor
 
 CPU = torch.device("cpu")
 CPUINFO = "processor : 0\nmodel name : A Processor @ 3 GHz\nflags : fpu avx2 sse2 avx512_vnni\n"
@@ -18,7 +19,7 @@ def told(cpuinfo: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     file = tmp_path / "cpuinfo"
     if cpuinfo is not None:
         file.write_text(cpuinfo)
-    monkeypatch.setattr(machine, "Path", lambda _: file)
+    monkeypatch.setattr(processor, "Path", lambda _: file)
     return this_machine(CPU)
 
 

@@ -183,7 +183,8 @@ def test_a_hub_id_opens_from_the_cache_offline_with_its_revision_and_its_parts(f
 
 def test_a_hub_id_that_is_not_in_the_cache_is_refused_by_name_when_offline(tmp_path: Path) -> None:
     done = run_offline(tmp_path, "open_checkpoint('someone/nothing')")
-    assert "CheckpointError: someone/nothing: there is no such folder, and the hub did not give it" in done.stderr
+    assert "CheckpointError: someone/nothing: there is no such folder, it is not in the hub's cache" in done.stderr
+    assert "HF_HUB_OFFLINE is set" in done.stderr
 
 
 def test_a_name_that_is_neither_folder_nor_repository_is_refused(tmp_path: Path) -> None:

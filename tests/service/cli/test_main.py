@@ -17,9 +17,11 @@ from safetensors.torch import save_file
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from model.bench.quick_rates import QuickRates
 from model.checkpoint.checkpoint import open_checkpoint
 from model.layout import RANK_PROBE
 from service.api import server
+from service.cli import model_needs
 from service.cli.main import app
 from service.settings import Settings
 from tests.support.golden import OWN_GOLDEN
@@ -34,6 +36,11 @@ ANSWERING = ["--model", str(GOLDEN), "--device", "cpu", "--threads", "1", "--con
 def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith("PHEYE_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def a_machine_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_needs, "quick_rates", lambda: QuickRates(50e9, 400e9, 0.0))
 
 
 def pheye(*words: str) -> Any:
@@ -99,7 +106,13 @@ def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         (["ask", IMAGE, "Which?", "--choice", "a"], {}, ["choices: "]),
         (["ask", IMAGE, "long " * 600, *ANSWERING], {}, ["question: its prompt of"]),
         (["caption", IMAGE, *ANSWERING, "--max-tokens", "500"], {}, ["max_tokens: 500 and a prompt of"]),
-        (["info", "Pheye-x9"], {}, ["Pheye-x9", "Pheye-x4-448", "owner/name"]),
+        (["serve", "--model", "pheye-tinny"], {}, ["no such model; did you mean pheye-tiny?"]),
+        (["caption", IMAGE], {"PHEYE_MODEL": "Pheye-x4-448"}, ["did you mean miguelcarv/Pheye-x4-448 or random:"]),
+        (["ask", IMAGE, "Why?", "--model", "miguelcarv/Pheye-x4-484"], {}, ["did you mean miguelcarv/Pheye-x4-448?"]),
+        (["convert", "tests/golden/x2-l3", "/nowhere/else"], {}, ["did you mean tests/golden/x2-l2?"]),
+        (["mcp", "--model", "pheye-tinny"], {}, ["did you mean pheye-tiny?"]),
+        (["mcp", "--server", "here"], {}, ["--server: write the whole address"]),
+        (["info", "Pheye-x9"], {}, ["Pheye-x9", "Pheye-x4-448"]),
         (["info", "random:Pheye-x9"], {}, ["no geometry 'Pheye-x9'"]),
         (["convert", str(GOLDEN), str(GOLDEN)], {}, ["exists already"]),
         (["convert", str(GOLDEN / "images"), "/nowhere/else"], {}, ["config.json"]),
@@ -131,6 +144,7 @@ def test_a_wrong_key_is_not_repeated() -> None:
     [
         *(["--help"], ["serve", "--help"], ["-h"], ["--version"], ["dev", "-h"], ["info"], ["dev", "docs", "--check"]),
         ["caption", IMAGE, "--server", "http://127.0.0.1:9"],
+        ["serve", "--model", "pheye-tinny"],
     ],
     ids=lambda words: " ".join(words).replace(IMAGE, "IMAGE"),
 )
@@ -151,7 +165,7 @@ def test_the_version_is_the_distributions() -> None:
 
 def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> None:
     root = get_command(app).commands  # type: ignore[attr-defined]
-    users = ["serve", "caption", "ask", "info", "convert", "train", "manifest", "evaluate"]
+    users = ["serve", "caption", "ask", "info", "convert", "doctor", "mcp", "train", "manifest", "evaluate"]
     assert list(root) == [*users, "dev"]
     assert list(root["dev"].commands) == ["bench", "gpu", "baseline", "ablate", "pretrain", "docs"]
     shown = pheye("--help").stdout.partition("\nCommands:\n")[2]
@@ -235,7 +249,8 @@ def test_a_converted_checkpoint_answers_as_its_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Pheye-x4-448", "random:Pheye-x4-448", str(GOLDEN)], ids=["name", "random", "folder"])
 def test_info_tells_exact_numbers_as_json(name: str) -> None:
     report = json.loads(pheye("info", name, "--json").stdout)
-    assert report.keys() == {"geometry", "parameters", "bytes_bfloat16", "bytes_float32", "flops", "ratios"}
+    sections = {"geometry", "parameters", "bytes_bfloat16", "bytes_float32", "flops", "ratios", "this_machine"}
+    assert report.keys() == sections
     if name.endswith("Pheye-x4-448"):
         assert report["parameters"]["trained"] == 295_136_192
         assert report["bytes_bfloat16"]["features_bytes"] == 2 * 1280 * 1285
@@ -277,3 +292,15 @@ def test_info_draws_tables_of_the_default_model() -> None:
         "12.07",
     ):
         assert words in result.stdout
+
+
+def test_info_compares_what_the_published_checkpoints_would_take_of_this_machine() -> None:
+    compared = json.loads(pheye("info", "--json").stdout)["this_machine"]
+    assert [each["model"] for each in compared[:2]] == ["pheye-tiny", "miguelcarv/Pheye-x4-448"]
+    tiny, large = compared[0], compared[1]
+    assert large["disk_bytes"] > 100 * tiny["disk_bytes"]
+    assert large["memory_at_most_bytes"] > large["memory_at_start_bytes"] > tiny["memory_at_start_bytes"]
+    assert large["estimated_caption_s"] > large["estimated_answer_s"] > tiny["estimated_answer_s"] > 0
+    shown = pheye("info", "miguelcarv/Pheye-x4-448").stdout
+    assert "Times are estimates" in shown
+    assert shown.count("miguelcarv/") == 1  # the one that was asked about, known without the network

@@ -149,7 +149,7 @@ def test_a_model_goes_on_at_another_level_and_is_stored_so(
         (["--recipe", "papers"], "recipe: there is no 'papers'; known are"),
         (["--steps", "3", "--epochs", "2"], "steps, epochs: only one of the two"),
         (["--data", "missing.jsonl"], "missing.jsonl: there is no such file"),
-        (["--model", "nowhere/at all"], "nowhere/at all: neither a folder nor a hub repository id"),
+        (["--model", "nowhere/at all"], "nowhere/at all: there is no such folder; a model is a folder"),
     ],
     ids=["level", "recipe", "length", "data", "model"],
 )

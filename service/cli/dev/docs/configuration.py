@@ -27,6 +27,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "max_pixels",
     ),
     "Compatibility": ("strict",),
+    "Agents (MCP)": ("mcp", "mcp_hosts"),
     "Decoding of images": ("decoders", "decode_timeout_s", "exact_decoding"),
     "Images by URL": ("image_hosts", "image_fetches", "image_fetch_timeout_s"),
     "Uploaded images": ("image_store_bytes", "image_ttl_s"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from service.cli.dev.docs import commands, configuration, http_api, memory, monitoring, reliability
+from service.cli.dev.docs import commands, configuration, http_api, memory, models, monitoring, reliability
 from service.cli.dev.docs.blocks import BlockError, Maker, names, render
 from service.cli.dev.docs.links import broken
 
@@ -52,6 +52,7 @@ def makers(app: typer.Typer, root: Path) -> Mapping[str, Maker]:
         "sampling": http_api.sampling,
         "errors": http_api.errors,
         "memory": memory.memory,
+        "models": models.models,
         "metrics": monitoring.metrics,
         "alerts": lambda _: monitoring.alerts(root),
         "chaos": lambda _: reliability.chaos(root),

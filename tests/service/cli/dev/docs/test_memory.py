@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from model.config import named_geometry
-from service.cli.dev.docs.memory import MODELS, memory, parts
+from service.cli.dev.docs.memory import MODELS, memory
+from service.machine.memory import parts
 
 
 def test_the_table_adds_up() -> None:

@@ -1,0 +1,31 @@
+"""The processor as the operating system tells it: its name, and which instructions it has.
+
+Needs no torch, so that a command can ask before it waits for it. Any thread.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+# Of the processor's instructions those that multiply matrices.
+MATRIX_FLAGS = (
+    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16",
+)  # fmt: skip
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
+
+
+def processor() -> tuple[str, frozenset[str]]:
+    """Return the processor's name and flags as Linux tells them; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), frozenset()
+    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags") or fields.get("features") or ""
+    return fields.get("model name") or platform.machine(), frozenset(flags.split())
+
+
+def processor_multiplies_bf16() -> bool:
+    """Return whether the processor has bfloat16 matrix instructions; where nothing is known, float32 is right."""
+    return not _BF16_FLAGS.isdisjoint(processor()[1])

@@ -1,0 +1,80 @@
+"""The part of `pheye info` about this machine: what models take of it, as a table and as JSON.
+
+Owns the layout; `service.machine.models` owns the figures. Used by the command only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from model.bench.quick_rates import QuickRates, quick_rates
+from model.config import PheyeConfig
+from model.runtime.processor import processor_multiplies_bf16
+from service.machine.expected import ANSWER_TOKENS, CAPTION_TOKENS, METHOD, shown_s
+from service.machine.models import ModelNeeds, cpu_dtype, named_models, needs
+from service.settings import Settings
+
+
+def measured() -> QuickRates | None:
+    """Measure this machine for a second; None if there is no memory to do so."""
+    try:
+        return quick_rates()
+    except MemoryError:
+        return None
+
+
+def all_needs(source: str, config: PheyeConfig, settings: Settings, *, others: bool) -> Iterator[ModelNeeds]:
+    """List what a model takes here, and after it those that have names, if they are wanted.
+
+    Args:
+        source: as `--model` takes it.
+        config: its geometry.
+        settings: what a server would be started with.
+        others: whether to list the built-in model and the published checkpoints too.
+    """
+    rates, bf16 = measured(), processor_multiplies_bf16()
+    wanted = {source: config} | (dict(named_models()) if others else {})
+    for name, each in wanted.items():
+        yield needs(name, each, cpu_dtype(each, bf16=bf16), settings, rates)
+
+
+def needs_as_json(listed: Sequence[ModelNeeds]) -> list[dict[str, Any]]:
+    """Arrange the figures for programs."""
+    return [
+        {
+            "model": each.model,
+            "parameters": each.parameters,
+            "dtype": each.dtype,
+            "disk_bytes": each.disk_bytes,
+            "memory_at_start_bytes": round(each.memory_mb * 1e6),
+            "memory_at_most_bytes": round(each.most_mb * 1e6),
+            "estimated_caption_s": each.times and round(each.times.caption_s, 3),
+            "estimated_answer_s": each.times and round(each.times.answer_s, 3),
+        }
+        for each in listed
+    ]
+
+
+def print_needs(listed: Sequence[ModelNeeds], console: Console) -> None:
+    """Print the table, and how its times were made."""
+    table = Table(title="On this machine", title_justify="left", width=80)
+    table.add_column("model", ratio=1, overflow="fold")
+    for title in ("disk", "memory", "at most", "caption", "answer"):
+        table.add_column(title, justify="right")
+    for each in listed:
+        times = [shown_s(each.times.caption_s), shown_s(each.times.answer_s)] if each.times else ["?", "?"]
+        sizes = (each.disk_bytes / 1e9, each.memory_mb / 1e3, each.most_mb / 1e3)
+        table.add_row(f"{each.model}, {each.dtype}", *(f"{size:.2g} GB" for size in sizes), *times)
+    console.print(table)
+    console.print(
+        f"Memory is that of a server that is ready, and with every bound reached at once. A caption is one of "
+        f"{CAPTION_TOKENS} tokens about a new image, an answer one of {ANSWER_TOKENS} about an image seen before. "
+        f"{METHOD}",
+        width=80,
+        highlight=False,
+        markup=False,
+    )

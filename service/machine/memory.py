@@ -1,0 +1,81 @@
+"""The memory of a server, part by part: every bound at once, for a model on CPUs.
+
+Owns which parts there are and their formulas in words; the sizes of a model are `model.complexity`'s, bounds are the
+settings'. What processes take before they serve anything was measured. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from model import complexity
+from model.config import PheyeConfig
+from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES, CPU_SLOTS, MemoryDemand
+from service.api.connections.descriptors import MOST_CONNECTIONS
+from service.settings import Settings
+
+MB = 10**6
+API_MB, WORKER_MB, DECODER_MB = 90, 520, 45  # resident once started, without a request; x86-64, Python 3.11, torch 2
+DECODER_BYTES_PER_PIXEL, DECODER_BUFFERS_MB = 16, 60  # measured, of the dearest format
+CONNECTION_MB = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBound:
+    """One kind of memory.
+
+    Attributes:
+        what: what it is for.
+        formula: its bound, in the names of the settings.
+        size_mb: the bound with these settings.
+        at_start_mb: how much of it is taken once the server is ready, before any request.
+    """
+
+    what: str
+    formula: str
+    size_mb: float
+    at_start_mb: float = 0.0
+
+
+def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> Iterator[MemoryBound]:
+    """List the parts of the memory of a server on CPUs; without settings, with all their defaults, one worker's."""
+    chosen = settings or Settings.model_construct()
+    workers, slots = len(chosen.devices.split(",")), chosen.slots or CPU_SLOTS
+    yield MemoryBound("API process", "measured", API_MB, API_MB)
+    yield MemoryBound("worker, without a model", "measured", workers * WORKER_MB, workers * WORKER_MB)
+    weights = complexity.parameters(config).served * complexity.DTYPE_BYTES.get(dtype, 1) * workers  # int8 has one
+    yield MemoryBound("weights", "parameters, vision tower twice", weights / MB, weights / MB)
+    slot = complexity.slot_bytes(config, chosen.context_tokens, dtype)
+    taken = workers * slots * slot / MB
+    yield MemoryBound("slots", f"`PHEYE_SLOTS` ({slots}) x `pheye info`'s slot", taken, taken)
+    opened = 2 * slots + MemoryDemand(chosen.context_tokens).images_ahead
+    features = workers * opened * complexity.feature_bytes(config, dtype)
+    yield MemoryBound("features of waiting requests", f"{opened} images", features / MB)
+    cache = CPU_FEATURE_CACHE_BYTES if chosen.feature_cache_bytes is None else chosen.feature_cache_bytes
+    yield MemoryBound("feature cache", "`PHEYE_FEATURE_CACHE_BYTES` (1 GiB)", workers * cache / MB)
+    tiles = workers * config.tiles * config.vision.tile_px**2 * 3
+    yield MemoryBound(
+        "tiles of waiting requests", "4 x `PHEYE_MAX_WAITING` images", 4 * chosen.max_waiting * tiles / MB
+    )
+    each = float(DECODER_MB + DECODER_BUFFERS_MB)
+    each += (DECODER_BYTES_PER_PIXEL * chosen.max_pixels + 3 * chosen.max_body_bytes) / MB
+    yield MemoryBound("decoders", "see above", chosen.decoders * each, chosen.decoders * DECODER_MB)
+    yield MemoryBound("request bodies and images by URL", "`PHEYE_MAX_UPLOAD_BYTES`", chosen.max_upload_bytes / MB)
+    yield MemoryBound("uploaded images", "`PHEYE_IMAGE_STORE_BYTES`", chosen.image_store_bytes / MB)
+    most = chosen.max_connections or MOST_CONNECTIONS
+    yield MemoryBound("connections", f"`PHEYE_MAX_CONNECTIONS` ({most}) x 0.4 MB", most * CONNECTION_MB)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """The memory of a whole server: once it is ready, and with every bound reached at once."""
+
+    at_start_mb: float
+    at_most_mb: float
+
+
+def need(bounds: Iterable[MemoryBound]) -> MemoryNeed:
+    """Add up the parts."""
+    listed = list(bounds)
+    return MemoryNeed(sum(each.at_start_mb for each in listed), sum(each.size_mb for each in listed))

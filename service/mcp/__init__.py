@@ -1,0 +1,1 @@
+"""Tools for agents that speak the Model Context Protocol (MCP): captions, questions and estimates."""
