@@ -179,6 +179,7 @@ def info(
     except (ValueError, OSError) as error:
         fail_for(error)
     figures = report.figures(config, settings.context_tokens, ranks, knows)
+    here = list(all_needs(source, config, settings, others=model is None))
     if as_json:
         typer.echo(json.dumps({**report.as_json(figures), "this_machine": needs_as_json(here)}, indent=2))
     else:
