@@ -54,7 +54,9 @@ def test_a_wrong_key_is_asked_for_again_and_the_right_one_is_used(stranger):
     stranger.until(card, "done")
     page.wait_for_selector("#load-note:empty", state="attached")
     assert '-H "Authorization: Bearer $API_KEY"' in stranger.code(card, "curl")
-    assert page.evaluate("() => [sessionStorage['pheye-key'], JSON.stringify(localStorage)]") == ["right", "{}"]
+    assert page.evaluate("() => sessionStorage['pheye-key']") == "right"
+    page.wait_for_selector("#kept-note:has-text('1 answer kept')")
+    assert "right" not in page.evaluate("() => JSON.stringify(localStorage)")
     assert "right" not in page.url
 
 
