@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.browser import FOCUSED, answered, chromium, give_key, problem, visit
+from tests.support.browser import FOCUSED, answered, give_key, problem, visit
 from tests.support.serving import image_file, running_server, wait_until
 
 STATUSES = {
@@ -17,12 +17,6 @@ STATUSES = {
 def server():
     """One slot, one place to wait, and a key."""
     with running_server(slots=1, max_waiting=1, api_keys="right") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
         yield running
 
 
