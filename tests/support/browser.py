@@ -132,10 +132,11 @@ def visit(browser: Browser, url: str, **context: Any) -> Iterator[Visit]:
         assert visitor.unexpected() == []
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong on the page as it is now: each rule, and where; small targets are among it."""
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds wrong on the page as it is now, by these rules or by all; small targets are among them."""
     page.evaluate(axe())
-    found = page.evaluate("() => axe.run(document, {rules: {'target-size': {enabled: true}}})")["violations"]
+    asked = {"runOnly": list(rules)} if rules else {"rules": {"target-size": {"enabled": True}}}
+    found = page.evaluate("(asked) => axe.run(document, asked)", asked)["violations"]
     return [f"{rule['id']}: {node['target']} {node['html'][:160]}" for rule in found for node in rule["nodes"]]
 
 

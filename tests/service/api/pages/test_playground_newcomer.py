@@ -138,7 +138,7 @@ def test_several_images_have_an_answer_each_which_stay_and_can_be_taken_along(vi
 def downloaded(page, kind: str) -> str:
     with page.expect_download() as download:
         page.click(f"#kept-{kind}")
-    return Path(download.value.path()).read_text(encoding="utf-8", newline="")
+    return Path(download.value.path()).read_bytes().decode()
 
 
 def test_a_link_asks_again_and_says_when_the_image_is_missing(visitor, web):
@@ -191,7 +191,7 @@ def test_what_the_server_would_refuse_is_made_smaller_or_said_at_once(visitor):
     given(page, ("large.png", image_file("PNG")))
     assert "shrunk here to 54" in page.locator(".changed").inner_text()
     visitor.until(visitor.ask(max_tokens=4), "done")
-    assert page.locator(".facts").inner_text().startswith("JPEG, 54")
+    assert "JPEG, 54" in page.locator(".facts").inner_text()
     given(page, ("other.webp", image_file("WEBP", (40, 40))))
     assert "sent as JPEG: this server does not read WEBP" in page.locator(".changed").inner_text()
     for name, data, words in (
