@@ -170,7 +170,7 @@ def info(
     from rich.console import Console
 
     from service.cli import info as report
-    from service.cli.model_needs import needs_as_json, print_needs
+    from service.cli.model_needs import all_needs, needs_as_json, print_needs
 
     source = model or settings.model
     try:

@@ -267,6 +267,9 @@ class LimitFields(BaseModel):
 
     questions: int = Field(description="Questions about one image.")
     body_bytes: int = Field(description="Bytes of the whole body.")
+    pixels: int = Field(description="Pixels of the image, width x height.")
+    formats: list[str] = Field(description="Formats of image files that are read, as answers name them in `image`.")
+    image_urls: bool = Field(description="Some hosts' images are fetched by URL; which, is not told.")
     deadline_s: float = Field(description="Seconds after which it gets 504.")
 
 

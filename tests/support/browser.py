@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +130,20 @@ def visit(browser: Browser, url: str, **context: Any) -> Iterator[Visit]:
         page.wait_for_selector("#model[data-state=ready]")
         yield visitor
         assert visitor.unexpected() == []
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds wrong on the page as it is now, by these rules or by all; small targets are among them."""
+    page.evaluate(axe())
+    asked = {"runOnly": list(rules)} if rules else {"rules": {"target-size": {"enabled": True}}}
+    found = page.evaluate("(asked) => axe.run(document, asked)", asked)["violations"]
+    return [f"{rule['id']}: {node['target']} {node['html'][:160]}" for rule in found for node in rule["nodes"]]
+
+
+@cache
+def axe() -> str:
+    """The program of axe-core, which its Python package brings along."""
+    return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 def give_key(page: Page, key: str) -> None:

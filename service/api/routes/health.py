@@ -16,6 +16,7 @@ from service.api.edge.rewriting import link_to
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
 from service.api.request_context import context_of
+from service.decoding.formats.known import readable_formats
 from service.errors import Unavailable
 from service.messages import ModelCard
 from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard, ServiceCard
@@ -83,6 +84,9 @@ async def index(request: Request, parts: Parts) -> ServiceCard:
     limits = LimitFields(
         questions=min(settings.max_questions, settings.max_waiting),  # all of them wait at first
         body_bytes=settings.max_body_bytes,
+        pixels=settings.max_pixels,
+        formats=readable_formats(),
+        image_urls=bool(settings.image_hosts),
         deadline_s=settings.deadline_s,
     )
     links = {

@@ -15,6 +15,16 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, int], PictureFile]], .
 )
 
 
+def readable_formats() -> list[str]:
+    """Name the formats that this installation reads, as an image's facts name them.
+
+    >>> readable_formats()[:4]
+    ['JPEG', 'PNG', 'WEBP', 'AVIF']
+    """
+    names = READABLE.replace(" or ", ", ").split(", ")
+    return [*names, "HEIC"] if heif.HAS_HEIC else names
+
+
 def read_file(data: bytes, max_pixels: int) -> PictureFile:
     """Check a file, and leave out what shows nothing of the picture.
 

@@ -1,18 +1,29 @@
-// The page's one loop: ask, show what comes, cancel, ask again. Everything else is wired by the modules themselves.
+// The page's one loop: ask about each image in turn, show what comes, keep it, cancel, ask again.
+// Everything else is wired by the modules themselves.
 
-import { AnswerCard } from "./answer.js";
-import { Problem, stream } from "./api.js";
+import { AnswerCard } from "./answers/answer.js";
+import { fillIn, readRequests } from "./ask/form.js";
+import { askForImage, makeLink, note } from "./ask/link.js";
+import "./ask/suggestions.js";
 import { find } from "./dom.js";
-import { readRequest } from "./form.js";
-import "./load.js";
-import { watchModel } from "./model.js";
+import { picture } from "./image/picture.js";
+import { takeSample } from "./image/sources.js";
+import "./image/tray.js";
+import { recordOf, requestOf } from "./kept/record.js";
+import { keep, kept } from "./kept/store.js";
+import { showKept } from "./kept/toolbar.js";
+import { Problem, stream } from "./server/api.js";
+import "./server/load.js";
+import { watchModel } from "./server/model.js";
 
 const KEPT = 50; // cards; the oldest go
+const AT_ONCE = 2; // requests of one press: the next image is read while this one is answered
 const running = new Set();
 
 function formOf({ fields, image }) {
   const form = new FormData();
-  form.append("image", image.file, image.name);
+  if (image.file) form.append("image", image.file, image.name);
+  else form.append("image_url", image.id ?? image.address);
   for (const [name, value] of fields) form.append(name, value);
   return form;
 }
@@ -27,9 +38,10 @@ async function run(card) {
     for await (const event of stream(card.request.path, formOf(card.request), aborter.signal)) {
       if (event.completed) card.finish(event);
       else card.chunk(event);
+      if (event.completed) save(card, event);
     }
   } catch (error) {
-    if (aborter.signal.aborted) card.cancelled();
+    if (aborter.signal.aborted) stopped(card);
     else card.fail(error instanceof Problem ? error : unexpected(error));
     if (error.status === 503 || error.status === 0) watchModel();
   } finally {
@@ -37,21 +49,79 @@ async function run(card) {
   }
 }
 
+function stopped(card) {
+  card.cancelled();
+  if (card.texts.some(Boolean)) save(card, null);
+}
+
+const save = (card, end) => showKept(keep(recordOf(card.id, card, end)));
+
 function unexpected(error) {
   return new Problem({ status: 0, title: "This page failed", detail: `${error.name}: ${error.message}` });
 }
 
-function ask() {
-  const request = readRequest();
-  if (!request) return;
+/** A card in its place, with what its buttons do; its request is sent by `run`. */
+function cardFor(request, id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`) {
   const card = new AnswerCard(request, {
     cancel: () => card.abort(),
-    again: () => running.has(card) || run(card),
+    again: () => running.has(card) || again(card),
+    link: () => makeLink(request),
   });
+  card.id = id;
+  return card;
+}
+
+/** Ask the same again; of an answer of another day the image may be gone, then its question is filled in. */
+async function again(card) {
+  const { file, sample, id, address, name } = card.request.image;
+  if (!file && sample && (await takeSample(sample.split("/").pop()))) card.request.image = picture();
+  if (card.request.image.file || id || address) return run(card);
+  fillIn(card.request.filled);
+  return askForImage(name);
+}
+
+async function ask() {
+  const cards = readRequests().map((request) => cardFor(request));
+  if (!cards.length) return;
+  note();
+  place(cards);
+  const waiting = [...cards];
+  for (const card of cards) {
+    card.queue();
+    running.add(card);
+    card.abort = () => leave(card, waiting);
+  }
+  const work = async () => {
+    for (let card = waiting.shift(); card; card = waiting.shift()) await run(card);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+}
+
+/** Cancelled before its turn. */
+function leave(card, waiting) {
+  waiting.splice(waiting.indexOf(card), 1);
+  running.delete(card);
+  card.cancelled();
+}
+
+function place(cards) {
   find("nothing").hidden = true;
-  find("answers").prepend(card.element);
+  find("answers").prepend(...cards.map(({ element }) => element));
   while (find("answers").children.length > KEPT) find("answers").lastElementChild.remove();
-  run(card);
+}
+
+/** Answers of another day. */
+function restore() {
+  for (const record of kept().reverse()) {
+    const card = cardFor(requestOf(record), record.id);
+    try {
+      card.restore(record);
+      place([card]);
+    } catch {
+      // kept by another version of this page, whose fields were others
+    }
+  }
+  showKept();
 }
 
 find("ask").addEventListener("submit", (event) => {
@@ -60,6 +130,7 @@ find("ask").addEventListener("submit", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || find("key-dialog").open) return;
-  running.forEach((card) => card.abort());
+  [...running].forEach((card) => card.abort());
 });
+restore();
 watchModel();

@@ -41,3 +41,11 @@ export function duration(seconds) {
   if (seconds >= 1) return `${seconds.toFixed(2)} s`;
   return seconds >= 0.01 || seconds === 0 ? `${Math.round(1000 * seconds)} ms` : `${(1000 * seconds).toFixed(1)} ms`;
 }
+
+/** A moment in words: the time, and the day if it is another one. */
+export function when(milliseconds) {
+  const then = new Date(milliseconds);
+  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  if (then.toDateString() === new Date().toDateString()) return `today, ${time}`;
+  return `${then.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
+}

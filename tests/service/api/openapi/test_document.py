@@ -158,7 +158,8 @@ def test_the_streams_in_the_document_are_what_the_models_allow(document):
 def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(client):
     page = client.get("/docs")
     parts = re.findall(r"(?:src|href)=\"([^\"]+)\"", page.text)
-    assert parts == ["playground/favicon.svg", "docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/page.js"]
+    ours = ["docs/page.css", "docs/swagger-ui-bundle.js", "docs/page.js", "docs/names.js"]
+    assert parts == ["playground/favicon.svg", "docs/swagger-ui.css", *ours]
     assert "http" not in page.text
     assert not re.search(r"<script(?! [^>]*src=)|\son\w+=", page.text)
     for part in ("docs", *parts[1:]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.browser import chromium, is_own
+from tests.support.browser import is_own, violations
 from tests.support.serving import image_file, running_server
 
 JPEG = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": image_file()}
@@ -12,10 +12,10 @@ ROUTES = ("/v1/caption", "/v1/vqa", "/v1/images", "/v1/estimate", "/v1/chat/comp
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(browser):
     """The page as it came without a key, and at the end nothing it complained about."""
     troubles = []
-    with running_server(api_keys="secret", default_max_tokens=4) as server, chromium() as browser:
+    with running_server(api_keys="secret", default_max_tokens=4) as server:
         page = browser.new_page()
         page.set_default_timeout(20_000)
         page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
@@ -68,3 +68,17 @@ def test_a_question_goes_with_a_file_in_the_query_and_in_a_form(page):
     block.locator("input[type=file]").set_input_files(files=[JPEG])
     block.locator("[data-param-name=question] input").fill("What?")
     assert execute(page, block).json()["usage"]["completion_tokens"] == 4
+
+
+def test_what_is_open_is_clean_by_axe(browser, page):
+    fresh = browser.new_page()
+    fresh.goto(page.url.partition("#")[0])
+    route(fresh, "/v1/caption")
+    health = fresh.locator(".opblock-get:has([data-path='/livez'])")
+    health.locator(".opblock-summary-control").click()
+    health.locator("button.execute").click()
+    fresh.wait_for_selector(".live-responses-table pre")
+    assert violations(fresh) == []
+    fresh.set_viewport_size({"width": 390, "height": 800})
+    assert violations(fresh, "target-size") == []
+    fresh.close()

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.support.browser import answered, chromium, visit
+from tests.support.browser import answered
 from tests.support.pictures import saved
-from tests.support.serving import image_file, running_server, wait_until
+from tests.support.serving import image_file, wait_until
 
 JPEG = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": image_file()}
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -24,24 +24,6 @@ TRANSFER = """async (url) => {
     transfer.items.add(new File([await (await fetch(url)).blob()], "given.jpg", {type: "image/jpeg"}));
     return transfer;
 }"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def visitor(browser, server):
-    with visit(browser, server.url) as visitor:
-        yield visitor
 
 
 def test_a_picked_file_is_shown_with_its_tiles_and_captioned(visitor):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from tests.support.browser import FOCUSED, answered, chromium, problem, visit
-from tests.support.serving import running_server
+from tests.support.browser import FOCUSED, answered, problem, visit
 
 UNNAMED = """() => [...document.querySelectorAll("button, input, textarea, a, summary")].filter((each) =>
     !each.textContent.trim() && !each.getAttribute("aria-label") && !each.labels?.length && !each.querySelector("[alt]")
@@ -16,24 +13,6 @@ HIDE = """(hidden) => {
     Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def visitor(browser, server):
-    with visit(browser, server.url) as visitor:
-        yield visitor
 
 
 def test_the_load_is_drawn_and_nobody_polls_for_a_hidden_tab(visitor):

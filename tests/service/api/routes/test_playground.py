@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import tomllib
 from pathlib import Path
@@ -81,21 +82,21 @@ def test_a_file_of_the_page_is_small(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_import_and_every_element_a_script_names_exists(name):
-    for imported in re.findall(r'from "\./([^"]+)"', SCRIPTS[name]):
-        assert imported in SCRIPTS
+    for imported in re.findall(r'(?:from|import) "(\.{1,2}/[^"]+)"', SCRIPTS[name]):
+        assert posixpath.normpath(f"{posixpath.dirname(name)}/{imported}".lstrip("/")) in SCRIPTS
     for id in re.findall(r'\bfind\("([^"]+)"\)', SCRIPTS[name]):
         assert f'id="{id}"' in TEXTS["index.html"]
 
 
 def test_the_page_asks_for_metrics_that_exist():
     exported = {row.name for row in metric_rows()}
-    named = set(re.findall(r"\bpheye_[a-z_]+\b", SCRIPTS["load.js"]))
+    named = set(re.findall(r"\bpheye_[a-z_]+\b", SCRIPTS["server/load.js"]))
     assert named
     assert named <= exported
 
 
 def test_the_prompts_of_the_page_are_the_models():
-    captions, answers = re.findall(r"= (\{.*?\});", SCRIPTS["prompts.js"], re.DOTALL)
+    captions, answers = re.findall(r"= (\{.*?\});", SCRIPTS["ask/prompts.js"], re.DOTALL)
     assert json.loads(captions) == CAPTIONS | {"scene_text": SCENE_TEXT_CAPTION}
     assert json.loads(answers) == {"short": SHORT_ANSWER, "choice": CHOICE_ANSWER}
 

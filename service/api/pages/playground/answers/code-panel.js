@@ -1,15 +1,15 @@
 // The code of one request behind a disclosure: three languages, and a button that copies what is shown.
 
+import { el } from "../dom.js";
+import { key } from "../server/key.js";
 import { curl, httpx, openai } from "./code.js";
-import { announce, el } from "./dom.js";
-import { key } from "./key.js";
+import { copyButton } from "./copy.js";
 
 const LANGUAGES = [
   ["curl", curl],
   ["Python (httpx)", httpx],
   ["OpenAI client", openai],
 ];
-const COPIED_S = 2;
 let panels = 0;
 
 /** A closed panel; the code is made when it is opened, for the key in use then. */
@@ -23,7 +23,7 @@ export function codePanel(request) {
     "details",
     { class: "code", ontoggle: () => panel.open && write(chosen()) },
     el("summary", {}, "Code"),
-    el("div", { class: "row" }, tabs(write), copyButton(pre)),
+    el("div", { class: "row" }, tabs(write), copyButton("Copy", () => pre.textContent, { shown: pre })),
     pre,
   );
   const chosen = () => LANGUAGES[Number(panel.querySelector("input:checked").value)][1];
@@ -40,26 +40,4 @@ function tabs(write) {
       el("span", {}, title),
     );
   return el("fieldset", { class: "segments compact" }, el("legend", { class: "hidden-words" }, "Language"), ...LANGUAGES.map(choice));
-}
-
-function copyButton(pre) {
-  const button = el("button", { type: "button", class: "button small" }, "Copy");
-  button.addEventListener("click", async () => {
-    const copied = await copy(pre);
-    button.textContent = copied ? "Copied" : "Selected";
-    announce(copied ? "Copied." : "The code is selected; copy it with the keyboard.");
-    setTimeout(() => (button.textContent = "Copy"), 1000 * COPIED_S);
-  });
-  return button;
-}
-
-/** Browsers give the clipboard to secure pages only; elsewhere the code is selected for the visitor to copy. */
-async function copy(pre) {
-  try {
-    await navigator.clipboard.writeText(pre.textContent);
-    return true;
-  } catch {
-    getSelection().selectAllChildren(pre);
-    return false;
-  }
 }

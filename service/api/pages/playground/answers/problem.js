@@ -1,7 +1,7 @@
 // A failure in words, and the way out of it: wait and retry, another key, or another image.
 
-import { announce, el } from "./dom.js";
-import { askForKey } from "./key.js";
+import { announce, el } from "../dom.js";
+import { askForKey } from "../server/key.js";
 
 const ADVICE = {
   400: "The request could not be read as it was sent.",

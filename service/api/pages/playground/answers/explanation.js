@@ -1,9 +1,9 @@
 // Where the model looked: words that show their heat map, the whole answer's, and the share of the global view by layer.
 // Offsets count characters as Python does (code points), not as JavaScript does.
 
-import { el, percent, svg } from "./dom.js";
-import { drawHeat } from "./heat.js";
-import { showHeat } from "./picture.js";
+import { el, percent, svg } from "../dom.js";
+import { drawHeat } from "../image/heat.js";
+import { showHeat } from "../image/picture.js";
 
 const CAPTION = "attention shows where the model read, it is not a proof";
 
@@ -70,7 +70,7 @@ function rove(words) {
 }
 
 function figure(canvas, label, layers, image) {
-  const shown = image.width ? el("img", { src: image.url, alt: "" }) : null;
+  const shown = image.url && image.width ? el("img", { src: image.url, alt: "" }) : null;
   return el(
     "figure",
     { class: "looked" },

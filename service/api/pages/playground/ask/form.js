@@ -1,12 +1,14 @@
-// The form, from what is filled in to one request: a path and the fields of a multipart form, as the server reads them.
-// Knows the native routes' fields; knows neither how a request is sent nor how its answer is shown.
+// The form, from what is filled in to one request: a path and the fields of a multipart form, as the server reads them;
+// and back, from what a request was asked with to the form. Knows the native routes' fields; sends and shows nothing.
 
-import { find } from "./dom.js";
-import { picture } from "./picture.js";
-import { focusQuestion, questions } from "./questions.js";
+import { find } from "../dom.js";
+import { onPicture, pictures } from "../image/picture.js";
+import { focusQuestion, questions, setQuestions } from "./questions.js";
 
 const form = find("ask");
 const NUMBERS = ["max_tokens", "temperature", "top_p"];
+const TEXTS = [...NUMBERS, "seed", "stop", "choices"];
+const PICKED = ["task", "kind", "answer_style"];
 
 /** Something is missing; `field` is where. */
 class Missing extends Error {
@@ -16,29 +18,63 @@ class Missing extends Error {
   }
 }
 
-/** The request as filled in, or null after saying what is missing. */
-export function readRequest() {
+/** One request for each image, as filled in; none after saying what is missing. */
+export function readRequests() {
   const wrong = find("ask-wrong");
   try {
-    const request = build();
+    const images = sendable();
+    const asked = build();
     wrong.hidden = true;
-    return request;
+    return images.map((image) => ({ ...asked, image }));
   } catch (missing) {
     if (!(missing instanceof Missing)) throw missing;
     wrong.textContent = missing.message;
     wrong.hidden = false;
     missing.focus();
-    return null;
+    return [];
   }
 }
 
+function sendable() {
+  const images = pictures();
+  if (!images.length) throw new Missing("Choose an image first, or one of the samples.", () => find("file").focus());
+  const sent = images.filter((image) => !image.refused);
+  if (!sent.length) throw new Missing(images[0].refused, () => find("file").focus());
+  return sent;
+}
+
 function build() {
-  if (!picture()) throw new Missing("Choose an image first, or one of the samples.", () => find("file").focus());
   const asked = form.elements.task.value === "vqa" ? vqa() : caption();
   const settings = settingsJson();
   const extra = settings === "{}" ? [] : [["settings", settings]];
   if (form.elements.explain.checked) extra.push(["explain", "true"]);
-  return { ...asked, image: picture(), settings, fields: [...asked.fields, ...extra, ["stream", "true"]] };
+  return { ...asked, settings, fields: [...asked.fields, ...extra, ["stream", "true"]], filled: filled() };
+}
+
+/** What stands in the form, as texts, so that it can be filled in again. */
+function filled() {
+  const values = Object.fromEntries([...PICKED, ...TEXTS].map((name) => [name, form.elements[name].value]));
+  return { ...values, explain: form.elements.explain.checked, questions: questions() };
+}
+
+/** Fill in the form as `filled` told it; what is absent becomes what it is at first. */
+export function fillIn(values) {
+  form.reset();
+  for (const name of PICKED) if (values[name]) choose(name, values[name]);
+  for (const name of TEXTS) form.elements[name].value = values[name] ?? "";
+  form.elements.explain.checked = Boolean(values.explain);
+  setQuestions(values.questions ?? []);
+  find("settings").open = settingNames().some((name) => form.elements[name].value);
+  refresh();
+}
+
+const settingNames = () => TEXTS.filter((name) => name !== "choices");
+
+/** Choose one of several, such as the task; a value that is not offered changes nothing. */
+export function choose(name, value) {
+  const choice = [...form.elements[name]].find((each) => each.value === value);
+  if (choice) choice.checked = true;
+  refresh();
 }
 
 function caption() {
@@ -97,16 +133,27 @@ function summarize() {
   find("settings-summary").textContent = text;
 }
 
-function show() {
+function refresh() {
   const asksQuestions = form.elements.task.value === "vqa";
   find("caption-fields").hidden = asksQuestions;
   find("vqa-fields").hidden = !asksQuestions;
   find("choices-field").hidden = form.elements.answer_style.value !== "choice";
-  find("submit").textContent = asksQuestions ? "Ask" : "Caption";
   find("ask-wrong").hidden = true;
+  nameButton();
   summarize();
 }
 
-form.addEventListener("change", show);
+function nameButton() {
+  const count = pictures().filter((image) => !image.refused).length;
+  const verb = form.elements.task.value === "vqa" ? "Ask" : "Caption";
+  const several = verb === "Ask" ? ` about ${count} images` : ` ${count} images`;
+  find("submit").textContent = count > 1 ? verb + several : verb;
+}
+
+form.addEventListener("change", refresh);
 form.addEventListener("input", summarize);
-show();
+onPicture(() => {
+  find("ask-wrong").hidden = true;
+  nameButton();
+});
+refresh();

@@ -1,6 +1,6 @@
 // Where a request's time went, as one bar and a legend.
 
-import { duration, el, svg } from "./dom.js";
+import { duration, el, svg } from "../dom.js";
 
 const PHASES = [
   ["queue", "Queue"],

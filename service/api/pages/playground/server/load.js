@@ -2,7 +2,7 @@
 // Knows the metrics by name; stops while the tab is hidden, waits for a key when one is needed, survives an absent server.
 
 import { get } from "./api.js";
-import { el, find, percent } from "./dom.js";
+import { el, find, percent } from "../dom.js";
 import { onKeyChange } from "./key.js";
 import { Sparkline } from "./sparkline.js";
 

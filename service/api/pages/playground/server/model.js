@@ -1,7 +1,7 @@
 // What is served: name, readiness, how an image is cut. Asks /readyz, which needs no key, until it says ready.
 
 import { get } from "./api.js";
-import { find } from "./dom.js";
+import { find } from "../dom.js";
 
 const AGAIN_S = 2;
 const listeners = [];

@@ -1,6 +1,6 @@
 // The API key: asked for in a dialog, kept in this tab's session storage, sent to this server and shown nowhere.
 
-import { find } from "./dom.js";
+import { find } from "../dom.js";
 
 const NAME = "pheye-key";
 const WHY = find("key-why").textContent;

@@ -1,6 +1,6 @@
 // A small line of the latest values, newest at the right.
 
-import { svg } from "./dom.js";
+import { svg } from "../dom.js";
 
 const WIDTH = 100;
 const HEIGHT = 24;

@@ -52,6 +52,15 @@ export async function get(path, timeoutS = 10) {
   return response;
 }
 
+/** Give an image to the server, which keeps it for a while; fails with a `Problem`. */
+export async function upload(file, name) {
+  const form = new FormData();
+  form.append("image", file, name);
+  const response = await fetched("v1/images", { method: "POST", body: form });
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
+}
+
 /**
  * POST a form and yield the events of the answer as they come, the last of them with `completed`.
  * Fails with a `Problem`, or with an AbortError when `signal` says so.

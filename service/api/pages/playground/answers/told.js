@@ -1,9 +1,17 @@
 // What the end of an answer tells beside its text: warnings, the file as it was read, confidence, the choices' probabilities.
 // Knows the fields of the native answers; a field that is absent shows nothing.
 
-import { el, likely, svg } from "./dom.js";
+import { el, likely, svg } from "../dom.js";
+import { model } from "../server/model.js";
+import { service } from "../server/service.js";
+import { copyButton } from "./copy.js";
 
-const WARNINGS = { image_end_missing: "The end of the file is missing; the picture was read as far as it goes." };
+const OUTSIDE = "outside_known_world";
+const REAL = "pheye serve --model miguelcarv/Pheye-x4-448";
+const WARNINGS = {
+  image_end_missing: "The end of the file is missing; the picture was read as far as it goes.",
+  [OUTSIDE]: "This picture is outside what the model knows.",
+};
 const MOST_COUNTED = 10000; // frames; the server counts no further
 
 /** What the figure of the confidence means. */
@@ -14,8 +22,26 @@ export const CONFIDENCE =
 /** The warnings in plain words; a word that this page does not know stays as it is. */
 export const warningWords = ({ warnings = [] }) => warnings.map((word) => WARNINGS[word] ?? word);
 
-export const warningsView = (end) =>
-  warningWords(end).map((words) => el("p", { class: "warning" }, el("strong", {}, "Warning."), ` ${words}`));
+/** The warnings as they are shown; that of a picture outside the model's world says what to do. */
+export function warningsView(end) {
+  const others = (end.warnings ?? []).filter((word) => word !== OUTSIDE);
+  const notes = warningWords({ warnings: others }).map((words) =>
+    el("p", { class: "warning" }, el("strong", {}, "Warning."), ` ${words}`),
+  );
+  return others.length === (end.warnings ?? []).length ? notes : [outsideNote(end.model), ...notes];
+}
+
+/** What to do about a picture that the model was not made for. */
+function outsideNote(name = model.name) {
+  const knows = service.knows && name === model.name ? ` It knows: ${service.knows.replace(/\.$/, "")}.` : "";
+  return el(
+    "div",
+    { class: "outside", role: "note", "aria-label": "Outside what the model knows" },
+    el("p", {}, el("strong", {}, `${name} does not know pictures like this one.`), knows),
+    el("p", {}, "For photographs, serve a checkpoint that was trained on them:"),
+    el("div", { class: "command" }, el("code", {}, REAL), copyButton("Copy", () => REAL, { title: "Copy the command" })),
+  );
+}
 
 /** One line about the file as it was read. */
 export function fileFacts({ image }) {

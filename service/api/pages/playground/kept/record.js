@@ -1,0 +1,26 @@
+// From an answer's card to plain data that can be kept or downloaded, and the part of it that a card is made of again.
+// Pixels stay out but for a small picture; so do heat maps, which are large, and the API key, which no request holds.
+
+const IMAGE = ["name", "type", "sample", "id", "address", "width", "height", "thumb"];
+const REQUEST = ["path", "key", "titles", "fields", "settings", "kind", "style", "choices", "filled"];
+
+const only = (names, object) =>
+  Object.fromEntries(names.filter((name) => object[name] !== undefined).map((name) => [name, object[name]]));
+
+/** `end` is the last event of the stream, or null if it was cancelled before. */
+export function recordOf(id, { request, texts }, end) {
+  const { explanation: _, explanations: __, ...rest } = end ?? {};
+  return {
+    id,
+    at: Date.now(),
+    request: { ...only(REQUEST, request), image: only(IMAGE, request.image) },
+    texts,
+    end: end && rest,
+  };
+}
+
+/** The request of a record, whose image is a file no more. */
+export function requestOf({ request }) {
+  const image = { type: "", url: "", notes: [], refused: "", file: null, ...request.image };
+  return { ...request, image };
+}
