@@ -16,7 +16,7 @@ import typer
 from model.evaluation.case import Kind
 from model.prompt import CaptionStyle
 from service.cli.evaluate.compare import attention, scores, tertiles
-from service.cli.evaluate.options import evaluate_cases, evaluating
+from service.cli.evaluate.options import cache_folder, evaluate_cases, evaluating
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
@@ -145,7 +145,10 @@ def easy_vqa(**words: Any) -> None:
 @evaluate.command()
 @evaluating
 def scenes(
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the painted images are kept.")] = Path("scenes"),
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the painted images are kept; default pheye/scenes in ~/.cache."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1000,
     world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "test",
     **words: Any,
@@ -153,7 +156,8 @@ def scenes(
     """Fresh scenes of pheye-tiny's world: colours and shapes in captions, counting, signs."""
     from model.evaluation.formats.scenes import read_scenes
 
-    evaluate_cases("scenes", partial(read_scenes, folder, count, world), words, max_tokens=SCENE_TOKENS)
+    kept = folder or cache_folder("scenes")
+    evaluate_cases("scenes", partial(read_scenes, kept, count, world), words, max_tokens=SCENE_TOKENS)
 
 
 @evaluate.command()
