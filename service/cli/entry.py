@@ -29,7 +29,7 @@ def _make_streams_usable() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
-        elif stream.errors == "strict":
+        else:
             stream.reconfigure(errors="backslashreplace")
 
 
