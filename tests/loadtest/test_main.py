@@ -15,7 +15,7 @@ from loadtest.__main__ import main
 from loadtest.mix import Mix, asks, warm_up_asks
 from loadtest.sweep import LoadMeasurement
 from tests.loadtest.test_results import POINTS
-from tests.support.scripted import JSON, serving
+from tests.support.scripted import JSON, Actor, serving
 from tests.support.serving import Server, running_server, wait_until
 
 SMALL = ["--size", "48x32", "--max-tokens", "4", "--warm-up", "1", "--per-client", "1"]
