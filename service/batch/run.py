@@ -74,7 +74,7 @@ class Work(Protocol):
 
     @property
     def resumable(self) -> bool:
-        """Whether the same command goes on where it was interrupted."""
+        """True if the same command goes on where it was interrupted."""
 
     def open(self) -> AbstractContextManager[Callable[[Answerer], RunPlan]]:
         """Open its files, before the answerer is made ready; give what then plans the work that is left.
@@ -114,7 +114,7 @@ class Job:
 
     @property
     def resumable(self) -> bool:
-        """Whether the same command goes on where it was interrupted."""
+        """True if the same command goes on where it was interrupted."""
         return can_continue(self.results)
 
     @contextmanager

@@ -65,7 +65,7 @@ class Evaluation:
 
     @property
     def resumable(self) -> bool:
-        """Whether the same command goes on where it was interrupted."""
+        """True if the same command goes on where it was interrupted."""
         return can_continue(self.results)
 
     @contextmanager

@@ -1,1 +1,1 @@
-"""Where the answers of a batch run go: text for people, JSON Lines that can be continued, Parquet."""
+"""Sinks of the answers of a batch run: text for people, JSON Lines that can be continued, Parquet."""

@@ -1,4 +1,4 @@
-"""What the name after --jsonl stands for: standard output, a pipe, a JSON Lines or a Parquet file; opened, or refused.
+"""Output targets, as named after --jsonl: standard output, a pipe, a JSON Lines or a Parquet file; opened, or refused.
 
 Owns the words for names that cannot be used, which are told before a model is loaded. One thread.
 """
