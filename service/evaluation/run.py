@@ -75,7 +75,6 @@ class Evaluation:
         Raises:
             ValueError, OSError: the file of results cannot be used.
         """
-        check_writable(self.results)
         with ExitStack() as stack:
             stream: BinaryIO | None = None
             if self.resumable:
@@ -113,6 +112,7 @@ def check_outputs(results: Path, submission_file: Path | None) -> None:
         raise ResultsError(
             f"{results}: an evaluation is written as JSON Lines, which other commands read; name a .jsonl"
         )
+    check_writable(results)
     if can_continue(results):
         check_writable(beside(results, ".scores.json"))
     if submission_file is not None:
