@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from loadtest.tables import console, point_words, print_ratios, print_rows
 
 EXIT_LOST, EXIT_INTERRUPTED = 1, 130
 INTERRUPTED = "interrupted"
+STANDARD_OUTPUT = Path("-")
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class LoadTest:
     def report(self) -> int:
         """Print tables, write files, and return the exit code."""
         if self.points:
-            out, told = console(), list(rows(self.points))
+            out, told = console(aside=self.options.json == STANDARD_OUTPUT), list(rows(self.points))
             print_rows(told, out)
             print_ratios(ratios(self.points), out)
             for name, rate in self.capacity.items():
@@ -100,14 +102,38 @@ class LoadTest:
             "command": self.options.command,
             "seed": self.options.seed,
             "started": self.started,
-            "servers": [asdict(server) | {"card": self.cards[server.name]} for server in self.options.server],
+            "servers": [
+                {"name": server.name, "url": server.url, "card": self.cards[server.name]}  # never its key
+                for server in self.options.server
+            ],
             "capacity": self.capacity,
             "broken": self.broken,
         }
         text = json.dumps(document(head, self.points), indent=2)
+        if file == STANDARD_OUTPUT:
+            sys.stdout.write(text + "\n")
+            return
+        if file.exists() and not file.is_file():  # a pipe or a device is written into, not replaced
+            file.write_text(text + "\n", encoding="utf-8")
+            return
         partial = file.with_name(".partial-" + file.name)  # a full disk leaves no half a result behind
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(file)
+
+
+def check_file(file: Path) -> None:
+    """Check that a file can be written, before an hour of load.
+
+    Raises:
+        OSError: it cannot.
+    """
+    new = not file.exists()
+    if new or file.is_file():
+        file.open("ab").close()
+    elif file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file in it", str(file))
+    if new:
+        file.unlink()
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -117,6 +143,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if run.options.report:
             check_plot()
             run.options.report.mkdir(parents=True, exist_ok=True)
+        if run.options.json and run.options.json != STANDARD_OUTPUT:
+            check_file(run.options.json)
     except (NothingToPlot, OSError) as error:
         run.errors.print(f"loadtest: {error}", markup=False)
         return EXIT_USAGE

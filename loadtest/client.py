@@ -49,16 +49,18 @@ class TimedResponse:
     detail: str = ""
 
 
-def open_http(url: str, connections: int | None, timeout_s: float = 300.0) -> httpx.AsyncClient:
+def open_http(url: str, connections: int | None, timeout_s: float = 300.0, key: str | None = None) -> httpx.AsyncClient:
     """Open a client for one server.
 
     Args:
         url: of the server.
         connections: most at a time; None for as many as there are requests.
         timeout_s: for which a connection may be silent.
+        key: API key, if the server asks for one.
     """
     return httpx.AsyncClient(
         base_url=url,
+        headers={"Authorization": f"Bearer {key}"} if key is not None else {},
         timeout=httpx.Timeout(timeout_s, pool=None),
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=IDLE_S),
         trust_env=False,  # a proxy between would be measured too

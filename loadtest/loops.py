@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol, TypeVar
 
 from loadtest.client import Client, TimedResponse, open_http
 from loadtest.mix import PlannedRequest
+from loadtest.servers import Server
 
 Item = TypeVar("Item")
 
@@ -59,7 +60,7 @@ class Loop(Protocol):
     def pressure(self) -> float:
         """Number of clients, or of arrivals a second."""
 
-    async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
+    async def drive(self, server: Server, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send all requests to a server and wait for their responses."""
 
 
@@ -82,10 +83,10 @@ class ClosedLoop:
         """Number of clients."""
         return self.clients
 
-    async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
+    async def drive(self, server: Server, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send all requests; the server's speed decides which client sends which, not the seed."""
         outcomes: list[TimedRequest] = []
-        async with open_http(url, self.clients, timeout_s) as http:
+        async with open_http(server.url, self.clients, timeout_s, server.key) as http:
             client = Client(http, self.patience_s)
 
             async def one(ask: PlannedRequest) -> None:
@@ -113,9 +114,9 @@ class OpenLoop:
         """Number of arrivals a second."""
         return self.rate_per_s
 
-    async def drive(self, url: str, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
+    async def drive(self, server: Server, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send each request when it is due."""
-        async with open_http(url, None, timeout_s) as http:
+        async with open_http(server.url, None, timeout_s, server.key) as http:
             client = Client(http, patience_s=0.0)
             start_s = time.monotonic()
 

@@ -6,6 +6,7 @@ import argparse
 import math
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if not words:
         whole.exit(EXIT_USAGE, whole.format_help())
     options = whole.parse_args(current_names(words))
+    options.server = [replace(server, key=options.api_key_file) for server in options.server]
     names = [server.name for server in options.server]
     if len(set(names)) < len(names):
         whole.error("argument --server: two servers have the same name")
@@ -105,6 +107,9 @@ def _add_servers(command: Parser) -> None:
     command.option(
         "--timeout", "How long a connection may be silent.", type=_above_zero, default=300.0, metavar="SECONDS"
     )
+    command.option(
+        "--api-key-file", "A file that holds nothing but the API key, for every server.", type=read_key, metavar="FILE"
+    )
 
 
 def _add_asked(command: Parser) -> None:
@@ -128,7 +133,9 @@ def _add_measured(command: Parser) -> None:
     drawn = secrets.randbelow(10**9)
     command.option("--seed", "Makes a load repeatable.", type=int, default=drawn, shown="a new one", metavar="N")
     command.option("--report", "Write results.json and report.png there.", type=Path, metavar="FOLDER")
-    command.option("--json", "Write the results there, and draw nothing.", type=Path, metavar="FILE")
+    command.option(
+        "--json", "Write the results there, and draw nothing; - is standard output.", type=Path, metavar="FILE"
+    )
 
 
 def _add_hits(command: Parser) -> None:
@@ -157,6 +164,19 @@ def _server(text: str) -> Server:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
     return Server(name or parts.netloc, url.rstrip("/"))
+
+
+def read_key(file: str) -> str:
+    """Read the API key in a file; it is never shown."""
+    try:
+        key = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        key = ""
+    if not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise argparse.ArgumentTypeError(f"{file}: expected an API key, alone on its line")
+    return key
 
 
 def _number(text: str) -> float:

@@ -5,7 +5,7 @@ Event loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -22,10 +22,17 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Server that answers `/v1/caption` and `/v1/vqa`, under the name that the report gives it."""
+    """Server that answers `/v1/caption` and `/v1/vqa`.
+
+    Attributes:
+        name: under which the report has it.
+        url: where it is.
+        key: API key, if it asks for one; in no report.
+    """
 
     name: str
     url: str
+    key: str | None = field(default=None, repr=False)
 
     async def card(self) -> dict[str, Any]:
         """Fetch the server's `/readyz`: its model, device, number format.
@@ -34,7 +41,7 @@ class Server:
             ServerError: it is not there, or not ready.
         """
         try:
-            async with open_http(self.url, 1) as http:
+            async with open_http(self.url, 1, key=self.key) as http:
                 response = await http.get("/readyz")
         except httpx.RequestError as error:
             raise ServerError(f"{self.name}: no answer from {self.url}: {error}") from None
@@ -46,7 +53,7 @@ class Server:
     async def engine_s(self) -> float | None:
         """Return the seconds for which its engines have worked so far; None if it does not tell."""
         try:
-            async with open_http(self.url, 1) as http:
+            async with open_http(self.url, 1, key=self.key) as http:
                 response = await http.get("/metrics")
         except httpx.RequestError:
             return None  # whether the server still lives, the requests tell

@@ -18,6 +18,7 @@ from pathlib import Path
 from loadtest.client import OK, Client, open_http
 from loadtest.loops import share_out
 from loadtest.mix import PlannedRequest
+from loadtest.options import read_key
 from loadtest.parser import Parser
 
 QUESTIONS = ("What is in the image?",)
@@ -55,6 +56,7 @@ async def storm(
     hang_up_share: float = 0.4,
     max_tokens: int = 32,
     seed: int = 0,
+    key: str | None = None,
 ) -> StormReport:
     """Run the storm until `requests` have been made, by `clients` at a time.
 
@@ -66,6 +68,7 @@ async def storm(
         hang_up_share: share of the requests whose client leaves after a random time of up to half a second.
         max_tokens: of each answer.
         seed: makes who asks what and who leaves when repeatable.
+        key: API key, if the service asks for one.
     """
     chance, report, started = random.Random(seed), StormReport(), time.monotonic()  # noqa: S311 - no secrets here
     plans = [
@@ -76,7 +79,7 @@ async def storm(
         )
         for _ in range(requests)
     ]
-    async with open_http(url, clients) as http:
+    async with open_http(url, clients, key=key) as http:
         client = Client(http, PATIENCE_S)
 
         async def one(plan: _StormRequest) -> None:
@@ -120,9 +123,11 @@ def main() -> int:
     parser.argument("images", several=True, type=Path)
     parser.option("--requests", "Requests in all.", type=int, default=200, metavar="N")
     parser.option("--clients", "Clients at a time.", type=int, default=32, metavar="N")
+    parser.option("--api-key-file", "A file that holds nothing but the API key.", type=read_key, metavar="FILE")
     options = parser.parse_args()
     images = [path.read_bytes() for path in options.images]
-    report = asyncio.run(storm(options.url, images, requests=options.requests, clients=options.clients))
+    load = {"requests": options.requests, "clients": options.clients, "key": options.api_key_file}
+    report = asyncio.run(storm(options.url, images, **load))
     told = asdict(report) | {"statuses": report.statuses}  # asdict would count the pairs of a Counter
     sys.stdout.write(json.dumps(told, indent=2) + "\n")
     return 0 if report.answered + report.hung_up == options.requests else 1

@@ -63,12 +63,12 @@ class PreparedLoad:
         """
         load = self.load
         gently = ClosedLoop(WARM_UP_CLIENTS)
-        warm = await gently.drive(server.url, self.warm_up, seed=self.seed, timeout_s=load.timeout_s)
+        warm = await gently.drive(server, self.warm_up, seed=self.seed, timeout_s=load.timeout_s)
         lost = [each.reply for each in warm.outcomes if each.reply.status != OK]
         if lost:
             raise ServerError(f"{server.name}: a warm-up request was not answered: {lost[0].status} {lost[0].detail}")
         before_s = await server.engine_s()
-        drive = await load.loop.drive(server.url, self.asks, seed=self.seed, timeout_s=load.timeout_s)
+        drive = await load.loop.drive(server, self.asks, seed=self.seed, timeout_s=load.timeout_s)
         after_s = await server.engine_s()
         return summarise(drive, None if before_s is None or after_s is None else after_s - before_s)
 

@@ -26,10 +26,10 @@ _FIGURES = {  # a column of which nothing is known is left out
 _RATIOS = {"answers/s": "answers_per_s", "s/answer": "s_per_answer", "p50": "latency_p50_s", "p90": "latency_p90_s"}
 
 
-def console() -> Console:
-    """Return standard output, wide enough for the tables."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=WIDTH)
+def console(*, aside: bool = False) -> Console:
+    """Return standard output, wide enough for the tables; standard error if they must stand aside."""
+    out = Console(highlight=False, stderr=aside)
+    return out if out.is_terminal else Console(highlight=False, width=WIDTH, stderr=aside)
 
 
 def print_rows(rows: Sequence[ResultRow], out: Console) -> None:

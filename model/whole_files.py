@@ -43,19 +43,40 @@ def appearing_whole(target: Path) -> Iterator[Path]:
 def file_appearing_whole(target: Path) -> Iterator[IO[str]]:
     """Give a new text file to write, which becomes `target` at the end, or replaces it.
 
+    A pipe or a device, such as /dev/stdout, is written into: renaming a file to it would take its place.
+
     Raises:
         OSError: it cannot be written; what was there before is there still.
     """
-    partial = target.with_name(PARTIAL + target.name)
+    if is_stream(target):
+        with naming(target), target.open("w", encoding="utf-8") as stream:
+            yield stream
+        return
+    with path_appearing_whole(target) as partial, partial.open("w", encoding="utf-8") as file:
+        yield file
+
+
+@contextmanager
+def path_appearing_whole(target: Path) -> Iterator[Path]:
+    """Give the path of a file to write, which becomes `target` at the end, or replaces it.
+
+    Raises:
+        OSError: it cannot be written; what was there before is there still.
+    """
+    place = Path(os.path.realpath(target))  # a link stays one
+    partial = place.with_name(PARTIAL + place.name)
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        yield partial
+        bring_to_disk(partial)
+        partial.replace(place)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         raise _named(error, target) from error
+
+
+def is_stream(target: Path) -> bool:
+    """Say whether there is something at a path that is written into, not replaced: a pipe or a device."""
+    return target.exists() and not target.is_file() and not target.is_dir()
 
 
 def write_whole(target: Path, text: str) -> None:

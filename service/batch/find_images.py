@@ -1,49 +1,89 @@
-"""Images for a command: files and URLs as they are named, and folders searched for more.
+"""Images for a command: files, URLs and standard input as they are named, and folders searched for more.
 
-Knows endings of names, not contents, and fetches nothing. Any thread.
+Knows endings of names, not contents, and fetches nothing. Any thread, but for standard input.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.image_names import IMAGE_SUFFIXES as SUFFIXES
-from service.batch.result_file import shown
-from service.batch.task import ImagePlace
+from service.batch.results.records import shown
+from service.batch.shard import Shard
+from service.batch.task import ImagePlace, StandardInput
 from service.errors import FetchFailed
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
+
+STDIN = "-"
+MAX_STDIN_BYTES = 1 << 30
 
 
 class NothingToDo(ValueError):
     """A path does not exist, no image was found, or a URL is none; the message names the path."""
 
 
-def find_images(places: Iterable[Path | str]) -> tuple[ImagePlace, ...]:
+def find_images(places: Iterable[Path | str], shard: Shard | None = None) -> tuple[ImagePlace, ...]:
     """List the files and URLs named, and the images in the folders named, each once.
 
     A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
     are not followed, and hidden files and folders are passed over: macOS leaves a `._a.jpg` beside each `a.jpg`.
+    Pipes and devices in them are passed over too. `-` is an image in standard input, which is read here.
+
+    Args:
+        places: what was typed.
+        shard: the part of them to list; decided by an image's path below the folder that was typed, which is the same
+            on machines that have the folder elsewhere, and for the others by what was typed.
 
     Raises:
-        NothingToDo: a path is not there, a folder has no image in it, or a URL is none.
+        NothingToDo: a path is not there, a folder has no image in it, a URL is none, or standard input is empty.
     """
-    found: dict[ImagePlace, None] = {}
+    found: dict[ImagePlace, str] = {}
     for place in places:
-        path = Path(place)
-        if isinstance(place, str) and looks_like_link(place):
-            found[_link(place)] = None
-        elif path.is_dir():
-            inside = list(_walk(path))
-            if not inside:
-                raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
-            found |= dict.fromkeys(inside)
-        elif path.exists():
-            found[path] = None
-        else:
-            raise NothingToDo(f"{shown(path)}: there is no such file or folder")
-    return tuple(found)
+        for image, name in _at(place):
+            found.setdefault(image, name)
+    return tuple(image for image, name in found.items() if shard is None or shard.has(name))
+
+
+def _at(place: Path | str) -> Iterator[tuple[ImagePlace, str]]:
+    """Yield the images at a place, each with the name that decides its shard."""
+    if place == STDIN:
+        yield _standard_input(), STDIN
+    elif isinstance(place, str) and looks_like_link(place):
+        yield _link(place), place.strip()
+    else:
+        yield from _files(Path(place))
+
+
+def _files(path: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise NothingToDo(f"{shown(path)}: there is no such file or folder") from None
+    except OSError as error:
+        raise NothingToDo(f"{shown(path)}: {error.strerror}") from None
+    if not stat.S_ISDIR(mode):
+        yield path, path.as_posix()
+        return
+    inside = list(_walk(path))
+    if not inside:
+        raise NothingToDo(f"{shown(path)}: there is no image in this folder ({', '.join(sorted(SUFFIXES))})")
+    yield from ((image, image.relative_to(path).as_posix()) for image in inside)
+
+
+def _standard_input() -> StandardInput:
+    """Read the image in standard input, before anything that takes long."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise NothingToDo("-: standard input is a terminal; pipe an image into the command, or redirect a file to it")
+    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+    if not content:
+        raise NothingToDo("-: standard input is empty; an image was expected there")
+    if len(content) > MAX_STDIN_BYTES:
+        raise NothingToDo("-: there is more than 1 GiB in standard input; this is no image")
+    return StandardInput(content)
 
 
 def _link(url: str) -> ImageLink:
@@ -54,9 +94,21 @@ def _link(url: str) -> ImageLink:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    def refuse(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise NothingToDo(f"{shown(folder)}: cannot be read: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        yield from (Path(parent, name) for name in sorted(names) if _is_image(name))
+        yield from (path for name in sorted(names) if _is_image(name) and _ends(path := Path(parent, name)))
+
+
+def _ends(path: Path) -> bool:
+    """Say whether reading a file comes to an end: a pipe without a writer would be waited for."""
+    try:
+        return not stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:  # told when it is read
+        return True
 
 
 def _is_image(name: str) -> bool:

@@ -14,7 +14,7 @@ from rich.console import Console
 from model.tiles import TiledImage
 from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out
-from service.batch.task import AnswerOptions, ImagePlace
+from service.batch.task import AnswerOptions, ImagePlace, StandardInput
 from service.decoding.decode import silence_pillow, tile
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
@@ -63,8 +63,7 @@ def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunne
     tile_px, level = runner.config.vision.tile_px, runner.config.level
 
     def read(image: ImagePlace) -> TiledImage:
-        file = fetch_for_user(image, settings.max_body_bytes) if isinstance(image, ImageLink) else image.read_bytes()
-        source = ImageSource(answer_options.prepare(file))
+        source = ImageSource(answer_options.prepare(_file(image, settings.max_body_bytes)))
         exact = settings.exact_decoding
         return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level, exact=exact)
 
@@ -75,6 +74,16 @@ def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunne
         in_flight=2 * runner.slots,
         threads=settings.decoders,
     )
+
+
+def _file(image: ImagePlace, most_fetched_bytes: int) -> bytes:
+    match image:
+        case ImageLink():
+            return fetch_for_user(image, most_fetched_bytes)
+        case StandardInput(content):
+            return content
+        case _:
+            return image.read_bytes()
 
 
 def _introduce(console: Console, settings: Settings, model: str) -> None:

@@ -28,6 +28,7 @@ from service.batch.task import (
     CannotAsk,
     ImagePlace,
     Question,
+    StandardInput,
     Task,
     TaskOutcome,
 )
@@ -202,11 +203,17 @@ def _read(image: ImagePlace, most_bytes: int) -> bytes:
     """Read an image, or fetch it: here, since the service may see another network, or follow no links."""
     if isinstance(image, ImageLink):
         return fetch_for_user(image, most_bytes)
+    if isinstance(image, StandardInput):
+        _check_size("it", len(image.content), most_bytes)
+        return image.content
     with image.open("rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
-        if size_bytes > most_bytes:
-            raise TooLarge(f"image: its file has {size_bytes} bytes; the service takes {most_bytes}")
+        _check_size("its file", os.fstat(file.fileno()).st_size, most_bytes)
         return file.read()
+
+
+def _check_size(what: str, size_bytes: int, most_bytes: int) -> None:
+    if size_bytes > most_bytes:
+        raise TooLarge(f"image: {what} has {size_bytes} bytes; the service takes {most_bytes}")
 
 
 def requests_of(questions: Iterable[Question], most: int) -> Iterator[tuple[Question, ...]]:

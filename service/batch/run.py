@@ -1,4 +1,4 @@
-"""Batch runs from start to end: a progress bar, failures, the exit code.
+"""Batch runs from start to end: files opened first, then whoever answers, then failures told and an exit code.
 
 Whatever answers - the engine in this process (`service.batch.offline`) or a running service (`service.batch.remote`) -
 gives outcomes, and here they are written down. Knows neither models nor HTTP. Main thread only.
@@ -6,21 +6,23 @@ gives outcomes, and here they are written down. Knows neither models nor HTTP. M
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
-from rich.progress import Task as BarTask
-from rich.text import Text
 
 from model.request import Sampling
-from service.batch.result_file import Printer, ResultFile, Sink, shown
-from service.batch.task import AnswerOptions, ImagePlace, Question, Task, TaskOutcome, tasks_of
+from service.batch.progress import progress_shown
+from service.batch.results.jsonl import ResultFile
+from service.batch.results.parquet import ParquetResults
+from service.batch.results.records import AnswerTerms, shown
+from service.batch.results.target import can_continue, open_target
+from service.batch.results.text import JsonStream, Printer
+from service.batch.task import AnswerOptions, ImagePlace, Question, StandardInput, Task, TaskOutcome, tasks_of
 from service.known_world import REAL_CHECKPOINT
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
@@ -42,24 +44,41 @@ class Answerer:
     weights: str = ""
 
 
+class Sink(Protocol):
+    """A sink of outcomes: a result file, or standard output."""
+
+    def add(self, outcome: TaskOutcome) -> None:
+        """Take one more outcome."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """The tasks of a run that are left, the sink of its outcomes, and the number of images already done."""
+    """The tasks of a run that are left.
+
+    Attributes:
+        tasks: what is to be asked.
+        sink: takes the outcomes.
+        done: how many images were answered before.
+        notes: what the user should know before it begins.
+        finish: called when every outcome has been taken.
+    """
 
     tasks: Sequence[Task]
     sink: Sink
     done: int
+    notes: Sequence[str] = ()
+    finish: Callable[[], None] = lambda: None
 
 
 class Work(Protocol):
     """A piece of work for `carry_out`: a job, or an evaluation."""
 
     @property
-    def results(self) -> Path | None:
-        """The file that lets the work continue after an interruption."""
+    def resumable(self) -> bool:
+        """True if the same command goes on where it was interrupted."""
 
-    def open(self, answerer: Answerer) -> AbstractContextManager[RunPlan]:
-        """Plan the work that is left for this model; its files stay open until the end.
+    def open(self) -> AbstractContextManager[Callable[[Answerer], RunPlan]]:
+        """Open its files, before the answerer is made ready; give what then plans the work that is left.
 
         Raises:
             ValueError, OSError: a file of results cannot be used.
@@ -74,9 +93,11 @@ class Job:
         images: files and images on the web, each once.
         questions: asked of every one of them.
         sampling: the same for every answer.
-        results: the JSON Lines file, or None for standard output.
+        results: a JSON Lines or Parquet file, `-` or a pipe for JSON Lines that nobody continues, or None for text.
         may_shorten: nobody asked for that many tokens: an answer gets fewer where the context has no room for them,
             and a service its own default.
+        as_json: print the one answer as a JSON object instead of text.
+        length_unknown: what an answer's length is bounded by is for the service to say.
     """
 
     images: tuple[ImagePlace, ...]
@@ -84,20 +105,51 @@ class Job:
     sampling: Sampling
     results: Path | None
     may_shorten: bool = False
+    as_json: bool = False
+    length_unknown: bool = False
 
     @property
     def answer_options(self) -> AnswerOptions:
         """The options for all of its answers."""
         return AnswerOptions(self.sampling, self.may_shorten)
 
+    @property
+    def resumable(self) -> bool:
+        """True if the same command goes on where it was interrupted."""
+        return can_continue(self.results)
+
     @contextmanager
-    def open(self, answerer: Answerer) -> Iterator[RunPlan]:
-        """Plan the images with unanswered questions; answers go to the file, or are printed."""
+    def open(self) -> Iterator[Callable[[Answerer], RunPlan]]:
+        """Open the file of answers, if there is one; the plan is of the images with unanswered questions."""
         with ExitStack() as stack:
-            results = stack.enter_context(ResultFile(self.results, answerer.model)) if self.results else None
-            tasks = tasks_of(self.images, self.questions, results.has if results else lambda *_: False)
-            sink = results or Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
-            yield RunPlan(tasks, sink, done=len(self.images) - len(tasks))
+            opened = stack.enter_context(open_target(self.results)) if self.results is not None else None
+            if isinstance(opened, ResultFile | ParquetResults):
+                yield lambda answerer: self._continued(opened, self._terms(answerer))
+            else:
+                stream = opened or sys.stdout.buffer
+                yield lambda answerer: self._anew(
+                    JsonStream(stream, self._terms(answerer), single=self.as_json)
+                    if opened or self.as_json
+                    else Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
+                )
+
+    def _terms(self, answerer: Answerer) -> AnswerTerms:
+        chosen = self.sampling
+        settings: dict[str, Any] = {} if self.length_unknown else {"max_tokens": chosen.max_tokens}
+        settings |= {"temperature": chosen.temperature, "top_p": chosen.top_p, "seed": chosen.seed}
+        return AnswerTerms(answerer.model, settings | {"stop": list(chosen.stop)})
+
+    def _anew(self, sink: Sink) -> RunPlan:
+        return RunPlan(tasks_of(self.images, self.questions, lambda *_: False), sink, done=0)
+
+    def _continued(self, results: ResultFile | ParquetResults, terms: AnswerTerms) -> RunPlan:
+        def done(image: ImagePlace, question: Question) -> bool:
+            return not isinstance(image, StandardInput) and results.has(image, question)  # it may be another one now
+
+        results.begin(terms)
+        tasks = tasks_of(self.images, self.questions, done)
+        finish = results.finish if isinstance(results, ParquetResults) else lambda: None
+        return RunPlan(tasks, results, len(self.images) - len(tasks), results.notes(self.questions), finish)
 
 
 def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
@@ -116,55 +168,42 @@ def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         try:
+            planned = stack.enter_context(work.open())
             answerer = start(console)
-            plan = stack.enter_context(work.open(answerer))
+            plan = planned(answerer)
             outcomes = stack.enter_context(closing(answerer.run(plan.tasks)))
-            return _follow(console, outcomes, plan.sink, total=len(plan.tasks), skipped=plan.done)
+            code = _follow(console, outcomes, plan)
+            plan.finish()
+            return code
         except KeyboardInterrupt:
-            again = "; the same command goes on from here" if work.results else ""
+            again = "; the same command goes on from here" if work.resumable else ""
             console.print(f"pheye: interrupted{again}", markup=False)
             return EXIT_INTERRUPTED
 
 
-def _follow(console: Console, outcomes: Iterator[TaskOutcome], sink: Sink, *, total: int, skipped: int) -> int:
-    """Write outcomes down as they come, report failures, draw the bar."""
-    failures = outside = 0
-    if skipped:
-        console.print(f"pheye: {skipped} of {skipped + total} images are answered already", markup=False)
-    with Progress(*_COLUMNS, console=console, disable=not console.is_terminal or total < 2) as progress:
-        bar = progress.add_task("images", total=total)
+def _follow(console: Console, outcomes: Iterator[TaskOutcome], plan: RunPlan) -> int:
+    """Write outcomes down as they come, report failures, show the progress."""
+    failures, outside, total = 0, 0, len(plan.tasks)
+
+    def tell(line: str) -> None:
+        console.print(f"pheye: {line}", markup=False)
+
+    for note in plan.notes:
+        tell(note)
+    if plan.done:
+        tell(f"{plan.done} of {plan.done + total} images are answered already")
+    with progress_shown(console, total) as advance:
         for outcome in outcomes:
-            sink.add(outcome)
+            plan.sink.add(outcome)
             for word in outcome.warnings:
-                told = WARNINGS.get(word, word)
-                progress.console.print(f"pheye: {shown(outcome.task.image)}: warning: {told}", markup=False)
+                tell(f"{shown(outcome.task.image)}: warning: {WARNINGS.get(word, word)}")
             for error in outcome.errors:
-                progress.console.print(f"pheye: {shown(outcome.task.image)}: {error}", markup=False)
+                tell(f"{shown(outcome.task.image)}: {error}")
             failures += bool(outcome.errors)
             outside += any(answer.outside for answer in outcome.answers)
-            progress.advance(bar)
+            advance()
     if outside:
-        told = f"{outside} of {total} images are outside what the model knows; for photographs: {REAL_CHECKPOINT}"
-        console.print(f"pheye: {told}", markup=False)
+        tell(f"{outside} of {total} images are outside what the model knows; for photographs: {REAL_CHECKPOINT}")
     if failures:
-        console.print(f"pheye: {failures} of {total} images failed", markup=False)
+        tell(f"{failures} of {total} images failed")
     return EXIT_FAILURES if failures else 0
-
-
-class _RateColumn(ProgressColumn):
-    """A column with rate and time left over the whole run, because answers end in bursts."""
-
-    def render(self, task: BarTask) -> Text:
-        if not task.completed or not task.elapsed or task.total is None:
-            return Text("")
-        rate = task.completed / task.elapsed
-        left = timedelta(seconds=round((task.total - task.completed) / rate))
-        return Text(f"{rate:.2f} images/s, {left} left")
-
-
-_COLUMNS: Sequence[ProgressColumn] = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    _RateColumn(),
-)

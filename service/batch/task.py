@@ -6,7 +6,7 @@ Plain data, whoever answers: an engine in this process or a service. Pure; safe 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,18 @@ from model.request import FinishReason, Sampling
 from service.fetching.urls import ImageLink
 from service.schemas.responses import ImageFields
 
-ImagePlace = Path | ImageLink  # a file, or an image on the web
+
+@dataclass(frozen=True, slots=True)
+class StandardInput:
+    """The image that came through standard input."""
+
+    content: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return "-"
+
+
+ImagePlace = Path | ImageLink | StandardInput  # a file, an image on the web, or one that was piped in
 
 
 class CannotAsk(ValueError):

@@ -104,9 +104,11 @@ def _answers(settings: Settings, cases: Sequence[Case], results: Path) -> list[C
     """Answer every case, in their order."""
     asked = Evaluation("easy-vqa", cases, results, WORD_TOKENS)
     answerer = engine(settings, asked.answer_options)(Console(stderr=True, highlight=False, soft_wrap=True))
-    with asked.open(answerer) as plan, closing(answerer.run(plan.tasks)) as outcomes:
-        for outcome in outcomes:
-            if outcome.errors:
-                raise ValueError(f"agreement: {outcome.task.image}: {outcome.errors[0]}")
-            plan.sink.add(outcome)
+    with asked.open() as planned:
+        plan = planned(answerer)
+        with closing(answerer.run(plan.tasks)) as outcomes:
+            for outcome in outcomes:
+                if outcome.errors:
+                    raise ValueError(f"agreement: {outcome.task.image}: {outcome.errors[0]}")
+                plan.sink.add(outcome)
     return asked.answers

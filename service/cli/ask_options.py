@@ -6,12 +6,13 @@ who asks a service need not wait for torch. Main thread only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, Flags, engine_settings, server
 from service.cli.flags import OFFLINE_NAMES, current_names, fail, fail_for, setting_flags
@@ -38,7 +39,18 @@ class AskOptions:
     jsonl: Annotated[
         Path | None,
         typer.Option(
-            metavar="OUT", help="Write one JSON object a line instead of text; run again to continue where it ended."
+            metavar="OUT",
+            help="Write one JSON object a line instead of text; run again to continue where it ended. - is standard "
+            "output. A name that ends in .parquet is written as Parquet.",
+        ),
+    ] = None
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the one answer as a JSON object, with all that is known of it.")
+    ] = False
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Answer only part I, from 1 on, of N equal parts of the images; each machine takes one."
         ),
     ] = None
 
@@ -47,6 +59,26 @@ def answering(command: Command) -> Command:
     """Replace a command's `**words` by `AskOptions`, `AnswererOptions` and a flag for each setting of the engine."""
     settings = setting_flags(*MODEL_SETTINGS, _MAX_TOKENS, *IMAGE_SETTINGS, renamed=OFFLINE_NAMES)
     return options(AskOptions, AnswererOptions, settings)(command)
+
+
+class ImageCommand(TyperCommand):
+    """A command about images whose names may begin with a hyphen, as a shell's *.jpg gives them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take a word that is no option but the name of a file for the file."""
+        known = {flag for parameter in self.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+        end = args.index("--") if "--" in args else len(args)
+        words = [f"./{word}" if _names_file(word, known) else word for word in args[:end]]
+        return super().parse_args(ctx, words + args[end:])
+
+
+def _names_file(word: str, known: Set[str]) -> bool:
+    if not word.startswith("-") or word == "-" or word.partition("=")[0] in known:
+        return False
+    try:
+        return Path(word).is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +92,27 @@ class _Typed:
     where: AnswererOptions
     flags: Flags
 
-    def job(self, default_max_tokens: int) -> Job:
-        """Make the job that is to be answered."""
+    def job(self, default_max_tokens: int | None) -> Job:
+        """Make the job that is to be answered; None leaves the length of answers to whoever answers."""
         from model.request import Sampling
         from service.batch.find_images import find_images
         from service.batch.run import Job
+        from service.batch.shard import Shard
 
         chosen = Sampling(
-            max_tokens=self.sampling.max_tokens or default_max_tokens,
+            max_tokens=self.sampling.max_tokens or default_max_tokens or 1,
             temperature=self.sampling.temperature,
             top_p=self.sampling.top_p,
             seed=self.sampling.seed or 0,
             stop=tuple(self.sampling.stop or ()),
         )
+        own = self.options
+        images = find_images(self.images, Shard.parse(own.shard) if own.shard is not None else None)
+        if own.as_json and (len(images) != 1 or len(self.questions) != 1):
+            fail("--json: for one question about one image; with more, --jsonl - writes one JSON object a line")
         may_shorten = self.flags[_MAX_TOKENS] is None
-        return Job(find_images(self.images), tuple(self.questions), chosen, self.options.jsonl, may_shorten)
+        unknown = self.sampling.max_tokens is None and default_max_tokens is None
+        return Job(images, tuple(self.questions), chosen, own.jsonl, may_shorten, own.as_json, unknown)
 
 
 def answer(
@@ -90,6 +128,8 @@ def answer(
         words: `AskOptions`, `AnswererOptions` and settings, as `answering` declares them.
     """
     own, rest = take(AskOptions, words)
+    if own.as_json and own.jsonl is not None:
+        fail("--json and --jsonl: choose one of them")
     where, typed_flags = take(AnswererOptions, rest)
     flags = current_names(typed_flags)
     sampling = {name: getattr(own, name) for name in ("temperature", "top_p", "seed", "stop")}
@@ -98,8 +138,6 @@ def answer(
     typed = _Typed(images, questions, _checked(kind, {**asked, "settings": sampling}).sampling, own, where, flags)
     try:
         code = _here(typed) if where.server is None else _there(typed)
-    except BrokenPipeError:
-        raise  # typer ends quietly when `head` has seen enough
     except (ValueError, OSError) as error:
         fail_for(error)
     raise typer.Exit(code)
@@ -119,14 +157,26 @@ def _checked(kind: Any, asked: dict[str, Any]) -> Any:
 def _here(typed: _Typed) -> int:
     """Answer by an engine in this process."""
     settings = engine_settings(typed.where, typed.flags)
+    job = typed.job(settings.default_max_tokens)
+    if not job.images:
+        return _nothing(typed)
     from service.batch.offline import answer as run
 
-    return run(settings, typed.job(settings.default_max_tokens))
+    return run(settings, job)
 
 
 def _there(typed: _Typed) -> int:
     """Answer by a running service."""
     asked = server(typed.where, {name: value for name, value in typed.flags.items() if name != _MAX_TOKENS})
+    job = typed.job(default_max_tokens=None)
+    if not job.images:
+        return _nothing(typed)
     from service.batch.remote import answer as run
 
-    return run(asked, typed.job(default_max_tokens=1))  # not sent unless it was typed
+    return run(asked, job)
+
+
+def _nothing(typed: _Typed) -> int:
+    """Tell that a shard is empty, which is no mistake: a small folder has fewer images than a large cluster shards."""
+    typer.echo(f"pheye: none of the images belongs to shard {typed.options.shard}", err=True)
+    return 0

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
 
 
 def main() -> None:
     """Run the console script."""
     signal.signal(signal.SIGTERM, _end)
+    _make_streams_usable()
     from service.cli.main import main as run
 
     run()
+
+
+def _make_streams_usable() -> None:
+    """Write what a stream's encoding lacks with backslashes, and what goes to a closed stream nowhere.
+
+    Answers and file names may hold any character, and LANG may be C or Latin-1.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+        else:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end(number: int, _: FrameType | None) -> None:

@@ -43,7 +43,14 @@ def fail(message: str) -> NoReturn:
 
 
 def fail_for(error: Exception, words: str = "") -> NoReturn:
-    """Print what went wrong; exit code 1 if a disk is full or read-only, 2 if what was typed cannot be used."""
+    """Print what went wrong; exit code 1 if a disk is full or read-only, 2 if what was typed cannot be used.
+
+    Raises:
+        BrokenPipeError: that is what went wrong: whoever read the output, like `head`, has seen enough, and the command
+            ends quietly.
+    """
+    if isinstance(error, BrokenPipeError):
+        raise error
     typer.echo(f"pheye: {words or error}", err=True)
     raise typer.Exit(EXIT_DISK if isinstance(error, OSError) and error.errno in _DISK else EXIT_USAGE)
 

@@ -21,7 +21,7 @@ from model.prompt import (
     offered_answers,
     question_instruction,
 )
-from service.cli.ask_options import answer, answering
+from service.cli.ask_options import ImageCommand, answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
@@ -75,12 +75,15 @@ def serve(**flags: str | None) -> None:
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(cls=ImageCommand)
 @answering
 def caption(
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE|FOLDER|URL", help="Files, folders to walk, and http(s) URLs."),
+        typer.Argument(
+            metavar="IMAGE|FOLDER|URL",
+            help="Files, folders to walk, http(s) URLs, and - for an image in standard input.",
+        ),
     ],
     length: Annotated[CaptionLength, typer.Option(help="How much to say.")] = "normal",
     style: Annotated[
@@ -96,12 +99,15 @@ def caption(
     answer(images, [Question(asked, caption_instruction(length, style), "caption")], CaptionRequest, asked, words)
 
 
-@app.command()
+@app.command(cls=ImageCommand)
 @answering
 def ask(
     image: Annotated[
         str,
-        typer.Argument(metavar="IMAGE|FOLDER|URL", help="A file, a folder to walk, or an http(s) URL."),
+        typer.Argument(
+            metavar="IMAGE|FOLDER|URL",
+            help="A file, a folder to walk, an http(s) URL, or - for an image in standard input.",
+        ),
     ],
     questions: Annotated[
         list[str] | None, typer.Argument(metavar="QUESTION", help="All are asked of every image.")
@@ -131,6 +137,8 @@ def ask(
     from service.batch.task import Question
     from service.schemas.requests import VqaRequest
 
+    if image == questions_file == "-":
+        fail("- and --questions -: standard input is the image or the questions; put one of them into a file")
     texts = _questions(questions or [], questions_file)
     choices = [text.strip() for text in choice or []]
     style = {"answer_style": answer_style} | ({"choices": choices} if choices else {})

@@ -5,18 +5,19 @@ Owns which cases are still to be asked. The line's form is `model/evaluation/rec
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from model.data.fields import Record
 from model.evaluation.case import Case
 from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
-from service.batch.result_file import ResultsError, append, read_records
+from service.batch.results.jsonl import AppendedFile, FailuresKnown, ResultsError, read_records
+from service.batch.results.records import image_fields
+from service.batch.results.target import StreamedLines
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, Task, TaskOutcome
 
 
@@ -27,13 +28,16 @@ class CaseFile:
         path: created if it is not there.
         cases: what is asked in this run; answers to other cases stay in the file and are not looked at.
         setup: under which the answers are given.
+        stream: where lines go instead of to a file, which are then not read again.
 
     Raises:
         ValueError: a line is no answer, or was given under other terms or to another question.
         OSError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, cases: Sequence[Case], setup: EvaluationSetup) -> None:
+    def __init__(
+        self, path: Path, cases: Sequence[Case], setup: EvaluationSetup, stream: BinaryIO | None = None
+    ) -> None:
         self._cases, self._setup = cases, setup
         self._answers: dict[str, CaseAnswer] = {}
         self._cases_of: defaultdict[ImagePlace, list[Case]] = defaultdict(list)
@@ -42,10 +46,11 @@ class CaseFile:
         known = {case.id: case for case in cases}
         if len(known) < len(cases):
             raise ResultsError(f"{setup.dataset}: two cases have the same id")
-        for number, values in enumerate(read_records(path), start=1):
-            if "error" not in values:
-                self._remember(parse(Record(f"{path}: line {number}", values)), known, f"{path}: line {number}")
-        self._path, self._file = path, path.open("ab")
+        records = read_records(path) if stream is None else []
+        self._failed = FailuresKnown(records)
+        for where, answer in _parsed(path, records):
+            self._remember(answer, known, where)
+        self._file = AppendedFile(path) if stream is None else StreamedLines(stream)
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +92,7 @@ class CaseFile:
 
     def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
-        lines = [json.dumps(record) + "\n" for record in self._records(outcome)]
-        append(self._path, self._file, "".join(lines).encode())
+        self._file.append(self._failed.left_out(self._records(outcome)))
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         said = {answer.question.instruction: answer for answer in outcome.answers}
@@ -97,7 +101,25 @@ class CaseFile:
                 self._answers[case.id] = _answered(case, said[case.instruction], self._setup)
                 yield self._answers[case.id].line()
         for error in outcome.errors:
-            yield {"image": str(outcome.task.image), "error": error}
+            yield {**image_fields(outcome.task.image), "error": error}
+
+
+def check_case_file(path: Path) -> None:
+    """Check that a file holds answers to cases, or nothing yet, whoever gave them.
+
+    Raises:
+        ValueError: a line is no answer.
+        OSError: it cannot be read.
+    """
+    for _ in _parsed(path, read_records(path)):
+        pass
+
+
+def _parsed(path: Path, records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, CaseAnswer]]:
+    for number, values in enumerate(records, start=1):
+        if "error" not in values:
+            where = f"{path}: line {number}"
+            yield where, parse(Record(where, values))
 
 
 def _asked(case: Case) -> tuple[str, str, str]:

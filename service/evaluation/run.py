@@ -7,11 +7,12 @@ Knows no command line. Main thread only.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.table import Table
@@ -22,9 +23,11 @@ from model.evaluation.scoring import Score, table
 from model.evaluation.submission import SubmissionFormat, submission
 from model.request import Sampling
 from model.whole_files import write_whole
+from service.batch.results.jsonl import ResultsError
+from service.batch.results.target import PARQUET, STANDARD_OUTPUT, can_continue, check_writable
 from service.batch.run import Answerer, RunPlan
 from service.batch.task import AnswerOptions
-from service.evaluation.case_results import CaseFile
+from service.evaluation.case_results import CaseFile, check_case_file
 
 
 @dataclass(slots=True)
@@ -60,23 +63,62 @@ class Evaluation:
         """The answers so far, in the order of the cases; empty before it was carried out."""
         return self._answers
 
+    @property
+    def resumable(self) -> bool:
+        """True if the same command goes on where it was interrupted."""
+        return can_continue(self.results)
+
     @contextmanager
-    def open(self, answerer: Answerer) -> Iterator[RunPlan]:
-        """Plan the cases without an answer, by image.
+    def open(self) -> Iterator[Callable[[Answerer], RunPlan]]:
+        """Check the file of results; the plan is of the cases without an answer, by image.
 
         Raises:
             ValueError, OSError: the file of results cannot be used.
         """
-        setup = EvaluationSetup(
+        with ExitStack() as stack:
+            stream: BinaryIO | None = None
+            if self.resumable:
+                check_case_file(self.results)
+            elif self.results == STANDARD_OUTPUT:
+                stream = sys.stdout.buffer
+            else:
+                stream = stack.enter_context(self.results.open("wb", buffering=0))
+
+            def plan(answerer: Answerer) -> RunPlan:
+                file = stack.enter_context(CaseFile(self.results, self.cases, self._setup(answerer), stream))
+
+                def keep() -> None:
+                    self._answers = file.answers()
+
+                stack.callback(keep)
+                tasks = file.tasks()
+                return RunPlan(tasks, file, done=len({case.image_path for case in self.cases}) - len(tasks))
+
+            yield plan
+
+    def _setup(self, answerer: Answerer) -> EvaluationSetup:
+        return EvaluationSetup(
             self.dataset, answerer.model, answerer.weights, self.max_tokens, self.shrink_px, self.attention
         )
-        with CaseFile(self.results, self.cases, setup) as file:
-            tasks = file.tasks()
-            images = {case.image_path for case in self.cases}
-            try:
-                yield RunPlan(tasks, file, done=len(images) - len(tasks))
-            finally:
-                self._answers = file.answers()
+
+
+def check_outputs(results: Path, submission_file: Path | None) -> None:
+    """Check what an evaluation will write when it has ended, before it begins.
+
+    Raises:
+        ResultsError: a file cannot be written; the message says what to do.
+    """
+    if results.suffix.lower() == PARQUET:
+        raise ResultsError(
+            f"{results}: an evaluation is written as JSON Lines, which other commands read; name a .jsonl"
+        )
+    check_writable(results)
+    if can_continue(results):
+        check_writable(beside(results, ".scores.json"))
+    if submission_file is not None:
+        if results == submission_file == STANDARD_OUTPUT:
+            raise ResultsError("--jsonl and --submission: only one of them can be standard output")
+        check_writable(submission_file)
 
 
 def beside(results: Path, ending: str) -> Path:
@@ -110,15 +152,21 @@ def report(answers: Sequence[CaseAnswer], asked: int) -> dict[str, Any]:
 
 
 def write_report(answers: Sequence[CaseAnswer], asked: int, results: Path) -> list[Score]:
-    """Write the report beside the result file, and return the lines of the table."""
+    """Write the report beside the result file, if it is a file, and return the lines of the table."""
     made = report(answers, asked)
-    write_whole(beside(results, ".scores.json"), json.dumps(made, indent=2) + "\n")
+    if can_continue(results):
+        write_whole(beside(results, ".scores.json"), json.dumps(made, indent=2) + "\n")
     return [Score(**each) for each in made["scores"]]
 
 
 def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file: Path) -> None:
     """Write the answers as the data set's evaluation server takes them."""
-    write_whole(file, json.dumps(submission(answers, form), ensure_ascii=False) + "\n")
+    text = json.dumps(submission(answers, form), ensure_ascii=file == STANDARD_OUTPUT) + "\n"
+    if file == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_whole(file, text)
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,8 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from service.cli.dev.docs.markdown import code_blocks
+from service.cli.main import app
 from service.client_policy import ClientPolicy, read_key_file
 from service.schemas.responses import CaptionAnswer
 from service.settings import Settings
@@ -103,18 +107,55 @@ def test_a_python_example_works_when_pasted(server: Server, folder: Path, exampl
 
 @pytest.mark.parametrize("example", PHEYE, ids=str)
 def test_a_command_about_images_does_what_it_says(server: Server, folder: Path, example: Example) -> None:
-    elsewhere = "--server" in example.text
-    words = addressed(example.text, server) if elsewhere else example.text
-    pheye = Path(sys.executable).with_name("pheye")
-    here = {} if elsewhere else {"PHEYE_THREADS": "1", "PHEYE_DEFAULT_MAX_TOKENS": "16"}
+    words = addressed(example.text, server) if "--server" in example.text else example.text
     with hostile_web({"/photo.jpg": answer_of(image_file())}) as web:
-        words = words.replace("https://example.org/", web.url("/"))
-        said = run(folder, "bash", "-c", words.replace(".venv/bin/pheye", str(pheye)), **here)
-    if "--jsonl" in words:
+        said = pasted(words.replace("https://example.org/", web.url("/")), folder)
+    if "--json" in words.split():
+        assert json.loads(said)["finish_reason"]
+    elif "--jsonl - " in words or "--shard" in words:
+        assert all(json.loads(line)["image"].startswith("holiday/") for line in said.splitlines())
+    elif "--jsonl captions.jsonl" in words:
         lines = (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines()
         assert sorted(json.loads(line)["image"] for line in lines) == ["holiday/beach.jpg", "holiday/hotel.jpg"]
+    elif ".parquet" in words:
+        assert [path.name for path in folder.glob("captions*")] == ["captions.parquet"]
     else:
         assert said.strip()
+
+
+def pasted(line: str, folder: Path) -> str:
+    """Standard output of `pheye` as a line runs it, which must succeed; in this process, since loading torch is slow.
+
+    What a shell does is done for it: a file redirected to it, and a pipe of which only a line is read.
+    """
+    words, _, after = line.removeprefix(".venv/bin/pheye ").partition(" | ")
+    assert after in ("", "head -1"), line
+    words, _, redirected = words.partition(" < ")
+    given = (folder / redirected).read_bytes() if redirected else None
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PHEYE_DEFAULT_MAX_TOKENS", "16")
+        patch.setenv("PHEYE_THREADS", "1")
+        if "--server" in words:
+            patch.delenv("PHEYE_DEFAULT_MAX_TOKENS")
+            patch.delenv("PHEYE_THREADS")
+        done = CliRunner().invoke(app, shlex.split(words), input=given)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_every_command_of_the_page_about_commands_is_run() -> None:
+    shown = {each.text for each in shell_commands() if each.page == "docs/cli.md"}
+    assert len(shown) >= 12
+    assert shown == {each.text for each in PHEYE if each.page == "docs/cli.md"}
+
+
+@pytest.mark.parametrize("words", re.findall(r"^## (pheye(?: [\w-]+)*)$", PAGES["docs/cli.md"], re.MULTILINE))
+def test_a_command_with_a_section_of_its_own_runs_and_tells_its_options(words: str) -> None:
+    section = PAGES["docs/cli.md"].partition(f"\n## {words}\n")[2].partition("\n## ")[0]
+    done = CliRunner().invoke(app, [*words.split()[1:], "-h"], terminal_width=200)
+    assert done.exit_code == 0, done.output
+    for flag in re.findall(r"^\| `(--[\w-]+)", section, re.MULTILINE):
+        assert flag in done.stdout
 
 
 @pytest.mark.parametrize("example", LOADS, ids=str)

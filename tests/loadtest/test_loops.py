@@ -10,6 +10,7 @@ import pytest
 
 from loadtest.loops import ClosedLoop, LoadRun, Loop, OpenLoop, poisson_arrivals_s, share_out
 from loadtest.mix import PlannedRequest
+from loadtest.servers import Server
 from tests.support.scripted import JSON, Actor, Line, serving
 
 OK: Line = (200, JSON, None, b"{}")
@@ -19,7 +20,7 @@ FULL: Line = (429, JSON, "0.01", b"full")
 def driven(loop: Loop, count: int, *lines: Line, actor: type[Actor] = Actor) -> LoadRun:
     asks = [PlannedRequest(b"image", ("a", "b"), stream=False, max_tokens=4)] * count
     with serving(*lines, actor=actor) as server:
-        return asyncio.run(loop.drive(server.url, asks, seed="1", timeout_s=20.0))
+        return asyncio.run(loop.drive(Server("a", server.url), asks, seed="1", timeout_s=20.0))
 
 
 def together(parties: int) -> type[Actor]:

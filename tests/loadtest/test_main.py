@@ -15,7 +15,7 @@ from loadtest.__main__ import main
 from loadtest.mix import Mix, asks, warm_up_asks
 from loadtest.sweep import LoadMeasurement
 from tests.loadtest.test_results import POINTS
-from tests.support.scripted import JSON, serving
+from tests.support.scripted import JSON, Actor, serving
 from tests.support.serving import Server, running_server, wait_until
 
 SMALL = ["--size", "48x32", "--max-tokens", "4", "--warm-up", "1", "--per-client", "1"]
@@ -163,6 +163,37 @@ def test_results_alone_are_written_where_they_are_wanted(tmp_path: Path, monkeyp
         assert main(["run", "--server", f"ours={server.url}", "--json", str(tmp_path / "found.json")]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
     assert len(json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["points"]) == 1
+
+
+def test_a_key_goes_to_the_server_and_into_no_report_and_results_to_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = list[str | None]()
+
+    class Guarded(Actor):
+        def do_GET(self) -> None:
+            sent.append(self.headers["Authorization"])
+            super().do_GET()
+
+    (tmp_path / "key").write_text("a-key-nobody-may-see\n")
+    words = ["--api-key-file", str(tmp_path / "key"), "--json", "-", "--requests", "1", "--per-client", "1"]
+    ready, answer, counted = (200, JSON, None, b"{}"), (200, JSON, None, b'{"answer": "a"}'), (404, JSON, None, b"{}")
+    with serving(ready, counted, answer, counted, actor=Guarded) as server:
+        assert main(["run", "--server", f"a={server.url}", *words, "--clients", "1", "--warm-up", "0"]) == 0
+    assert sent == ["Bearer a-key-nobody-may-see"] * 4
+    told = capsys.readouterr()
+    assert json.loads(told.out)["servers"] == [{"name": "a", "url": server.url, "card": {}}]
+    assert "answers/s" in told.err
+    assert "a-key-nobody-may-see" not in told.out + told.err
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere/found.json", "."])
+def test_a_file_that_cannot_be_written_is_found_before_the_work(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--server", "a=http://127.0.0.1:9", "--json", str(tmp_path / name)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_a_server_that_is_not_there_is_named_and_nothing_is_written(

@@ -80,8 +80,8 @@ def test_everybody_who_neither_left_nor_lost_is_answered() -> None:
 def test_the_command_prints_what_came_of_it(
     answered: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def stormed(url: str, images: list[bytes], *, requests: int, clients: int) -> StormReport:
-        assert (url, images, requests, clients) == ("http://there", [b"image"], 3, 2)
+    async def stormed(url: str, images: list[bytes], *, requests: int, clients: int, key: str | None) -> StormReport:
+        assert (url, images, requests, clients, key) == ("http://there", [b"image"], 3, 2, None)
         return StormReport(answered=answered, hung_up=1, statuses=Counter({"200": answered}))
 
     (tmp_path / "image").write_bytes(b"image")

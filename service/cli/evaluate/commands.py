@@ -16,7 +16,7 @@ import typer
 from model.evaluation.case import Kind
 from model.prompt import CaptionStyle
 from service.cli.evaluate.compare import attention, scores, tertiles
-from service.cli.evaluate.options import evaluate_cases, evaluating, files_in, known_outside_answer
+from service.cli.evaluate.options import cache_folder, evaluate_cases, evaluating, files_in, known_outside_answer
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
@@ -145,7 +145,10 @@ def easy_vqa(**words: Any) -> None:
 @evaluate.command()
 @evaluating
 def scenes(
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the painted images are kept.")] = Path("scenes"),
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the painted images are kept; default pheye/scenes in ~/.cache."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1000,
     world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "test",
     level: Annotated[
@@ -156,7 +159,8 @@ def scenes(
     """Fresh scenes of pheye-tiny's world: colours and shapes in captions, counting, signs."""
     from model.evaluation.formats.scenes import read_scenes
 
-    evaluate_cases("scenes", partial(read_scenes, folder, count, world, level), words, max_tokens=SCENE_TOKENS)
+    kept = folder or cache_folder("scenes")
+    evaluate_cases("scenes", partial(read_scenes, kept, count, world, level), words, max_tokens=SCENE_TOKENS)
 
 
 @evaluate.command()
@@ -168,9 +172,12 @@ def outside(
             metavar="FOLDER", help="Photographs to ask about; those that scikit-image and scikit-learn ship by default."
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where painted pictures and scenes are kept.")] = Path(
-        "outside"
-    ),
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where painted pictures and scenes are kept; default pheye/outside in ~/.cache."
+        ),
+    ] = None,
     pictures: Annotated[int, typer.Option(min=0, help="How many pictures of no meaning.")] = 64,
     count: Annotated[int, typer.Option(min=0, help="How many scenes of pheye-tiny's own world.")] = 200,
     world: Annotated[str, typer.Option(metavar="SEED", help="Which pictures and scenes; never those of training.")] = (
@@ -188,7 +195,7 @@ def outside(
     def read() -> list[Case]:
         found = files_in(photographs) if photographs else installed_photographs()
         said = sentence or known_outside_answer(words) or DEFAULT_SENTENCE
-        return read_outside(found, folder, pictures, count, world, said)
+        return read_outside(found, folder or cache_folder("outside"), pictures, count, world, said)
 
     evaluate_cases("outside", read, words, max_tokens=SCENE_TOKENS)
 

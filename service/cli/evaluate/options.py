@@ -5,9 +5,11 @@ Knows no data set. Engine and HTTP client are imported when one is wanted. Main 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -35,7 +37,8 @@ class EvaluateOptions:
         typer.Option(
             metavar="OUT",
             help="File of all answers; run again to continue where it ended. Default DATASET.answers.jsonl; the "
-            "scores go into OUT with .scores.json instead of .jsonl.",
+            "scores go into OUT with .scores.json instead of .jsonl. - is standard output; the table then goes to "
+            "standard error, and nothing is continued.",
         ),
     ] = None
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Ask only so many cases, drawn at random.")] = (
@@ -54,7 +57,10 @@ class EvaluateOptions:
     ] = False
     submission: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write the answers as the data set's evaluation server takes them."),
+        typer.Option(
+            metavar="FILE",
+            help="Also write the answers as the data set's evaluation server takes them; - is standard output.",
+        ),
     ] = None
 
 
@@ -86,7 +92,7 @@ def evaluate_cases(
     if own.submission is not None and form is None:
         fail(f"--submission: {dataset} has no evaluation server")
     try:
-        run = _evaluation(dataset, read(), own, max_tokens)
+        run = _evaluation(dataset, read, own, max_tokens)
         code = _carry_out(run, where, flags)
         _tell(run, own, form, code)
     except (ValueError, OSError) as error:
@@ -127,16 +133,26 @@ def files_in(folder: Path) -> list[Path]:
     return [place for place in find_images([folder]) if isinstance(place, Path)]
 
 
-def _evaluation(dataset: str, cases: Sequence[Case], own: EvaluateOptions, max_tokens: int) -> Evaluation:
-    from model.evaluation.case import subset
-    from service.evaluation.run import Evaluation
+def cache_folder(name: str) -> Path:
+    """Return where what can be made again is kept, by version: another one may draw other images.
 
-    chosen = subset(cases, own.limit, own.seed)
+    A folder that stays the same, and not a temporary one: a run that is continued asks about the same paths.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "pheye" / installed_version("pheye-service") / name
+
+
+def _evaluation(dataset: str, read: Callable[[], Sequence[Case]], own: EvaluateOptions, max_tokens: int) -> Evaluation:
+    from model.evaluation.case import subset
+    from service.evaluation.run import Evaluation, check_outputs
+
+    results = own.jsonl or Path(f"{dataset}.answers.jsonl")
+    check_outputs(results, own.submission)
+    chosen = subset(read(), own.limit, own.seed)
     if not chosen:
         fail(f"{dataset}: there is no case in it")
     if not chosen[0].image_path.exists():
         fail(f"{chosen[0].image_path}: there is no such image; is this the folder of the data set's images?")
-    results = own.jsonl or Path(f"{dataset}.answers.jsonl")
     return Evaluation(
         dataset, chosen, results, own.max_tokens or max_tokens, shrink_px=own.shrink_px, attention=own.attention
     )
@@ -176,12 +192,14 @@ def _tell(run: Evaluation, own: EvaluateOptions, form: SubmissionFormat | None, 
     if code == EXIT_INTERRUPTED or not run.answers:
         return
     scores = report.write_report(run.answers, len(run.cases), run.results)
-    if scores:
-        report.print_scores(scores, Console())
+    if scores:  # apart from what else goes to standard output
+        aside = Path("-") in (run.results, own.submission) or not run.resumable
+        report.print_scores(scores, Console(stderr=aside))
     else:
         typer.echo("pheye: these cases have no references; only their evaluation server can judge them", err=True)
     if len(run.answers) < len(run.cases):
         typer.echo(f"pheye: {len(run.cases) - len(run.answers)} of {len(run.cases)} cases are not counted", err=True)
     if own.submission is not None and form is not None:
         report.write_submission(run.answers, form, own.submission)
-    typer.echo(f"pheye: written {run.results} and {report.beside(run.results, '.scores.json')}", err=True)
+    if run.resumable:
+        typer.echo(f"pheye: written {run.results} and {report.beside(run.results, '.scores.json')}", err=True)

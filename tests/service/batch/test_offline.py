@@ -24,7 +24,9 @@ from model.tiles import ImageKey, TiledImage
 from service.batch.find_images import NothingToDo, find_images
 from service.batch.local import LocalRun
 from service.batch.offline import answer
-from service.batch.result_file import Printer, ResultFile, ResultsError
+from service.batch.results.jsonl import ResultFile, ResultsError
+from service.batch.results.records import AnswerTerms
+from service.batch.results.text import Printer
 from service.batch.run import Job
 from service.batch.task import AnswerOptions, CannotAsk, Question, Task, TaskOutcome
 from service.errors import InvalidField
@@ -234,7 +236,8 @@ def test_a_torn_last_line_is_taken_out_wherever_it_was_cut(cut: int, tmp_path: P
     out = tmp_path / "out.jsonl"
     line = json.dumps({"image": "é.png", **CAPTION.fields, "caption": "a\nb", "finish_reason": "stop", "model": "m"})
     out.write_text(f"{line}\n{line.replace('é', 'è')[:cut]}")
-    with ResultFile(out, "m") as results:
+    with ResultFile(out) as results:
+        results.begin(AnswerTerms("m"))
         assert results.has(Path("é.png"), CAPTION)
         assert not results.has(Path("è.png"), CAPTION)
     assert out.read_text() == line + "\n"
@@ -253,7 +256,7 @@ def test_a_file_of_something_else_is_left_alone(content: bytes, complaint: str, 
     out = tmp_path / "precious"
     out.write_bytes(content)
     with pytest.raises(ResultsError, match=complaint):
-        ResultFile(out, "m")
+        ResultFile(out)
     assert out.read_bytes() == content
 
 
@@ -334,9 +337,11 @@ def test_a_name_that_is_not_text_does_not_stop_the_run(tmp_path: Path, capsys: p
     name = os.fsdecode(b"\xff\xfe.png")
     Printer(images=True, questions=False).add(outcome(0, name, "seen"))
     assert capsys.readouterr().out == "\ufffd\ufffd.png: seen\n"
-    with ResultFile(tmp_path / "out.jsonl", "m") as results:
+    with ResultFile(tmp_path / "out.jsonl") as results:
+        results.begin(AnswerTerms("m"))
         results.add(outcome(0, name, "seen"))
-    with ResultFile(tmp_path / "out.jsonl", "m") as again:
+    with ResultFile(tmp_path / "out.jsonl") as again:
+        again.begin(AnswerTerms("m"))
         assert again.has(Path(name), question("Q0?"))
 
 
@@ -411,7 +416,7 @@ def test_what_goes_wrong_with_a_file_is_its_outcome(error: Exception, words: str
     assert only.errors == (words,)
 
 
-def test_a_terminal_sees_a_bar_with_the_rate_and_a_file_sees_none(tmp_path: Path) -> None:
+def test_a_terminal_sees_a_bar_with_the_rate_and_a_file_lines_at_most(tmp_path: Path) -> None:
     pty = pytest.importorskip("pty")
     images, out, (ours, theirs) = many_images(tmp_path / "images", 6), tmp_path / "out.jsonl", pty.openpty()
     command = [PHEYE, "caption", str(images), "--jsonl", str(out), "--max-tokens", "4", "--slots", "2"]
@@ -426,7 +431,7 @@ def test_a_terminal_sees_a_bar_with_the_rate_and_a_file_sees_none(tmp_path: Path
     assert b"6/6" in seen
     assert b" images/s, 0:00:00 left" in seen
     silent = subprocess.run([*command[:3], "--max-tokens", "4"], capture_output=True, text=True, check=True)
-    assert "images/s" not in silent.stderr
+    assert all(line.startswith("pheye: ") for line in silent.stderr.splitlines())
     assert len(silent.stdout.splitlines()) == 6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -169,7 +170,7 @@ def test_what_can_fit_no_image_ends_the_run_at_once(
     job = Job(find_images([folder]), (asked,), sampling, tmp_path / "out.jsonl")
     with pytest.raises(CannotAsk, match=complaint):
         remote.answer(golden, job)
-    assert records(tmp_path / "out.jsonl") == []
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_a_full_waiting_room_refuses_many_and_in_the_end_answers_all(tmp_path: Path) -> None:
@@ -180,6 +181,19 @@ def test_a_full_waiting_room_refuses_many_and_in_the_end_answers_all(tmp_path: P
         assert remote.answer(server, Job(find_images([images]), asked, Sampling(max_tokens=2), out)) == 0
         assert service.metric('pheye_requests_dropped_total{reason="full"}') > 0
     assert len({(record["image"], record["question"]) for record in records(out) if "answer" in record}) == 12
+
+
+def test_an_image_in_standard_input_is_sent_as_it_is(golden: ServiceConnection, key_file: Path, tmp_path: Path) -> None:
+    file = (GOLDEN / "images" / "img3_640x480.png").read_bytes()
+    there = ["--server", golden.url, "--api-key-file", str(key_file)]
+    told = pheye("ask", "-", "Why?", "--json", *there, input=file)
+    assert (told.exit_code, json.loads(told.stdout)["file"]["width"]) == (0, 640)
+    assert "max_tokens" not in json.loads(told.stdout)["settings"], "the service knows its default"
+    refused = pheye("ask", "-", "--questions", "-", *there, input=file)
+    assert (refused.exit_code, "standard input is the image or the questions" in refused.stderr) == (2, True)
+    (tmp_path / "-rf.png").write_bytes(file)
+    with contextlib.chdir(tmp_path):
+        assert pheye("caption", "-rf.png", *there).exit_code == 0
 
 
 def free_port() -> int:
@@ -381,7 +395,7 @@ def test_a_service_that_stays_away_ends_the_run(tmp_path: Path) -> None:
         pytest.raises(ServiceConnectionError, match="loading; given up"),
     ):
         caption_all(stub, tmp_path, 3, retry_for_s=0.5)
-    assert records(tmp_path / "out.jsonl") == []
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_an_image_that_alone_is_refused_does_not_end_the_run(tmp_path: Path) -> None:

@@ -222,6 +222,18 @@ def test_a_split_without_references_is_answered_for_its_server(tmp_path: Path) -
     assert json.loads(Path("vqav2.answers.scores.json").read_text())["scores"] == []
 
 
+def test_answers_go_to_standard_output_and_no_scene_is_left_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    result = evaluate("scenes", "--count", "1", "--world", "elsewhere", "--jsonl", "-", "--max-tokens", "2", *HERE)
+    assert result.exit_code == 0, result.output
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {Path(each["image"]).parents[4] for each in told} == {tmp_path / "cache"}
+    assert "counting" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
 def test_tertiles_and_attention_are_told_and_drawn(tmp_path: Path) -> None:
     words = [*command("vqav2", tmp_path), "--instances", str(datasets.coco_instances(tmp_path)), "--attention", *HERE]
     for name, options in (("low", ["--shrink-px", "28"]), ("high", [])):
@@ -249,6 +261,10 @@ def test_tertiles_and_attention_are_told_and_drawn(tmp_path: Path) -> None:
         (["docci", "--descriptions", "d", "--images", ".", "--submission", "x"], ["docci has no evaluation server"]),
         (["easy-vqa", "--limit", "0"], ["--limit"]),
         (["easy-vqa", "--in-flight", "3"], ["--in-flight: only with --server"]),
+        (["easy-vqa", "--jsonl", "nowhere/x.jsonl"], ["nowhere/x.jsonl: there is no folder nowhere; make it first"]),
+        (["easy-vqa", "--jsonl", "x.parquet"], ["x.parquet: an evaluation is written as JSON Lines"]),
+        (["vqav2", "--questions", "q", "--images", ".", "--submission", "."], [".: this is a folder; name a file"]),
+        (["vqav2", "--questions", "q", "--images", ".", "--submission", "-", "--jsonl", "-"], ["only one of them"]),
         (["easy-vqa", "--server", "localhost"], ["--server: write the whole address"]),
         (["easy-vqa", "--server", "http://127.0.0.1:9"], ["is the service running there?"]),
         (["easy-vqa", "--server", "http://127.0.0.1:9", "--model", "x"], ["--model: not with --server"]),

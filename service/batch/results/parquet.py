@@ -1,0 +1,126 @@
+"""Answers as a Parquet file, which has no half: written whole at the end of a run, from JSON Lines kept beside it.
+
+Owns the columns. Needs pyarrow, an extra, which is imported when a file is opened. One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from model.whole_files import path_appearing_whole
+from service.batch.results.jsonl import ResultFile, ResultsError, json_lines, read_records
+from service.batch.results.records import AnswerTerms, Record
+from service.batch.task import ImagePlace, Question, TaskOutcome
+
+NO_PYARROW = "Parquet needs the package pyarrow; install the extra pheye-service[parquet], or name a file .jsonl"
+
+
+class ParquetResults:
+    """A Parquet file of answers that is there whole or not at all, and can be continued.
+
+    Answers are appended to OUT.parquet.jsonl while the run goes on; that file is what an interrupted run continues
+    from, and it is removed when OUT.parquet has been written. A run that finds OUT.parquet alone continues from it.
+
+    Args:
+        path: of the Parquet file.
+
+    Raises:
+        ResultsError: pyarrow is missing, or what is there holds other things.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if find_spec("pyarrow") is None:
+            raise ResultsError(f"{path}: {NO_PYARROW}")
+        self._path, self._lines = path, path.with_name(path.name + ".jsonl")
+        earlier = [] if self._lines.exists() or not path.exists() else _read(path)
+        if earlier:
+            with path_appearing_whole(self._lines) as partial:
+                partial.write_bytes(json_lines(earlier))
+        self._given, self._open = len(earlier), ResultFile(self._lines)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def begin(self, terms: AnswerTerms) -> None:
+        """Say under which terms answers will be given; before anything else is asked of the file."""
+        self._open.begin(terms)
+
+    def has(self, image: ImagePlace, question: Question) -> bool:
+        """Say whether this model's answer is in the file; raises as `ResultFile.has`."""
+        return self._open.has(image, question)
+
+    def notes(self, questions: Iterable[Question]) -> list[str]:
+        """Tell in words of the answers in the file that this run does not ask for."""
+        return self._open.notes(questions)
+
+    def add(self, outcome: TaskOutcome) -> None:
+        """Write the lines of one image beside the Parquet file."""
+        self._open.add(outcome)
+
+    def finish(self) -> None:
+        """Write the Parquet file, and remove the lines beside it.
+
+        Raises:
+            OSError: it cannot be written; the lines stay, and the next run continues from them.
+        """
+        records = read_records(self._lines)
+        if len(records) > self._given or not self._path.exists():
+            _write(self._path, records)
+        self._open.__exit__(None, None, None)
+        self._lines.unlink(missing_ok=True)
+
+
+def _schema() -> Any:
+    """Return the columns: the same for every run, so that the files of several shards are one table."""
+    import pyarrow as pa
+
+    text, texts = pa.string(), pa.list_(pa.string())
+    file = {"format": text, "width": pa.int64(), "height": pa.int64(), "frames": pa.int64(),
+            "has_transparency": pa.bool_()}  # fmt: skip
+    settings = {"max_tokens": pa.int64(), "temperature": pa.float64(), "top_p": pa.float64(), "seed": pa.int64(),
+                "stop": texts}  # fmt: skip
+    return pa.schema({
+        "image": text, "image_base64": text, "length": text, "style": text, "question": text, "answer_style": text,
+        "choices": texts, "caption": text, "answer": text, "finish_reason": text, "confidence": pa.float64(),
+        "probabilities": pa.list_(pa.float64()), "file": pa.struct(file), "warnings": texts, "model": text,
+        "settings": pa.struct(settings), "error": text,
+    })  # fmt: skip
+
+
+def _write(path: Path, records: list[Record]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(records, schema=_schema())
+    with path_appearing_whole(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def _read(path: Path) -> list[Record]:
+    """Read the records of a Parquet file of ours."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except pa.ArrowInvalid:
+        raise ResultsError(f"{path}: this is no Parquet file; choose another one") from None
+    if not table.schema.equals(_schema()):
+        raise ResultsError(f"{path}: this is not a file of results; choose another one")
+    return [_present(row) for row in table.to_pylist()]
+
+
+def _present(row: Record) -> Record:
+    """Leave out what a record does not have: a column has a place for it in every row."""
+    kept = {key: value for key, value in row.items() if value is not None}
+    return {key: _present(value) if isinstance(value, dict) else value for key, value in kept.items()}
