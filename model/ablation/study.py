@@ -19,10 +19,11 @@ from model.ablation.variants import Variant
 from model.checkpoint.checkpoint import Checkpoint
 from model.data.world.source import WorldSource
 from model.provenance import provenance
+from model.training.compute import ComputeOptions, passes_of, take_threads, workers_of
 from model.training.initial import initial_tensors
 from model.training.journal import TrainingStep, read_journal
 from model.training.recipe import Recipe
-from model.training.run import ComputeOptions, changed_level, passes_of, take_threads
+from model.training.run import changed_level
 from model.training.trainer import Data, Trainer
 from model.whole_files import write_whole
 
@@ -100,7 +101,7 @@ class VariantRun:
         tensors = {**self._checkpoint.tensors, **initial_tensors(config, ranks, seed)}
         self._learner = VariantLearner(variant, config, ranks, tensors, passes_of(setup.compute), seed)
         began = f"{variant.name} {self._checkpoint.fingerprint}"
-        data = Data([_scenes(setup.recipe)], self._checkpoint.tokenizer, began, setup.compute.workers)
+        data = Data([_scenes(setup.recipe)], self._checkpoint.tokenizer, began, workers_of(setup.compute))
         self._trainer = Trainer(self._learner, config, data, setup.recipe, folder, resume=True)
 
     @property
@@ -120,7 +121,8 @@ class VariantRun:
             TrainingError: the gradient is not finite.
         """
         for report in self._trainer.run():
-            follow(report)
+            if isinstance(report, TrainingStep):
+                follow(report)
         self._trainer.close()
         learner, config = self._learner.cpu(), self._checkpoint.config
         loss, scores = judge(learner, config, self._checkpoint.tokenizer, self._setup.recipe, self._setup.scenes)

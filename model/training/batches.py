@@ -24,6 +24,8 @@ from model.tokenizer import TextTokenizer
 from model.training.recipe import Recipe
 from model.training.rows import NOTHING, PADDING, RowError, TokenRow, row_of
 
+REHEARSED_EVERY = 4  # one sample in so many is of the rehearsal
+SIGNAL_S = 1.0  # by which a signal that ended a worker has reached the main process too
 _PAD_TO = 16  # lengths are rounded up to it, so that compiled code and allocators meet few shapes
 
 
@@ -56,10 +58,11 @@ class TrainingBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Sample of one step: where it stands in the run, and its number in the source."""
+    """Sample of one step: where it stands in the run, its number in its source, and whether that is the rehearsal."""
 
     position: int
     index: int
+    rehearsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,15 @@ class _Prepared:
 class _Preparation(Dataset[_Prepared]):
     """Preparation of samples into tiles and rows."""
 
-    def __init__(self, source: Source, config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe) -> None:
-        self._source, self._config, self._tokenizer, self._recipe = source, config, tokenizer, recipe
+    def __init__(
+        self, sources: tuple[Source, Source | None], config: PheyeConfig, tokenizer: TextTokenizer, recipe: Recipe
+    ) -> None:
+        self._source, self._rehearsal = sources
+        self._config, self._tokenizer, self._recipe = config, tokenizer, recipe
 
     def __getitem__(self, draw: Draw) -> _Prepared:
-        sample = self._source[draw.index]
+        source = self._rehearsal if draw.rehearsed and self._rehearsal is not None else self._source
+        sample = source[draw.index]
         chance = np.random.default_rng([self._recipe.seed, 1, draw.position])
         count = min(self._recipe.turns_per_image, len(sample.turns))
         chosen = sorted(chance.choice(len(sample.turns), size=count, replace=False).tolist())
@@ -90,6 +97,11 @@ class _Preparation(Dataset[_Prepared]):
 def _leave_interrupts_to_the_main_process(_: int) -> None:
     """Ignore Ctrl-C, which reaches every process of a terminal; the main one ends the workers when it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def is_lost_worker(error: RuntimeError) -> bool:
+    """Return whether torch says that a worker has died; a SIGTERM that reaches every process ends them first."""
+    return str(error).startswith("DataLoader worker")
 
 
 def collate(prepared: list[_Prepared]) -> TrainingBatch:
@@ -131,6 +143,7 @@ class Loader:
         workers: processes that prepare batches ahead; 0 prepares them here.
         process: which process this is.
         processes: how many share a step.
+        rehearsal: what one sample in `REHEARSED_EVERY` is taken from, so that it is not forgotten; None for nothing.
     """
 
     def __init__(
@@ -142,10 +155,12 @@ class Loader:
         workers: int = 0,
         process: int = 0,
         processes: int = 1,
+        rehearsal: Source | None = None,
     ) -> None:
         if recipe.batch % processes:
             raise ValueError(f"a batch of {recipe.batch} cannot be shared equally by {processes} processes")
-        self._preparation = _Preparation(source, config, tokenizer, recipe)
+        self._preparation = _Preparation((source, rehearsal), config, tokenizer, recipe)
+        self._rehearses = rehearsal is not None
         self._length, self._recipe, self._workers = len(source), recipe, workers
         self._process, self._processes = process, processes
         self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
@@ -154,12 +169,18 @@ class Loader:
         """Return this process's samples of a step, one list for each forward pass."""
         share = self._recipe.batch // self._processes
         first = step * self._recipe.batch + self._process * share
-        draws = [Draw(position, self._index(position)) for position in range(first, first + share)]
+        draws = [self._draw(position) for position in range(first, first + share)]
         size = min(self._recipe.micro_batch, share)
         return [draws[start : start + size] for start in range(0, share, size)]
 
     def steps(self, first: int, end: int) -> Iterator[list[TrainingBatch]]:
         """Load the forward passes of each step from `first` up to `end`."""
+        batches = self.passes(first, end)
+        for step in range(first, end):
+            yield [next(batches) for _ in self.draws(step)]
+
+    def passes(self, first: int, end: int) -> Iterator[TrainingBatch]:
+        """Load the forward passes of some steps one by one."""
         loader = DataLoader(
             self._preparation,
             batch_sampler=_BatchSampler(self, first, end),
@@ -167,10 +188,17 @@ class Loader:
             collate_fn=collate,
             prefetch_factor=4 if self._workers else None,
             worker_init_fn=_leave_interrupts_to_the_main_process,
+            pin_memory=torch.cuda.is_available(),  # or a copy to the GPU would wait for the one before
         )
-        batches = iter(loader)
-        for step in range(first, end):
-            yield [next(batches) for _ in self.draws(step)]
+        yield from loader
+
+    def _draw(self, position: int) -> Draw:
+        if not self._rehearses:
+            return Draw(position, self._index(position))
+        turn, place = divmod(position, REHEARSED_EVERY)
+        if place == REHEARSED_EVERY - 1:
+            return Draw(position, turn, rehearsed=True)
+        return Draw(position, self._index(turn * (REHEARSED_EVERY - 1) + place))
 
     def _index(self, position: int) -> int:
         """Return a sample's number: a source with an end is shuffled anew every epoch, one without is read in order."""

@@ -105,10 +105,26 @@ class Learner(nn.Module):
 
     def outputs(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """Compute the decoder's output at each token that has a label [n, D], and return it with the labels [n]."""
-        features = self._vision(batch.tiles, self._dtype)
-        hidden = self._text(batch.ids, batch.positions, attention_mask(batch.turns, self._dtype), features)
+        hidden = self.hidden(batch.ids, batch.positions, batch.turns, self.features(batch.tiles))
         said = batch.labels != NOTHING
         return hidden[said], batch.labels[said]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next(self.pheye.parameters()).device
+
+    def features(self, tiles: Tensor) -> Tensor:
+        """Compute image features [B, V, D_vit] from tiles, uint8 [B, N, S, S, 3]."""
+        return self._vision(tiles, self._dtype)
+
+    def hidden(self, ids: Tensor, positions: Tensor, turns: Tensor, features: Tensor) -> Tensor:
+        """Compute the decoder's output [B, T, D]; see `TrainingBatch` for the first three."""
+        return self._text(ids, positions, attention_mask(turns, self._dtype), features)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Compute logits, float32 [n, vocab], from the decoder's output [n, D]."""
+        return self._text.logits(hidden)
 
 
 def attention_mask(turns: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,18 +1,27 @@
-"""Plots of a run: loss and accuracy by step, made from its metrics file. Knows no tensors. Any process, main thread."""
+"""Plots of a run: loss, accuracy and validations by step, made from its metrics file.
+
+Knows no tensors. Any process, main thread.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model.training.journal import TrainingStep, read_journal
+from model.training.journal import TrainingStep, ValidationReport, read_journal, read_validations
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _POINTS = 200  # each point of the curve is a mean over so many parts of the run
 
 
 def plot_run(metrics: Path, target: Path) -> None:
     """Draw loss and accuracy of a run's output tokens by step, stages side by side, into an image file.
+
+    Validations, where there are any, are drawn over them: their loss, and the score of the answers.
 
     Args:
         metrics: the run's `metrics.jsonl`.
@@ -34,11 +43,23 @@ def plot_run(metrics: Path, target: Path) -> None:
         loss.plot(steps, [point.loss for point in points], label=f"stage {stage}")
         accuracy.plot(steps, [point.accuracy for point in points], label=f"stage {stage}")
     loss.set(ylabel="loss (nats per output token)", yscale="log")
-    accuracy.set(ylabel="output tokens right (share)", xlabel="step", ylim=(0, 1))
+    accuracy.set(ylabel="output tokens right (share)", xlabel="step", ylim=(0, 1.02))
+    _draw_validations(loss, accuracy, read_validations(metrics))
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
-    loss.legend()
+        axes.legend()
     figure.savefig(target, dpi=120)
+
+
+def _draw_validations(loss: Axes, accuracy: Axes, reports: Sequence[ValidationReport]) -> None:
+    if not reports:
+        return
+    steps, best = [report.done for report in reports], [report for report in reports if report.best][-1:]
+    losses, scores = [report.loss for report in reports], [report.score for report in reports]
+    for axes, values, label in ((loss, losses, "validation"), (accuracy, scores, f"validation: {reports[0].metric}")):
+        axes.plot(steps, values, marker="o", linestyle="--", color="black", label=label)
+        for report in best:
+            axes.axvline(report.done, color="black", alpha=0.3, label="best, which is written")
 
 
 def smoothed(reports: Sequence[TrainingStep], points: int) -> list[TrainingStep]:

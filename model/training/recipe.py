@@ -6,10 +6,11 @@ Sources: arXiv 2501.02584, section 3.1. Knows no tensors and no files; any threa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from model.data.samples import ENDLESS
 from model.training.optimizers import OptimizerName
 
 
@@ -161,6 +162,28 @@ def changed(recipe: Recipe, whole: Mapping[str, Any], stage: Mapping[str, Any]) 
         new["steps"] = None
     stages = tuple(replace(each, **new) for each in recipe.stages)
     return replace(recipe, stages=stages, **{field: value for field, value in whole.items() if value is not None})
+
+
+def with_steps(recipe: Recipe, lengths: Sequence[int]) -> list[Stage]:
+    """Return the recipe's stages with the number of their steps.
+
+    Args:
+        recipe: whose stages.
+        lengths: samples of each stage's source, or of one source for all.
+
+    Raises:
+        RecipeError: the recipe does not fit the data.
+    """
+    if len(lengths) not in (1, len(recipe.stages)):
+        raise RecipeError(f"{len(lengths)} sources for {len(recipe.stages)} stages; give one, or one for each stage")
+    stages = []
+    for number, stage in enumerate(recipe.stages):
+        length = lengths[min(number, len(lengths) - 1)]
+        if stage.steps is None and length >= ENDLESS:
+            raise RecipeError(f"stage {stage.name}: its data have no end, so it needs a number of steps (--steps)")
+        steps = stage.steps if stage.steps is not None else max(1, round(stage.epochs * length / recipe.batch))
+        stages.append(replace(stage, steps=steps))
+    return stages
 
 
 def learning_rate(stage: Stage, step: int, steps: int, warm_up: float) -> float:

@@ -1,36 +1,32 @@
 """Training run from options to a folder: open the model and the data, train, write what can be served.
 
-What `pheye train` calls. Sets torch's thread count, which belongs to the whole process. Called by each training
-process's main thread; under `accelerate launch` or `torchrun` several processes share one run.
+What `pheye train` calls. Called by each training process's main thread; under `accelerate launch` or `torchrun` several
+processes share one run.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from model.about import About
 from model.checkpoint.checkpoint import RANDOM, Checkpoint, open_checkpoint
-from model.checkpoint.sources import CheckpointError, folder_of
-from model.data.manifest import ManifestSource, read_manifest
-from model.data.mixture import stream
-from model.data.samples import Source
+from model.checkpoint.sources import folder_of
 from model.provenance import provenance
-from model.runtime.hardware import multiplies_bf16, resolve_device, usable_cores
+from model.training.compute import ComputeOptions, passes_of, take_threads, workers_of
 from model.training.export import Trained, export, export_published, read_record
 from model.training.initial import initial_tensors
-from model.training.journal import TrainingStep
-from model.training.learner import Learner, Passes
+from model.training.journal import Report, ValidationReport, read_validations
+from model.training.learner import Learner
+from model.training.planning.data import TrainingData
+from model.training.planning.pace import Pace
+from model.training.planning.plan import TrainingPlan
 from model.training.plots import plot_run
 from model.training.recipe import Recipe
+from model.training.snapshot import SnapshotError, read_best
 from model.training.trainer import Data, Trainer
-
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +47,16 @@ class StartingPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeOptions:
-    """Options of the computation; none of them changes what is learned, up to rounding.
+class TrainingOutcome:
+    """Validations of a finished run that say what it was good for; None where there were none.
 
     Attributes:
-        precision: `auto`, `float32` or `bfloat16`; auto is bfloat16 where the hardware multiplies it.
-        compiled: compile the layers.
-        recompute: gradient checkpointing.
-        workers: processes that prepare batches ahead, for each training process.
-        threads: CPU threads of one operation; 0 shares the cores between the training processes.
+        start: of the model it started from.
+        best: of the weights that are written.
     """
 
-    precision: str = "auto"
-    compiled: bool = False
-    recompute: bool = False
-    workers: int = 1
-    threads: int = 0
+    start: ValidationReport | None
+    best: ValidationReport | None
 
 
 class TrainingRun:
@@ -74,11 +64,12 @@ class TrainingRun:
 
     Args:
         start: the model.
-        data: manifests, one for each stage of the recipe, or one for all; or streams of the synthetic world by name.
+        data: what to learn from and to validate on.
         recipe: how to train.
         output: the run's folder.
         compute: how to compute.
         resume: go on with the run in `output`, if there is one.
+        patience: validations without a better one after which the run ends; 0 for never.
 
     Raises:
         ValueError: something of it cannot be used; the message says what.
@@ -87,22 +78,36 @@ class TrainingRun:
     def __init__(
         self,
         start: StartingPoint,
-        data: tuple[Path, ...],
+        data: TrainingData,
         recipe: Recipe,
         output: Path,
         compute: ComputeOptions | None = None,
         *,
         resume: bool = False,
+        patience: int = 0,
     ) -> None:
         compute = compute or ComputeOptions()
         take_threads(compute)
-        sources = [_source(path) for path in data]
+        _check_output(output)
         self._checkpoint = _opened(start, recipe)
+        self.data, self.recipe, self.compute = data, recipe, compute
         self._output, self._record = output, _record(start, data, recipe)
-        self._about = _about(self._checkpoint, sources)
-        config = self._checkpoint.config
-        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, passes_of(compute))
-        given = Data(sources, self._checkpoint.tokenizer, self._checkpoint.fingerprint, compute.workers)
+        self._about = _about(self._checkpoint, data)
+        config, tokenizer = self._checkpoint.config, self._checkpoint.tokenizer
+        data.check_lengths(tokenizer, config.decoder.max_positions)
+        self.passes = passes_of(compute)
+        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, self.passes)
+        began = {**data.began, "fresh": start.fresh}
+        given = Data(
+            data.sources,
+            tokenizer,
+            self._checkpoint.fingerprint,
+            workers_of(compute),
+            data.validation,
+            patience,
+            data.rehearsed(),
+            began,
+        )
         self._trainer = Trainer(self._learner, config, given, recipe, output, resume=resume)
 
     @property
@@ -116,16 +121,62 @@ class TrainingRun:
         return self._trainer.done
 
     @property
+    def kept(self) -> int:
+        """Number of steps that the last checkpoint holds."""
+        return self._trainer.kept
+
+    @property
     def is_main(self) -> bool:
         """True in the process that reports."""
         return self._trainer.is_main
 
-    def steps(self) -> Iterator[TrainingStep]:
+    @property
+    def stopped(self) -> bool:
+        """True after `stop` has ended the run before its time."""
+        return self._trainer.stopped
+
+    def plan(self) -> TrainingPlan:
+        """Say what the run will do; see `TrainingPlan`."""
+        validations = self._trainer.validations
+        return TrainingPlan(
+            tuple(self._trainer.stages),
+            self.recipe,
+            self.data,
+            self._checkpoint.config,
+            self.done,
+            self.total,
+            0 if validations is None else validations.left(self.done),
+            0 if validations is None else validations.every,
+            sum(parameter.numel() for parameter in self._learner.trained().values()),
+            sum(parameter.numel() * parameter.element_size() for parameter in self._learner.parameters()),
+            str(self.passes.dtype).removeprefix("torch."),
+            self._learner.device.type,
+        )
+
+    def pace(self) -> Pace:
+        """Measure how long steps and validations take here; nothing is learned from it."""
+        return self._trainer.pace()
+
+    def stop(self) -> None:
+        """Ask the run to end soon, with a checkpoint; a signal handler may call it."""
+        self._trainer.stop()
+
+    def steps(self) -> Iterator[Report]:
         """Train to the end; see `Trainer.run`."""
         return self._trainer.run()
 
+    def outcome(self) -> TrainingOutcome:
+        """Return the validations that say what the run was good for."""
+        reports = read_validations(self._output / "metrics.jsonl")
+        kept = read_best(self._output)
+        best = next((report for report in reports if kept is not None and report.done == kept[0]), None)
+        start = next((report for report in reports if not report.done), None)
+        return TrainingOutcome(start, best)
+
     def finish(self, dtype: str | None = None, *, published: bool = False) -> Path:
         """Write the model and the plots, in the main process, and return the folder of the model.
+
+        The weights are those of the best validation, or the last ones where there was none.
 
         Args:
             dtype: of the stored tensors; see `export`.
@@ -133,12 +184,14 @@ class TrainingRun:
         """
         folder = self._output / "model"
         if self.is_main and not folder.exists():
+            best, outcome = read_best(self._output), self.outcome()
+            judged = {name: asdict(report) for name in ("start", "best") if (report := getattr(outcome, name))}
             trained = Trained(
                 self._checkpoint.config,
                 self._checkpoint.ranks,
-                {**self._checkpoint.tensors, **self._learner.trained()},
+                {**self._checkpoint.tensors, **(best[1] if best is not None else self._learner.trained())},
                 self._checkpoint.tokenizer,
-                self._record,
+                {**self._record, "validation": judged} if judged else self._record,
                 self._about,
             )
             plot_run(self._output / "metrics.jsonl", self._output / "training.png")
@@ -147,8 +200,19 @@ class TrainingRun:
         return folder
 
 
-def _source(path: Path) -> Source:
-    return stream(str(path)) or read_manifest(path)
+def _check_output(output: Path) -> None:
+    """Refuse a folder that could not be written to in the end.
+
+    Raises:
+        SnapshotError: the message says what is there.
+    """
+    if output.exists() and not output.is_dir():
+        raise SnapshotError(f"{output}: is a file; --output is the folder of the run")
+    if (output / "model").exists() and not (output / "checkpoints").exists():
+        raise SnapshotError(
+            f"{output / 'model'}: exists already, without a run to go on with; choose another --output (a trained "
+            "model is trained on with --model, not with --resume or --fresh)"
+        )
 
 
 def _opened(start: StartingPoint, recipe: Recipe) -> Checkpoint:
@@ -161,12 +225,12 @@ def _opened(start: StartingPoint, recipe: Recipe) -> Checkpoint:
     return replace(checkpoint, tensors={**checkpoint.tensors, **new})
 
 
-def _about(checkpoint: Checkpoint, sources: list[Source]) -> About | None:
+def _about(checkpoint: Checkpoint, data: TrainingData) -> About | None:
     """Return what the trained model knows, as far as that is known: a manifest may show it anything.
 
     Samples are left behind, since nobody has looked at what the new weights say of them.
     """
-    if checkpoint.about is None or any(isinstance(source, ManifestSource) for source in sources):
+    if checkpoint.about is None or data.own:
         return None
     return replace(checkpoint.about, samples=())
 
@@ -180,27 +244,19 @@ def changed_level(checkpoint: Checkpoint, level: int) -> Checkpoint:
     return replace(checkpoint, config=replace(checkpoint.config, level=level))
 
 
-def take_threads(compute: ComputeOptions) -> None:
-    """Set the number of CPU threads of an operation, for the whole process."""
-    shared = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(compute.threads or max(1, shared))
-
-
-def passes_of(compute: ComputeOptions) -> Passes:
-    """Return the options of the forward passes, with the precision asked for, or the one that suits the hardware.
+def earlier_record(start: StartingPoint) -> dict[str, Any] | None:
+    """Return how the weights that a run starts from were made, if training wrote them.
 
     Raises:
-        CheckpointError: there is no such precision.
+        CheckpointError: there are no such weights, or their record cannot be read.
     """
-    if compute.precision not in PRECISIONS:
-        raise CheckpointError(f"precision: {compute.precision!r} is not one of {', '.join(PRECISIONS)}")
-    automatic = torch.bfloat16 if multiplies_bf16(resolve_device("auto")) else torch.float32
-    dtype = automatic if compute.precision == "auto" else getattr(torch, compute.precision)
-    return Passes(dtype, compute.compiled, compute.recompute)
+    return None if start.source.startswith(RANDOM) else read_record(folder_of(start.source, start.revision))
 
 
-def _record(start: StartingPoint, data: tuple[Path, ...], recipe: Recipe) -> dict[str, Any]:
+def _record(start: StartingPoint, data: TrainingData, recipe: Recipe) -> dict[str, Any]:
     began = {"model": start.source, "revision": start.revision, "fresh": start.fresh, "level": start.level}
-    record = {"began": began, "data": [str(path) for path in data], "recipe": recipe.as_json(), **provenance()}
-    earlier = None if start.source.startswith(RANDOM) else read_record(folder_of(start.source, start.revision))
+    if data.rehearsal is not None:
+        began["rehearsal"] = data.rehearsal
+    record = {"began": began, "data": list(data.names), "recipe": recipe.as_json(), **provenance()}
+    earlier = earlier_record(start)
     return record if earlier is None else {**record, "before": earlier}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from model.whole_files import PARTIAL, appearing_whole
 
 _KEPT = 2
 _FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: they change no result
+_UNKNOWN_BEFORE = {"validation": None, "rehearsal": None}  # what a run has that an older version began
 _TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.json"
+_CHECKPOINTS, _BEST = "checkpoints", "best"  # in the run's folder, and in the former
 
 
 class SnapshotError(ValueError):
@@ -92,18 +94,108 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
         raise SnapshotError(f"{path}: not a checkpoint that can be continued: {error}") from None
 
 
-def check_same_run(found: TrainingPosition, ours: TrainingPosition) -> None:
-    """Refuse to resume a run that was begun differently; only options that leave results alone may differ.
+def save_best(run: Path, done: int, tensors: Mapping[str, Tensor]) -> None:
+    """Keep the trained tensors of the best validation, in place of the best before.
 
     Raises:
-        SnapshotError: the message names what differs.
+        OSError: they cannot be written.
+    """
+    target = run / _CHECKPOINTS / _BEST
+    with appearing_whole(target) as partial:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)
+        (partial / _PLACE).write_text(json.dumps({"done": done}) + "\n", encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def read_best(run: Path) -> tuple[int, dict[str, Tensor]] | None:
+    """Return the trained tensors of the best validation, and after how many steps it was; None if there was none.
+
+    Raises:
+        SnapshotError: they cannot be read.
+    """
+    path = run / _CHECKPOINTS / _BEST
+    if not path.exists():
+        return None
+    try:
+        place = json.loads((path / _PLACE).read_text(encoding="utf-8"))
+        return int(place["done"]), load_file(path / _TENSORS)
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise SnapshotError(f"{path}: the best weights cannot be read: {error}") from None
+
+
+def check_same_run(folder: Path, found: TrainingPosition, ours: TrainingPosition) -> None:
+    """Refuse to resume a run that was begun differently; only options that leave results alone may differ.
+
+    Other things that an older version did not write down yet are not compared.
+
+    Raises:
+        SnapshotError: the message names what differs, and what to do.
     """
     saved, wanted = (json.loads(json.dumps({**place.recipe, **place.began})) for place in (found, ours))
+    saved = {key: value for key, value in _UNKNOWN_BEFORE.items() if key in wanted} | saved
     known = saved.keys() | ours.recipe.keys()
-    for key in sorted(known - set(_FREE)):
-        if saved.get(key) != wanted.get(key):
-            was = f"was begun with {key} {saved.get(key)}, not {wanted.get(key)}"
-            raise SnapshotError(f"the run {was}; continue it as it was begun, or choose another folder")
+    different = [key for key in sorted(known - set(_FREE)) if _meant(key, saved) != _meant(key, wanted)]
+    if different:
+        was = "; ".join(_in_words(key, saved.get(key), wanted.get(key)) for key in different)
+        raise SnapshotError(
+            f"{folder}: the run in it {was}. --resume goes on with a run as it was begun: type it so, or choose "
+            "another --output for a new run (--fresh is no way round: it begins the weights anew, not the folder)"
+        )
+
+
+def _meant(key: str, began: Mapping[str, Any]) -> Any:
+    """Return a choice as far as it matters: epochs do not where a stage has a number of steps."""
+    if key != "stages":
+        return began.get(key)
+    return [stage | ({} if stage.get("steps") is None else {"epochs": None}) for stage in began.get(key) or ()]
+
+
+def already_begun(folder: Path, done: int) -> SnapshotError:
+    """Return the refusal to begin a run in a folder that has one."""
+    return SnapshotError(
+        f"{folder}: there is a run in it already, {done} steps long; add --resume to go on with it, or choose another "
+        "--output for a new run (--fresh is no way round: it begins the weights anew, not the folder)"
+    )
+
+
+def _in_words(key: str, was: Any, now: Any) -> str:
+    """Say how a run was begun otherwise, in the words of the options that decide it.
+
+    >>> _in_words("batch", 4, 8), _in_words("samples", [50], [45])
+    ('was begun with --batch 4, not 8', 'was begun with [50] images to learn from, not [45] (see --data, --validation)')
+    """
+    options = {
+        "batch": "--batch",
+        "turns_per_image": "--turns",
+        "seed": "--seed",
+        "level": "--level",
+        "name": "--recipe",
+    }
+    if key in options:
+        return f"was begun with {options[key]} {was}, not {now}"
+    if key == "stages" and was and now:
+        return f"was begun with {_stages(was)}, not {_stages(now)} (see --recipe, --steps, --epochs, --learning-rate)"
+    if key == "samples":
+        return f"was begun with {was} images to learn from, not {now} (see --data, --validation)"
+    if key == "model":
+        return "was begun with another model (see --model, --revision)"
+    if key == "fresh":
+        return f"was begun {'with' if was else 'without'} --fresh"
+    if key == "rehearsal":
+        return f"was begun with --rehearse {was or 'none'}, not {now or 'none'}"
+    if key in ("data", "validation"):
+        return f"was begun with other {'data' if key == 'data' else 'validation images'} (see --data, --validation)"
+    return f"was begun with {key} {was}, not {now}"
+
+
+def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Describe the stages of a recipe as plain data."""
+    each = (
+        f"{stage['steps']} steps" if stage.get("steps") is not None else f"{stage.get('epochs', 1)} epochs"
+        for stage in stages
+    )
+    rates = (f"at {stage['learning_rate']:g}" for stage in stages)
+    return ", then ".join(map(" ".join, zip(each, rates, strict=True)))
 
 
 def _finished(folder: Path) -> list[Path]:

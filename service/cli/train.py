@@ -1,13 +1,14 @@
 """`pheye train`: the options of a training run, and a bar that shows its progress.
 
-Owns the words and the display; the training is `model.training.run`, imported only when a command runs. Under
-`accelerate launch` every process runs the command, and one of them shows and writes. Main thread only.
+Owns the options and the exit codes; the training is `model.training.run`, imported only when a command runs. Under
+`torchrun` every process runs the command, and one of them shows and writes. Main thread only.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,10 +18,13 @@ from rich.console import Console
 from service.cli.flags import fail, fail_for
 from service.cli.model_names import check_model
 from service.cli.options import options
+from service.cli.stop_signals import StopSignals
+from service.cli.training_words import command_to_go_on, show_outcome, show_pace, show_plan
 
 if TYPE_CHECKING:
+    from model.training.planning.data import TrainingData
     from model.training.recipe import Recipe
-    from model.training.run import TrainingRun
+    from model.training.run import StartingPoint, TrainingRun
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
@@ -38,22 +42,59 @@ class TrainOptions:
         ),
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]
-    recipe: Annotated[str, typer.Option(help="finetune, paper, pheye-tiny or pheye-tiny-level-3.")] = "finetune"
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="finetune suits itself to the number of your images; paper is the paper's; or pheye-tiny, "
+            "pheye-tiny-level-3."
+        ),
+    ] = "finetune"
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen and how long it takes, and do nothing.")
+    ] = False
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE|FILE",
+            help="Images to validate on: a share as 20%, a manifest of other images, or 0; by default a tenth of "
+            "your own, at least 5.",
+        ),
+    ] = None
+    rehearse: Annotated[
+        Literal["auto", "none", "scenes", "signs"],
+        typer.Option(
+            help="Stream that one image in four is taken from, so that the model forgets less; auto is what it was "
+            "taught from, if its record names that, and none for the other recipes."
+        ),
+    ] = "auto"
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop after so many validations without a better one; 0 never does.")
+    ] = 0
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")] = False
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew what Pheye trains.")] = False
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin the weights anew that Pheye trains; not a run in FOLDER.")
+    ] = False
     level: Annotated[
         int | None, typer.Option(help="Local tiles along each side of an image; by default the checkpoint's own.")
     ] = None
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each stage, instead of the recipe's.")] = None
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data in each stage; default 1.")] = None
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the data in each stage, instead of the recipe's.")
+    ] = None
     learning_rate: Annotated[float | None, typer.Option(help="Of each stage, instead of the recipe's.")] = None
-    batch: Annotated[int | None, typer.Option(min=1, help="Images of a step, over all processes; default 128.")] = None
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images of a step, over all processes; at most 128 by default.")
+    ] = None
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Images of a forward pass; fewer take less memory.")
     ] = None
-    turns: Annotated[int | None, typer.Option(min=1, help="Turns of an image in a step; default 1.")] = None
+    turns: Annotated[int | None, typer.Option(min=1, help="Turns of an image in a step, instead of the recipe's.")] = (
+        None
+    )
     seed: Annotated[int | None, typer.Option(help="Of the order of the data and of new weights; default 0.")] = None
-    checkpoint_steps: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints; default 500.")] = None
+    checkpoint_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints; by default ten in a run, 500 at most.")
+    ] = None
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="auto is bfloat16 where the hardware has it.")
     ] = "auto"
@@ -61,7 +102,10 @@ class TrainOptions:
     recompute: Annotated[bool, typer.Option("--gradient-checkpointing", help="Less memory, about a third slower.")] = (
         False
     )
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare images ahead.")] = 1
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that prepare images ahead; default 1, beside a GPU every core but one."),
+    ] = None
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"] | None,
@@ -73,34 +117,76 @@ class TrainOptions:
 
 @options(TrainOptions)
 def train(**typed: Any) -> None:
-    """Train what Pheye trains on your own images; can be interrupted and resumed."""
+    """Train what Pheye trains on your own images, validate it, and write the best; can be interrupted and resumed."""
     words = TrainOptions(**typed)
     try:
-        run = _opened(words)
-        code = _followed(run)
-        if code == 0:
-            folder = run.finish(words.dtype, published=words.published)
-            if run.is_main:
-                typer.echo(f"{folder}")
+        code = _trained(words)
     except ModuleNotFoundError as error:
         fail(f"{error}; {EXTRA}")
     except (ValueError, OSError) as error:
         fail_for(error, _in_short(error))
+    except ArithmeticError as error:
+        typer.echo(f"pheye: {error}", err=True)
+        code = EXIT_FAILED
+    except KeyboardInterrupt:
+        typer.echo(f"pheye: interrupted; this goes on from the last checkpoint: {command_to_go_on()}", err=True)
+        code = EXIT_INTERRUPTED
     raise typer.Exit(code)
+
+
+def _trained(words: TrainOptions) -> int:
+    """Plan, train, write, and return the exit code."""
+    from service.cli.training_bar import TrainingBar
+
+    run = _opened(words)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not run.is_main)
+    with StopSignals(run.stop) as signals:
+        plan, left = run.plan(), run.done < run.total
+        show_plan(console, plan, words.model, words.output)
+        pace = run.pace() if left and not signals.received else None
+        if pace is not None:
+            show_pace(console, plan, pace)
+        if words.dry_run:
+            return signals.exit_code
+        with TrainingBar(console, done=run.done, total=run.total, validations=plan.validations, pace=pace) as bar:
+            for report in run.steps():
+                bar.show(report)
+        if run.stopped:
+            return _stopped(console, run, signals)
+    folder = run.finish(words.dtype, published=words.published)
+    show_outcome(console, run.outcome(), words.model, folder)
+    if run.is_main:
+        typer.echo(f"{folder}")
+    return 0
+
+
+def _stopped(console: Console, run: TrainingRun, signals: StopSignals) -> int:
+    console.print(
+        f"pheye: stopped by {signals.name} with a checkpoint after step {run.kept} of {run.total}; this goes on from "
+        f"there: {command_to_go_on()}",
+        markup=False,
+    )
+    return signals.exit_code
 
 
 def _opened(words: TrainOptions) -> TrainingRun:
     check_model(words.model, words.revision)
     wait_passively()
-    from model.training.run import ComputeOptions, StartingPoint, TrainingRun
+    from model.training.compute import ComputeOptions
+    from model.training.planning.data import read_data
+    from model.training.run import StartingPoint, TrainingRun
 
+    data = read_data(tuple(words.data), words.validation, held_out_by_default=words.recipe == "finetune")
+    start = StartingPoint(words.model, words.revision, words.fresh, words.level)
+    data = replace(data, rehearsal=_rehearsal(words, data, start))
     return TrainingRun(
-        StartingPoint(words.model, words.revision, words.fresh, words.level),
-        tuple(words.data),
-        _recipe(words),
+        start,
+        data,
+        _recipe(words, data),
         words.output,
         ComputeOptions(words.precision, words.compiled, words.recompute, words.workers, words.threads),
         resume=words.resume,
+        patience=words.patience,
     )
 
 
@@ -112,31 +198,29 @@ def wait_passively() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _recipe(words: TrainOptions) -> Recipe:
+def _rehearsal(words: TrainOptions, data: TrainingData, start: StartingPoint) -> str | None:
+    from model.training.planning.data import rehearsal_of
+    from model.training.run import earlier_record
+
+    if words.rehearse != "auto":
+        return None if words.rehearse == "none" else words.rehearse
+    suits = words.recipe == "finetune" and data.is_own and not words.fresh
+    return rehearsal_of(earlier_record(start)) if suits and find_spec("easy_vqa") else None
+
+
+def _recipe(words: TrainOptions, data: TrainingData) -> Recipe:
+    from model.checkpoint.checkpoint import read_config
+    from model.training.planning.defaults import suited
     from model.training.recipe import changed, named_recipe
 
+    recipe = named_recipe(words.recipe)
+    if recipe.name == "finetune" and data.is_own:
+        width = read_config(words.model, words.revision).decoder.width
+        recipe = changed(recipe, *suited(recipe, data.images, data.turns, width, words.batch))
     whole = {"turns_per_image": words.turns}
     whole |= {name: getattr(words, name) for name in ("batch", "micro_batch", "seed", "checkpoint_steps")}
     stage = {name: getattr(words, name) for name in ("steps", "epochs", "learning_rate")}
-    return changed(named_recipe(words.recipe), whole, stage)
-
-
-def _followed(run: TrainingRun) -> int:
-    """Train to the end with a bar, and return the exit code."""
-    from service.cli.training_bar import TrainingBar
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not run.is_main)
-    try:
-        with TrainingBar(console, done=run.done, total=run.total) as bar:
-            for report in run.steps():
-                bar.show(report)
-    except KeyboardInterrupt:
-        console.print("pheye: interrupted; the same command with --resume goes on from the last checkpoint")
-        return EXIT_INTERRUPTED
-    except ArithmeticError as error:
-        console.print(f"pheye: {error}", markup=False)
-        return EXIT_FAILED
-    return 0
+    return changed(recipe, whole, stage)
 
 
 def _in_short(error: Exception) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tests.model.training.test_trainer import RECIPE, first_gradients, trainer
+from tests.model.training.test_trainer import RECIPE, first_gradients, trainer, validated
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -18,5 +18,6 @@ if __name__ == "__main__":
     if one.is_main:
         save_file(gradients, folder / "gradients.safetensors")
     reports = list(trainer(folder / "run", RECIPE).run())
+    list(validated(folder / "validated", total=2).run())
     one.close()
     sys.exit(len(reports) != RECIPE.stages[0].steps)

@@ -48,8 +48,8 @@ def ablate(
         from model.ablation.study import StudySetup
         from model.ablation.variants import named_variants
         from model.checkpoint.checkpoint import open_checkpoint
+        from model.training.compute import ComputeOptions
         from model.training.recipe import changed, named_recipe
-        from model.training.run import ComputeOptions
 
         compute = ComputeOptions(compiled=compiled, workers=workers, threads=threads)
         recipe = changed(named_recipe("ablation"), {}, {"steps": steps})

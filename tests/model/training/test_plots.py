@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.training.journal import MetricsFile
+from model.training.journal import MetricsFile, ValidationReport
 from model.training.plots import plot_run, smoothed
 from tests.model.training.test_journal import report
 
@@ -35,3 +35,14 @@ def test_a_run_without_a_step_cannot_be_drawn(tmp_path: Path) -> None:
 def test_few_steps_are_drawn_as_they_are() -> None:
     reports = [report(1), report(2)]
     assert smoothed(reports, 200) == reports
+
+
+def test_validations_are_drawn_over_the_curves_and_the_best_is_marked(metrics: Path, tmp_path: Path) -> None:
+    with MetricsFile(metrics, done=10) as journal:
+        for done, loss in ((0, 5.0), (5, 0.2), (10, 0.3)):
+            journal.write(ValidationReport(done, loss, 0.5, 0.6, 0.4, "words right", 5, 5, 1.0, best=done == 5))
+    plot_run(metrics, tmp_path / "run.svg")
+    drawn = (tmp_path / "run.svg").read_text()
+    assert all(
+        f"<!-- {label} -->" in drawn for label in ("validation", "validation: words right", "best, which is written")
+    )

@@ -11,9 +11,11 @@ import torch
 from model.checkpoint.checkpoint import open_checkpoint
 from model.checkpoint.sources import CheckpointError
 from model.layout import is_trained
-from model.training import run as run_module
+from model.training import compute as compute_module
+from model.training.compute import ComputeOptions, passes_of, workers_of
+from model.training.planning.data import read_data
 from model.training.recipe import RECIPES, changed
-from model.training.run import ComputeOptions, StartingPoint, TrainingRun, passes_of
+from model.training.run import StartingPoint, TrainingRun
 from tests.support.small_model import small_folder, write_pictures
 
 RECIPE = changed(RECIPES["finetune"], {"batch": 2, "micro_batch": 2, "seed": 5}, {"steps": 1, "learning_rate": 1e-3})
@@ -31,7 +33,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def trained(start: StartingPoint, data: Path, output: Path, compute: ComputeOptions = COMPUTE) -> Path:
-    run = TrainingRun(start, (data,), RECIPE, output, compute)
+    run = TrainingRun(start, read_data((data,), "0"), RECIPE, output, compute)
     assert [report.done for report in run.steps()] == [1]
     return run.finish()
 
@@ -71,10 +73,24 @@ def test_what_was_typed_and_chosen_stands_in_the_record(start: Path, data: Path,
 def test_precision_is_bfloat16_where_the_hardware_multiplies_it(
     has_bf16: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "multiplies_bf16", lambda _: has_bf16)
+    monkeypatch.setattr(compute_module, "multiplies_bf16", lambda _: has_bf16)
     assert passes_of(ComputeOptions()).dtype == dtype
 
 
 def test_a_precision_that_is_none_is_refused() -> None:
     with pytest.raises(CheckpointError, match="precision: 'int8' is not one of auto, float32, bfloat16"):
         passes_of(ComputeOptions(precision="int8"))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "processes", "asked", "workers"),
+    [(False, 1, None, 1), (True, 1, None, 15), (True, 2, None, 7), (True, 1, 0, 0)],
+    ids=["cpu", "gpu", "two gpus", "as asked"],
+)
+def test_images_are_prepared_ahead_on_every_core_beside_a_gpu(
+    gpu: bool, processes: int, asked: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(compute_module, "usable_cores", lambda: 16)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert workers_of(ComputeOptions(workers=asked)) == workers

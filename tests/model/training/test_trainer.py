@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,14 +15,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from model.data.manifest import read_manifest
 from model.data.samples import ENDLESS, Sample
-from model.training.journal import read_journal
+from model.training.gradient_step import TrainingError
+from model.training.journal import (
+    ValidationReport,
+    read_journal,
+    read_validations,
+)
 from model.training.learner import Learner
 from model.training.optimizers import Optimizer
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
 from model.training.snapshot import SnapshotError
-from model.training.trainer import Data, Trainer, TrainingError
-from tests.support.small_model import Pictures, small_checkpoint
+from model.training.trainer import Data, Trainer
+from tests.support.small_model import Pictures, small_checkpoint, write_pictures
 
 RECIPE = Recipe("test", (Stage("I", 1e-3, steps=4),), batch=4, micro_batch=4, turns_per_image=2, clip=1e9)
 STAGES = (Stage("I", 2e-3, steps=3), Stage("II", 1e-3, steps=3))
@@ -46,6 +53,16 @@ def trainer(
     source = Unending() if endless else Pictures()
     learner = Learner(own.config, own.ranks, own.tensors)
     return Trainer(learner, own.config, Data([source] * sources, own.tokenizer), recipe, folder, resume=resume)
+
+
+def validated(folder: Path, *, resume: bool = False, patience: int = 0, total: int = 3) -> Trainer:
+    """A trainer that holds four pictures out."""
+    own = small_checkpoint()
+    learner = Learner(own.config, own.ranks, own.tensors)
+    held = read_manifest(folder.parent / "held" / "manifest.jsonl")
+    data = Data([Pictures()], own.tokenizer, validation=held, patience=patience)
+    recipe = replace(RECIPE, stages=(Stage("I", 1e-3, steps=total),), micro_batch=2)
+    return Trainer(learner, own.config, data, recipe, folder, resume=resume)
 
 
 def first_gradients(trainer: Trainer) -> dict[str, Tensor]:
@@ -93,6 +110,7 @@ def test_the_mean_is_over_output_tokens_and_not_over_rows(tmp_path: Path) -> Non
 
 
 def test_two_processes_have_the_gradients_and_the_curve_of_one(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "held", count=3)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
@@ -106,6 +124,13 @@ def test_two_processes_have_the_gradients_and_the_curve_of_one(tmp_path: Path) -
     assert_close(load_file(tmp_path / "gradients.safetensors"), first_gradients(trainer(tmp_path / "one")))
     two, one = read_journal(tmp_path / "run" / "metrics.jsonl"), list(trainer(tmp_path / "alone").run())
     assert [report.output_tokens for report in two] == [report.output_tokens for report in one]
+    assert [report.loss for report in two] == pytest.approx([report.loss for report in one], rel=1e-3)
+    two, one = (
+        read_validations(tmp_path / "validated" / "metrics.jsonl"),
+        validated(tmp_path / "alone-too", total=2).run(),
+    )
+    one = [report for report in one if isinstance(report, ValidationReport)]
+    assert [(report.done, report.images, report.answers) for report in two] == [(0, 3, 3), (1, 3, 3), (2, 3, 3)]
     assert [report.loss for report in two] == pytest.approx([report.loss for report in one], rel=1e-3)
 
 
@@ -180,7 +205,7 @@ def test_a_folder_with_a_run_is_only_used_to_go_on_with_it(tmp_path: Path) -> No
     list(trainer(tmp_path).run())
     with pytest.raises(SnapshotError, match="there is a run in it already"):
         trainer(tmp_path)
-    with pytest.raises(SnapshotError, match="the run was begun with batch 4, not 8; continue it as it was begun"):
+    with pytest.raises(SnapshotError, match=r"the run in it was begun with --batch 4, not 8\. --resume goes on"):
         trainer(tmp_path, replace(RECIPE, batch=8), resume=True)
     assert trainer(tmp_path, replace(RECIPE, micro_batch=1, checkpoint_steps=3), resume=True).done == 4
 
@@ -188,8 +213,8 @@ def test_a_folder_with_a_run_is_only_used_to_go_on_with_it(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"fingerprint": "other"}, "begun with model same, not other"),
-        ({"count": 19}, r"begun with samples \[20\], not"),
+        ({"fingerprint": "other"}, "begun with another model"),
+        ({"count": 19}, r"begun with \[20\] images to learn from, not \[19\]"),
     ],
     ids=["model", "data"],
 )
@@ -208,3 +233,34 @@ def test_a_run_does_not_go_on_with_another_model_or_other_data(tmp_path: Path, c
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
     list(trainer(tmp_path).run())
     assert list(trainer(tmp_path, resume=True).run()) == []
+
+
+def test_a_run_of_a_version_that_wrote_less_down_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+    list(islice(trainer(tmp_path, replace(RECIPE, checkpoint_steps=2)).run(), 3))
+    place = next((tmp_path / "checkpoints").glob("*/place.json"))
+    assert json.loads(place.read_text())["began"].keys() == {"model", "level", "samples"}  # as every version wrote it
+
+    def newer(rehearsal: str | None) -> Trainer:
+        own = small_checkpoint()
+        began = {"data": "new", "validation": None, "rehearsal": rehearsal, "fresh": False}
+        learner = Learner(own.config, own.ranks, own.tensors)
+        recipe = replace(RECIPE, stages=(replace(RECIPE.stages[0], epochs=20),))  # its steps are what counts
+        return Trainer(
+            learner, own.config, Data([Pictures()], own.tokenizer, began=began), recipe, tmp_path, resume=True
+        )
+
+    with pytest.raises(SnapshotError, match="was begun with --rehearse none, not signs"):
+        newer("signs")
+    assert [report.done for report in newer(None).run()] == [3, 4]
+
+
+def test_one_sample_in_four_is_of_the_rehearsal(tmp_path: Path) -> None:
+    own = small_checkpoint()
+    data = Data([Pictures(6)], own.tokenizer, rehearsal=Unending())
+    recipe = replace(RECIPE, stages=(Stage("I", 1e-3, epochs=2),), batch=4)
+    one = Trainer(Learner(own.config, own.ranks, own.tensors), own.config, data, recipe, tmp_path)
+    assert one.total == 4
+    draws = [draw for step in range(one.total) for each in one.loader(0).draws(step) for draw in each]
+    assert [draw.index for draw in draws if draw.rehearsed] == [0, 1, 2, 3]
+    assert sorted(draw.index for draw in draws if not draw.rehearsed) == sorted([*range(6), *range(6)])
+    assert len(list(one.run())) == 4

@@ -17,15 +17,18 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from model.checkpoint.checkpoint import open_checkpoint
+from model.training.compute import ComputeOptions
 from model.training.journal import read_journal
+from model.training.planning.data import read_data
 from model.training.recipe import RECIPES, changed
-from model.training.run import ComputeOptions, StartingPoint, TrainingRun
+from model.training.run import StartingPoint, TrainingRun
 from service.cli.main import app
 from tests.support.small_model import answer, small_folder, write_pictures
 
 PHEYE = [str(Path(sys.executable).with_name("pheye"))]
 STEPS, KILL_AFTER, CHECKPOINT_STEPS = 120, 25, 10
-LEARN = ["--steps", str(STEPS), "--learning-rate", "5e-3", "--batch", "20", "--micro-batch", "20"]
+PLAIN = ["--validation", "0"]
+LEARN = [*PLAIN, "--steps", str(STEPS), "--learning-rate", "5e-3", "--batch", "20", "--micro-batch", "20"]
 MORE = ["--published", "--gradient-checkpointing", "--turns", "2"]
 HERE = ["--precision", "float32", "--threads", "1"]
 
@@ -72,7 +75,11 @@ def test_a_killed_run_goes_on_along_the_same_curve(
     numbers = {"batch": 20, "micro_batch": 20}
     recipe = changed(RECIPES["finetune"], numbers, {"steps": STEPS, "learning_rate": 5e-3})
     whole = TrainingRun(
-        StartingPoint(str(start)), (data,), recipe, tmp_path, ComputeOptions(precision="float32", workers=0, threads=1)
+        StartingPoint(str(start)),
+        read_data((data,), "0"),
+        recipe,
+        tmp_path,
+        ComputeOptions(precision="float32", workers=0, threads=1),
     )
     some = list(islice(whole.steps(), KILL_AFTER + CHECKPOINT_STEPS))
     assert [report.loss for report in found[: len(some)]] == pytest.approx([report.loss for report in some], rel=1e-5)
@@ -118,7 +125,7 @@ def test_a_trained_model_is_fine_tuned_further_or_begun_anew(
     losses = {}
     for name, fresh in (("on", []), ("anew", ["--fresh"])):
         words = ["--model", killed_and_resumed / "model", "--data", data, "--output", tmp_path / name, *HERE, *fresh]
-        trained = pheye("train", *words, "--steps", 1, "--batch", 4, "--workers", 0, *MORE)
+        trained = pheye("train", *words, "--steps", 1, "--batch", 4, "--workers", 0, *MORE, *PLAIN)
         assert trained.exit_code == 0, trained.output
         losses[name] = read_journal(tmp_path / name / "metrics.jsonl")[0].loss
         assert (tmp_path / name / "model" / "checkpoint.pt").exists()
@@ -132,14 +139,14 @@ def test_a_model_goes_on_at_another_level_and_is_stored_so(
     killed_and_resumed: Path, data: Path, tmp_path: Path
 ) -> None:
     words = ["--model", killed_and_resumed / "model", "--data", data, "--output", tmp_path / "run", *HERE]
-    trained = pheye("train", *words, "--level", 3, "--steps", 1, "--batch", 4, "--workers", 0)
+    trained = pheye("train", *words, "--level", 3, "--steps", 1, "--batch", 4, "--workers", 0, *PLAIN)
     assert trained.exit_code == 0, trained.output
     assert open_checkpoint(str(killed_and_resumed / "model")).config.level == 2
     finer = open_checkpoint(str(tmp_path / "run" / "model"))
     assert (finer.config.level, finer.config.tiles) == (3, 10)
-    other = pheye("train", *words, "--level", 2, "--steps", 1, "--batch", 4, "--workers", 0, "--resume")
+    other = pheye("train", *words, "--level", 2, "--steps", 1, "--batch", 4, "--workers", 0, "--resume", *PLAIN)
     assert other.exit_code == 2
-    assert "was begun with level 3, not 2" in other.output
+    assert "was begun with --level 3, not 2" in other.output
 
 
 @pytest.mark.parametrize(
@@ -171,7 +178,8 @@ def test_an_image_that_cannot_be_read_is_named_without_a_stack(workers: int, sta
     words = ["--model", start, "--data", path, "--output", tmp_path / "run", "--batch", 1, "--workers", workers]
     refused = pheye("train", *words, *HERE)
     assert refused.exit_code == 2
-    assert refused.stderr.startswith(f"pheye: {path.parent / 'images' / '0.png'}: cannot be read as an image")
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith(f"pheye: {path.parent / 'images' / '0.png'}: cannot be read as an image")
     assert "Traceback" not in refused.stderr
 
 
@@ -186,16 +194,35 @@ def test_without_the_packages_for_training_the_command_that_installs_them_is_nam
     assert "pip install 'pheye-service[train]'" in refused.stderr
 
 
-def test_ctrl_c_ends_a_run_with_a_word_on_how_to_go_on(
-    start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_refusal_of_a_folder_says_what_resume_and_fresh_are_for(
+    killed_and_resumed: Path, start: Path, data: Path, tmp_path: Path
 ) -> None:
-    def interrupted(_: TrainingRun) -> None:
-        raise KeyboardInterrupt
+    def refused(*more: object, manifest: Path = data, model: Path = start, output: Path = killed_and_resumed) -> str:
+        given = ["train", "--model", model, "--data", manifest, "--output", output, *LEARN, *HERE, *more]
+        done = pheye(*given)
+        assert done.exit_code == 2, done.output
+        return str(done.stderr)
 
-    monkeypatch.setattr(TrainingRun, "steps", interrupted)
-    stopped = pheye("train", "--model", start, "--data", data, "--output", tmp_path / "run", *HERE)
-    assert stopped.exit_code == 130
-    assert "the same command with --resume goes on" in stopped.stderr
+    begun = "there is a run in it already, 120 steps long; add --resume to go on with it, or choose another --output"
+    assert begun in refused()
+    other = write_pictures(tmp_path / "other")
+    other.write_text(other.read_text().replace("red", "pink"))
+    for said, more in {
+        "was begun with --batch 20, not 8": {"more": ["--batch", 8]},
+        "was begun with 120 steps at 0.005, not 9 steps at 0.005": {"more": ["--steps", 9]},
+        "was begun with other data (see --data": {"manifest": other},
+        "was begun with [20] images to learn from, not [15]": {"more": ["--validation", "25%"]},
+        "was begun with another model": {"model": killed_and_resumed / "model"},
+        "was begun without --fresh": {"more": ["--fresh"]},
+    }.items():
+        words = refused("--resume", *more.pop("more", []), **more)
+        assert said in words
+        assert "--resume goes on with a run as it was begun" in words
+        assert "--fresh is no way round: it begins the weights anew, not the folder" in words
+    (tmp_path / "file").write_text("")
+    assert "is a file; --output is the folder of the run" in refused(output=tmp_path / "file")
+    (tmp_path / "served" / "model").mkdir(parents=True)
+    assert "exists already, without a run to go on with" in refused(output=tmp_path / "served")
 
 
 def test_numbers_that_have_become_useless_end_a_run_with_what_to_do(start: Path, data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""`pheye train` on one's own data: planned, validated, stopped by a signal, resumed, and compared with its start."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from model.training.batches import TrainingBatch
+from model.training.gradient_step import GradientStep
+from model.training.journal import read_validations
+from model.training.run import TrainingRun
+from model.training.validation.validator import ValidationSums, Validator
+from service.cli.stop_signals import StopSignals
+from tests.service.cli.test_train import HERE, pheye
+from tests.support.pages import blocks
+from tests.support.small_model import small_folder, write_pictures
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_folder(tmp_path_factory.mktemp("start") / "model")
+
+
+VALIDATED = ["--epochs", 2, "--batch", 4, "--workers", 0, "--learning-rate", 5e-3, *HERE]
+
+
+@pytest.fixture
+def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], None]:
+    """Send this process a signal in the middle of the next run's fourth step."""
+
+    def send(number: signal.Signals) -> None:
+        real, steps = GradientStep.accumulate, []
+
+        def accumulate(step: GradientStep, batches: Sequence[TrainingBatch]) -> tuple[float, int, int]:
+            steps.append(1)
+            if len(steps) == 4:
+                signal.raise_signal(number)
+            return real(step, batches)
+
+        monkeypatch.setattr(GradientStep, "accumulate", accumulate)
+
+    return send
+
+
+def test_a_run_of_own_data_is_planned_validated_stopped_and_gone_on_with(
+    start: Path,
+    data: Path,
+    tmp_path: Path,
+    signalled: Callable[[signal.Signals], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["train", "--model", start, "--data", data, "--output", tmp_path / "run", *VALIDATED]
+    monkeypatch.setattr(sys, "argv", ["/any/where/pheye", *map(str, words)])
+    monkeypatch.setattr("model.training.validation.validations._TIMES", 4)
+    planned = pheye(*words, "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "15 images, 15 turns" in planned.stderr
+    assert "5 images that it does not learn from, before and after every 2 steps" in planned.stderr
+    assert "8 of 4 images, 4 at once, each image 2.13 times" in planned.stderr
+    assert re.search(r"time  about \d+ s: \d+\.\d s a step, \d+\.\d s a validation, measured here", planned.stderr)
+    assert "warning: 8 steps of 4 images are too few to learn from" in planned.stderr
+    assert not (tmp_path / "run").exists()
+    before = signal.getsignal(signal.SIGTERM)
+    signalled(signal.SIGTERM)
+    stopped = pheye(*words)
+    assert stopped.exit_code == 143
+    assert "stopped by SIGTERM with a checkpoint after step 3 of 8" in stopped.stderr
+    command = shlex.split(stopped.stderr.rpartition("goes on from there: ")[2])
+    assert command == ["pheye", *map(str, words), "--resume"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (tmp_path / "run" / "model").exists()
+    done = pheye(*command[1:])
+    assert done.exit_code == 0, done.output
+    assert "validation after step 8: exact match" in done.stderr
+    assert re.search(
+        r"exact match \d+ % before, now \d+ % \(after step \d+\); loss .*on 5 held-out images", done.stderr
+    )
+    assert f"pheye serve --model {tmp_path / 'run' / 'model'}" in done.stderr
+    reports = read_validations(tmp_path / "run" / "metrics.jsonl")
+    assert [report.done for report in reports] == [0, 2, 4, 6, 8]
+    record = json.loads((tmp_path / "run" / "model" / "training.json").read_text())
+    assert record["validation"]["best"]["loss"] == min(report.loss for report in reports[1:])
+    again = pheye(*command[1:])
+    assert (again.exit_code, again.stdout) == (0, done.stdout)
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once() -> None:
+    asked = []
+    with StopSignals(lambda: asked.append(1)) as signals:
+        signal.raise_signal(signal.SIGINT)
+        assert (asked, signals.exit_code, signals.name) == ([1], 130, "SIGINT")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_before_a_run_has_begun_says_how_to_go_on(
+    start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingRun, "__init__", interrupted)
+    stopped = pheye("train", "--model", start, "--data", data, "--output", tmp_path / "run", *HERE)
+    assert stopped.exit_code == 130
+    assert "interrupted; this goes on from the last checkpoint: pheye" in stopped.stderr
+
+
+def test_a_model_that_got_no_better_is_called_so(
+    start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, *[2.0] * 20])
+    monkeypatch.setattr(Validator, "_sums", lambda *_: ValidationSums(next(losses), 1, 1, 0, 0, 1))
+    words = ["--model", start, "--data", data, "--output", tmp_path / "run", "--steps", 1, "--micro-batch", 8]
+    done = pheye("train", *words, "--batch", 4, "--workers", 0, *HERE)
+    assert done.exit_code == 0, done.output
+    assert f"the trained model is no better than {start}, which it started from: keep that one" in done.stderr
+
+
+def test_the_pictures_of_the_page_are_fifty_with_captions(tmp_path: Path) -> None:
+    (script,) = blocks("py")
+    subprocess.run([sys.executable, "-c", script.text], cwd=tmp_path, check=True)
+    lines = (tmp_path / "captions.txt").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert len(set(lines)) == 50
