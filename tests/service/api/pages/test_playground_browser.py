@@ -220,7 +220,7 @@ def test_the_code_repeats_exactly_this_request(visitor, tmp_path):
         text = "".join(json.loads(chunk) for chunk in chunks) if chunks else done.stdout.split("{'completed'")[0]
         assert text == card.locator(".text").text_content()
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    card.locator("text=Copy").click()
+    card.locator(".code").get_by_role("button", name="Copy").click()
     visitor.page.wait_for_selector("text=Copied")
     assert visitor.page.evaluate("() => navigator.clipboard.readText()") == code
 
