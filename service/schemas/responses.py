@@ -273,6 +273,14 @@ class LimitFields(BaseModel):
     deadline_s: float = Field(description="Seconds after which it gets 504.")
 
 
+class SampleFields(BaseModel):
+    """A picture that the served model answers rightly."""
+
+    title: str = Field(description="What it is called.")
+    file: str = Field(description="Its file's name in the checkpoint; the playground has samples of that name.")
+    questions: list[str] = Field(description="Questions about it that are answered rightly.")
+
+
 class ModelFields(BaseModel):
     """The served model, and what its checkpoint says of it."""
 
@@ -282,6 +290,9 @@ class ModelFields(BaseModel):
         description="What it answers about any other picture, with the warning `outside_known_world`; null if nothing."
     )
     questions: list[str] = Field(description="Questions that suit it, as suggestions.")
+    samples: list[SampleFields] = Field(
+        default_factory=list, description="Pictures that it answers rightly, as its checkpoint says."
+    )
 
     def __str__(self) -> str:
         return self.name

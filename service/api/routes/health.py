@@ -19,7 +19,7 @@ from service.api.request_context import context_of
 from service.decoding.formats.known import readable_formats
 from service.errors import Unavailable
 from service.messages import ModelCard
-from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard, ServiceCard
+from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard, SampleFields, ServiceCard
 
 router = APIRouter(tags=["service"])
 
@@ -108,4 +108,8 @@ def _model(card: ModelCard) -> ModelFields:
         knows=about.knows or None,
         outside_answer=about.outside_answer,
         questions=list(about.questions),
+        samples=[
+            SampleFields(title=sample.title, file=sample.file, questions=list(sample.questions))
+            for sample in about.samples
+        ],
     )

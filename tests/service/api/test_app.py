@@ -275,8 +275,9 @@ def test_probes_and_the_index_say_what_is_served(client):
     ready = client.get("/readyz").json()
     assert (ready["status"], ready["image_tiles"]) == ("ready", named_geometry("pheye-micro").tiles)
     index = client.get("/v1").json()
-    assert index["model"] == {"name": ready["model"], "knows": None, "outside_answer": None, "questions": []}
-    limits = {"pixels": 50_000_000, "formats": readable_formats(), "image_urls": False}
+    said = {"name": ready["model"], "knows": None, "outside_answer": None, "questions": [], "samples": []}
+    assert index["model"] == said
+    limits = {"pixels": 1_000_000, "formats": readable_formats(), "image_urls": False}
     assert index["limits"] == index["limits"] | limits
     assert index["links"]["vqa"] == "/v1/vqa"
     assert index["links"].items() >= {("query", "/v1/query"), ("chat_completions", "/v1/chat/completions")}
