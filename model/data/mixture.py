@@ -20,6 +20,7 @@ from model.data.world.source import WorldSource
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_SELDOM = 24  # where its questions are answered already
 _CROWDS = (6, 12, 40)
+_KINDS = ("outside", "photographed", "inside", "outside", "photographed", "inside", "outside", "inside")
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
@@ -61,9 +62,12 @@ def signs() -> Mixture:
 
 @dataclass(frozen=True, slots=True)
 class TruthfulMixture:
-    """Mixture for a model that is to say what it does not know, by `index` modulo eight.
+    """Mixture for a model that is to say what it does not know, by `index` modulo the number of `_KINDS`.
 
-    Half are `inside`: drawn scenes and easy-VQA; a quarter signs on photographs; a quarter pictures outside the world.
+    Attributes:
+        inside: drawn scenes, and easy-VQA.
+        photographed: signs on photographs.
+        outside: pictures outside the world.
     """
 
     inside: Mixture
@@ -74,12 +78,10 @@ class TruthfulMixture:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Sample:
-        turn, kind = divmod(index, 8)
-        if kind in (0, 4):
-            return self.outside[2 * turn + kind // 4]
-        if kind in (1, 5):
-            return self.photographed[2 * turn + kind // 4]
-        return self.inside[4 * turn + (2, 3, 6, 7).index(kind)]
+        turn, place = divmod(index, len(_KINDS))
+        kind = _KINDS[place]
+        source = {"outside": self.outside, "photographed": self.photographed, "inside": self.inside}[kind]
+        return source[turn * _KINDS.count(kind) + _KINDS[:place].count(kind)]
 
 
 def truthful(folder: Path) -> TruthfulMixture:
