@@ -16,6 +16,7 @@ from model.checkpoint.checkpoint import convert, open_checkpoint
 from model.data.manifest import read_manifest
 from model.data.mixture import STREAMS
 from model.training.export import Trained, export
+from model.training.planning.data import TrainingData
 from model.training.run import _about
 from tests.support.small_model import small_checkpoint, small_folder, write_pictures
 
@@ -80,9 +81,9 @@ def test_a_checkpoint_with_a_wrong_one_is_refused_by_its_name(
 def test_training_passes_it_on_after_the_world_s_own_scenes_alone(tmp_path: Path) -> None:
     own, mine = replace(small_checkpoint(), about=ABOUT), read_manifest(write_pictures(tmp_path / "mine", 2))
     scenes = STREAMS["scenes"]()
-    passed_on = _about(own, [scenes, scenes])
+    passed_on = _about(own, TrainingData(("scenes", "scenes"), (scenes, scenes)))
     assert passed_on == replace(ABOUT, samples=()), "nobody has looked at what the new weights say of the samples"
-    assert _about(own, [scenes, mine]) is None
-    assert _about(small_checkpoint(), [scenes]) is None
+    assert _about(own, TrainingData(("scenes", "mine.jsonl"), (scenes, mine))) is None
+    assert _about(small_checkpoint(), TrainingData(("scenes",), (scenes,))) is None
     export(Trained(own.config, own.ranks, own.tensors, own.tokenizer, {}, passed_on), tmp_path / "model")
     assert read_about(tmp_path / "model") == passed_on
