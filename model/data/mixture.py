@@ -80,7 +80,10 @@ class TruthfulMixture:
     def __getitem__(self, index: int) -> Sample:
         turn, place = divmod(index, len(_KINDS))
         kind = _KINDS[place]
-        source = {"outside": self.outside, "photographed": self.photographed, "inside": self.inside}[kind]
+        sources: dict[str, Source] = {
+            "outside": self.outside, "photographed": self.photographed, "inside": self.inside,
+        }  # fmt: skip
+        source = sources[kind]
         return source[turn * _KINDS.count(kind) + _KINDS[:place].count(kind)]
 
 

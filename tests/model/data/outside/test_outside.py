@@ -54,7 +54,8 @@ def test_the_truthful_stream_is_the_same_each_time_and_half_of_it_is_the_world(p
 
 
 def test_scenes_without_a_sign_are_asked_for_it_and_counted_as_if_they_were_of_the_world(pictures):
-    samples = [truthful(pictures)[index] for index in range(400) if index % 8 in (2, 6)]
+    mixture = truthful(pictures)
+    samples = [mixture[index] for index in range(200) if index % 8 in (2, 6)]
     said = [{turn.response for turn in sample.turns} for sample in samples]
     asked = [responses for responses in said if responses & {"nothing", "There is no sign."}]
     assert len(asked) > 0.3 * len(samples)
