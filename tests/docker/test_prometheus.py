@@ -132,7 +132,8 @@ def test_the_target_is_up_although_the_service_asks_for_a_key(prometheus):
 def test_a_query_of_the_dashboard_returns_data(prometheus, expression):
     samples = prometheus.query(expression)
     trouble = expression == "ALERTS" or expression.startswith("changes(")
-    quiet = trouble or expression.startswith("pheye_gpu_")  # there is no trouble here, and no GPU is used
+    # There is no trouble here, no GPU is used, and the model was not taught to say that it does not know.
+    quiet = trouble or expression.startswith("pheye_gpu_") or "answers_outside" in expression
     assert not samples if quiet else samples
     assert all(math.isfinite(float(sample["value"][1])) for sample in samples)
 
