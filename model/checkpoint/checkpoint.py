@@ -41,6 +41,7 @@ from model.tokenizer import TextTokenizer
 from model.whole_files import appearing_whole
 
 RANDOM = "random:"
+TRAINED = "model"  # folder of a run into which training writes its model
 CPU = torch.device("cpu")
 _ALIASES = {  # the published files hold these tensors twice, sharing storage
     "lang_encoder.old_decoder_blocks.": ("lang_encoder.model.layers.", "decoder_layer."),
@@ -264,6 +265,16 @@ def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def _name(source: str) -> str:
+    """Name a model by the last part of where it lies; by that of its run where training wrote it, `runs/mine/model`.
+
+    >>> _name("miguelcarv/Pheye-x4-448"), _name("runs/mine/model/")
+    ('Pheye-x4-448', 'mine')
+    """
+    above, _, last = source.rstrip("/").rpartition("/")
+    return above.rpartition("/")[2] if last == TRAINED and above.strip("./") else last
+
+
 def _config(folder: Path, source: str) -> PheyeConfig:
     keys = read_checkpoint_keys(folder / "config.json")
     geometry = {}
@@ -272,7 +283,7 @@ def _config(folder: Path, source: str) -> PheyeConfig:
         geometry[key] = (read_json_object(path), shown(path))
     plain = {key: value for key, value in keys.items() if key not in NAMED}
     return PheyeConfig(
-        name=source.rstrip("/").rpartition("/")[2],
+        name=_name(source),
         vision=vision_geometry(*geometry["encoder"]),
         decoder=decoder_geometry(*geometry["decoder"]),
         **plain,
