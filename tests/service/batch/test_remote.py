@@ -267,7 +267,8 @@ class Stub:
     def card(self) -> dict[str, Any]:
         about = {"knows": None, "outside_answer": None, "questions": []}
         model = None if self.model is None else {"name": self.model, **about}
-        limits = {"questions": 2, "body_bytes": 1 << 20, "deadline_s": 60}
+        limits = {"questions": 2, "body_bytes": 1 << 20, "deadline_s": 60, "pixels": 1_000_000, "formats": ["PNG"]}
+        limits["image_urls"] = False
         return {"name": "pheye", "version": "0", "model": model, "limits": limits, "links": {}}
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], Any]:
