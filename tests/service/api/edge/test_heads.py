@@ -48,7 +48,7 @@ def stored(server: Server) -> str:
 
 @pytest.mark.parametrize("path", GETS)
 def test_head_is_get_without_the_body(client: httpx.Client, stored: str, path: str) -> None:
-    name = {"/v1/models/{model:path}": client.get("/v1").json()["model"], "/v1/images/{image_id}": stored}
+    name = {"/v1/models/{model:path}": client.get("/v1").json()["model"]["name"], "/v1/images/{image_id}": stored}
     files = {"/docs/{name}": "/docs/page.js", "/playground/{name:path}": "/playground/app.js"}
     full = files.get(path) or path.partition("{")[0] + name.get(path, "")
     got, head = client.get(full), client.head(full)
