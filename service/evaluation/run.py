@@ -26,6 +26,7 @@ from model.whole_files import write_whole
 from service.batch.results.appended import AppendedFile, ResultsError
 from service.batch.results.target import PARQUET, STANDARD_OUTPUT, StreamedLines, can_continue, check_writable
 from service.batch.run import Answerer, RunPlan
+from service.batch.results.text import write_lines
 from service.batch.task import AnswerOptions
 from service.evaluation.case_results import CaseFile, check_case_file
 
@@ -165,8 +166,7 @@ def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file
     """Write the answers as the data set's evaluation server takes them."""
     text = json.dumps(submission(answers, form), ensure_ascii=file == STANDARD_OUTPUT) + "\n"
     if file == STANDARD_OUTPUT:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write_lines(sys.stdout.buffer, text.encode())
     else:
         write_whole(file, text)
 
