@@ -25,8 +25,8 @@ from model.request import Sampling
 from model.whole_files import write_whole
 from service.batch.results.appended import AppendedFile, ResultsError
 from service.batch.results.target import PARQUET, STANDARD_OUTPUT, StreamedLines, can_continue, check_writable
-from service.batch.run import Answerer, RunPlan
 from service.batch.results.text import write_lines
+from service.batch.run import Answerer, RunPlan
 from service.batch.task import AnswerOptions
 from service.evaluation.case_results import CaseFile, check_case_file
 
