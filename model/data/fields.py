@@ -6,6 +6,7 @@ Knows no data set. Pure but for reading files; any thread or process.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +55,7 @@ class Record:
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self._get(key)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or value != value
-            or abs(value) == float("inf")
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise DataError(f"{self.where}: {key}: expected a number")
         return float(value)
 
@@ -132,6 +128,8 @@ def read_lines(file: Path) -> Iterator[Record]:
 def _parsed(data: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
+    except RecursionError:
+        raise DataError(f"{where}: nested too deep") from None
     except ValueError as error:  # a broken encoding is one too
         raise DataError(f"{where}: not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -89,6 +89,8 @@ def parse(line: Record) -> CaseAnswer:
         line.flag("attention"),
     )
     shares = line.record("global_shares") if line.has("global_shares") else Record(line.where, {})
+    if not all(layer.isascii() and layer.isdecimal() for layer in shares.values):
+        raise DataError(f"{shares.where}: expected numbers of layers")
     by_layer = {int(layer): shares.number(layer) for layer in shares.values}
     return CaseAnswer(case, line.words("answer"), reason, setup, by_layer)  # type: ignore[arg-type]
 

@@ -148,8 +148,7 @@ class Job:
 
         results.begin(terms)
         tasks = tasks_of(self.images, self.questions, done)
-        finish = results.finish if isinstance(results, ParquetResults) else lambda: None
-        return RunPlan(tasks, results, len(self.images) - len(tasks), results.notes(self.questions), finish)
+        return RunPlan(tasks, results, len(self.images) - len(tasks), results.notes(self.questions), results.finish)
 
 
 def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:

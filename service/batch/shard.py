@@ -1,4 +1,4 @@
-"""One of several equal parts of a set of images, for as many machines. Pure; safe from any thread."""
+"""One of several parts of a set of images, equal on average, for as many machines. Pure; safe from any thread."""
 
 from __future__ import annotations
 

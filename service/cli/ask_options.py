@@ -50,7 +50,8 @@ class AskOptions:
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", help="Answer only part I, from 1 on, of N equal parts of the images; each machine takes one."
+            metavar="I/N",
+            help="Answer only part I, from 1 on, of N parts of the images, equal on average; each machine takes one.",
         ),
     ] = None
 

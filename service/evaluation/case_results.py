@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from model.data.fields import Record
 from model.evaluation.case import Case
 from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
-from service.batch.results.jsonl import AppendedFile, FailuresKnown, ResultsError, read_records
+from service.batch.results.appended import AppendedFile, ResultsError, read_records
+from service.batch.results.jsonl import FailuresKnown
 from service.batch.results.records import image_fields
 from service.batch.results.target import StreamedLines
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, Task, TaskOutcome
@@ -28,7 +29,7 @@ class CaseFile:
         path: created if it is not there.
         cases: what is asked in this run; answers to other cases stay in the file and are not looked at.
         setup: under which the answers are given.
-        stream: where lines go instead of to a file, which are then not read again.
+        lines: the file, if it is open already, or a stream, which is not read again.
 
     Raises:
         ValueError: a line is no answer, or was given under other terms or to another question.
@@ -36,7 +37,11 @@ class CaseFile:
     """
 
     def __init__(
-        self, path: Path, cases: Sequence[Case], setup: EvaluationSetup, stream: BinaryIO | None = None
+        self,
+        path: Path,
+        cases: Sequence[Case],
+        setup: EvaluationSetup,
+        lines: AppendedFile | StreamedLines | None = None,
     ) -> None:
         self._cases, self._setup = cases, setup
         self._answers: dict[str, CaseAnswer] = {}
@@ -46,11 +51,15 @@ class CaseFile:
         known = {case.id: case for case in cases}
         if len(known) < len(cases):
             raise ResultsError(f"{setup.dataset}: two cases have the same id")
-        records = read_records(path) if stream is None else []
-        self._failed = FailuresKnown(records)
-        for where, answer in _parsed(path, records):
-            self._remember(answer, known, where)
-        self._file = AppendedFile(path) if stream is None else StreamedLines(stream)
+        self._file = AppendedFile(path) if lines is None else lines
+        try:
+            records = self._file.read()
+            self._failed = FailuresKnown(records)
+            for where, answer in _parsed(path, records):
+                self._remember(answer, known, where)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +102,10 @@ class CaseFile:
     def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
         self._file.append(self._failed.left_out(self._records(outcome)))
+
+    def finish(self) -> None:
+        """Check that the lines are there; raises as `AppendedFile.check`."""
+        self._file.check()
 
     def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         said = {answer.question.instruction: answer for answer in outcome.answers}

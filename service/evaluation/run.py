@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,8 +23,9 @@ from model.evaluation.scoring import Score, table
 from model.evaluation.submission import SubmissionFormat, submission
 from model.request import Sampling
 from model.whole_files import write_whole
-from service.batch.results.jsonl import ResultsError
-from service.batch.results.target import PARQUET, STANDARD_OUTPUT, can_continue, check_writable
+from service.batch.results.appended import AppendedFile, ResultsError
+from service.batch.results.target import PARQUET, STANDARD_OUTPUT, StreamedLines, can_continue, check_writable
+from service.batch.results.text import write_lines
 from service.batch.run import Answerer, RunPlan
 from service.batch.task import AnswerOptions
 from service.evaluation.case_results import CaseFile, check_case_file
@@ -76,23 +77,25 @@ class Evaluation:
             ValueError, OSError: the file of results cannot be used.
         """
         with ExitStack() as stack:
-            stream: BinaryIO | None = None
+            lines: AppendedFile | StreamedLines
             if self.resumable:
+                lines = stack.enter_context(closing(AppendedFile(self.results)))  # no other run's, from here on
                 check_case_file(self.results)
             elif self.results == STANDARD_OUTPUT:
-                stream = sys.stdout.buffer
+                lines = StreamedLines(sys.stdout.buffer)
             else:
-                stream = stack.enter_context(self.results.open("wb", buffering=0))
+                lines = StreamedLines(stack.enter_context(self.results.open("wb", buffering=0)))
 
             def plan(answerer: Answerer) -> RunPlan:
-                file = stack.enter_context(CaseFile(self.results, self.cases, self._setup(answerer), stream))
+                file = stack.enter_context(CaseFile(self.results, self.cases, self._setup(answerer), lines))
 
                 def keep() -> None:
                     self._answers = file.answers()
 
                 stack.callback(keep)
                 tasks = file.tasks()
-                return RunPlan(tasks, file, done=len({case.image_path for case in self.cases}) - len(tasks))
+                done = len({case.image_path for case in self.cases}) - len(tasks)
+                return RunPlan(tasks, file, done, finish=file.finish)
 
             yield plan
 
@@ -163,8 +166,7 @@ def write_submission(answers: Sequence[CaseAnswer], form: SubmissionFormat, file
     """Write the answers as the data set's evaluation server takes them."""
     text = json.dumps(submission(answers, form), ensure_ascii=file == STANDARD_OUTPUT) + "\n"
     if file == STANDARD_OUTPUT:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write_lines(sys.stdout.buffer, text.encode())
     else:
         write_whole(file, text)
 

@@ -1,20 +1,18 @@
 """JSON Lines files of answers that can be continued.
 
-Owns the reading of a file from an earlier run, the repair of one whose writer was killed, and what is written to it.
+Owns what of an earlier run is not asked again. The file itself is `service.batch.results.appended`'s.
 Knows no engine. One thread.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from io import BufferedWriter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from model.whole_files import naming
+from service.batch.results.appended import AppendedFile, ResultsError
 from service.batch.results.records import (
     SETTINGS,
     AnswerTerms,
@@ -27,12 +25,6 @@ from service.batch.results.records import (
 )
 from service.batch.task import ImagePlace, Question, TaskOutcome
 
-_START = b'{"image":'  # of every line of a file of results
-
-
-class ResultsError(ValueError):
-    """A result file cannot be used; the message names it, and the line if it is one's fault."""
-
 
 class ResultFile:
     """A JSON Lines file, one line for each answer or failure, complete at every moment.
@@ -42,19 +34,22 @@ class ResultFile:
 
     Args:
         path: created if it is not there.
-        records: what is in it, if that is known already.
+        earlier: gives the records that a file begins with in which there is nothing yet.
 
     Raises:
-        ResultsError: some line is not a result.
+        ResultsError: some line is not a result, or another run has the file.
         OSError: it cannot be read or written.
     """
 
-    def __init__(self, path: Path, records: Iterable[Record] | None = None) -> None:
-        self._path, self._terms = path, AnswerTerms("")
-        self._records = list(read_records(path) if records is None else records)
-        self._done = {identity(each): each.get(SETTINGS) for each in self._records if "error" not in each}
-        self._failed = FailuresKnown(self._records)
-        self._file = AppendedFile(path)
+    def __init__(self, path: Path, earlier: Callable[[], list[Record]] = list) -> None:
+        self._path, self._terms, self._file = path, AnswerTerms(""), AppendedFile(path)
+        try:
+            self._records = self._file.read() or self._file.fill(earlier())
+            self._done = {identity(each): each.get(SETTINGS) for each in self._records if "error" not in each}
+            self._failed = FailuresKnown(self._records)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +101,18 @@ class ResultFile:
         """Write the lines of one image, and hand them to the operating system."""
         self._file.append(self._failed.left_out(records_of(outcome, self._terms)))
 
+    def finish(self) -> None:
+        """Check that the answers are there; raises as `AppendedFile.check`."""
+        self._file.check()
+
+    def read_back(self) -> list[Record]:
+        """Read the records that are in the file now; raises as `AppendedFile.read_back`."""
+        return self._file.read_back()
+
+    def close(self) -> None:
+        """Close the file, after which another run may have it."""
+        self._file.close()
+
 
 class FailuresKnown:
     """The failures that a file tells of already, so that trying again does not make it grow.
@@ -122,70 +129,3 @@ class FailuresKnown:
         kept = [each for each in records if "error" not in each or identity(each) not in self._known]
         self._known |= {identity(each) for each in kept if "error" in each}
         return kept
-
-
-class AppendedFile:
-    """A file that lines are appended to; created if it is not there, and removed again if it was and stays empty.
-
-    Raises:
-        OSError: it cannot be opened for writing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._new = path, not path.exists()
-        self._file: BufferedWriter = path.open("ab")
-
-    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Write records, a line each, and hand them to the operating system.
-
-        Raises:
-            OSError: they cannot be written; what was cut short is taken out when the file is read again.
-        """
-        try:
-            with naming(self._path):
-                self._file.write(json_lines(records))
-                self._file.flush()
-        except OSError:
-            self._file.raw.close()  # or closing the file would try once more
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        if self._new and self._path.is_file() and not self._path.stat().st_size:
-            self._path.unlink()
-
-
-def json_lines(records: Iterable[Mapping[str, Any]]) -> bytes:
-    """Write records as JSON Lines."""
-    return "".join(json.dumps(record) + "\n" for record in records).encode()
-
-
-def read_records(path: Path) -> list[Record]:
-    """Read the records of a result file, without a last line that was cut short; none if there is no file.
-
-    Raises:
-        ResultsError: some line is not a result.
-        OSError: it cannot be read or written.
-    """
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    *whole, torn = data.split(b"\n")
-    if torn and not (torn.startswith(_START) or _START.startswith(torn)):
-        raise ResultsError(f"{path}: this is not a file of results; choose another one")
-    records = [_record(path, number, line) for number, line in enumerate(whole, start=1)]
-    if torn:
-        with path.open("r+b") as file:
-            file.truncate(len(data) - len(torn))
-    return records
-
-
-def _record(path: Path, number: int, line: bytes) -> Record:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or "image" not in record:
-        raise ResultsError(f"{path}: line {number} is not a result; choose another file or take the line out")
-    return record

@@ -5,6 +5,7 @@ Owns the columns. Needs pyarrow, an extra, which is imported when a file is open
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from model.whole_files import path_appearing_whole
-from service.batch.results.jsonl import ResultFile, ResultsError, json_lines, read_records
-from service.batch.results.records import AnswerTerms, Record
+from service.batch.results.appended import ResultsError, no_result
+from service.batch.results.jsonl import ResultFile
+from service.batch.results.records import AnswerTerms, Record, is_record
 from service.batch.task import ImagePlace, Question, TaskOutcome
 
 NO_PYARROW = "Parquet needs the package pyarrow; install the extra pheye-service[parquet], or name a file .jsonl"
@@ -36,12 +38,19 @@ class ParquetResults:
     def __init__(self, path: Path) -> None:
         if find_spec("pyarrow") is None:
             raise ResultsError(f"{path}: {NO_PYARROW}")
-        self._path, self._lines = path, path.with_name(path.name + ".jsonl")
-        earlier = [] if self._lines.exists() or not path.exists() else _read(path)
-        if earlier:
-            with path_appearing_whole(self._lines) as partial:
-                partial.write_bytes(json_lines(earlier))
-        self._given, self._open = len(earlier), ResultFile(self._lines)
+        place = Path(os.path.realpath(path))  # under whatever name a run knows it, the lines are the same
+        self._path, self._lines, self._given = path, place.with_name(place.name + ".jsonl"), 0
+        self._open = ResultFile(self._lines, self._earlier)
+        try:
+            _check(self._lines, self._open.read_back())
+        except BaseException:
+            self._open.close()
+            raise
+
+    def _earlier(self) -> list[Record]:
+        records = _read(self._path) if self._path.exists() else []
+        self._given = len(records)
+        return records
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +58,7 @@ class ParquetResults:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.__exit__(kind, error, trace)
+        self._open.close()
 
     def begin(self, terms: AnswerTerms) -> None:
         """Say under which terms answers will be given; before anything else is asked of the file."""
@@ -71,13 +80,14 @@ class ParquetResults:
         """Write the Parquet file, and remove the lines beside it.
 
         Raises:
+            ResultsError: the lines are not those that were written.
             OSError: it cannot be written; the lines stay, and the next run continues from them.
         """
-        records = read_records(self._lines)
+        records = self._open.read_back()
         if len(records) > self._given or not self._path.exists():
             _write(self._path, records)
-        self._open.__exit__(None, None, None)
-        self._lines.unlink(missing_ok=True)
+        self._lines.unlink()  # while they are locked
+        self._open.close()
 
 
 def _schema() -> Any:
@@ -113,11 +123,32 @@ def _read(path: Path) -> list[Record]:
 
     try:
         table = pq.read_table(path, partitioning=None)
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         raise ResultsError(f"{path}: this is no Parquet file; choose another one") from None
     if not table.schema.equals(_schema()):
         raise ResultsError(f"{path}: this is not a file of results; choose another one")
-    return [_present(row) for row in table.to_pylist()]
+    records = [_present(row) for row in table.to_pylist()]
+    if not all(map(is_record, records)):
+        raise ResultsError(f"{path}: this is not a file of results; choose another one")
+    return records
+
+
+def _check(lines: Path, records: list[Record]) -> None:
+    """Check that every record has a row, before there are more of them."""
+    import pyarrow as pa
+
+    schema = _schema()
+    columns = set(schema.names)
+
+    def has_rows(some: list[Record]) -> bool:
+        try:
+            pa.Table.from_pylist(some, schema=schema)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            return False
+        return all(each.keys() <= columns for each in some)
+
+    if not has_rows(records):
+        raise no_result(lines, next(number for number, each in enumerate(records, start=1) if not has_rows([each])))
 
 
 def _present(row: Record) -> Record:

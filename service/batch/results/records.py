@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, TaskOutcome
 from service.known_world import OUTSIDE_KNOWN_WORLD
@@ -43,6 +43,60 @@ class AnswerTerms:
 
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_record(value: object) -> TypeGuard[Record]:
+    """Say whether something that was read is a record: its fields are of the right kinds, others are flat.
+
+    >>> is_record({"image": "a.png", "error": "broken"}), is_record({"image": 5}), is_record({"image": "a", "file": 1})
+    (True, False, False)
+    """
+    if not isinstance(value, dict) or "image" not in value:
+        return False
+    return all(_KINDS.get(name, _is_flat)(field) for name, field in value.items())
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
+def _is_flat(value: object) -> bool:
+    """Say whether a field may be one of another command's: what is deeply nested is nobody's."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+    return all(map(_is_scalar, inner))
+
+
+def _is_object(value: object) -> bool:
+    stop = value.get("stop", []) if isinstance(value, dict) else None
+    return (
+        isinstance(value, dict) and _are_texts(stop) and all(_is_scalar(value[key]) for key in value.keys() - {"stop"})
+    )
+
+
+_KINDS: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("image", "image_base64", "length", "style", "question", "answer_style"), _is_text),
+    **dict.fromkeys(("caption", "answer", "finish_reason", "model", "error"), _is_text),
+    **dict.fromkeys(("choices", "warnings"), _are_texts),
+    **dict.fromkeys(("file", SETTINGS), _is_object),
+    "confidence": _is_number,
+    "probabilities": _are_numbers,
+}
 
 
 def records_of(outcome: TaskOutcome, terms: AnswerTerms) -> Iterator[Record]:

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from model.whole_files import is_stream
-from service.batch.results.jsonl import AppendedFile, ResultFile, ResultsError, json_lines
+from service.batch.results.appended import AppendedFile, ResultsError, json_lines
+from service.batch.results.jsonl import ResultFile
 from service.batch.results.parquet import ParquetResults
+from service.batch.results.records import Record
+from service.batch.results.text import write_lines
 
 STANDARD_OUTPUT = Path("-")
 PARQUET = ".parquet"
@@ -27,14 +30,20 @@ class StreamedLines:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
+    def read(self) -> list[Record]:
+        """Read nothing."""
+        return []
+
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write records, a line each, at once.
 
         Raises:
             BrokenPipeError: whoever reads has gone.
         """
-        self._stream.write(json_lines(records))
-        self._stream.flush()
+        write_lines(self._stream, json_lines(records))
+
+    def check(self) -> None:
+        """Check nothing: what was written is gone."""
 
     def close(self) -> None:
         """Write nothing more."""

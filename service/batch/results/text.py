@@ -7,11 +7,27 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
-from service.batch.results.jsonl import json_lines
+from model.whole_files import naming
+from service.batch.results.appended import json_lines
 from service.batch.results.records import AnswerTerms, records_of, shown
 from service.batch.task import AnsweredQuestion, TaskOutcome
+
+STANDARD_OUTPUT_NAME = Path("standard output")  # in what the system says of it
+
+
+def write_lines(stream: BinaryIO, lines: bytes) -> None:
+    """Write to a stream at once.
+
+    Raises:
+        OSError: it takes no more; the error names it.
+    """
+    name = getattr(stream, "name", "<stdout>")
+    with naming(Path(name) if isinstance(name, str) and name != "<stdout>" else STANDARD_OUTPUT_NAME):
+        stream.write(lines)
+        stream.flush()
 
 
 class JsonStream:
@@ -34,10 +50,10 @@ class JsonStream:
         """
         records = records_of(outcome, self._terms)
         if self._single:
-            self._file.write("".join(json.dumps(record, indent=2) + "\n" for record in records).encode())
+            lines = "".join(json.dumps(record, indent=2) + "\n" for record in records).encode()
         else:
-            self._file.write(json_lines(records))
-        self._file.flush()
+            lines = json_lines(records)
+        write_lines(self._file, lines)
 
 
 class Printer:
@@ -66,8 +82,9 @@ class Printer:
             labels += [str(answer.question.fields["question"])] if self._questions else []
             # Many answers take a line each; a single one keeps its own lines.
             text = " ".join(answer.text.split()) if labels else answer.text
-            sys.stdout.write(": ".join([*labels, text + _chances(answer)]) + "\n")
-        sys.stdout.flush()
+            with naming(STANDARD_OUTPUT_NAME):
+                sys.stdout.write(": ".join([*labels, text + _chances(answer)]) + "\n")
+                sys.stdout.flush()
 
 
 def _chances(answer: AnsweredQuestion) -> str:

@@ -24,7 +24,8 @@ from model.tiles import ImageKey, TiledImage
 from service.batch.find_images import NothingToDo, find_images
 from service.batch.local import LocalRun
 from service.batch.offline import answer
-from service.batch.results.jsonl import ResultFile, ResultsError
+from service.batch.results.appended import ResultsError
+from service.batch.results.jsonl import ResultFile
 from service.batch.results.records import AnswerTerms
 from service.batch.results.text import Printer
 from service.batch.run import Job

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
+import fcntl
 import io
 import itertools
 import json
@@ -25,7 +28,7 @@ from model.whole_files import write_whole
 from service.batch.find_images import NothingToDo, find_images
 from service.batch.progress import LONGEST_PAUSE_S, ProgressLines
 from service.batch.results import parquet
-from service.batch.results.jsonl import ResultsError, read_records
+from service.batch.results.appended import ResultsError, read_records
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.shard import Shard, ShardError
 from service.batch.task import AnsweredQuestion, Question, StandardInput, Task, TaskOutcome
@@ -178,6 +181,98 @@ def test_parquet_is_whole_or_not_there_and_continues_where_it_ended(
     assert (list(tmp_path.iterdir()), out.read_bytes()) == ([out], before)
     assert carry_out(job(out, *names, "b.png"), start) == 1
     assert len(pq.read_table(out)) == 4
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+def test_a_file_that_another_run_is_writing_is_refused_until_that_ends(ending: str, tmp_path: Path) -> None:
+    out, link = tmp_path / f"out{ending}", tmp_path / f"link{ending}"
+    link.symlink_to(out)
+    for begun in (out, link):  # new, and continued
+        with job(begun, "a.png").open():
+            for name in (out, link):
+                with pytest.raises(
+                    ResultsError, match=r"out\S*: another run is writing to this file|link\.jsonl: another"
+                ):
+                    carry_out(job(name, "b.png"), never)
+        assert carry_out(job(out, "a.png", "b.png"), start) == 0
+        assert carry_out(job(out, "a.png", "b.png"), start) == 0
+    images = [each["image"] for each in (pq.read_table(out).to_pylist() if ending == ".parquet" else read_records(out))]
+    assert images == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda lines: write_whole(lines, '{"image": "z.png", "error": "x"}\n')])
+def test_answers_that_are_not_there_at_the_end_fail_the_run(harm: Any, ending: str, tmp_path: Path) -> None:
+    out = tmp_path / f"out{ending}"
+    lines = out if ending == ".jsonl" else tmp_path / "out.parquet.jsonl"
+
+    def harmed(console: Console) -> Answerer:
+        whole = start(console)
+
+        def some(tasks: Any) -> Any:
+            yield from whole.run(tasks)
+            harm(lines)
+
+        return replace(whole, run=some)
+
+    with pytest.raises(ResultsError, match=rf"{lines.name}: there are \d+ bytes in it instead of \d+: someone else"):
+        carry_out(job(out, "a.png"), harmed)
+    assert ending == ".jsonl" or not out.exists()
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    assert carry_out(job(tmp_path / "out.jsonl", "a.png"), start) == 0
+    assert carry_out(job(tmp_path / "out.parquet", "a.png"), start) == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+ODD_LINES = {
+    "nested too deep": '{"image":' + "[" * 100_000,
+    "nested": '{"image":"a.png","more":[[[]]]}',
+    "settings": '{"image":"a.png","length":"normal","style":"plain","caption":"x","model":"m","settings":7}',
+    "an image that is no text": '{"image":5,"caption":[1]}',
+    "a confidence": '{"image":"a.png","caption":"x","confidence":"high"}',
+    "a file": '{"image":"a.png","caption":"x","file":[]}',
+}
+ODD_ROWS = {
+    "a width that is no number": '{"image":"a.png","file":{"width":"wide"}}',
+    "a seed that has no column": '{"image":"a.png","settings":{"seed":99999999999999999999}}',
+    "half a letter": '{"image":"a.png","caption":"\\ud800"}',
+    "another command's": '{"image":"a.png","id":"1","answer":"x"}',
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        *(pytest.param("out.jsonl", line, id=f"{words} in lines") for words, line in ODD_LINES.items()),
+        *(pytest.param("out.parquet.jsonl", line, id=words) for words, line in (ODD_LINES | ODD_ROWS).items()),
+    ],
+)
+def test_a_line_that_is_no_result_is_named_before_the_model_is_loaded(name: str, line: str, tmp_path: Path) -> None:
+    lines = tmp_path / name
+    before = f'{{"image": "b.png", "error": "x"}}\n{line}\n'
+    lines.write_text(before)
+    with pytest.raises(ResultsError, match=rf"{name}: line 2 is not a result of this command; choose another"):
+        carry_out(job(tmp_path / name.replace(".parquet.jsonl", ".parquet"), "a.png"), never)
+    assert lines.read_text() == before
+
+
+def test_a_device_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        carry_out(job(Path("/dev/full"), "a.png"), start)
+    for results, as_json in ((Path("-"), False), (None, True), (None, False)):
+        full = open(os.open("/dev/full", os.O_WRONLY), "w")  # noqa: SIM115 - closing it fails once more
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            with pytest.raises(OSError, match=r"No space left on device: 'standard output'"):
+                carry_out(job(results, "a.png", as_json=as_json), start)
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

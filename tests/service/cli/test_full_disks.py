@@ -20,7 +20,7 @@ from model.checkpoint.checkpoint import open_checkpoint, random_checkpoint
 from model.config import named_geometry
 from model.training.export import Trained, export, export_published
 from model.training.journal import MetricsFile, TrainingStep, read_journal
-from service.batch.results.jsonl import read_records
+from service.batch.results.appended import read_records
 from service.cli.main import app
 from tests.support.full_disks import no_file_above
 from tests.support.golden import OWN_GOLDEN

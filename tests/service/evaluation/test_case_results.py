@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from model.explain import LayerShare
+from service.batch.results.appended import ResultsError
 from service.batch.task import AnsweredQuestion, TaskOutcome
-from service.evaluation.case_results import CaseFile
+from service.evaluation.case_results import CaseFile, check_case_file
+from service.evaluation.run import Evaluation
 from tests.support.datasets import SETUP, case
 
 CASES = [
@@ -127,6 +129,34 @@ def test_cases_that_cannot_be_told_apart_are_refused(cases: Any, words: str, tmp
         answer_all(file)
     with pytest.raises(ValueError, match=words):
         CaseFile(out, cases, SETUP)
+
+
+def test_a_file_that_another_evaluation_is_writing_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    evaluations = [Evaluation("docci", CASES, out, 9) for _ in range(2)]
+    with evaluations[0].open(), pytest.raises(ResultsError, match=r"out\.jsonl: another run is writing to this file"):
+        evaluations[1].open().__enter__()
+    with evaluations[1].open():
+        pass
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('"area": 1' + "0" * 400, "line 1: area: expected a number"),
+        ('"global_shares": {"x": 1}', "line 1: global_shares: expected numbers of layers"),
+        ('"area": ' + "[" * 100_000, "line 1 is not a result of this command"),
+    ],
+    ids=["too large", "no layer", "nested"],
+)
+def test_an_odd_line_is_named(change: str, words: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with CaseFile(out, CASES[:1], SETUP) as file:
+        answer_all(file)
+    out.write_text(json.dumps(lines(out)[0])[:-1] + f", {change}}}\n")
+    with pytest.raises(ValueError, match=f"out.jsonl: {words}"):
+        check_case_file(out)
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
