@@ -134,6 +134,8 @@ def _parsed(data: bytes, where: str) -> dict[str, Any]:
         value = json.loads(data)
     except ValueError as error:  # a broken encoding is one too
         raise DataError(f"{where}: not JSON: {error}") from None
+    except RecursionError:
+        raise DataError(f"{where}: lists and objects too deep in each other") from None
     if not isinstance(value, dict):
         raise DataError(f"{where}: expected a JSON object")
     return value
