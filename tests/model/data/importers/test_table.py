@@ -133,5 +133,5 @@ def test_what_cannot_be_read_is_named_and_not_the_manifest(tmp_path: Path) -> No
     row = '{"image": "a.jpg", "caption": "A bus"}\n'
     with pytest.raises(DataError, match=r"m\.jsonl: line 2: lists and objects too deep"):
         imported(tmp_path, row + '{"caption": ' + "[" * 5000 + "]" * 5000 + "}", name="m.jsonl")
-    with pytest.raises(DataError, match=r"t\.csv, behind line 1: cannot be read as utf-16"):
+    with pytest.raises(DataError, match=r"t\.csv, behind line 2: cannot be read as utf-16"):
         imported(tmp_path, "image,caption\na.jpg,A bus\n".encode("utf-16") + b"\0")
