@@ -15,6 +15,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 END_OF_TEXT = "<|endoftext|>"
+_NORMALIZED = 4  # bytes that one may stand for behind Unicode's normalization
 
 
 class TokenizerError(ValueError):
@@ -47,6 +48,7 @@ class TextTokenizer:
         self.eos_id = eos_id
         added = tokenizer.get_added_tokens_decoder()
         self._special = frozenset(token for token, content in added.items() if content.special)
+        self._most_bytes = 0  # of a token's text; counted when it is asked for
 
     @classmethod
     def for_random_weights(cls, vocab_size: int) -> TextTokenizer:
@@ -80,6 +82,15 @@ class TextTokenizer:
         """Return the token ids of plain text; nothing is added before or behind."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+    def fewest_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes at least, from its length alone: it may be too long to encode."""
+        if not self._most_bytes:
+            vocab = self._tokenizer.get_vocab(with_added_tokens=True)
+            self._most_bytes = max(len(token.encode()) for token in vocab)
+            if self._tokenizer.normalizer is not None:
+                self._most_bytes *= _NORMALIZED
+        return -(-len(text.encode()) // self._most_bytes)
 
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes a token stands for; none for special tokens and for ids beyond the vocabulary."""

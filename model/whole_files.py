@@ -115,9 +115,22 @@ def _named(error: BaseException, target: Path) -> BaseException:
     """Name the place in what the system said, which names none when a disk is full."""
     if isinstance(error, OSError) and error.errno is not None:
         return OSError(error.errno, error.strerror, str(target))
-    if isinstance(error, ValueError) or not isinstance(error, Exception):
+    if isinstance(error, (ValueError, RecursionError, MemoryError)) or not isinstance(error, Exception):
         return error
-    # Libraries that write by themselves: safetensors tells the system's number, torch does not.
+    system = _behind(error)
+    if system is not None:
+        return OSError(system.errno, system.strerror, str(target))
+    # Libraries that write by themselves: safetensors tells the system's number in its words.
     found = re.search(r"\(os error (\d+)\)", str(error))
     number = int(found[1]) if found else errno.EIO
     return OSError(number, os.strerror(number) if found else str(error), str(target))
+
+
+def _behind(error: BaseException) -> OSError | None:
+    """Return what the system said before a library, such as torch, said it in its own words."""
+    before: BaseException | None = error
+    while before is not None:
+        if isinstance(before, OSError) and before.errno is not None:
+            return before
+        before = before.__cause__ or before.__context__
+    return None

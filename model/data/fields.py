@@ -132,6 +132,8 @@ def _parsed(data: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: nested too deep") from None
     except ValueError as error:  # a broken encoding is one too
         raise DataError(f"{where}: not JSON: {error}") from None
+    except RecursionError:
+        raise DataError(f"{where}: lists and objects too deep in each other") from None
     if not isinstance(value, dict):
         raise DataError(f"{where}: expected a JSON object")
     return value

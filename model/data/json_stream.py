@@ -6,6 +6,7 @@ Errors name the file and the place, as those of `model.data.fields` do. Knows no
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from model.data.fields import DataError, Record, read_lines
 
 _BUFFER_BYTES = 1 << 18
 _PEEK_BYTES = 4096
+MOST_DEPTH = 100  # of lists and objects in each other; data sets have ten at most
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_NO_BRACKET = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
 
 def stream_items(file: Path) -> Iterator[Record]:
@@ -43,7 +47,8 @@ def stream_list(file: Path, key: str | None = None) -> Iterator[Record]:
     name, count = key or "", 0
     with _opened(file) as stream:
         items = _told(
-            file, ijson.items(stream, f"{key}.item" if key else "item", buf_size=_BUFFER_BYTES, use_float=True)
+            file,
+            ijson.items(_BoundedJson(stream), f"{key}.item" if key else "item", buf_size=_BUFFER_BYTES, use_float=True),
         )
         for index, value in enumerate(items):
             count += 1
@@ -61,7 +66,7 @@ def stream_members(file: Path) -> Iterator[tuple[str, Record]]:
     """
     count = 0
     with _opened(file) as stream:
-        for key, value in _told(file, ijson.kvitems(stream, "", buf_size=_BUFFER_BYTES, use_float=True)):
+        for key, value in _told(file, ijson.kvitems(_BoundedJson(stream), "", buf_size=_BUFFER_BYTES, use_float=True)):
             count += 1
             yield key, _record(f"{file}: {key}", value)
     if not count:
@@ -76,10 +81,48 @@ def stream_text(file: Path, key: str) -> str:
         OSError: it cannot be read.
     """
     with _opened(file) as stream:
-        found = next(_told(file, ijson.items(stream, key, buf_size=_BUFFER_BYTES)), None)
+        found = next(_told(file, ijson.items(_BoundedJson(stream), key, buf_size=_BUFFER_BYTES)), None)
     if not isinstance(found, str):
         raise DataError(f"{file}: {key}: {'missing' if found is None else 'expected text'}")
     return found
+
+
+class _BoundedJson:
+    """JSON file that is not read beyond a list or object too deep in others.
+
+    The parser's name of a place grows with its depth, so that without a bound a small file would take all memory. Its
+    events cost a line of Python each; brackets are counted by chunk, which is much faster.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._open, self._in_string, self._escaping = b"", False, b""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            JSONError: there are more than about `MOST_DEPTH` lists and objects in each other.
+        """
+        data = self._stream.read(size)
+        left, rounds = self._open + self._brackets(data), 0
+        while len(shorter := left.replace(b"[]", b"").replace(b"{}", b"")) < len(left):
+            left, rounds = shorter, rounds + 1
+            if rounds > MOST_DEPTH:
+                break
+        if rounds > MOST_DEPTH or len(left) > MOST_DEPTH:
+            raise ijson.JSONError(f"lists and objects more than {MOST_DEPTH} deep in each other")
+        self._open = left
+        return data
+
+    def _brackets(self, data: bytes) -> bytes:
+        """Return the brackets of a chunk that are in no string."""
+        text = _ESCAPE.sub(b"", self._escaping + data)
+        self._escaping = b"\\" if text.endswith(b"\\") else b""
+        parts = text.translate(None, _NO_BRACKET).split(b'"')
+        found = b"".join(parts[1 if self._in_string else 0 :: 2])
+        self._in_string ^= len(parts) % 2 == 0
+        return found
 
 
 @contextmanager

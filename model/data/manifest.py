@@ -127,8 +127,10 @@ def _line(data: bytes) -> Line:
         record: Any = json.loads(data)  # a byte order mark before the first line is no mistake
     except UnicodeDecodeError as error:
         raise ManifestError(f"not UTF-8, from byte {error.start} of the line on") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ManifestError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ManifestError("lists and objects too deep in each other") from None
     if not isinstance(record, dict):
         raise ManifestError(f"expected an object with {', '.join(KEYS)}")
     for key in record:

@@ -82,7 +82,8 @@ def export_published(trained: Trained, folder: Path, dtype: str | None = None) -
     with appearing_whole(folder) as partial:
         _begin(trained, partial, dtype)
         aliases = {_alias(name): tensors[name] for name in tensors if _alias(name)}
-        torch.save(tensors | aliases, partial / "checkpoint.pt")
+        with (partial / "checkpoint.pt").open("wb") as file:  # torch's own writer hides what the system says
+            torch.save(tensors | aliases, file)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

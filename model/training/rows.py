@@ -46,12 +46,15 @@ def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) 
     Raises:
         RowError: a turn is longer than the model's context.
     """
+    for turn in turns:
+        fewest = tokenizer.fewest_tokens(render(turn.instruction)) + tokenizer.fewest_tokens(turn.response)
+        if fewest > max_positions:  # encoding takes a hundred times the memory of the text
+            raise _too_long(f"more than {fewest - 1}", max_positions)
     prompts = [tokenizer.encode(render(turn.instruction)) for turn in turns]
     responses = [[*tokenizer.encode(" " + turn.response), tokenizer.eos_id] for turn in turns]
     for prompt, response in zip(prompts, responses, strict=True):
         if len(prompt) + len(response) > max_positions:
-            length = len(prompt) + len(response)
-            raise RowError(f"{length} tokens of instruction and response; the model reads {max_positions}")
+            raise _too_long(f"{len(prompt) + len(response)}", max_positions)
     shared = shared_tokens(prompts)
     ids, positions = list(prompts[0][:shared]), list(range(shared))
     turn_numbers, labels = [SHARED] * shared, [NOTHING] * shared
@@ -63,3 +66,7 @@ def row_of(turns: Sequence[Turn], tokenizer: TextTokenizer, max_positions: int) 
         turn_numbers += [number] * len(own)
         labels += [*[NOTHING] * silent, *response, NOTHING]
     return TokenRow(tuple(ids), tuple(positions), tuple(turn_numbers), tuple(labels))
+
+
+def _too_long(length: str, max_positions: int) -> RowError:
+    return RowError(f"{length} tokens of instruction and response; the model reads {max_positions}")

@@ -68,7 +68,8 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     name = f"{snapshot.place.done:09d}"
     with appearing_whole(folder / name) as partial:
         save_file({name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}, partial / _TENSORS)
-        torch.save(dict(snapshot.optimizer), partial / _OPTIMIZER)
+        with (partial / _OPTIMIZER).open("wb") as file:  # torch's own writer hides what the system says
+            torch.save(dict(snapshot.optimizer), file)
         (partial / _PLACE).write_text(json.dumps(asdict(snapshot.place)) + "\n", encoding="utf-8")
         shutil.rmtree(folder / name, ignore_errors=True)
     for old in [*_finished(folder)[:-_KEPT], *folder.glob(PARTIAL + "*")]:

@@ -96,3 +96,8 @@ def test_the_tokens_shown_are_those_whose_text_has_begun(text: str, stops: list[
     before = [len(whole[: len(b"".join(map(GOLDEN.token_bytes, tokens[:place])))].decode(errors="ignore"))
               for place in range(len(tokens))]  # fmt: skip
     assert stream.shown_tokens == sum(start < len(shown) for start in before)
+
+
+@given(st.text())
+def test_a_text_takes_no_fewer_tokens_than_its_length_says(text: str) -> None:
+    assert GOLDEN.fewest_tokens(text) <= len(GOLDEN.encode(text))

@@ -25,12 +25,19 @@ class ModelLimits:
         encode: its tokenizer.
         context_tokens: instruction and response together, at most.
         answer_tokens: an answer when it is served, at most.
+        fewest: tokens that a text takes at least, from its length alone; what has too many is not encoded.
     """
 
     model: str
     encode: Encode
     context_tokens: int
     answer_tokens: int
+    fewest: Callable[[str], int]
+
+    def surely_longer(self, instruction: str, response: str) -> int:
+        """Return a number of tokens that a line has more of, where its length alone says it is too long; or 0."""
+        fewest = self.fewest(instruction) + self.fewest(response)
+        return fewest - 1 if fewest > self.context_tokens else 0
 
 
 @dataclass(frozen=True, slots=True)

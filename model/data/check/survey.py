@@ -136,6 +136,9 @@ class _Reading:
         self._words.append(words)
         self._instructions[line.instruction] += 1
         self._brief += _is_brief(line)
+        if self._limits is not None and (more := self._limits.surely_longer(render(line.instruction), line.response)):
+            self._too_long(number, f"more than {more}", self._limits)
+            return
         measured = self._limits is not None and (number <= _MEASURED or number % _MEASURED_EVERY == 0)
         encode = self._limits.encode if self._limits is not None and measured else None
         self.result.scripts.add(line.response, f"line {number}", encode)
@@ -153,13 +156,15 @@ class _Reading:
         if measured:
             self._tokens.append(response)
             self._context.append(context)
-        findings = self.result.findings
         if context > limits.context_tokens:
-            what = f"instruction and response longer than the {limits.context_tokens} tokens that {limits.model} reads"
-            findings.error(what, f"line {number}: {context} tokens")
+            self._too_long(number, str(context), limits)
         elif response > limits.answer_tokens:
             what = f"response longer than the {limits.answer_tokens} tokens at which a served answer is cut"
-            findings.warning(what, f"line {number}: {response} tokens")
+            self.result.findings.warning(what, f"line {number}: {response} tokens")
+
+    def _too_long(self, number: int, tokens: str, limits: ModelLimits) -> None:
+        what = f"instruction and response longer than the {limits.context_tokens} tokens that {limits.model} reads"
+        self.result.findings.error(what, f"line {number}: {tokens} tokens")
 
     def _draw(self, line: Line) -> None:
         """Keep each line with the same chance (reservoir sampling)."""

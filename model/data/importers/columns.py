@@ -5,6 +5,7 @@ Knows neither CSV nor `datasets`; both importers call it. Pure; any thread or pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,9 @@ def _texts(value: Any, column: str) -> tuple[str, ...]:
         return tuple(text for each in value for text in _texts(each, column))
     if isinstance(value, Mapping) and "answer" in value:  # as in VQAv2
         return _texts(value["answer"], column)
-    if isinstance(value, str | int | float) and value == value:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(f"row with a number that is not finite in {column}")
+    if isinstance(value, str | int | float):
         return (str(value),)
     raise DataError(f"row with no text in {column}")
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
+from model.data.fields import DataError
 from model.data.importers.importing import FoundSample, ImportRefused, Remark
 from model.data.samples import Turn
 from model.data.texts import encoding_of, guessed, lines_of_text
@@ -35,6 +36,7 @@ def folder_samples(folder: Path, captions: Path | None, instruction: str) -> Ite
 
     Raises:
         ImportRefused: there is no picture, no caption, or it is not clear whose a caption is.
+        DataError: the one file with captions is in no encoding.
         OSError: something cannot be read.
     """
     if not folder.is_dir():
@@ -73,10 +75,17 @@ def _beside(pictures: Mapping[str, Path], folder: Path, instruction: str) -> Ite
             yield Remark("picture without a caption file beside it", name)
             continue
         used.add(file)
-        encoding = encoding_of(file)
+        try:
+            encoding = encoding_of(file)
+            text = " ".join(file.read_text(encoding=encoding).split())
+        except UnicodeError:
+            yield Remark(f"caption file that begins as {encoding} and does not go on so", str(file))
+            continue
+        except OSError as error:
+            yield Remark(f"caption file that cannot be read ({error.strerror})", str(file))
+            continue
         if guessed(file, encoding):
             yield Remark(f"caption not in UTF-8, read as {encoding}", str(file), skipped=False)
-        text = " ".join(file.read_text(encoding=encoding).split())
         if text:
             yield FoundSample(name, (path,), (Turn(instruction, text),))
         else:
@@ -111,7 +120,10 @@ def _in_file(pictures: Mapping[str, Path], captions: Path, instruction: str) -> 
     encoding = encoding_of(captions)
     if words := guessed(captions, encoding):
         yield Remark(words.removeprefix(f"{captions}: "), str(captions), skipped=False)
-    lines = list(lines_of_text(captions, encoding))
+    try:
+        lines = list(lines_of_text(captions, encoding))
+    except UnicodeError as error:
+        raise DataError(f"{captions}: cannot be read as {encoding}, as which it begins: {error}") from None
     if lines and _HEADER.match(lines[0][1]) and len(lines) > 1:
         lines = lines[1:]
     known = _by_any_name(pictures)

@@ -86,17 +86,21 @@ def _csv_rows(file: Path, options: TableOptions) -> Iterator[tuple[str, Mapping[
         yield str(file), Remark(words.removeprefix(f"{file}: "), str(file), skipped=False)
     csv.field_size_limit(_MOST_CELL_CHARACTERS)
     with file.open(encoding=encoding, newline="") as stream:
-        delimiter = options.delimiter or _delimiter(file, stream.readline())
-        stream.seek(0)
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
+        number = 1
         try:
+            delimiter = options.delimiter or _delimiter(file, stream.readline())
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
             header = list(options.header) or next(reader, [])
             _check_header(file, header)
             for cells in reader:
+                number = reader.line_num
                 if cells:
-                    yield f"{file}, line {reader.line_num}", _row(file, reader.line_num, header, cells)
+                    yield f"{file}, line {number}", _row(file, number, header, cells)
         except csv.Error as error:
             raise DataError(f"{file}, line {reader.line_num}: {error}; is a quote not closed?") from None
+        except UnicodeError as error:
+            raise DataError(f"{file}, behind line {number}: cannot be read as {encoding}: {error}") from None
 
 
 def _row(file: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any] | Remark:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.data.check.survey import ManifestSurvey
 
 EXIT_ERRORS = 1
+_SHOWN = 2000  # characters of a sample's text
 _TOLD_EVERY = 200  # lines or images between two updates of the line that shows the progress
 
 
@@ -76,7 +77,13 @@ def _limits(model: str | None) -> ModelLimits:
         tokenizer = open_tokenizer(settings.model, settings.revision)
     except (ValueError, OSError) as error:
         fail_for(error, f"--model: {shown(error)}")
-    return ModelLimits(settings.model, tokenizer.encode, config.decoder.max_positions, settings.default_max_tokens)
+    return ModelLimits(
+        settings.model,
+        tokenizer.encode,
+        config.decoder.max_positions,
+        settings.default_max_tokens,
+        tokenizer.fewest_tokens,
+    )
 
 
 def _report(found: ManifestSurvey, file: Path, limits: ModelLimits) -> Iterator[str]:
@@ -85,8 +92,8 @@ def _report(found: ManifestSurvey, file: Path, limits: ModelLimits) -> Iterator[
         "lines an image": _in_words(found.turns),
         "pixels an image": _in_words(found.pixels),
         "words a response": _in_words(found.words),
-        "tokens a response": f"{_in_words(found.tokens)}; {limits.model} stops at {limits.answer_tokens} when served",
-        "tokens a line": f"{_in_words(found.context)}; {limits.model} reads {limits.context_tokens}",
+        "tokens a response": f"{_in_words(found.tokens) or 'not counted'}; {limits.model} stops at {limits.answer_tokens} when served",
+        "tokens a line": f"{_in_words(found.context) or 'not counted'}; {limits.model} reads {limits.context_tokens}",
         "response formats": ", ".join(f"{name} {count / found.lines:.0%}" for name, count in found.formats.items()),
         "other scripts": ", ".join(f"{name} ({each.letters} letters)" for name, each in found.scripts.found.items()),
         "images read": f"{found.decoded} of {found.images} to the end, of the others the head",
@@ -97,8 +104,12 @@ def _report(found: ManifestSurvey, file: Path, limits: ModelLimits) -> Iterator[
     for line in found.samples:
         yield ""
         yield line.image.replace("\n", "\\n")
-        yield from (f"  > {part}" for part in line.instruction.splitlines())
-        yield from (f"    {part}" for part in line.response.splitlines())
+        yield from (f"  > {part}" for part in _beginning(line.instruction).splitlines())
+        yield from (f"    {part}" for part in _beginning(line.response).splitlines())
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... and {len(text) - _SHOWN:,} characters more"
 
 
 def _findings(found: ManifestSurvey) -> Iterator[str]:

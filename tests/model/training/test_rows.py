@@ -55,3 +55,9 @@ def test_a_turn_longer_than_the_context_is_refused_with_its_length() -> None:
 def test_what_looks_like_a_special_token_in_a_text_is_learned_as_text() -> None:
     row = row_of([Turn("Why?", "<|endoftext|>")], TOKENIZER, 512)
     assert list(row.labels).count(TOKENIZER.eos_id) == 1
+
+
+def test_a_text_whose_length_alone_is_too_much_is_refused_before_it_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TextTokenizer, "encode", lambda *_: pytest.fail("encoded"))
+    with pytest.raises(RowError, match=r"more than \d+ tokens of instruction and response; the model reads 512"):
+        row_of([Turn("Why?", "no " * 10_000)], TOKENIZER, 512)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from model import whole_files
 from model.training.snapshot import Snapshot, SnapshotError, TrainingPosition, latest_snapshot, save_snapshot
+from tests.support.full_disks import no_file_above
 
 
 def taken(done: int) -> Snapshot:
@@ -59,3 +61,10 @@ def test_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (path / "trained.safetensors").write_bytes(b"torn")
     with pytest.raises(SnapshotError, match="000000001: not a checkpoint that can be continued"):
         latest_snapshot(tmp_path)
+
+
+def test_a_full_disk_is_called_so_with_the_checkpoint(tmp_path: Path) -> None:
+    big = Snapshot(taken(1).place, {}, {"state": {0: {"exp_avg": torch.zeros(1 << 20)}}})
+    with no_file_above(300 << 10), pytest.raises(OSError, match="000000001") as failed:
+        save_snapshot(tmp_path, big)
+    assert failed.value.errno == errno.EFBIG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from model.prompt import question_instruction
 from tests.model.data.test_manifest import line, manifest
 
 SHORT = question_instruction("What?", "short")
-LIMITS = ModelLimits("small", lambda text: list(text.encode()), 600, 100)  # a byte a token
+LIMITS = ModelLimits("small", lambda text: list(text.encode()), 600, 100, lambda text: len(text) // 4)  # a byte a token
 
 
 @pytest.fixture
@@ -154,3 +155,14 @@ def test_images_are_read_to_the_end_or_by_their_head(folder: Path) -> None:
 
 def test_nothing_to_use_is_an_error(folder: Path) -> None:
     assert found(looked(folder, ""))[0][:2] == ("no line that can be used", True)
+
+
+def test_a_text_whose_length_alone_is_too_much_is_not_encoded(folder: Path) -> None:
+    limits = ModelLimits("small", lambda _: pytest.fail("encoded"), 600, 100, lambda text: len(text) // 4)
+    path = folder / "m.jsonl"
+    path.write_text(json.dumps(line(instruction="Tell me", response="é" * 10_000)) + "\n", encoding="utf-8")
+    what = "instruction and response longer than the 600 tokens that small reads"
+    result = survey(path, limits, decode=0, samples=0)
+    ((said, is_error, _, place),) = found(result)
+    assert (said, is_error) == (what, True)
+    assert place.startswith("line 1: more than 25")

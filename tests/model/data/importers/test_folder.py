@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.data.fields import DataError
 from model.data.importers.folder import folder_samples
 from model.data.importers.importing import ImportRefused, write_import
 from model.data.manifest import read_manifest
@@ -122,3 +123,15 @@ def test_a_folder_that_is_something_else_is_refused(names: list[str], words: str
         imported(tmp_path / "pictures")
     with pytest.raises(ImportRefused, match="there is no such folder"):
         imported(tmp_path / "nowhere")
+
+
+def test_a_broken_caption_file_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, "a.jpg", "b.jpg")
+    (folder / "a.txt").write_text("A bus", encoding="utf-8")
+    (folder / "b.txt").write_bytes(b"\xff\xfe\0")
+    found, told = imported(folder)
+    assert found == {"a.jpg": ["A bus"]}
+    assert told == ["caption file that begins as utf-16 and does not go on so: pictures/b.txt"]
+    (tmp_path / "all.txt").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(DataError, match=r"all\.txt: cannot be read as utf-16"):
+        imported(folder, tmp_path / "all.txt")

@@ -119,3 +119,19 @@ def test_a_quote_that_is_not_closed_is_named_with_its_line(tmp_path: Path) -> No
 def test_a_column_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ImportRefused, match="--response: there is no column 'x'; there are 'image', 'caption'"):
         imported(tmp_path, "image,caption\na.jpg,b\n", TableOptions(ColumnNames(response="x"), "Tell me", "sentence"))
+
+
+def test_a_number_without_end_is_no_caption(tmp_path: Path) -> None:
+    lines = [f'{{"image": "a.jpg", "caption": {value}}}' for value in ("1e400", "-Infinity", "NaN", "[1, 1e999]", "7")]
+    found, told = imported(tmp_path, "\n".join(lines), name="m.jsonl")
+    assert found == [("a.jpg", "Tell me", "7")]
+    where = "FILE: line 1, FILE: line 2, FILE: line 3 and 1 more"
+    assert told == [f"4 x row with a number that is not finite in caption: {where}"]
+
+
+def test_what_cannot_be_read_is_named_and_not_the_manifest(tmp_path: Path) -> None:
+    row = '{"image": "a.jpg", "caption": "A bus"}\n'
+    with pytest.raises(DataError, match=r"m\.jsonl: line 2: lists and objects too deep"):
+        imported(tmp_path, row + '{"caption": ' + "[" * 5000 + "]" * 5000 + "}", name="m.jsonl")
+    with pytest.raises(DataError, match=r"t\.csv, behind line 2: cannot be read as utf-16"):
+        imported(tmp_path, "image,caption\na.jpg,A bus\n".encode("utf-16") + b"\0")
