@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive
+
+from service.api.request_context import INNER
 
 Header = tuple[bytes, bytes]
 
@@ -34,12 +37,14 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         app: the whole application, with its middleware.
         client: address and port of whoever asks.
         headers: added to every request.
+        inner: whether the requests are sent by another one, which counts for them and has room for their bodies.
         hung_up: the ASGI `receive` of the client's own request, which tells when it is gone.
     """
 
     app: ASGIApp
     client: tuple[str, int] | None = None
     headers: Sequence[Header] = ()
+    inner: bool = False
     hung_up: Receive = _never
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -64,7 +69,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
         path = request.url.raw_path.partition(b"?")[0]
         own = [(name.lower(), value) for name, value in request.headers.raw]
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -78,6 +83,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             "client": self.client,
             "server": (request.url.host, request.url.port),
         }
+        if self.inner:
+            scope[INNER] = True
         # A task of its own, as every request has, because shutdown ends requests by their tasks.
         await asyncio.ensure_future(_finished(self.app(scope, receive, send)))
         if not status:

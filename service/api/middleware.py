@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -93,7 +93,8 @@ class RequestMiddleware:
                 await self._guarded(routed, receive, send_named, context)
         except ClientDisconnect:
             context.outcome = HUNG_UP
-            self._metrics.requests_dropped.labels("disconnect").inc()
+            if not context.inner:
+                self._metrics.requests_dropped.labels("disconnect").inc()
         finally:
             self._record(scope, routed, context)
 
@@ -124,7 +125,7 @@ class RequestMiddleware:
                 await own(scope, receive, send_late)
                 return
             upload.check_length(Headers(scope=scope))
-            with self._counted(scope, context):
+            with self._counted_or_noted(scope, context):
                 await self._app(scope, upload.receive, send_late)
         except (RateLimited, TooManyConcurrent) as error:
             self._metrics.requests_dropped.labels("rate" if isinstance(error, RateLimited) else "concurrency").inc()
@@ -174,9 +175,24 @@ class RequestMiddleware:
             if delay_s:
                 await asyncio.sleep(delay_s)
 
+    @contextmanager
+    def _counted_or_noted(self, scope: Scope, context: RequestContext) -> Iterator[None]:
+        """Count a request; the refusal of a route that has words of its own for it is noted for that route."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._counted(scope, context))
+            except (RateLimited, TooManyConcurrent) as error:
+                if not is_forwarding(chosen_route(self._routes, scope)):
+                    raise
+                context.refusal = error
+            yield
+
     def _counted(self, scope: Scope, context: RequestContext) -> AbstractContextManager[None]:
-        """Count a request against its client's limits: each that brings work, which is a POST. Probes do not count."""
-        if scope["method"] != "POST" or is_forwarding(chosen_route(self._routes, scope)):
+        """Count a request against its client's limits: each that brings work, which is a POST. Probes do not count.
+
+        An inner request was counted with the one that sends it.
+        """
+        if scope["method"] != "POST" or context.inner:
             return nullcontext()
         return self._limits.counted(context.client, context.policy)
 
@@ -193,7 +209,9 @@ class RequestMiddleware:
         if context.outside:
             self._metrics.answers_outside.labels(endpoint).inc(context.outside)
         # 204: a preflight; 503: a probe of a service that loads
-        quiet = context.cut_off or (context.quiet and status in (200, 204, 503))
+        quiet = (
+            context.cut_off or (context.quiet and status in (200, 204, 503)) or (context.inner and status == HUNG_UP)
+        )
         access_logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %.200r %s %.3fs%s", context.log_name, scope["method"], scope["path"], status, took_s,

@@ -85,11 +85,21 @@ async def read_json(request: Request) -> dict[str, Any]:
         InvalidField: there are query parameters.
         TooLarge: too many bytes.
     """
+    check_is_json(request)
+    return json_object(await request.body(), "body")
+
+
+def check_is_json(request: Request) -> None:
+    """Check that a request says that its body is JSON, and has nothing beside the body.
+
+    Raises:
+        UnsupportedBody: the content type is another.
+        InvalidField: there are query parameters.
+    """
     if _content_type(request) != "application/json":
         raise UnsupportedBody(f"content-type: {_content_type(request)[:SHOWN_CHARS] or 'none'}; send application/json")
     if query := _query(request):
         raise InvalidField(f"{shown_name(query.partition('=')[0])}: no query parameters are taken here")
-    return _json_object(await request.body(), "body")
 
 
 async def read_ask(request: Request, kind: type[Asked]) -> ImageRequest[Asked]:
@@ -136,7 +146,7 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         name = shown_name(query.partition("=")[0])
         raise InvalidField(f"{name}: query parameters go with an image/* body or with none; put fields into the body")
     if content_type == "application/json":
-        fields = _json_object(await request.body(), "body")
+        fields = json_object(await request.body(), "body")
         if is_moondream(request.scope) and not request.app.state.parts.settings.strict:
             fields, ignored = set_aside(kind, fields)
             context_of(request.scope).ignored = header_value(ignored)
@@ -209,7 +219,7 @@ def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[
         else:
             _add(fields, kind, name, value)
     if has_settings and "settings" in fields:
-        fields["settings"] = _json_object(fields["settings"], "settings")
+        fields["settings"] = json_object(fields["settings"], "settings")
     if twice := settings.keys() & fields.get("settings", {}):
         raise InvalidField(f"{min(twice)}: given in settings too")
     return fields | {"settings": fields.get("settings", {}) | settings} if settings else fields
@@ -228,7 +238,12 @@ def _is_list(annotation: Any) -> bool:
     return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
 
 
-def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
+def json_object(text: bytes | str, where: str) -> dict[str, Any]:
+    """Parse a JSON object; `where` names the text in errors.
+
+    Raises:
+        BadRequest: it is none, or has too many values.
+    """
     text = _utf8(text, where)
     _check_values(text, where)
     try:

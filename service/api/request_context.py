@@ -17,9 +17,11 @@ from starlette.types import Scope
 from service.api.edge.forwarded import address_in
 from service.api.edge.tracing import TraceContext, request_id_of
 from service.client_policy import ClientPolicy, Priority
+from service.errors import RateLimited, TooManyConcurrent
 from service.messages import Flow
 
 EVERYBODY = ""  # the owner of what is stored where no key is asked for
+INNER = "pheye.inner"  # in the scope of a request that another one sends in its client's name
 _KEY = "pheye.request"
 
 
@@ -44,6 +46,8 @@ class RequestContext:
         ignored: the fields that were taken and have no effect, as its answer's header names them.
         outside: answers which say that the image is outside the model's known world.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
+        inner: whether another request sent it, whose count and whose room for a body hold for it too.
+        refusal: why its client's limits refuse it, if its route is to say so in the words of its own protocol.
         cut_off: whether its connection ended before its body was complete; a flood of these must not fill the log.
     """
 
@@ -64,6 +68,8 @@ class RequestContext:
     outside: int = 0
     quiet: bool = False
     cut_off: bool = False
+    inner: bool = False
+    refusal: RateLimited | TooManyConcurrent | None = None
 
     @property
     def status(self) -> int:
@@ -98,7 +104,11 @@ def open_context(scope: Scope) -> RequestContext:
     """Begin a request's context and put it into its scope."""
     address, headers = address_in(_host(scope)), Headers(raw=scope.get("headers", []))
     context = RequestContext(
-        request_id_of(headers), TraceContext.of(headers), client=address_of(scope), address=str(address or "")
+        request_id_of(headers),
+        TraceContext.of(headers),
+        client=address_of(scope),
+        address=str(address or ""),
+        inner=INNER in scope,
     )
     scope[_KEY] = context
     return context

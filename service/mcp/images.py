@@ -67,7 +67,7 @@ class LocalSources:
         if sent is None or sent.url is None:
             return sent
         if sent.argument == "image_url" and sent.url.lower().startswith("file:"):
-            sent = SentImage("image_path", unquote(urlsplit(sent.url).path))
+            sent = SentImage("image_path", _path_of(sent.url))
         if sent.argument == "image_path":
             return await asyncio.to_thread(self._read, sent.url or "")
         if sent.argument == "image_url" and looks_like_link(sent.url or ""):
@@ -84,10 +84,11 @@ class LocalSources:
 
     def _read(self, name: str) -> SentImage:
         """Read a regular file; a pipe or a device has no end."""
-        path = Path(os.path.expanduser(name))
-        where = os.path.abspath(path)
-        where = where if where.isprintable() else ascii(where)
+        where = name if name.isprintable() else ascii(name)
         try:
+            path = Path(os.path.expanduser(name))
+            where = os.path.abspath(path)
+            where = where if where.isprintable() else ascii(where)
             facts = path.stat()
             if not stat.S_ISREG(facts.st_mode):
                 kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "no regular file"
@@ -98,9 +99,21 @@ class LocalSources:
                     "smaller image"
                 )
             return SentImage(f"image_path: {where}", file=path.read_bytes())
-        except (OSError, ValueError) as error:  # a path with a zero byte in it
+        except (OSError, ValueError) as error:  # a zero byte in it, or a folder to start from that is gone
             reason = getattr(error, "strerror", None) or str(error)
             raise ToolError(f"image_path: {where}: {reason}; name a file that this process can read") from None
+
+
+def _path_of(url: str) -> str:
+    """Return the path in a file: URL.
+
+    Raises:
+        ToolError: it is no URL.
+    """
+    try:
+        return unquote(urlsplit(url).path)
+    except ValueError as error:  # brackets without an address in them
+        raise ToolError(f"image_url: {error}; write file:///path, or image_path") from None
 
 
 def _passed_on(given: Mapping[str, str], local: bool) -> SentImage | None:

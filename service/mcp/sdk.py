@@ -12,6 +12,8 @@ from mcp import types
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from service.mcp.service_client import ToolError
@@ -56,8 +58,41 @@ def mcp_server(tools: Tools) -> Server[Any]:
 async def serve_stdio(tools: Tools) -> None:
     """Speak MCP over standard input and output until the input ends; other output goes to standard error."""
     server = mcp_server(tools)
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+    try:
+        async with stdio_server() as (read, write):
+            options = server.create_initialization_options()
+            await server.run(_AnsweredGarbage(read, write), write, options)
+    except* BrokenPipeError:
+        pass  # the agent reads no more, so nobody is left to tell
+
+
+class _AnsweredGarbage:
+    """What is read of a connection; lines that are no message are answered with an error, and the SDK would not."""
+
+    def __init__(self, read: Any, write: Any) -> None:
+        self._read, self._write = read, write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._read, name)
+
+    async def __aenter__(self) -> _AnsweredGarbage:
+        await self._read.__aenter__()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._read.__aexit__(*failure)
+
+    def __aiter__(self) -> _AnsweredGarbage:
+        return self
+
+    async def __anext__(self) -> Any:
+        while isinstance(item := await anext(self._read), Exception):
+            # The SDK tells text that is no JSON from JSON that is no message by these errors alone.
+            is_json = not isinstance(item, ValidationError) or item.errors()[0]["type"] != "json_invalid"
+            code, words = (types.INVALID_REQUEST, "Invalid Request") if is_json else (types.PARSE_ERROR, "Parse error")
+            error = types.ErrorData(code=code, message=words)
+            await self._write.send(SessionMessage(types.JSONRPCError(jsonrpc="2.0", id=None, error=error)))
+        return item
 
 
 async def answer_http(tools: Tools, max_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:

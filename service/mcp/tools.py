@@ -58,10 +58,15 @@ CARDS = (
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools over one service, for agents that may name images of these kinds."""
+    """The tools over one service, for agents that may name images of these kinds.
+
+    Attributes:
+        refusal: why no call is answered now; empty if calls are.
+    """
 
     service: CaptionService
     images: ImageSources
+    refusal: str = ""
 
     def input_schema(self, card: ToolCard) -> dict[str, Any]:
         """Write the schema of a tool's arguments."""
@@ -73,6 +78,8 @@ class Tools:
         Raises:
             ToolError: there is no such tool, the arguments are wrong, or the service gave no answer.
         """
+        if self.refusal:
+            raise ToolError(self.refusal)
         card = next((card for card in CARDS if card.name == name), None)
         if card is None:
             raise ToolError(f"there is no tool {name[:64]!r}; there are {', '.join(each.name for each in CARDS)}")

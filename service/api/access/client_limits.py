@@ -26,7 +26,8 @@ LONGEST_WAIT_S = 60
 REFUSAL_DELAY_S = 0.25
 MOST_REFUSED = 10_000  # clients whose latest refusal is remembered
 SMOOTHING = 0.2  # weight of the newest request in the time that a client's requests take
-# The `openapi_extra` of a route that sends requests in its client's name: those are counted, and not it.
+# The `openapi_extra` of a route that sends requests in its client's name: it is counted, and not those; and it says
+# itself, in the words of its protocol, that its client is over a limit.
 FORWARDING: dict[str, Any] = {"x-forwarding": True}
 
 

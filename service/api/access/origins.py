@@ -30,7 +30,7 @@ def check_origin(headers: Headers, hosts: Collection[str], origins: Collection[s
     """
     host = headers.get("host", "").lower()
     name = _name_of(host)
-    if not (_is_address(name) or name in LOCAL or name in hosts):
+    if not name or not (_is_address(name) or name in LOCAL or name in hosts):
         raise OriginRefused(
             f"host: {name[:100]!r} is no name of this service (DNS rebinding?); if it is, list it in PHEYE_MCP_HOSTS"
         )

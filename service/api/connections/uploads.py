@@ -98,7 +98,10 @@ class Uploads:
 
 
 class Upload:
-    """The ASGI `receive` of one request, which reads no more than it may, for no longer than it may."""
+    """The ASGI `receive` of one request, which reads no more than it may, for no longer than it may.
+
+    The body of an inner request was a part of another one's, which holds the memory for both.
+    """
 
     def __init__(
         self, receive: Receive, together: Uploads, context: RequestContext, *, max_bytes: int, timeout_s: float
@@ -171,7 +174,7 @@ class Upload:
         self._taken_bytes = 0
 
     def _take(self, size: int) -> None:
-        if size > self._taken_bytes:
+        if size > self._taken_bytes and not self._context.inner:
             self._all.take(self._client, self._taken_bytes, size)
             self._taken_bytes = size
 

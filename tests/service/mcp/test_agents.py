@@ -148,17 +148,13 @@ def test_over_http_the_tools_answer_and_errors_are_words(server: Server) -> None
     over_http(server, "agent-key", conversation)
 
 
-def test_a_call_counts_once_against_its_keys_limit_and_the_rest_of_the_protocol_does_not(server: Server) -> None:
+def test_over_its_keys_limit_a_call_is_refused_in_words(server: Server) -> None:
     image = {"image_base64": base64.b64encode(image_file()).decode()}
-
-    async def conversation(client: Client) -> None:
-        await client.list_tools()
-        assert not (await client.call_tool("caption", image)).is_error
-        refused = await client.call_tool("caption", image)
-        assert refused.is_error
-        assert "your limit is 1 per 1 hour; try again in" in refused.content[0].text
-
-    over_http(server, "slow-key", conversation)
+    params = {"name": "caption", "arguments": image}
+    call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    results = [post(server, call, Authorization="Bearer slow-key").json()["result"] for _ in range(2)]
+    assert [result["isError"] for result in results] == [False, True]
+    assert "your limit is 1 per 1 hour; try again in" in results[1]["content"][0]["text"]
 
 
 def post(server: Server, body: bytes | None = None, **headers: str) -> httpx.Response:

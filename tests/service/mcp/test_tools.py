@@ -95,6 +95,8 @@ def test_one_question_may_be_a_text_and_its_answer_stands_alone() -> None:
         ({"image_path": "."}, f"image_path: {os.getcwd()}: this is a folder"),
         ({"image_path": "/dev/zero"}, "image_path: /dev/zero: this is no regular file"),
         ({"image_path": "a\0b\n"}, "a\\x00b\\n': embedded null byte"),
+        ({"image_path": "~nobody\0x"}, "image_path: '~nobody\\x00x': embedded null byte"),
+        ({"image_url": "file://[x/a.png"}, "image_url: Invalid IPv6 URL; write file:///path"),
         ({"image_path": __file__, "image_id": "img_1"}, "image_path and image_id: send one image"),
         ({"image_id": "photo.jpg"}, "image_id: the ids of uploaded images begin with img_"),
         ({"image_url": " "}, "image_url: must not be empty"),
