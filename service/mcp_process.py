@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from service.batch.bounded_http import ANSWER_BYTES, AnswerOutOfBoundsError, request
 from service.batch.remote import SLACK_S
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
@@ -118,11 +119,14 @@ class RunningService:
             ToolError: it is not there.
         """
         card = await self._card()
-        async with httpx.AsyncClient(**self.server.connection(card.limits.deadline_s + SLACK_S)) as client:
+        patience_s = card.limits.deadline_s + SLACK_S
+        async with httpx.AsyncClient(**self.server.connection(patience_s)) as client:
             budget = RetryBudget(self.server.retry_for_s)
             while True:
                 try:
-                    response = await client.request(**request_of(path, fields, file))
+                    response = await request(client, ANSWER_BYTES, patience_s, **request_of(path, fields, file))
+                except AnswerOutOfBoundsError as error:
+                    raise ToolError(f"{self.server.url}: no answer: {error}") from None
                 except httpx.RequestError as error:
                     response, words = None, f"{self.server.url}: {silence(error)}; is the service running there?"
                 if response is not None and response.status_code not in PASSING:

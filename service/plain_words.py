@@ -1,7 +1,7 @@
 """Plain words for values that do not fit their type or bounds, instead of pydantic's.
 
-Owns the sentence behind the name of a setting or field, such as "must be at most 2", wherever one is refused. No
-sentence repeats a value. Pure; safe from any thread.
+Owns the sentence behind the name of a setting or field, such as "must be at most 2", wherever one is refused, which
+repeats no value; and how a value is shown that somebody else made. Pure; safe from any thread.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _WORDS: Mapping[str, str] = {
     "model_type": "must be an object with named fields",
     "model_attributes_type": "must be an object with named fields",
 }
+SHOWN_CHARS, DETAIL_CHARS = 200, 2000  # of a value, and of the reason of a refusal
 _EMPTY = ("string_too_short", "too_short")
 
 
@@ -60,6 +61,16 @@ def plain_words(problem: ErrorDetails | Mapping[str, Any]) -> str:
         return "must not be empty"
     words = _WORDS.get(kind)
     return str(problem["msg"]).removeprefix("Value error, ") if words is None else words.format_map(bounds)
+
+
+def plain_value(value: object, most: int = SHOWN_CHARS) -> str:
+    r"""Write a value of unknown origin in one line: control characters as escapes, cut at so many characters.
+
+    >>> plain_value("a\n\x1b[2J"), len(plain_value("x" * 100_000))
+    ('a\\n\\x1b[2J', 200)
+    """
+    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(value)[: most + 1])
+    return plain if len(plain) <= most else plain[: most - 3] + "..."
 
 
 def _shown(bound: object) -> str:

@@ -128,8 +128,6 @@ def read_lines(file: Path) -> Iterator[Record]:
 def _parsed(data: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except RecursionError:
-        raise DataError(f"{where}: nested too deep") from None
     except ValueError as error:  # a broken encoding is one too
         raise DataError(f"{where}: not JSON: {error}") from None
     except RecursionError:

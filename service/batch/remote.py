@@ -19,6 +19,13 @@ import httpx
 from rich.console import Console
 
 from model.explain import LayerShare
+from service.batch.bounded_http import (
+    ANSWER_BYTES,
+    EXPLAINED_BYTES,
+    AnswerOutOfBoundsError,
+    json_object,
+    request,
+)
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
@@ -36,6 +43,7 @@ from service.errors import ServiceError, TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.known_world import OUTSIDE_KNOWN_WORLD
+from service.plain_words import DETAIL_CHARS, plain_value
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ChoiceFields, ImageFields, ServiceCard, VqaAnswer
 
@@ -95,6 +103,7 @@ class RemoteRun:
     ) -> None:
         self._server, self._limits, self._prepare, self._tell = server, card.limits, answer_options.prepare, tell
         # With its name, so that a service that comes back with another model refuses.
+        self._most_bytes = EXPLAINED_BYTES if answer_options.explain else ANSWER_BYTES
         self._common: Form = {
             "model": str(card.model), "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
         }  # fmt: skip
@@ -164,7 +173,9 @@ class RemoteRun:
         while True:
             status, asked_s = 0, 0.0
             try:
-                response = await client.post(path, data=form, files={"image": ("image", image)})
+                response = await self._send(client, path, form, image)
+            except AnswerOutOfBoundsError as error:
+                raise _Failed(f"no answer: {error}") from None
             except httpx.RequestError as error:
                 reason = silence(error)
             else:
@@ -178,6 +189,10 @@ class RemoteRun:
             if status != httpx.codes.TOO_MANY_REQUESTS:
                 self._complain(reason)
             await asyncio.sleep(pause_s)
+
+    async def _send(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> httpx.Response:
+        body_s, files = self._limits.deadline_s + SLACK_S, {"image": ("image", image)}
+        return await request(client, self._most_bytes, body_s, method="POST", url=path, data=form, files=files)
 
     def _given_up(self, reason: str) -> Exception:
         """Choose the error to raise: it ends one image while others are answered, and the run when none is."""
@@ -294,7 +309,7 @@ def _checked(response: httpx.Response) -> bytes:
 
 def _detail(response: httpx.Response) -> str:
     """Read the reason of a refusal, whoever wrote it: the service, or a proxy in between."""
-    try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
+    detail = json_object(response).get("detail")
+    if detail is None:
         return f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
+    return plain_value(detail, DETAIL_CHARS)

@@ -5,6 +5,7 @@ Knows neither images nor questions. Main thread only, before `service.batch.remo
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ from typing import Any
 
 import httpx
 
+from service.batch.bounded_http import ask
 from service.batch.retry import RetryBudget
+from service.plain_words import plain_value
 from service.schemas.responses import ServiceCard
 
 CONNECT_S = 10.0
+CARD_S = 30.0  # for what a service tells of itself, from the connection to its last byte
 SEND_S = 60.0  # in which the service takes no byte of an upload
 LOADING_S = 1.0  # between two looks at a service that loads
 
@@ -97,22 +101,21 @@ def contact(server: ServiceConnection, tell: Callable[[str], None]) -> ServiceCa
         ServiceConnectionError: it is not there, is none of ours, wants another key, or loads for too long.
     """
     retry_budget = RetryBudget(server.retry_for_s)
-    with httpx.Client(**server.connection(CONNECT_S)) as client:
-        card = _card(server, client)
-        if card.model is None:
-            tell(f"{server.url}: the model is loading")
-        while card.model is None:
-            pause_s = retry_budget.pause_s(time.monotonic(), LOADING_S)
-            if pause_s is None:
-                raise ServiceConnectionError(f"{server.url}: the model is still loading after {server.retry_for_s:g} s")
-            time.sleep(pause_s)
-            card = _card(server, client)
+    card = _card(server)
+    if card.model is None:
+        tell(f"{server.url}: the model is loading")
+    while card.model is None:
+        pause_s = retry_budget.pause_s(time.monotonic(), LOADING_S)
+        if pause_s is None:
+            raise ServiceConnectionError(f"{server.url}: the model is still loading after {server.retry_for_s:g} s")
+        time.sleep(pause_s)
+        card = _card(server)
     return card
 
 
-def _card(server: ServiceConnection, client: httpx.Client) -> ServiceCard:
+def _card(server: ServiceConnection) -> ServiceCard:
     try:
-        response = client.get("/v1")
+        response = ask(server.connection(CONNECT_S), "/v1", CARD_S)
     except httpx.RequestError as error:
         raise ServiceConnectionError(f"{server.url}: {silence(error)}; is the service running there?") from None
     if response.status_code == httpx.codes.UNAUTHORIZED:
@@ -135,4 +138,14 @@ def silence(error: httpx.RequestError) -> str:
     >>> silence(httpx.ConnectError("Connection refused")), silence(httpx.ReadTimeout(""))
     ('no answer (Connection refused)', 'no answer (ReadTimeout)')
     """
-    return f"no answer ({str(error).rstrip('.') or type(error).__name__})"
+    reason = (_refusal(error) if isinstance(error, httpx.ConnectError) else "") or str(error)
+    return f"no answer ({plain_value(reason.rstrip('.')) or type(error).__name__})"
+
+
+def _refusal(error: BaseException | None) -> str:
+    """Find the operating system's word for a connection that was not made, where the client has one of its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+            return os.strerror(error.errno)
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+    return ""

@@ -1,6 +1,7 @@
 """Probes of a server that runs: what it says of itself on /v1, /readyz and /metrics.
 
-HTTP only. Any thread; each request has a time limit.
+HTTP only. Any thread; each request has a time limit. The server may be anything: of its answers as much is read as fits
+one's own, and what is shown of them is plain and short.
 """
 
 from __future__ import annotations
@@ -11,76 +12,94 @@ from importlib.metadata import version
 
 import httpx
 
+from service.batch.bounded_http import ask, json_object
 from service.batch.server import ServiceConnection, silence
 from service.machine.finding import Finding
-from service.schemas.responses import ServiceCard
+from service.plain_words import plain_value
+from service.schemas.responses import ReadyCard, ServiceCard
 
 ASK_S = 5.0
+MOST_SERIES = 40
 SHOWN = (
     "pheye_requests_waiting", "pheye_requests_running", "pheye_slots", "pheye_slots_used", "pheye_connections_open",
     "pheye_worker_restarts_total", "pheye_requests_dropped_total", "pheye_decoders_killed_total",
     "pheye_feature_cache_bytes", "process_resident_memory_bytes",
 )  # fmt: skip
-_SERIES = re.compile(r"^(?P<name>\w+)(?P<labels>\{[^}]*\})? (?P<value>\S+)$", re.MULTILINE)
+_SERIES = re.compile(r"^(?P<name>\w+)(?P<labels>\{[^}\n]*\})? (?P<value>\S+)$", re.MULTILINE | re.ASCII)
 
 
 def running(server: ServiceConnection) -> Sequence[Finding]:
     """Ask a server about itself."""
-    with httpx.Client(**server.connection(ASK_S)) as client:
-        try:
-            card = client.get("/v1")
-            return [*_card(server, card), *_readiness(server, client), *_metrics(client)]
-        except httpx.RequestError as error:
-            words = f"{server.url}: {silence(error)}; is the service running there?"
-            return [Finding("server", (words,), (words,))]
+    try:
+        return [*_card(server), *_readiness(server), *_metrics(server)]
+    except httpx.RequestError as error:
+        return [_wrong("server", f"{server.url}: {silence(error)}; is the service running there?")]
+    except Exception as error:  # whatever a stranger's answer sets off
+        return [_wrong("server", f"{server.url}: its answers cannot be understood ({type(error).__name__})")]
 
 
-def _card(server: ServiceConnection, answer: httpx.Response) -> Iterator[Finding]:
+def _wrong(topic: str, words: str) -> Finding:
+    return Finding(topic, (words,), (words,))
+
+
+def _get(server: ServiceConnection, path: str) -> httpx.Response:
+    return ask(server.connection(ASK_S), path, ASK_S)
+
+
+def _card(server: ServiceConnection) -> Iterator[Finding]:
+    answer = _get(server, "/v1")
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         words = f"{server.url}: the API key is missing or wrong; give a file that holds it: --api-key-file"
-        yield Finding("server", (words,), (words,))
+        yield _wrong("server", words)
         return
     try:
         card = ServiceCard.model_validate_json(answer.content)
     except ValueError:
         words = f"{server.url}: this is no Pheye service of this version (GET /v1 answered {answer.status_code})"
-        yield Finding("server", (words,), (words,))
+        yield _wrong("server", words)
         return
     limits = card.limits
     here = version("pheye-service")
     other = "" if card.version == here else f" (here it is {here})"
+    model = "still loading" if card.model is None else plain_value(card.model)
+    bounds = f"{limits.questions} questions and {limits.body_bytes / 1e6:.0f} MB a request, {limits.deadline_s:g} s"
     yield Finding(
         "server",
-        (
-            f"{server.url}: version {card.version}{other}, model {card.model or 'still loading'}; "
-            f"{limits.questions} questions and {limits.body_bytes / 1e6:.0f} MB a request, {limits.deadline_s:g} s",
-        ),
+        (f"{server.url}: version {plain_value(card.version)}{other}, model {model}; {plain_value(bounds)}",),
     )
 
 
-def _readiness(server: ServiceConnection, client: httpx.Client) -> Iterator[Finding]:
-    answer = client.get("/readyz")
-    try:
-        told = answer.json()
-    except ValueError:
-        told = {}
-    if answer.status_code == httpx.codes.OK:
-        fields = ", ".join(f"{name} {value}" for name, value in told.items() if name != "status")
-        yield Finding("server ready", (fields or "yes",))
-        return
-    words = f"{answer.status_code}: {told.get('detail', 'no reason given')}"
-    yield Finding("server ready", (words,), (f"{server.url} is not ready: {words}; its log tells more",))
+def _readiness(server: ServiceConnection) -> Iterator[Finding]:
+    answer = _get(server, "/readyz")
+    told = json_object(answer)
+    if answer.status_code != httpx.codes.OK:
+        words = f"{answer.status_code}: {plain_value(told.get('detail', 'no reason given'))}"
+        yield Finding("server ready", (words,), (f"{server.url} is not ready: {words}; its log tells more",))
+    elif told.get("status") != "ready":
+        yield _wrong("server ready", f"{server.url}: GET /readyz answered 200, and not with the status of a service")
+    else:
+        fields = [name for name in ReadyCard.model_fields if name != "status" and name in told]
+        yield Finding("server ready", (", ".join(f"{name} {plain_value(told[name])}" for name in fields) or "yes",))
 
 
-def _metrics(client: httpx.Client) -> Iterator[Finding]:
-    answer = client.get("/metrics")
+def _metrics(server: ServiceConnection) -> Iterator[Finding]:
+    answer = _get(server, "/metrics")
     if answer.status_code != httpx.codes.OK:
         yield Finding("server metrics", (f"GET /metrics answered {answer.status_code}",))
         return
-    found = [
-        series
-        for series in _SERIES.finditer(answer.text)
-        if series["name"] in SHOWN and (not series["labels"] or float(series["value"]))
-    ]
-    shown = [f"{series['name']}{series['labels'] or ''} {float(series['value']):.6g}" for series in found]
-    yield Finding("server metrics", (", ".join(shown) or "none of those that are shown here",))
+    found = [_series(series) for series in _SERIES.finditer(answer.content.decode("utf-8", "replace"))]
+    shown = [series for series in found if series]
+    more = [f"and {len(shown) - MOST_SERIES} more"] if len(shown) > MOST_SERIES else []
+    told = ", ".join([*shown[:MOST_SERIES], *more])
+    yield Finding("server metrics", (told or "none of those that are shown here",))
+
+
+def _series(series: re.Match[str]) -> str:
+    """Write a series that is shown, or nothing: those with labels only if they count something."""
+    try:
+        value = float(series["value"])
+    except ValueError:
+        return ""
+    if series["name"] not in SHOWN or (series["labels"] and not value):
+        return ""
+    return f"{series['name']}{plain_value(series['labels'] or '')} {value:.6g}"

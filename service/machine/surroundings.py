@@ -19,9 +19,11 @@ import httpx
 from model.runtime.processor import MATRIX_FLAGS, processor
 from service.api.connections.descriptors import plan_connections, raise_descriptor_limit
 from service.api.server import listen
+from service.batch.bounded_http import ask
 from service.machine.finding import Finding
 from service.machine.listener import listener_of
 from service.mcp.extra import ExtraMissing, check_extra
+from service.plain_words import plain_value
 from service.schemas.responses import ServiceCard
 from service.settings import PREFIX, Settings, SettingsError, key_entries
 
@@ -105,11 +107,12 @@ def _is_local(host: str) -> bool:
 def _service_at(number: int) -> str:
     """Say whether a Pheye service answers there."""
     try:
-        answer = httpx.get(f"http://127.0.0.1:{number}/v1", timeout=ASK_S, trust_env=False)
+        connection = {"base_url": f"http://127.0.0.1:{number}", "timeout": ASK_S, "trust_env": False}
+        answer = ask(connection, "/v1", ASK_S)
         card = ServiceCard.model_validate_json(answer.content)
     except (httpx.HTTPError, ValueError):
         return ""
-    return f", a Pheye service of version {card.version} with the model {card.model}"
+    return f", a Pheye service of version {plain_value(card.version)} with the model {plain_value(card.model)}"
 
 
 def open_files(settings: Settings) -> Sequence[Finding]:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import httpx
 
+from service.plain_words import DETAIL_CHARS, plain_value
+
 Fields = Mapping[str, Any]
 
 
@@ -69,8 +71,8 @@ async def answered(service: CaptionService, path: str, fields: Fields, image: Se
 def _words(response: httpx.Response, image: SentImage | None) -> str:
     """Say why a request was refused, with the names that the agent knows."""
     try:
-        detail = str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):  # a proxy in between
+        detail = plain_value(response.json()["detail"], DETAIL_CHARS)
+    except (ValueError, KeyError, TypeError, RecursionError):  # a proxy in between
         detail = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
     if image is not None:
         for field in ("image_url: ", "image: "):
