@@ -88,12 +88,13 @@ def _limits(model: str | None) -> ModelLimits:
 
 def _report(found: ManifestSurvey, file: Path, limits: ModelLimits) -> Iterator[str]:
     yield f"{file}: {found.lines} lines about {found.images} images"
+    none, served = "not counted", f"{limits.model} stops at {limits.answer_tokens} when served"
     rows = {
         "lines an image": _in_words(found.turns),
         "pixels an image": _in_words(found.pixels),
         "words a response": _in_words(found.words),
-        "tokens a response": f"{_in_words(found.tokens) or 'not counted'}; {limits.model} stops at {limits.answer_tokens} when served",
-        "tokens a line": f"{_in_words(found.context) or 'not counted'}; {limits.model} reads {limits.context_tokens}",
+        "tokens a response": f"{_in_words(found.tokens, none)}; {served}",
+        "tokens a line": f"{_in_words(found.context, none)}; {limits.model} reads {limits.context_tokens}",
         "response formats": ", ".join(f"{name} {count / found.lines:.0%}" for name, count in found.formats.items()),
         "other scripts": ", ".join(f"{name} ({each.letters} letters)" for name, each in found.scripts.found.items()),
         "images read": f"{found.decoded} of {found.images} to the end, of the others the head",
@@ -124,9 +125,9 @@ def _findings(found: ManifestSurvey) -> Iterator[str]:
     yield f"{counts[True]} errors, {counts[False]} warnings"
 
 
-def _in_words(numbers: Quantiles | None) -> str:
+def _in_words(numbers: Quantiles | None, none: str = "") -> str:
     if numbers is None:
-        return ""
+        return none
     if numbers.least == numbers.most:
         return f"{numbers.most:,}"
     return f"{numbers.least:,} to {numbers.most:,}, median {numbers.median:,}, 95% at most {numbers.p95:,}"
