@@ -67,7 +67,7 @@ async def serve_stdio(tools: Tools) -> None:
 
 
 class _AnsweredGarbage:
-    """What is read of a connection; lines that are no message are answered with an error, and the SDK would not."""
+    """Incoming messages of a connection, with an error in answer to each line that is none; the SDK answers nothing."""
 
     def __init__(self, read: Any, write: Any) -> None:
         self._read, self._write = read, write

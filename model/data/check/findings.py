@@ -9,7 +9,7 @@ _PLACES = 5  # of each kind that are named before the rest are counted
 
 
 @dataclass(slots=True)
-class Finding:
+class ManifestFault:
     """Mistakes of one kind.
 
     Attributes:
@@ -29,7 +29,7 @@ class ManifestFindings:
     """Findings by kind, in the order in which they were met."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Finding] = {}
+        self._found: dict[str, ManifestFault] = {}
 
     def error(self, what: str, place: str) -> None:
         """Add a mistake that training would stop at."""
@@ -39,11 +39,11 @@ class ManifestFindings:
         """Add something that is probably not meant."""
         self._add(what, place, is_error=False)
 
-    def __iter__(self) -> Iterator[Finding]:
+    def __iter__(self) -> Iterator[ManifestFault]:
         return iter(sorted(self._found.values(), key=lambda finding: not finding.is_error))
 
     def _add(self, what: str, place: str, *, is_error: bool) -> None:
-        finding = self._found.setdefault(what, Finding(what, is_error))
+        finding = self._found.setdefault(what, ManifestFault(what, is_error))
         finding.count += 1
         if len(finding.places) < _PLACES:
             finding.places.append(place.replace("\n", "\\n"))

@@ -31,7 +31,7 @@ class StreamedLines:
         self._stream = stream
 
     def read(self) -> list[Record]:
-        """Read nothing."""
+        """Return no record: a stream is not read again."""
         return []
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
