@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model.evaluation.fields import DataError
 from PIL import Image
 
+from model.data.fields import DataError
 from model.data.world.paint import Letter
 from model.data.world.scene import Box
 from model.evaluation.formats import outside
