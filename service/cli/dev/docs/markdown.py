@@ -9,8 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import dedent
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,12 @@ def first_sentence(text: str) -> str:
 
 
 def code_blocks(text: str) -> Iterator[CodeBlock]:
-    """List every fenced block of a page, in order."""
-    return (CodeBlock(language, body) for language, body in _FENCE.findall(text))
+    r"""List every fenced block of a page, in order; those in lists without their indentation.
+
+    >>> [block.text for block in code_blocks("1. Type:\n\n   ```sh\n   ls\n   ```\n")]
+    ['ls\n']
+    """
+    return (CodeBlock(language, dedent(body)) for _, language, body in _FENCE.findall(text))
 
 
 def without_code(text: str) -> str:
