@@ -17,7 +17,7 @@ from service.plain_words import plain_value
 THREADS = "pheye-doctor-"
 _WORD = re.compile(r"\S+")
 _START = re.compile(r"(?:\w+=)?(?:[^\w\s]?[a-zA-Z][\w+.-]*://)?")
-_QUERY = re.compile(r"([?#]).*", re.DOTALL)
+_QUERY = re.compile(r"([?#]).*?(,?)\Z", re.DOTALL)
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
@@ -66,7 +66,7 @@ def _without_secrets(address: str) -> str:
     if at:
         start = _START.match(before)
         address = f"{start[0] if start else ''}***@{rest}"
-    return _QUERY.sub(r"\1***", address)
+    return _QUERY.sub(r"\1***\2", address)
 
 
 def run_probes(probes: Mapping[str, Probe], timeout_s: float) -> list[Finding]:
