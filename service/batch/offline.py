@@ -6,7 +6,9 @@ thread only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,6 +21,7 @@ from service.decoding.decode import silence_pillow, tile
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.images import ImageSource
+from service.plain_words import plain_value
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
@@ -26,6 +29,7 @@ from service.worker.load import load_runner
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
 
+LOADING_S = 2.0  # after which who waits at a terminal is told for what
 STALL_S = 60.0  # nobody watches an answer grow: filling every slot comes first
 
 
@@ -52,11 +56,28 @@ def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Conso
 
     def start(console: Console) -> Answerer:
         silence_pillow()
-        runner = load_runner(settings, settings.devices)
+        with loading_told(console, settings.model):
+            runner = load_runner(settings, settings.devices)
         _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}")
         return Answerer(runner.config.name, _batch(settings, answer_options, runner).run, runner.fingerprint)
 
     return start
+
+
+@contextmanager
+def loading_told(console: Console, model: str) -> Iterator[None]:
+    """Say what is loading, if it takes longer than a moment and somebody watches."""
+    if not console.is_terminal:
+        yield
+        return
+    timer = Timer(LOADING_S, console.print, (f"pheye: loading {plain_value(model)} ...",), {"markup": False})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # its line is whole before the next
 
 
 def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunner) -> LocalRun:

@@ -32,6 +32,8 @@ def doctor(
 
     Exit code 1 if something would keep `pheye serve` from working; the block says what to do.
     """
+    if sys.stderr.isatty():  # imports alone can take many seconds
+        typer.echo("pheye: examining this machine, for a minute at most ...", err=True)
     from service.batch.server import ServiceConnection, check_url, read_key
     from service.machine.doctor import block, examine
     from service.machine.finding import Finding, still_running

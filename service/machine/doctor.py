@@ -13,10 +13,11 @@ from service.batch.server import ServiceConnection
 from service.machine import compute, surroundings
 from service.machine.finding import Finding, Probe, masked, run_probes
 from service.machine.running_server import running
+from service.plain_words import plain_value
 from service.settings import Settings
 
 TIMEOUT_S = 60.0  # for all probes together; torch's import alone can take many seconds on a busy machine
-WIDTH = 118
+WIDTH, LINE_CHARS = 118, 20_000
 _INDENT = 17
 
 
@@ -45,13 +46,13 @@ def block(findings: Sequence[Finding]) -> str:
     lines = [line for finding in findings for line in _lines(finding.topic, finding.lines)]
     verdict = [line for number, fault in enumerate(faults, 1) for line in _lines(f"mend {number}", [fault])]
     text = "\n".join([*lines, *(verdict or _lines("verdict", ["nothing found that would keep it from working"]))])
-    return f"```text\n{surroundings.home_hidden(masked(text))}\n```"
+    return f"```text\n{text}\n```"
 
 
 def _lines(topic: str, told: Sequence[str]) -> list[str]:
     """Wrap what is told of a topic; nothing that a machine says can draw on the terminal."""
     wrapped = []
     for line in told:
-        plain = "".join(each if each.isprintable() else "?" for each in line)
+        plain = plain_value(surroundings.home_hidden(masked(line)), LINE_CHARS)  # before a line's end can cut a secret
         wrapped += textwrap.wrap(plain, WIDTH - _INDENT, break_on_hyphens=False) or [""]
     return [f"{topic if not index else '':<{_INDENT}}{line}" for index, line in enumerate(wrapped)]

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from threading import Thread
 from threading import enumerate as enumerate_threads
 
+from service.plain_words import plain_value
+
 THREADS = "pheye-doctor-"
-_USER = re.compile(r"(://)[^/@\s]*@")
+_WORD = re.compile(r"\S+")
+_START = re.compile(r"(?:\w+=)?(?:[^\w\s]?[a-zA-Z][\w+.-]*://)?")
+_QUERY = re.compile(r"([?#]).*?(,?)\Z", re.DOTALL)
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,33 @@ Probe = Callable[[], Sequence[Finding]]
 
 
 def masked(text: str) -> str:
-    """Hide the user and the password in every URL of a text.
+    """Hide the user and the password of every address in a text, with a scheme or without, and queries and fragments.
 
-    >>> masked("HTTPS_PROXY=http://me:secret@proxy:3128")
-    'HTTPS_PROXY=http://***@proxy:3128'
+    >>> masked("HTTPS_PROXY=http://me:secret@proxy:3128 me:hunt/er2@proxy https://x?token=1#2")
+    'HTTPS_PROXY=http://***@proxy:3128 ***@proxy https://x?***'
     """
-    return _USER.sub(r"\1***@", text)
+    return _WORD.sub(lambda word: _without_secrets(word[0]) if "@" in word[0] or "://" in word[0] else word[0], text)
+
+
+def masked_value(name: str, value: object) -> str:
+    """Write a variable's value in one short line, without what is secret in it.
+
+    >>> masked_value("HTTP_PROXY", "me:hun ter@proxy:80"), masked_value("MY_TOKEN", "1"), masked_value("N", "a b")
+    ('***@proxy:80', '***', 'a b')
+    """
+    if _SECRET.search(name) and isinstance(value, str | tuple):
+        return "***" if value else ""
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return plain_value(_without_secrets(text))
+
+
+def _without_secrets(address: str) -> str:
+    """Hide what precedes the last `@`, but for the scheme and a name, and what follows `?` or `#`."""
+    before, at, rest = address.rpartition("@")
+    if at:
+        start = _START.match(before)
+        address = f"{start[0] if start else ''}***@{rest}"
+    return _QUERY.sub(r"\1***\2", address)
 
 
 def run_probes(probes: Mapping[str, Probe], timeout_s: float) -> list[Finding]:

@@ -20,7 +20,7 @@ from model.runtime.processor import MATRIX_FLAGS, processor
 from service.api.connections.descriptors import plan_connections, raise_descriptor_limit
 from service.api.server import listen
 from service.batch.bounded_http import ask
-from service.machine.finding import Finding
+from service.machine.finding import Finding, masked_value
 from service.machine.listener import listener_of
 from service.mcp.extra import ExtraMissing, check_extra
 from service.plain_words import plain_value
@@ -36,7 +36,6 @@ VARIABLES = (
     "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "TMPDIR", "LD_PRELOAD",
 )  # fmt: skip
-SECRETS = ("HF_TOKEN", "PHEYE_API_KEYS")
 ASK_S = 2.0
 LEAST_SPACE_BYTES = 64 << 20
 
@@ -156,24 +155,16 @@ def keys(settings: Settings) -> Sequence[Finding]:
 def changed_settings(settings: Settings, environment: Mapping[str, str] = os.environ) -> Sequence[Finding]:
     """List the settings that differ from their defaults, with secrets masked, and what else has a say."""
     changed = [
-        f"{PREFIX}{name.upper()}={_shown(name, getattr(settings, name))}"
-        for name, field in Settings.model_fields.items()
-        if getattr(settings, name) != field.default
+        f"{name}={masked_value(name, getattr(settings, field))}"
+        for field, about in Settings.model_fields.items()
+        if getattr(settings, field) != about.default and (name := f"{PREFIX}{field.upper()}")
     ]
-    around = [f"{name}={environment[name]}" for name in VARIABLES if name in environment]
-    around += [f"{name.lower()}={environment[name.lower()]}" for name in VARIABLES if name.lower() in environment]
+    names = [*VARIABLES, *map(str.lower, VARIABLES)]
+    around = [f"{name}={masked_value(name, environment[name])}" for name in names if name in environment]
     return [
         Finding("settings", (", ".join(changed) or "all have their defaults",)),
         Finding("environment", (", ".join(around) or "nothing that matters",)),
     ]
-
-
-def _shown(name: str, value: object) -> str:
-    if f"{PREFIX}{name.upper()}" in SECRETS:
-        return "***"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value)
 
 
 def home_hidden(text: str) -> str:

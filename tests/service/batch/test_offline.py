@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -18,9 +19,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from model.request import Sampling
 from model.tiles import ImageKey, TiledImage
+from service.batch import offline
 from service.batch.find_images import NothingToDo, find_images
 from service.batch.local import LocalRun
 from service.batch.offline import answer
@@ -415,6 +418,16 @@ def test_what_goes_wrong_with_a_file_is_its_outcome(error: Exception, words: str
 
     (only,) = run_batch([Task(Path("x"), (CAPTION,))], read)
     assert only.errors == (words,)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_is_told_of_a_model_that_loads_for_long(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "LOADING_S", 0.01)
+    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None)
+    with offline.loading_told(console, "some/model\x1b[2J"):
+        time.sleep(0.3)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown == ("pheye: loading some/model\\x1b[2J ...\n" if terminal else "")
 
 
 def test_a_terminal_sees_a_bar_with_the_rate_and_a_file_lines_at_most(tmp_path: Path) -> None:

@@ -105,7 +105,24 @@ def test_the_block_hides_keys_passwords_and_the_home_folder(monkeypatch: pytest.
     assert "s3cret" not in shown
     assert "2 in PHEYE_API_KEYS" in shown
     assert "PHEYE_SLOTS=3, PHEYE_API_KEYS=***" in shown
-    assert "HF_HOME=~/hf?[2J, HTTPS_PROXY=http://***@proxy:1" in shown
+    assert r"HF_HOME=~/hf\x1b[2J, HTTPS_PROXY=http://***@proxy:1" in shown
+
+
+def test_no_way_to_write_a_password_is_shown() -> None:
+    settings = Settings(model="https://hub/x?token=s3cret", name="me:s3/cret@host", context_tokens=512)
+    around = {
+        "HTTP_PROXY": "me:s3cret@proxy:80",
+        "https_proxy": "http://me:s3/c ret@proxy:1",
+        "HF_ENDPOINT": "https://x?token=s3cret",
+        "NO_PROXY": f"https://x#s3cret,{'y' * 100_000}",
+    }
+    wrong = Finding("model", (), ("cannot reach 'https://x?token=s3cret' by http://me:s3/cr@et@proxy:1",))
+    shown = block([*surroundings.changed_settings(settings, around), wrong])
+    assert not [part for part in ("s3", "cret", "c ret", "et@") if part in shown]
+    assert "PHEYE_CONTEXT_TOKENS=512" in shown
+    assert "HTTP_PROXY=***@proxy:80" in shown
+    assert "https_proxy=http://***@proxy:1" in shown
+    assert "HF_ENDPOINT=https://x?***" in shown
 
 
 def test_doctor_says_what_to_mend_and_exits_with_1() -> None:
