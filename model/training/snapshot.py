@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ _KEPT = 2
 _FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: they change no result
 _UNKNOWN_BEFORE = {"validation": None, "rehearsal": None}  # what a run has that an older version began
 _TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.json"
+_UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, EOFError, SafetensorError,
+    UnpicklingError,
+)  # fmt: skip
 _CHECKPOINTS, _BEST = "checkpoints", "best"  # in the run's folder, and in the former
 
 
@@ -88,11 +93,62 @@ def latest_snapshot(folder: Path) -> Snapshot | None:
         return None
     path = finished[-1]
     try:
-        place = TrainingPosition(**json.loads((path / _PLACE).read_text(encoding="utf-8")))
+        place = _read_place(path / _PLACE)
         optimizer = torch.load(path / _OPTIMIZER, map_location="cpu", weights_only=True)
+        if not isinstance(optimizer, dict):
+            raise SnapshotError(f"{_OPTIMIZER}: expected an optimizer's state")
         return Snapshot(place, load_file(path / _TENSORS), optimizer)
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise SnapshotError(f"{path}: not a checkpoint that can be continued: {error}") from None
+    except _UNREADABLE as error:
+        raise _broken(path, error) from None
+
+
+def _read_place(file: Path) -> TrainingPosition:
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise SnapshotError(f"{file.name}: expected an object")
+    for key in ("stage", "step", "done"):
+        value = values.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise SnapshotError(f"{file.name}: {key}: {value!r} is not a number from 0 on")
+    for key in ("recipe", "began"):
+        if not isinstance(values.get(key, {}), dict):
+            raise SnapshotError(f"{file.name}: {key}: {values[key]!r} is not an object")
+    return TrainingPosition(**values)
+
+
+def _broken(path: Path, error: object) -> SnapshotError:
+    said = str(error).partition("\n")[0] or type(error).__name__  # torch says much more
+    return SnapshotError(
+        f"{path}: not a checkpoint that can be continued: {said}; delete this folder to go on from the one before it"
+    )
+
+
+def check_fits(folder: Path, found: Snapshot, steps: Sequence[int], trained: Mapping[str, Tensor]) -> None:
+    """Refuse a checkpoint whose place or tensors are not those of a run.
+
+    Args:
+        folder: of the run.
+        found: the checkpoint.
+        steps: of each stage.
+        trained: what the run trains, by name.
+
+    Raises:
+        SnapshotError: the message names what is wrong.
+    """
+    place, path = found.place, folder / _CHECKPOINTS / f"{found.place.done:09d}"
+    if (
+        place.stage >= len(steps)
+        or place.step > steps[place.stage]
+        or sum(steps[: place.stage]) + place.step != place.done
+    ):
+        raise _broken(
+            path,
+            f"{_PLACE}: stage {place.stage}, step {place.step}, {place.done} done is no place in stages of "
+            f"{', '.join(map(str, steps))} steps",
+        )
+    for name, tensor in trained.items():
+        if name not in found.tensors or found.tensors[name].shape != tensor.shape:
+            raise _broken(path, f"{_TENSORS}: {name} is missing or of another shape")
 
 
 def save_best(run: Path, done: int, tensors: Mapping[str, Tensor]) -> None:
@@ -120,7 +176,7 @@ def read_best(run: Path) -> tuple[int, dict[str, Tensor]] | None:
     try:
         place = json.loads((path / _PLACE).read_text(encoding="utf-8"))
         return int(place["done"]), load_file(path / _TENSORS)
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+    except _UNREADABLE as error:
         raise SnapshotError(f"{path}: the best weights cannot be read: {error}") from None
 
 

@@ -31,6 +31,7 @@ from model.training.snapshot import (
     Snapshot,
     TrainingPosition,
     already_begun,
+    check_fits,
     check_same_run,
     latest_snapshot,
     save_snapshot,
@@ -234,6 +235,7 @@ class Trainer:
         if not resume:
             raise already_begun(self._folder, found.place.done)
         check_same_run(self._folder, found.place, self._position(0, 0, 0))
+        check_fits(self._folder, found, [stage.steps or 0 for stage in self.stages], self.learner.trained())
         return found
 
     def _position(self, stage: int, step: int, done: int) -> TrainingPosition:

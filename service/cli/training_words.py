@@ -47,7 +47,7 @@ def show_pace(console: Console, plan: TrainingPlan, pace: Pace) -> None:
     validations = f", {pace.validation_s:.1f} s a validation" if plan.validations else ""
     left = in_words(pace.seconds(plan.total - plan.done, plan.validations))
     console.print(f"{'time':>13}  about {left}: {steps}{validations}, measured here just now", markup=False)
-    console.print(f"{'memory':>13}  {_size(pace.peak_bytes)} so far", markup=False)
+    console.print(f"{'used so far':>13}  {_size(pace.peak_bytes)} of memory, by this process", markup=False)
 
 
 def show_outcome(console: Console, outcome: TrainingOutcome, model: str, folder: Path) -> None:

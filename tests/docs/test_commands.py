@@ -48,7 +48,7 @@ def made_of(arguments: str, variable: re.Match[str]) -> str:
 
 
 def check_torchrun(words: Sequence[str]) -> None:
-    check_pheye(words[words.index("pheye") + 1 :])
+    check_pheye(words[words.index(".venv/bin/pheye") + 1 :])
 
 
 def check_python(words: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ def check_docker(words: Sequence[str]) -> None:
 
 
 CHECKS = {
-    "pheye": check_pheye, ".venv/bin/pheye": check_pheye, "make": check_make, "torchrun": check_torchrun,
+    "pheye": check_pheye, ".venv/bin/pheye": check_pheye, "make": check_make, ".venv/bin/torchrun": check_torchrun,
     "python": check_python, "docker": check_docker, "llm": check_llm,
 }  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_a_command_is_typed_right(example: Example) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
 def test_a_command_named_in_a_sentence_exists(page: str) -> None:
-    for typed in re.findall(r"`pheye ([^`]+)`", " ".join(PAGES[page].split())):
+    for typed in re.findall(r"`(?:\.venv/bin/)?pheye ([^`]+)`", " ".join(PAGES[page].split())):
         command, words = get_command(app), typed.split()
         while (inner := getattr(command, "commands", None)) and words and words[0][0].islower():
             assert words[0] in inner, typed

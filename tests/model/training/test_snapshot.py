@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from model import whole_files
-from model.training.snapshot import Snapshot, SnapshotError, TrainingPosition, latest_snapshot, save_snapshot
+from model.training.snapshot import (
+    Snapshot,
+    SnapshotError,
+    TrainingPosition,
+    check_fits,
+    latest_snapshot,
+    save_snapshot,
+)
 from tests.support.full_disks import no_file_above
 
 
@@ -68,3 +75,30 @@ def test_a_full_disk_is_called_so_with_the_checkpoint(tmp_path: Path) -> None:
     with no_file_above(300 << 10), pytest.raises(OSError, match="000000001") as failed:
         save_snapshot(tmp_path, big)
     assert failed.value.errno == errno.EFBIG
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "what"),
+    [
+        ("place.json", b'{"stage": -7, "step": 1, "done": 1, "recipe": {}}', "stage: -7 is not a number"),
+        ("place.json", b'{"stage": 0, "step": 1, "done": "x", "recipe": {}}', "done: 'x' is not a number"),
+        ("place.json", b'{"stage": 0, "step": 1, "done": 1, "recipe": 5}', "recipe: 5 is not an object"),
+        ("place.json", b"[]", "expected an object"),
+        ("place.json", b"[" * 5000, "recursion"),
+        ("optimizer.pt", b"", "not a checkpoint"),
+        ("optimizer.pt", b"torn", "not a checkpoint"),
+    ],
+)
+def test_a_part_that_is_not_as_it_should_be_is_told(tmp_path: Path, file: str, content: bytes, what: str) -> None:
+    (save_snapshot(tmp_path, taken(1)) / file).write_bytes(content)
+    with pytest.raises(SnapshotError, match=rf"000000001: .*{what}.*delete this folder"):
+        latest_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize(("steps", "shape"), [([0, 9], (2, 3)), ([6], (2, 3)), ([9], (3, 3))])
+def test_a_checkpoint_of_no_place_in_the_run_is_refused(
+    tmp_path: Path, steps: list[int], shape: tuple[int, ...]
+) -> None:
+    check_fits(tmp_path, taken(7), [9], {"a.b": torch.zeros(2, 3)})
+    with pytest.raises(SnapshotError, match="000000007: not a checkpoint that can be continued"):
+        check_fits(tmp_path, taken(7), steps, {"a.b": torch.zeros(shape)})
