@@ -31,7 +31,7 @@ class StreamedLines:
         self._stream = stream
 
     def read(self) -> list[Record]:
-        """Read nothing."""
+        """Read no record: what was written is gone."""
         return []
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
