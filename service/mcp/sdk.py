@@ -67,7 +67,7 @@ async def serve_stdio(tools: Tools) -> None:
 
 
 class _AnsweredGarbage:
-    """What is read of a connection; lines that are no message are answered with an error, and the SDK would not."""
+    """Messages read from a connection, whose other lines are answered with an error, as the SDK does not do."""
 
     def __init__(self, read: Any, write: Any) -> None:
         self._read, self._write = read, write
