@@ -48,7 +48,9 @@ def _name_of(host: str) -> str:
     ('::1', 'example.org', '')
     """
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises for a port that is no number
+        return parts.hostname or ""
     except ValueError:
         return ""
 

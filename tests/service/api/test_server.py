@@ -44,7 +44,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_the_reason():
 
 def test_too_few_open_files_end_the_command_as_any_setting_does_that_cannot_be():
     few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (128, 128))
-    command = [sys.executable, "-m", "service.cli.entry", "serve", "--port", "0", "--model", "random:none"]
+    command = [sys.executable, "-m", "service.cli.entry", "serve", "--port", "0", "--model", "random:pheye-micro"]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=few, timeout=60, check=False)
     assert done.returncode == 2
     assert re.search(r"^pheye: PHEYE_MAX_CONNECTIONS: 128 open files are allowed .*; allow \d+$", done.stderr, re.M)
