@@ -68,8 +68,10 @@ def no_sign_turn(rng: Random) -> Turn:
 
 
 def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
-    """Draw a question that this scene can be asked; signs and counts, which are hardest to learn, come most often."""
-    ask = rng.choice((_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _place, _relation))
+    """Draw a question that this scene can be asked; what is hardest to learn comes most often."""
+    ask = rng.choice(
+        (_sign, _sign, _sign, _count, _count, _exists, _exists, _easy, _easy, _easy, _place, _relation, _relation)
+    )
     return ask(scene, rng) or _exists(scene, rng)
 
 
@@ -164,10 +166,10 @@ def _easy(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
         if not alone and sum(other.kind == shape.kind for other in scene.shapes) > 1:
             return None
         subject = rng.choice(("shape", shape.kind)) if alone else shape.kind
-        question = rng.choice(("what color is the {}?", "what is the color of the {}?", "What color is the {}?"))
+        question = rng.choice(("what {} is the {}?", "what is the {} of the {}?", "What {} is the {}?"))
         said = f"The {subject} is {shape.colour}."
         return QuestionAndAnswer(
-            "colour", question.format(subject), shape.colour, said, _except(list(COLOURS), shape.colour)
+            "colour", question.format(_spelt(rng), subject), shape.colour, said, _except(list(COLOURS), shape.colour)
         )
     if not alone and sum(other.colour == shape.colour for other in scene.shapes) > 1:
         return None
@@ -182,6 +184,11 @@ def _easy(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
         )
     said = sentence(f"it is {article(named(shape))}")
     return QuestionAndAnswer("shape", question, shape.kind, said, _except(SHAPES, shape.kind))
+
+
+def _spelt(rng: Random) -> str:
+    """Spell the word as Americans do, as easy-VQA does, or as others do now and then."""
+    return "colour" if rng.random() < 0.3 else "color"
 
 
 def _place(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
