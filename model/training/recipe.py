@@ -122,7 +122,7 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         _small(
             "pheye-tiny-truthful",  # from what `pheye-tiny-level-3` gives, on the stream `truthful`
-            (Stage("truthful", 6e-4, steps=600), Stage("longer", 6e-4, steps=1500)),
+            (Stage("truthful", 6e-4, steps=1500),),
         ),
         _small(
             "ablation",  # of `pheye dev ablate`, from pheye-tiny's frozen parts
