@@ -26,6 +26,7 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "colour_shape": colour_shape_match,
     "sign": sign_match,
     "count": count_match,
+    "several": exact_match,
     "outside": same_sentence,
     "refused": same_sentence,
 }
@@ -37,6 +38,7 @@ METRICS: Mapping[Kind, str] = {
     "colour_shape": "colours and shapes",
     "sign": "signs read",
     "count": "counting",
+    "several": "one shape of several",
     "outside": "says it does not know",
     "refused": "own scenes refused",
 }

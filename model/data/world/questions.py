@@ -75,6 +75,17 @@ def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
     return ask(scene, rng) or _exists(scene, rng)
 
 
+def about_one_of_several(scene: Scene, rng: Random) -> tuple[QuestionAndAnswer, ...]:
+    """Draw questions about one shape among others, a question of each kind that this scene can be asked.
+
+    Kinds: colour or shape, place, relation. None of them can be answered from the colours that are there alone.
+    """
+    if len(scene.shapes) < 2:
+        return ()
+    drawn = (ask(scene, rng) for ask in (_easy, _place, _relation))
+    return tuple(asked for asked in drawn if asked is not None)
+
+
 def _choice(asked: QuestionAndAnswer, rng: Random) -> Turn:
     wrong = rng.sample(asked.others, min(len(asked.others), rng.randint(1, 3)))
     choices = [asked.word, *wrong]

@@ -1,7 +1,8 @@
 """Fresh scenes of the synthetic world: drawn from a seed that training never uses, painted into a folder.
 
-What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; and what the sign
-says, where there is one; signs are told apart by the size of their letters, and by whether the edge of a tile cuts one.
+What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; about one shape of
+several, its colour or kind, its place, and where it is from another; and what the sign says, where there is one. Signs
+are told apart by the size of their letters, and by whether the edge of a tile cuts one.
 Any thread or process.
 """
 
@@ -13,11 +14,12 @@ from random import Random
 
 from model.data.world.captions import named
 from model.data.world.paint import Letter, letter_size, paint
+from model.data.world.questions import about_one_of_several
 from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case
 from model.prompt import caption_instruction, question_instruction
 
-TRAINING_SEEDS = ("train", "train signs", "train ablation")
+TRAINING_SEEDS = ("train", "train signs", "train truthful", "train photographed", "train ablation")
 
 
 def read_scenes(folder: Path, count: int, seed: str, level: int = 3) -> list[Case]:
@@ -51,6 +53,9 @@ def _cases(folder: Path, seed: str, index: int, level: int) -> Iterator[Case]:
     yield Case(f"{index} caption", path, caption_instruction("normal"), shapes, "colour_shape", area=area)
     counted = question_instruction("How many shapes are there?", "short")
     yield Case(f"{index} count", path, counted, (str(len(shapes)),), "count", group=str(len(shapes)))
+    for asked in about_one_of_several(scene, Random(f"{seed} {index} several")):  # noqa: S311 - as above
+        instruction = question_instruction(asked.question, "short")
+        yield Case(f"{index} {asked.kind}", path, instruction, (asked.word,), "several", group=asked.kind)
     if scene.sign is not None:
         read = question_instruction("What does the sign say?", "short")
         letters, share = picture.letters[0], scene.sign.box.area

@@ -156,7 +156,7 @@ def scenes(
     ] = 3,
     **words: Any,
 ) -> None:
-    """Fresh scenes of pheye-tiny's world: colours and shapes in captions, counting, signs."""
+    """Fresh scenes of pheye-tiny's world: shapes in captions, counting, one shape of several, signs."""
     from model.evaluation.formats.scenes import read_scenes
 
     kept = folder or cache_folder("scenes")

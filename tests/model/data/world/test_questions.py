@@ -3,11 +3,12 @@
 from random import Random
 
 from model.data.world.captions import named
-from model.data.world.questions import exchange, question_turn
+from model.data.world.questions import about_one_of_several, exchange, question_turn
 from model.data.world.scene import COLOURS, SHAPES, draw_scene
 
 SCENES = [draw_scene(Random(f"question {index}")) for index in range(400)]
 ASKED = [(scene, exchange(scene, Random(f"ask {place}"))) for place, scene in enumerate(SCENES * 4)]
+ASKED += [(scene, asked) for scene in SCENES for asked in about_one_of_several(scene, Random("several"))]
 
 
 def of(kind):
@@ -16,6 +17,13 @@ def of(kind):
 
 def test_every_kind_is_asked():
     assert {asked.kind for _, asked in ASKED} == {"sign", "count", "colour", "shape", "place", "exists", "relation"}
+
+
+def test_one_shape_is_asked_about_where_there_are_several():
+    asked = {len(scene.shapes): about_one_of_several(scene, Random("several")) for scene in SCENES}
+    assert not asked[0] + asked[1]
+    assert {each.kind for questions in asked.values() for each in questions} <= {"colour", "shape", "place", "relation"}
+    assert all(asked[count] for count in (2, 3))
 
 
 def test_signs_are_read_or_said_to_be_missing():
