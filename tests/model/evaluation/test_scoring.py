@@ -27,10 +27,11 @@ def test_every_kind_is_judged_by_its_own_metric() -> None:
         answered(replace(case("h", "cider"), references=("two cats",)), "One dog."),
         answered(replace(case("i", "outside"), references=("No idea.",)), " No idea."),
         answered(replace(case("j", "refused"), references=("No idea.",)), "A cat."),
+        answered(replace(case("k", "several"), references=("red",)), "red"),
     ]
     assert {each.case.kind for each in asked} == set(get_args(Kind))
     found = scores(asked)
-    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0, 100, 0])
+    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0, 100, 0, 100])
     assert len(table(asked)) == len(METRICS)
 
 
