@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.training.journal import TrainingStep, ValidationReport, read_journal, read_validations
+from model.whole_files import path_appearing_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _POINTS = 200  # each point of the curve is a mean over so many parts of the run
 
@@ -30,6 +32,12 @@ def plot_run(metrics: Path, target: Path) -> None:
     Raises:
         ValueError: there is nothing to draw.
     """
+    with path_appearing_whole(target) as partial:
+        drawn_run(metrics).savefig(partial, dpi=120)
+
+
+def drawn_run(metrics: Path) -> Figure:
+    """Draw what `plot_run` writes."""
     from matplotlib.figure import Figure  # not pyplot: no window, no global state
 
     reports = read_journal(metrics)
@@ -47,8 +55,9 @@ def plot_run(metrics: Path, target: Path) -> None:
     _draw_validations(loss, accuracy, read_validations(metrics))
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
-        axes.legend()
-    figure.savefig(target, dpi=120)
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1)}  # the curves, which it would cover
+        axes.legend(**above, ncols=5, frameon=False, fontsize="small")
+    return figure
 
 
 def _draw_validations(loss: Axes, accuracy: Axes, reports: Sequence[ValidationReport]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from model.training.journal import MetricsFile, ValidationReport
-from model.training.plots import plot_run, smoothed
+from model.training.plots import drawn_run, plot_run, smoothed
 from tests.model.training.test_journal import report
 
 
@@ -46,3 +46,19 @@ def test_validations_are_drawn_over_the_curves_and_the_best_is_marked(metrics: P
     assert all(
         f"<!-- {label} -->" in drawn for label in ("validation", "validation: words right", "best, which is written")
     )
+
+
+def test_the_legends_stand_above_the_curves_and_within_the_picture(metrics: Path) -> None:
+    with MetricsFile(metrics, done=10) as journal:
+        for done in range(11, 21):
+            journal.write(report(done, stage="III"))
+        journal.write(ValidationReport(20, 5, 0.5, 0.6, 0.4, "exact match and words right", 5, 5, 1.0, best=True))
+    figure = drawn_run(metrics)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        assert legend is not None
+        assert len(legend.get_texts()) == 5
+        box = legend.get_window_extent()
+        assert box.y0 >= axes.bbox.y1
+        assert box.x1 <= figure.bbox.x1
