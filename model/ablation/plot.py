@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.ablation.study import AblationResult
+from model.whole_files import path_appearing_whole
 
 _KINDS = {  # kind -> what it is called, and its colour
     "sign small": ("small signs read", "#0072b2"),
@@ -38,4 +39,5 @@ def plot_results(results: Sequence[AblationResult], file: Path) -> None:
     axes.set_ylim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(_KINDS), frameon=False)
-    figure.savefig(file, dpi=120)
+    with path_appearing_whole(file) as partial:
+        figure.savefig(partial, dpi=120)

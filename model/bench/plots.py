@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.bench.result import BenchReport, BenchResult, Verdict
+from model.whole_files import path_appearing_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,8 @@ def plot_report(report: BenchReport, file: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     ratios.invert_yaxis()
     figure.suptitle(f"{report.machine.accelerator or report.machine.cpu}; black marks are targets")
-    figure.savefig(file, dpi=120)
+    with path_appearing_whole(file) as partial:
+        figure.savefig(partial, dpi=120)
 
 
 def _ratios(axes: Axes, results: Sequence[BenchResult], verdicts: Sequence[Verdict | None]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.evaluation.attention import LayerMean
 from model.evaluation.tertiles import ScoreChange
+from model.whole_files import path_appearing_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,8 @@ def plot_changes(found: Sequence[ScoreChange], names: tuple[str, str], file: Pat
         _bars(axes, [each for each in found if each.metric == metric], names)
         axes.set_title(metric)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(file, dpi=150)
+    with path_appearing_whole(file) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def _bars(axes: Axes, changes: Sequence[ScoreChange], names: tuple[str, str]) -> None:
@@ -103,7 +105,8 @@ def plot_shares(means: Sequence[LayerMean], name: str, file: Path) -> None:
     axes.set_ylim(0, 1)
     axes.set_title(name)
     axes.legend(frameon=False)
-    figure.savefig(file, dpi=150)
+    with path_appearing_whole(file) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def _figure(panels: int) -> tuple[Any, list[Axes]]:

@@ -7,7 +7,6 @@ several processes, in `model/training/trainer.py`. Knows neither of the two part
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from model.training.optimizers import Optimizer, optimizer_of
+from model.whole_files import naming, path_appearing_whole
 
 Step = Callable[[int], tuple[Tensor, dict[str, float]]]
 
@@ -70,6 +70,9 @@ def learn(parameters: Mapping[str, Tensor], step: Step, plan: LearningSchedule, 
         step: number of a step -> its loss and what else to log.
         plan: how long.
         folder: where `state.pt` and `log.jsonl` are kept.
+
+    Raises:
+        OSError: they cannot be written; the last save is there still.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = optimizer_of(parameters, "muon", plan.decay, (0.9, 0.98))
@@ -105,14 +108,15 @@ class BatchPrefetcher(Iterator[dict[str, Tensor]]):
 
 
 def _log(folder: Path, **numbers: float) -> None:
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
+    path = folder / "log.jsonl"
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps({name: round(value, 5) for name, value in numbers.items()}) + "\n")
 
 
 def _save(parameters: Mapping[str, Tensor], optimizer: Optimizer, step: int, folder: Path) -> None:
     state = {"parameters": dict(parameters), "optimizer": optimizer.state_dict(), "step": step}
-    torch.save(state, folder / "state.new")
-    os.replace(folder / "state.new", folder / "state.pt")
+    with path_appearing_whole(folder / "state.pt") as partial, partial.open("wb") as file:
+        torch.save(state, file)  # not by its path: torch's own writer hides what the system says
 
 
 def _resume(parameters: Mapping[str, Tensor], optimizer: Optimizer, folder: Path) -> int:

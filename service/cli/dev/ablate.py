@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.flags import fail
+from service.cli.flags import fail, fail_for
 from service.cli.model_names import check_model
 from service.cli.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
 
@@ -59,7 +59,7 @@ def ablate(
     except ModuleNotFoundError as error:
         fail(f"{error}; {NOT_INSTALLED if (error.name or '').startswith('model.ablation') else EXTRA}")
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     except ArithmeticError as error:
         typer.echo(f"pheye: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from None

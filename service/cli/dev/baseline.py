@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.cli.flags import OFFLINE_NAMES, fail, read_settings, setting_flags
+from service.cli.flags import OFFLINE_NAMES, fail_for, read_settings, setting_flags
 from service.cli.model_names import check_model
 from service.cli.options import options
 
@@ -19,4 +19,4 @@ def baseline(**flags: str | None) -> None:
     try:
         run_baseline(settings)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.flags import fail
+from service.cli.flags import fail, fail_for
 
 GEOMETRIES = "random:Pheye-x4-448,random:Pheye-x2-672,random:Pheye-x4-672,random:Pheye-x2-448"
 GOLDEN = Path("tests/golden")
@@ -54,7 +54,7 @@ def gpu(
     try:
         raise typer.Exit(carry_out(order))
     except OSError as error:
-        fail(str(error))
+        fail_for(error)
 
 
 def _golden(folders: list[Path]) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail
+from service.cli.flags import fail, fail_for
 from service.cli.train import EXTRA
 
 
@@ -22,4 +22,4 @@ def pretrain(
     except ModuleNotFoundError as error:
         fail(f"{error}; {EXTRA}")
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.flags import fail
+from service.cli.flags import fail_for
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +32,7 @@ def scores(answers: _ANSWERS) -> None:
     try:
         judged = table(read_answers(answers))
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     print_scores(judged, Console())
 
 
@@ -56,7 +56,7 @@ def tertiles(
         if plot is not None:
             plot_changes(found, (before.stem, after.stem), plot)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     table = _numbers(("metric", "tertile"), ("cases", "before", "after", "change"))
     for each in found:
         change = "" if each.relative is None else f"{each.relative:+.2f} %"
@@ -80,7 +80,7 @@ def attention(answers: _ANSWERS, plot: _PLOT = None) -> None:
         if plot is not None:
             plot_shares(means, given[0].setup.model, plot)
     except (ValueError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     table = _numbers(("tertile",), ("layer", "answers", "global view", "local tiles"))
     for each in means:
         shares = (f"{100 * share:.1f} %" for share in (each.global_share, each.local_share))

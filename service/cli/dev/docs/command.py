@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail
+from service.cli.flags import fail_for
 
 EXIT_STALE = 1
 
@@ -42,7 +42,7 @@ def _document(app: typer.Typer, root: Path, *, check: bool) -> None:
             if page.old != page.new:
                 (root / page.name).write_text(page.new, encoding="utf-8")
     except (BlockError, OSError) as error:
-        fail(str(error))
+        fail_for(error)
     stale = [page for page in pages if page.old != page.new] if check else []
     for page in stale:
         typer.echo(page.difference)

@@ -1,5 +1,6 @@
 """Stage 0: the parts are taught, a killed lesson goes on, and what comes out can be opened and trained."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from model.training.stage0.loop import LearningSchedule, learn, saved_step
 from model.training.stage0.parts import Stage0Schedule, make_parts
 from model.training.stage0.text import train_tokenizer
 from model.training.stage0.vision import LabelledTiles, PatchLabeller, accuracies, labelling_loss, train_eye
+from tests.support.full_disks import no_file_above
 
 TINY = named_geometry("pheye-micro")
 SHORT = Stage0Schedule(
@@ -68,6 +70,19 @@ def test_a_killed_lesson_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     resumed = train_eye(TINY, plan, tmp_path / "killed", scenes=2, workers=0, compiled=False)
     for name in straight:
         assert torch.equal(straight[name], resumed[name]), name
+
+
+def test_a_full_disk_is_called_so_with_the_file_and_the_last_save_stays(tmp_path):
+    def step(_):
+        return weight.square().sum(), {}
+
+    weight = torch.zeros(300, 300, requires_grad=True)
+    learn({"weight": weight}, step, LearningSchedule(1, 1e-3), tmp_path)
+    with no_file_above(200 << 10), pytest.raises(OSError, match=r"state\.pt") as failed:
+        learn({"weight": weight}, step, LearningSchedule(2, 1e-3), tmp_path)
+    assert failed.value.errno == errno.EFBIG
+    assert saved_step(tmp_path) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.pt"]
 
 
 def test_the_eye_learns_a_few_scenes_by_heart(tmp_path):
