@@ -58,8 +58,11 @@ def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Conso
         silence_pillow()
         with loading_told(console, settings.model):
             runner = load_runner(settings, settings.devices)
-        _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}")
-        return Answerer(runner.config.name, _batch(settings, answer_options, runner).run, runner.fingerprint)
+        knows = runner.about.knows if runner.about else None
+        world = f"; it knows {plain_value(knows)}" if knows else ""
+        _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}{world}")
+        run = _batch(settings, answer_options, runner).run
+        return Answerer(runner.config.name, run, runner.fingerprint, knows)
 
     return start
 

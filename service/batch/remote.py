@@ -42,7 +42,7 @@ from service.batch.task import (
 from service.errors import ServiceError, TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
-from service.known_world import OUTSIDE_KNOWN_WORLD
+from service.known_world import OUTSIDE_KNOWN_WORLD, REAL_CHECKPOINT
 from service.plain_words import DETAIL_CHARS, plain_value
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ChoiceFields, ImageFields, ServiceCard, VqaAnswer
@@ -83,7 +83,9 @@ def service(server: ServiceConnection, answer_options: AnswerOptions) -> Callabl
             console.print(f"pheye: {what}", markup=False)
 
         card = contact(server, tell)
-        return Answerer(str(card.model), RemoteRun(server, card, answer_options, tell).run)
+        run = RemoteRun(server, card, answer_options, tell).run
+        knows = card.model.knows if card.model else None
+        return Answerer(str(card.model), run, knows=knows, otherwise=f"a server of its own, {REAL_CHECKPOINT}")
 
     return start
 

@@ -23,7 +23,8 @@ from service.batch.results.records import AnswerTerms, shown
 from service.batch.results.target import can_continue, open_target
 from service.batch.results.text import JsonStream, Printer
 from service.batch.task import AnswerOptions, ImagePlace, Question, StandardInput, Task, TaskOutcome, tasks_of
-from service.known_world import REAL_CHECKPOINT
+from service.known_world import PUBLISHED_MODEL
+from service.plain_words import plain_value
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 WARNINGS = {"image_end_missing": "the end of the file is missing; what is there was read"}
@@ -37,11 +38,15 @@ class Answerer:
         model: name of the model.
         run: tasks to outcomes, in the order in which they are complete; closing it ends everything under way.
         weights: fingerprint of the model's weights; empty if they are elsewhere.
+        knows: the pictures that the model was made for, in a few words; None if it does not say.
+        otherwise: what to type for a model that knows other pictures.
     """
 
     model: str
     run: Callable[[Iterable[Task]], Generator[TaskOutcome, None, None]]
     weights: str = ""
+    knows: str | None = None
+    otherwise: str = f"the same command with {PUBLISHED_MODEL}"
 
 
 class Sink(Protocol):
@@ -171,7 +176,7 @@ def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
             answerer = start(console)
             plan = planned(answerer)
             outcomes = stack.enter_context(closing(answerer.run(plan.tasks)))
-            code = _follow(console, outcomes, plan)
+            code = _follow(console, outcomes, plan, answerer)
             plan.finish()
             return code
         except KeyboardInterrupt:
@@ -180,7 +185,7 @@ def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
             return EXIT_INTERRUPTED
 
 
-def _follow(console: Console, outcomes: Iterator[TaskOutcome], plan: RunPlan) -> int:
+def _follow(console: Console, outcomes: Iterator[TaskOutcome], plan: RunPlan, answerer: Answerer) -> int:
     """Write outcomes down as they come, report failures, show the progress."""
     failures, outside, total = 0, 0, len(plan.tasks)
 
@@ -202,7 +207,19 @@ def _follow(console: Console, outcomes: Iterator[TaskOutcome], plan: RunPlan) ->
             outside += any(answer.outside for answer in outcome.answers)
             advance()
     if outside:
-        tell(f"{outside} of {total} images are outside what the model knows; for photographs: {REAL_CHECKPOINT}")
+        tell(outside_words(outside, total, answerer))
     if failures:
         tell(f"{failures} of {total} images failed")
     return EXIT_FAILURES if failures else 0
+
+
+def outside_words(outside: int, total: int, answerer: Answerer) -> str:
+    """Say once that images are outside what a model knows, what it knows, and what to type instead.
+
+    >>> answerer = Answerer("pheye-tiny", lambda tasks: (_ for _ in ()), knows="drawn shapes, not photographs")
+    >>> outside_words(1, 1, answerer).partition("; ")[0]
+    '1 image is outside what pheye-tiny knows (drawn shapes, not photographs)'
+    """
+    images = f"{outside} of {total} images {'is' if outside == 1 else 'are'}" if total > 1 else "1 image is"
+    known = f" ({plain_value(answerer.knows)})" if answerer.knows else ""
+    return f"{images} outside what {plain_value(answerer.model)} knows{known}; for others: {answerer.otherwise}"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from model.data.world.captions import NOTHING
 from service.cli.main import app
-from service.known_world import OUTSIDE_KNOWN_WORLD, REAL_CHECKPOINT
+from service.known_world import OUTSIDE_KNOWN_WORLD, PUBLISHED_MODEL, REAL_CHECKPOINT
 from tests.support.pages import ROOT
 from tests.support.serving import Server, data_uri, events_of
 
@@ -125,4 +125,7 @@ def test_a_command_says_it_in_a_line_and_in_its_file(where: str, server: Server,
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     found = {Path(line["image"]).name: line["warnings"] for line in lines}
     assert found == {"in.png": QUIET, "out.png": WARNED}
-    assert f"1 of 2 images are outside what the model knows; for photographs: {REAL_CHECKPOINT}" in done.stderr
+    knows = httpx.get(f"{server.url}/v1").json()["model"]["knows"]
+    told = f"1 of 2 images is outside what pheye-tiny knows ({knows}); for others: "
+    assert done.stderr.count(told) == 1
+    assert (REAL_CHECKPOINT if where == "a service" else f"the same command with {PUBLISHED_MODEL}") in done.stderr
