@@ -6,7 +6,6 @@ must not wait for torch), and turns what goes wrong into one line and exit code 
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from service.cli.dev.commands import dev_commands
 from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import fail, fail_for, read_settings, setting_flags
+from service.cli.info.command import info
 from service.cli.manifest.commands import manifest
 from service.cli.mcp import mcp
 from service.cli.model_names import check_model
@@ -161,38 +161,7 @@ def _questions(typed: list[str], file: str | None) -> list[str]:
     return texts or fail("QUESTION: there is none; type one, or name a file of them with --questions")
 
 
-@app.command()
-@options(setting_flags("revision", "context_tokens"))
-def info(
-    model: Annotated[
-        str | None, typer.Argument(help="A geometry's name, a folder or a hub id; default PHEYE_MODEL.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Exact numbers for programs.")] = False,
-    **flags: str | None,
-) -> None:
-    """Show a model's geometry, size and cost without loading it, and what it would take of this machine.
-
-    Without a model, the built-in one and the published checkpoints are compared as well.
-    """
-    settings = read_settings(flags)
-    from rich.console import Console
-
-    from service.cli import info as report
-    from service.cli.model_needs import all_needs, needs_as_json, print_needs
-
-    source = model or settings.model
-    try:
-        config = report.find_config(source, settings.revision)
-        ranks, knows = report.find_ranks(source, config), report.find_knows(source)
-    except (ValueError, OSError) as error:
-        fail_for(error)
-    figures = report.figures(config, settings.context_tokens, ranks, knows)
-    here = list(all_needs(source, config, settings, others=model is None))
-    if as_json:
-        typer.echo(json.dumps({**report.as_json(figures), "this_machine": needs_as_json(here)}, indent=2))
-    else:
-        report.print_tables(figures, Console())
-        print_needs(here, Console())
+app.command()(info)
 
 
 @app.command()

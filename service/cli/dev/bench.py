@@ -196,7 +196,7 @@ def _measure(sections: Sequence[Section], others: Sequence[Other], session: Benc
 def _decoding(model: str) -> DecodingSpeed:
     """Measure how long a large photograph takes to become tiles of this model."""
     from service.bench.decoding import decoding_speed
-    from service.cli.info import find_config
+    from service.cli.info.figures import find_config
 
     _tell(f"{model}: a large photograph decoded and cut")
     return decoding_speed(find_config(model, None))

@@ -21,7 +21,7 @@ from model.bench.quick_rates import QuickRates
 from model.checkpoint.checkpoint import open_checkpoint
 from model.layout import RANK_PROBE
 from service.api import server
-from service.cli import model_needs
+from service.cli.info import needs
 from service.cli.main import app
 from service.settings import Settings
 from tests.support.golden import OWN_GOLDEN
@@ -40,7 +40,7 @@ def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def a_machine_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_needs, "quick_rates", lambda: QuickRates(50e9, 400e9, 0.0))
+    monkeypatch.setattr(needs, "quick_rates", lambda: QuickRates(50e9, 400e9, 0.0))
 
 
 def pheye(*words: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.cli.dev.docs.markdown import table
-from service.cli.info import find_config
+from service.cli.info.figures import find_config
 from service.machine.memory import parts
 
 MODELS = (("pheye-tiny", "float32"), ("Pheye-x4-448", "bfloat16"), ("Pheye-x4-672", "bfloat16"))
