@@ -20,6 +20,7 @@ from service.cli.model_names import check_model
 from service.cli.options import options
 from service.cli.stop_signals import StopSignals
 from service.cli.training_words import command_to_go_on, show_outcome, show_pace, show_plan
+from service.machine.load import machine_load
 
 if TYPE_CHECKING:
     from model.training.planning.data import TrainingData
@@ -138,6 +139,7 @@ def _trained(words: TrainOptions) -> int:
     """Plan, train, write, and return the exit code."""
     from service.cli.training_bar import TrainingBar
 
+    load = machine_load()
     run = _opened(words)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not run.is_main)
     with StopSignals(run.stop) as signals:
@@ -145,7 +147,7 @@ def _trained(words: TrainOptions) -> int:
         show_plan(console, plan, words.model, words.output)
         pace = run.pace() if left and not signals.received else None
         if pace is not None:
-            show_pace(console, plan, pace)
+            show_pace(console, plan, pace, load)
         if words.dry_run:
             return signals.exit_code
         with TrainingBar(console, done=run.done, total=run.total, validations=plan.validations, pace=pace) as bar:

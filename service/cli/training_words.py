@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from model.training.planning.pace import Pace
     from model.training.planning.plan import TrainingPlan
     from model.training.run import TrainingOutcome
+    from service.machine.load import MachineLoad
 
 _GB = 1e9
+_ENOUGH_IMAGES = 50  # held out: all right, they leave 6 % of doubt
 
 
 def show_plan(console: Console, plan: TrainingPlan, model: str, output: Path) -> None:
@@ -41,12 +43,22 @@ def show_plan(console: Console, plan: TrainingPlan, model: str, output: Path) ->
         console.print(f"pheye: warning: {warning}", markup=False)
 
 
-def show_pace(console: Console, plan: TrainingPlan, pace: Pace) -> None:
-    """Print how long a run takes, and with how much memory, as it was measured."""
+def show_pace(console: Console, plan: TrainingPlan, pace: Pace, load: MachineLoad) -> None:
+    """Print how long a run takes, and with how much memory, as it was measured; and if other work made that longer.
+
+    Args:
+        console: standard error's.
+        plan: of the run.
+        pace: as it was measured.
+        load: of the machine before that.
+    """
     steps = f"{pace.step_s:.1f} s a step"
     validations = f", {pace.validation_s:.1f} s a validation" if plan.validations else ""
     left = in_words(pace.seconds(plan.total - plan.done, plan.validations))
     console.print(f"{'time':>13}  about {left}: {steps}{validations}, measured here just now", markup=False)
+    busy = load.warning() if plan.device == "cpu" else None
+    if busy is not None:
+        console.print(f"{'':>13}  {busy}", markup=False)
     console.print(f"{'used so far':>13}  {_size(pace.peak_bytes)} of memory, by this process", markup=False)
 
 
@@ -61,6 +73,9 @@ def show_outcome(console: Console, outcome: TrainingOutcome, model: str, folder:
                 "pictures, more --epochs or another --learning-rate may help",
                 markup=False,
             )
+        worth = worth_of_few(best.images)
+        if worth is not None:
+            console.print(f"pheye: {worth}", markup=False)
     console.print(f"pheye: serve it with: pheye serve --model {shlex.quote(str(folder))}", markup=False)
 
 
@@ -78,6 +93,24 @@ def compared(start: ValidationReport, best: ValidationReport) -> str:
     return (
         f"{best.metric} {share(start.score)} before, now {share(best.score)} (after step {best.done}{exact}); "
         f"loss {start.loss:.2f}, now {best.loss:.2f}; on {best.images} held-out images"
+    )
+
+
+def worth_of_few(images: int) -> str | None:
+    """Say what a score of a few held-out images is worth; None if they are enough.
+
+    The bound is the binomial's: were more of all pictures answered wrongly, one of these would have been too, with
+    95 % probability.
+
+    >>> worth_of_few(5).partition(". ")[0]
+    '5 held-out images are few: each is 20 % of the score, and if all are right, up to 45 % of others may not be'
+    """
+    if images >= _ENOUGH_IMAGES:
+        return None
+    return (
+        f"{images} held-out image{'s are' if images > 1 else ' is'} few: each is {share(1 / images)} of the score, and "
+        f"if all are right, up to {share(1 - 0.05 ** (1 / images))} of others may not be. More pictures teach "
+        "more and say more; --validation 20% or --validation FILE holds more of them out"
     )
 
 

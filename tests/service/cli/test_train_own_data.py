@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -65,12 +66,15 @@ def test_a_run_of_own_data_is_planned_validated_stopped_and_gone_on_with(
     words = ["train", "--model", start, "--data", data, "--output", tmp_path / "run", *VALIDATED]
     monkeypatch.setattr(sys, "argv", ["/any/where/pheye", *map(str, words)])
     monkeypatch.setattr("model.training.validation.validations._TIMES", 4)
-    planned = pheye(*words, "--dry-run")
+    with monkeypatch.context() as busy:
+        busy.setattr(os, "getloadavg", lambda: (3.2 * (os.cpu_count() or 1), 1.0, 1.0))
+        planned = pheye(*words, "--dry-run")
     assert planned.exit_code == 0, planned.output
     assert "15 images, 15 turns" in planned.stderr
     assert "5 images that it does not learn from, before and after every 2 steps" in planned.stderr
     assert "8 of 4 images, 4 at once, each image 2.13 times" in planned.stderr
     assert re.search(r"time  about \d+ s: \d+\.\d s a step, \d+\.\d s a validation, measured here", planned.stderr)
+    assert "this machine is busy: " in planned.stderr
     assert "warning: 8 steps of 4 images are too few to learn from" in planned.stderr
     assert not (tmp_path / "run").exists()
     before = signal.getsignal(signal.SIGTERM)
@@ -88,6 +92,7 @@ def test_a_run_of_own_data_is_planned_validated_stopped_and_gone_on_with(
     assert re.search(
         r"exact match \d+ % before, now \d+ % \(after step \d+\); loss .*on 5 held-out images", done.stderr
     )
+    assert "5 held-out images are few: each is 20 % of the score, and if all are right, up to 45 %" in done.stderr
     assert f"pheye serve --model {tmp_path / 'run' / 'model'}" in done.stderr
     reports = read_validations(tmp_path / "run" / "metrics.jsonl")
     assert [report.done for report in reports] == [0, 2, 4, 6, 8]
