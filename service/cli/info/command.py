@@ -19,7 +19,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Exact numbers for programs.")] = False,
     **flags: str | None,
 ) -> None:
-    """Show a model's geometry, size and cost without loading it, and what it would take of this machine.
+    """Show what a model knows, how to use it, what it would take of this machine, and its size, without loading it.
 
     Without a model, the built-in one and the published checkpoints are compared as well.
     """
@@ -28,17 +28,23 @@ def info(
 
     from service.cli.info import figures as report
     from service.cli.info.needs import all_needs, needs_as_json, print_needs
+    from service.cli.info.uses import print_uses
+    from service.machine.load import machine_load
 
     source = model or settings.model
     try:
         config = report.find_config(source, settings.revision)
-        ranks, knows = report.find_ranks(source, config), report.find_knows(source)
+        ranks, about = report.find_ranks(source, config), report.find_about(source)
     except (ValueError, OSError) as error:
         fail_for(error)
-    figures = report.figures(config, settings.context_tokens, ranks, knows)
+    load = machine_load()
+    figures = report.figures(config, settings.context_tokens, ranks)
     here = list(all_needs(source, config, settings, others=model is None))
     if as_json:
-        typer.echo(json.dumps({**report.as_json(figures), "this_machine": needs_as_json(here)}, indent=2))
-    else:
-        report.print_tables(figures, Console())
-        print_needs(here, Console())
+        knows = {} if about is None else {"about": {"knows": about.knows}}
+        typer.echo(json.dumps({**knows, **report.as_json(figures), "this_machine": needs_as_json(here)}, indent=2))
+        return
+    console = Console()
+    print_uses(source, about, console)
+    print_needs(here, load, console)
+    report.print_tables(figures, console)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model import complexity
+from model.about import About
 from model.checkpoint.about_file import read_about
 from model.checkpoint.hub import is_cached
 from model.checkpoint.names import PUBLISHED, RANDOM, check_source
@@ -96,23 +97,18 @@ def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
     return stored_ranks(source, config)
 
 
-def find_knows(source: str) -> str | None:
-    """Find what a checkpoint on this machine says that its model knows; None if it does not say.
+def find_about(source: str) -> About | None:
+    """Find what a checkpoint on this machine says of its model; None if it does not say.
 
     Raises:
         ValueError: its `about.json` cannot be read.
     """
     folder = local_folder(source)
-    about = read_about(folder) if folder else None
-    return about.knows if about else None
+    return read_about(folder) if folder else None
 
 
-def figures(
-    config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None, knows: str | None = None
-) -> Iterator[Figure]:
+def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
     """List all figures, section by section; the usual ranks of the adapters are assumed where none are known."""
-    if knows is not None:
-        yield Figure("about", "knows", "knows", knows)
     count = complexity.parameters(config, ranks or ADAPTER_RANKS)
     yield from _geometry(config)
     yield _adapter_ranks(config, ranks)
@@ -191,7 +187,6 @@ def _ratios(config: PheyeConfig) -> Iterator[Figure]:
 
 
 _TITLES = {
-    "about": "What it was made for",
     "geometry": "Geometry",
     "parameters": "Parameters",
     "bytes_bfloat16": "Memory in bfloat16",

@@ -15,6 +15,7 @@ from model.bench.quick_rates import QuickRates, quick_rates
 from model.config import PheyeConfig
 from model.runtime.processor import processor_multiplies_bf16
 from service.machine.expected import ANSWER_TOKENS, CAPTION_TOKENS, METHOD, shown_s
+from service.machine.load import MachineLoad
 from service.machine.models import ModelNeeds, cpu_dtype, named_models, needs
 from service.settings import Settings
 
@@ -59,8 +60,8 @@ def needs_as_json(listed: Sequence[ModelNeeds]) -> list[dict[str, Any]]:
     ]
 
 
-def print_needs(listed: Sequence[ModelNeeds], console: Console) -> None:
-    """Print the table, and how its times were made."""
+def print_needs(listed: Sequence[ModelNeeds], load: MachineLoad, console: Console) -> None:
+    """Print the table, and how its times were made, on a machine with how much other work."""
     table = Table(title="On this machine", title_justify="left", width=80)
     table.add_column("model", ratio=1, overflow="fold")
     for title in ("disk", "memory", "at most", "caption", "answer"):
@@ -70,10 +71,11 @@ def print_needs(listed: Sequence[ModelNeeds], console: Console) -> None:
         sizes = (each.disk_bytes / 1e9, each.memory_mb / 1e3, each.most_mb / 1e3)
         table.add_row(f"{each.model}, {each.dtype}", *(f"{size:.2g} GB" for size in sizes), *times)
     console.print(table)
+    busy = load.warning()
     console.print(
         f"Memory is that of a server that is ready, and with every bound reached at once. A caption is one of "
         f"{CAPTION_TOKENS} tokens about a new image, an answer one of {ANSWER_TOKENS} about an image seen before. "
-        f"{METHOD}",
+        f"{METHOD}{f' Now {busy}.' if busy else ''}",
         width=80,
         highlight=False,
         markup=False,

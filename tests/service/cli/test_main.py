@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -280,9 +281,11 @@ def test_info_asks_the_weights_for_the_adapters_ranks_and_does_without(tmp_path:
     assert smaller["parameters"]["adapter_local"] * 8 == stored["parameters"]["adapter_local"]
 
 
-def test_info_draws_tables_of_the_default_model() -> None:
+def test_info_draws_tables_of_the_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 9.0, 9.0))
     result = pheye("info")
     assert result.exit_code == 0
+    assert "busy" not in result.stdout
     for words in (
         "pheye-tiny",
         "not photographs",
@@ -294,6 +297,30 @@ def test_info_draws_tables_of_the_default_model() -> None:
         assert words in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("model", "first"),
+    [
+        (
+            "pheye-tiny",
+            r"knows  drawn scenes.*of others  it says: .*pheye ask IMAGE 'What does the sign say\?'",
+        ),
+        ("miguelcarv/Pheye-x4-448", "knows  photographs.*pheye serve --model miguelcarv/Pheye-x4-448"),
+        ("Pheye-x2-672", "knows  nothing.*pheye serve --model random:Pheye-x2-672"),
+        (str(GOLDEN), "knows  its checkpoint does not say"),
+    ],
+    ids=["built in", "published", "geometry", "folder"],
+)
+def test_info_begins_with_what_a_model_knows_and_how_it_is_used(
+    model: str, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (64.0 * (os.cpu_count() or 1), 1.0, 1.0))
+    name, *rest = pheye("info", model).stdout.splitlines()
+    assert name == model
+    uses, _, figures = "\n".join(rest).partition("On this machine")
+    assert re.search(first, uses, re.DOTALL)
+    assert "this machine is busy: " in " ".join(figures.split())
+
+
 def test_info_compares_what_the_published_checkpoints_would_take_of_this_machine() -> None:
     compared = json.loads(pheye("info", "--json").stdout)["this_machine"]
     assert [each["model"] for each in compared[:2]] == ["pheye-tiny", "miguelcarv/Pheye-x4-448"]
@@ -303,4 +330,6 @@ def test_info_compares_what_the_published_checkpoints_would_take_of_this_machine
     assert large["estimated_caption_s"] > large["estimated_answer_s"] > tiny["estimated_answer_s"] > 0
     shown = pheye("info", "miguelcarv/Pheye-x4-448").stdout
     assert "Times are estimates" in shown
-    assert shown.count("miguelcarv/") == 1  # the one that was asked about, known without the network
+    assert (
+        shown.partition("On this machine")[2].count("miguelcarv/") == 1
+    )  # the one that was asked about, known without the network
