@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["vqa10", "textvqa10", "cider", "exact", "colour_shape", "sign", "count", "several", "outside", "refused"]
+Kind = Literal[
+    "vqa10", "textvqa10", "cider", "exact", "words", "colour_shape", "sign", "count", "several", "outside", "refused"
+]
 
 
 @dataclass(frozen=True, slots=True)

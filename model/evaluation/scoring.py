@@ -7,7 +7,7 @@ ten again). Pure; any thread or process.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from model.evaluation.case import Kind
@@ -16,6 +16,7 @@ from model.evaluation.exact import colour_shape_match, count_match, exact_match,
 from model.evaluation.record import CaseAnswer
 from model.evaluation.targets import target_of
 from model.evaluation.vqa import text_vqa_accuracy, vqa_accuracy
+from model.evaluation.word_f1 import word_f1
 from model.evaluation.words import caption_words
 
 ALL = "all"
@@ -23,6 +24,7 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "vqa10": vqa_accuracy,
     "textvqa10": text_vqa_accuracy,
     "exact": exact_match,
+    "words": word_f1,
     "colour_shape": colour_shape_match,
     "sign": sign_match,
     "count": count_match,
@@ -35,6 +37,7 @@ METRICS: Mapping[Kind, str] = {
     "textvqa10": "VQA accuracy (TextVQA)",
     "cider": "CIDEr-D",
     "exact": "exact match",
+    "words": "words right",
     "colour_shape": "colours and shapes",
     "sign": "signs read",
     "count": "counting",
@@ -42,6 +45,8 @@ METRICS: Mapping[Kind, str] = {
     "outside": "says it does not know",
     "refused": "own scenes refused",
 }
+WORD_FOR_WORD = "word for word"  # the share of answers judged by their words that match exactly
+BOTH = f"{METRICS['exact']} and {METRICS['words']}"  # of one's own data with short and long answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,8 @@ def _alone(answer: CaseAnswer) -> float:
 def table(answers: Sequence[CaseAnswer]) -> list[Score]:
     """Compute the mean of every metric over all its cases, then over each group's, groups in alphabetical order.
 
-    A group `large / cut` is a part of the group `large`, which has a line too.
+    A group `large / cut` is a part of the group `large`, which has a line too. Answers that are judged by their words
+    have a line for those that are right word for word, and a line with the short ones where there are both.
 
     Captions of a group are scored among themselves, as the public evaluations of NoCaps do: how rare a phrase is, is
     then a matter of the group's references.
@@ -98,6 +104,12 @@ def table(answers: Sequence[CaseAnswer]) -> list[Score]:
         groups = sorted({group for each in ours for group in _groups(each.case.group)})
         parts = {ALL: ours} | {group: [each for each in ours if group in _groups(each.case.group)] for group in groups}
         lines += [_line(METRICS[kind], name, part) for name, part in parts.items()]
+        if kind == "words":
+            exact = [replace(each, case=replace(each.case, kind="exact")) for each in ours]
+            lines.append(_line(WORD_FOR_WORD, ALL, exact))
+    own = [each for each in answers if each.case.kind in ("exact", "words")]
+    if len({each.case.kind for each in own}) > 1:
+        lines.append(_line(BOTH, ALL, own))
     return lines
 
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from model.evaluation.case import Kind
 from model.evaluation.words import caption_words
+
+SHORT_WORDS = 3  # an answer of no more words is right or wrong; of a longer one words are counted
+
+
+def kind_by_length(reference: str) -> Kind:
+    """Return how an answer is judged whose reference has so many words, in training and in evaluation alike.
+
+    >>> kind_by_length("a red car"), kind_by_length("A drawing of a red car.")
+    ('exact', 'words')
+    """
+    return "exact" if len(caption_words(reference)) <= SHORT_WORDS else "words"
 
 
 def word_f1(answer: str, references: Sequence[str]) -> float:

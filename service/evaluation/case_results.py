@@ -85,6 +85,11 @@ class CaseFile:
                 f"{where}: case {case.id} was about {answer.case.image_path} or asked otherwise; "
                 "choose another file with --jsonl"
             )
+        if case.kind != answer.case.kind:
+            raise ResultsError(
+                f"{where}: case {case.id} is judged as {answer.case.kind} there and as {case.kind} now; choose another "
+                f"file with --jsonl, or --kind {answer.case.kind}"
+            )
         self._answers[case.id] = replace(answer, case=case)
 
     def tasks(self) -> list[Task]:
@@ -135,8 +140,8 @@ def _parsed(path: Path, records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[
             yield where, parse(Record(where, values))
 
 
-def _asked(case: Case) -> tuple[str, str, str]:
-    return str(case.image_path), case.instruction, case.kind
+def _asked(case: Case) -> tuple[str, str]:
+    return str(case.image_path), case.instruction
 
 
 def _question(instruction: str) -> Question:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from model.data.manifest import read_manifest
 from model.evaluation.case import Case, Kind
+from model.evaluation.word_f1 import kind_by_length
 
 
-def read_manifest_cases(file: Path, kind: Kind) -> list[Case]:
+def read_manifest_cases(file: Path, kind: Kind | None = None) -> list[Case]:
     """Read the cases of a manifest; responses to the same instruction about the same image are references of one case.
 
     Args:
         file: JSON lines with image, instruction and response.
-        kind: how answers are judged.
+        kind: how answers are judged; None judges each by the length of its first response, as `pheye train` does.
 
     Raises:
         ManifestError: lines are not what they should be.
@@ -23,5 +24,5 @@ def read_manifest_cases(file: Path, kind: Kind) -> list[Case]:
     for number, (image, turns) in enumerate(zip(source.images, source.turns, strict=True)):
         for place, instruction in enumerate(dict.fromkeys(turn.instruction for turn in turns)):
             said = tuple(turn.response for turn in turns if turn.instruction == instruction)
-            cases.append(Case(f"{number}.{place}", image, instruction, said, kind))
+            cases.append(Case(f"{number}.{place}", image, instruction, said, kind or kind_by_length(said[0])))
     return cases

@@ -18,16 +18,14 @@ from model.config import PheyeConfig
 from model.data.manifest import ManifestSource
 from model.data.samples import Sample, Turn
 from model.evaluation.exact import exact_match
-from model.evaluation.word_f1 import word_f1
-from model.evaluation.words import caption_words
+from model.evaluation.scoring import BOTH, METRICS
+from model.evaluation.word_f1 import kind_by_length, word_f1
 from model.prompt import render
 from model.tiles import cut
 from model.tokenizer import TextTokenizer
 from model.training.learner import Learner
 from model.training.rows import NOTHING, PADDING, SHARED, row_of
 
-EXACT, WORDS, BOTH = "exact match", "words right", "exact match and words right"
-_SHORT_WORDS = 3  # an answer of no more words is right or wrong; of a longer one words are counted
 _SPARE_SHORT, _SPARE_LONG = 4, 16  # tokens by which an answer may be longer than its reference
 
 
@@ -171,8 +169,8 @@ class Validator:
 def metric_of(turns: Sequence[Sequence[Turn]]) -> str:
     """Return the name of the score that the held-out answers allow."""
     short = {_is_short(turn.response) for each in turns for turn in each}
-    return BOTH if len(short) == 2 else EXACT if True in short else WORDS
+    return BOTH if len(short) == 2 else METRICS["exact" if True in short else "words"]
 
 
 def _is_short(response: str) -> bool:
-    return len(caption_words(response)) <= _SHORT_WORDS
+    return kind_by_length(response) == "exact"

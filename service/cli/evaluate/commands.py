@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -204,13 +204,20 @@ def outside(
 @evaluating
 def manifest(
     file: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSON lines: image, instruction, response.")],
-    kind: Annotated[Kind, typer.Option(help="How answers are judged.")] = "exact",
+    kind: Annotated[
+        Literal["auto", Kind],
+        typer.Option(
+            help="How answers are judged; auto as pheye train does: up to 3 words by exact match, longer ones by the "
+            "words that are right (F1)."
+        ),
+    ] = "auto",
     **words: Any,
 ) -> None:
     """Your own data: a manifest like those that pheye train learns from."""
     from model.evaluation.formats.manifest import read_manifest_cases
 
-    evaluate_cases(file.stem, partial(read_manifest_cases, file, kind), words, max_tokens=TEXT_TOKENS)
+    judged = None if kind == "auto" else kind
+    evaluate_cases(file.stem, partial(read_manifest_cases, file, judged), words, max_tokens=TEXT_TOKENS)
 
 
 evaluate.command()(scores)

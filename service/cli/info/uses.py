@@ -37,7 +37,7 @@ def uses(source: str, about: About | None) -> Iterator[tuple[str, str]]:
         return
     yield "knows", _knows(source, about)
     if about is not None and about.outside_answer:
-        yield "of others", f"it says: {plain_value(about.outside_answer)}"
+        yield "of others", f"it is to say: {plain_value(about.outside_answer)}"
     model = shlex.quote(plain_value(source))
     yield "serve it", f"pheye serve --model {model}"
     if source.startswith(RANDOM):

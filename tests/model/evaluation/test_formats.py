@@ -115,6 +115,10 @@ def test_a_manifest_has_a_case_for_each_instruction_and_all_its_responses_are_ri
     what, why = read_manifest_cases(file, "cider")
     assert what == Case("0.0", tmp_path / "images" / "a.png", "What?", ("a bus", "a red bus"), "cider")
     assert (why.id, why.references) == ("0.1", ("because",))
+    with file.open("a") as more:
+        more.write(json.dumps({"image": "images/a.png", "instruction": "Describe", "response": "A bus on a road."}))
+    kinds = [case.kind for case in read_manifest_cases(file)]
+    assert kinds == ["exact", "exact", "words"], "by the length of the answer, as in training"
     file.write_text('{"image": "images/a.png"}')
     with pytest.raises(ValueError, match=r"held-out.jsonl, line 1"):
         read_manifest_cases(file, "exact")

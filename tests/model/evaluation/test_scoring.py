@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from model.evaluation.case import Kind
-from model.evaluation.scoring import METRICS, Score, scores, table
+from model.evaluation.scoring import BOTH, METRICS, Score, scores, table
 from model.evaluation.targets import TARGETS
 from tests.support.datasets import SETUP, answered, case
 
@@ -28,11 +28,14 @@ def test_every_kind_is_judged_by_its_own_metric() -> None:
         answered(replace(case("i", "outside"), references=("No idea.",)), " No idea."),
         answered(replace(case("j", "refused"), references=("No idea.",)), "A cat."),
         answered(replace(case("k", "several"), references=("red",)), "red"),
+        answered(replace(case("l", "words"), references=("A drawing of a car.",)), "a drawing of a boat"),
     ]
     assert {each.case.kind for each in asked} == set(get_args(Kind))
     found = scores(asked)
-    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0, 100, 0, 100])
-    assert len(table(asked)) == len(METRICS)
+    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 0, 100, 0, 100, 80])
+    lines = table(asked)
+    assert {line.metric for line in lines} == {*METRICS.values(), "word for word", BOTH}
+    assert [line.score for line in lines if line.metric in ("words right", "word for word", BOTH)] == [80, 0, 40]
 
 
 def test_groups_follow_the_whole_in_alphabetical_order() -> None:

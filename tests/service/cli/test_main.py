@@ -302,7 +302,7 @@ def test_info_draws_tables_of_the_default_model(monkeypatch: pytest.MonkeyPatch)
     [
         (
             "pheye-tiny",
-            r"knows  drawn scenes.*of others  it says: .*pheye ask IMAGE 'What does the sign say\?'",
+            r"knows  drawn scenes.*of others  it is to say: .*pheye ask IMAGE 'What does the sign say\?'",
         ),
         ("miguelcarv/Pheye-x4-448", "knows  photographs.*pheye serve --model miguelcarv/Pheye-x4-448"),
         ("Pheye-x2-672", "knows  nothing.*pheye serve --model random:Pheye-x2-672"),

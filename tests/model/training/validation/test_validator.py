@@ -10,13 +10,14 @@ import torch
 
 from model.data.manifest import read_manifest
 from model.data.samples import Turn
+from model.evaluation.scoring import BOTH, METRICS
 from model.prompt import render
 from model.tiles import cut
 from model.training.batches import _Prepared as Prepared
 from model.training.batches import collate
 from model.training.rows import row_of
 from model.training.validation import validator as module
-from model.training.validation.validator import BOTH, EXACT, WORDS, Validator, metric_of
+from model.training.validation.validator import Validator, metric_of
 from tests.model.training.test_learner import learner
 from tests.support.small_model import SMALL, small_tokenizer, write_pictures
 
@@ -63,6 +64,8 @@ def test_several_responses_to_one_instruction_are_references_of_one_answer(tmp_p
     assert part.answers == 1
 
 
-@pytest.mark.parametrize(("kind", "metric"), [("short", EXACT), ("long", WORDS), ("both", BOTH)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "metric"), [("short", METRICS["exact"]), ("long", METRICS["words"]), ("both", BOTH)], ids=str
+)
 def test_the_score_is_the_one_that_the_answers_allow(kind: str, metric: str) -> None:
     assert metric_of([TURNS[kind]]) == metric
