@@ -226,16 +226,21 @@ def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[
 
 
 def _add(fields: dict[str, Any], kind: type[BaseModel], name: str, value: str) -> None:
-    if name in kind.model_fields and _is_list(kind.model_fields[name].annotation):
+    if _is_list(kind, name):
         fields.setdefault(name, []).append(value)
     elif name in fields:
-        raise InvalidField(f"{shown_name(name)}: given more than once")
+        several = f"; for several repeat {name}s instead" if _is_list(kind, f"{name}s") else ""
+        raise InvalidField(f"{shown_name(name)}: given more than once{several}")
     else:
         fields[name] = value
 
 
-def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) is list or any(_is_list(part) for part in get_args(annotation))
+def _is_list(kind: type[BaseModel], name: str) -> bool:
+    return name in kind.model_fields and _holds_list(kind.model_fields[name].annotation)
+
+
+def _holds_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_holds_list(part) for part in get_args(annotation))
 
 
 def json_object(text: bytes | str, where: str) -> dict[str, Any]:

@@ -114,6 +114,11 @@ def test_a_setting_of_a_form_that_is_wrong_is_named(client: httpx.Client, fields
     assert_problem(client.post("/v1/caption", data=fields, files={"image": image_file()}), 422, words)
 
 
+def test_a_question_given_twice_names_the_field_for_several(client: httpx.Client) -> None:
+    answer = client.post("/v1/vqa", data={"question": ["What?", "Why?"]}, files={"image": image_file()})
+    assert_problem(answer, 422, "question: given more than once; for several repeat questions instead")
+
+
 def test_settings_of_both_kinds_add_up(client: httpx.Client) -> None:
     fields = {"max_tokens": "3", "settings": '{"temperature": 1.0, "seed": 1}'}
     answer = client.post("/v1/caption", data=fields, files={"image": image_file()}).json()
