@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource
 
+from loadtest.bounded import BoundedTransport
 from loadtest.mix import PlannedRequest
 
 OK = "200"
@@ -55,14 +57,14 @@ def open_http(url: str, connections: int | None, timeout_s: float = 300.0, key: 
     Args:
         url: of the server.
         connections: most at a time; None for as many as there are requests.
-        timeout_s: for which a connection may be silent.
+        timeout_s: for which a connection may be silent, and an answer's head take.
         key: API key, if the server asks for one.
     """
     return httpx.AsyncClient(
         base_url=url,
-        headers={"Authorization": f"Bearer {key}"} if key is not None else {},
+        headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key is not None else {}),
         timeout=httpx.Timeout(timeout_s, pool=None),
-        limits=httpx.Limits(max_connections=connections, keepalive_expiry=IDLE_S),
+        transport=BoundedTransport(httpx.Limits(max_connections=connections, keepalive_expiry=IDLE_S), timeout_s),
         trust_env=False,  # a proxy between would be measured too
     )
 
@@ -102,7 +104,7 @@ async def send(http: httpx.AsyncClient, ask: PlannedRequest) -> TimedResponse:
             return _whole(response)
     except httpx.RequestError as error:
         return TimedResponse(type(error).__name__, time.monotonic(), detail=str(error)[:SHOWN_CHARS])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return TimedResponse("no JSON", time.monotonic(), detail=str(error)[:SHOWN_CHARS])
 
 
@@ -111,7 +113,7 @@ def _whole(response: httpx.Response) -> TimedResponse:
     if response.status_code != httpx.codes.OK:
         detail = response.text[:SHOWN_CHARS]
         return TimedResponse(str(response.status_code), ended_s, come_back_s=_come_back_s(response), detail=detail)
-    return _answered(response.json(), ended_s)
+    return _answered(json_object(response.text), ended_s)
 
 
 async def _streamed(response: httpx.Response) -> TimedResponse:
@@ -119,12 +121,13 @@ async def _streamed(response: httpx.Response) -> TimedResponse:
     async with aclosing(EventSource(response).aiter_sse()) as events:
         async for event in events:
             if event.data:
-                last = json.loads(event.data)
+                last = json_object(event.data)
                 if first_text_s is None and last.get("chunk"):
                     first_text_s = time.monotonic()
     ended_s = time.monotonic()
     if "error" in last:  # a stream begins with 200 before it can fail, and says so at its end
-        status, detail = str(last["error"]["status"]), str(last["error"].get("detail"))
+        error = last["error"] if isinstance(last["error"], dict) else {}
+        status, detail = str(error.get("status"))[:SHOWN_CHARS], str(error.get("detail"))
         return TimedResponse(status, ended_s, first_text_s, detail=detail[:SHOWN_CHARS])
     if not last.get("completed"):
         return TimedResponse("cut short", ended_s, first_text_s)
@@ -132,16 +135,35 @@ async def _streamed(response: httpx.Response) -> TimedResponse:
 
 
 def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | None = None) -> TimedResponse:
-    usage = answer.get("usage", {})
+    usage = answer.get("usage")
+    told = usage if isinstance(usage, dict) else {}
+    tokens, cached = told.get("completion_tokens"), told.get("image_features_cached")
     return TimedResponse(
-        OK, ended_s, first_text_s, usage.get("completion_tokens", 0), usage.get("image_features_cached")
+        OK,
+        ended_s,
+        first_text_s,
+        tokens if type(tokens) is int else 0,
+        cached if isinstance(cached, bool) else None,
     )
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object that a server sent.
+
+    Raises:
+        ValueError, RecursionError: it is none, or too deep.
+    """
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("this is no JSON object")
+    return value
 
 
 def _come_back_s(response: httpx.Response) -> float | None:
     """Return the seconds in Retry-After of a refusal; None if there are none, and it is a failure."""
     asked = response.headers.get("Retry-After", "")
     try:
-        return float(asked) if response.status_code in (429, 503) else None
+        seconds = float(asked) if response.status_code in (429, 503) else -1.0
     except ValueError:
         return None
+    return seconds if 0 <= seconds < math.inf else None

@@ -105,7 +105,11 @@ def _add_servers(command: Parser) -> None:
         metavar="[NAME=]URL",
     )  # fmt: skip
     command.option(
-        "--timeout", "How long a connection may be silent.", type=_above_zero, default=300.0, metavar="SECONDS"
+        "--timeout",
+        "How long a connection may be silent, or an answer's head take.",
+        type=_above_zero,
+        default=300.0,
+        metavar="SECONDS",
     )
     command.option(
         "--api-key-file", "A file that holds nothing but the API key, for every server.", type=read_key, metavar="FILE"

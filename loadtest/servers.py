@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest.client import open_http
+from loadtest.client import SHOWN_CHARS, json_object, open_http
 
 ENGINE_SECONDS = "pheye_step_seconds_sum"  # by phase
 
@@ -46,9 +46,13 @@ class Server:
         except httpx.RequestError as error:
             raise ServerError(f"{self.name}: no answer from {self.url}: {error}") from None
         if response.status_code != httpx.codes.OK:
-            raise ServerError(f"{self.name}: {self.url}/readyz says {response.status_code}: {response.text}")
-        card: dict[str, Any] = response.json()
-        return card
+            raise ServerError(
+                f"{self.name}: {self.url}/readyz says {response.status_code}: {response.text[:SHOWN_CHARS]}"
+            )
+        try:
+            return json_object(response.text)
+        except (ValueError, RecursionError):
+            raise ServerError(f"{self.name}: {self.url}/readyz is no JSON object; is this a Pheye server?") from None
 
     async def engine_s(self) -> float | None:
         """Return the seconds for which its engines have worked so far; None if it does not tell."""
@@ -59,6 +63,9 @@ class Server:
             return None  # whether the server still lives, the requests tell
         if response.status_code != httpx.codes.OK:
             return None
-        families = text_string_to_metric_families(response.text)
+        try:
+            families = list(text_string_to_metric_families(response.text))
+        except ValueError:
+            return None
         phases = [each.value for family in families for each in family.samples if each.name == ENGINE_SECONDS]
         return sum(phases) if phases else None

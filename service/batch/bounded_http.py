@@ -52,7 +52,7 @@ async def request(client: httpx.AsyncClient, most_bytes: int, body_s: float, **w
     """Send a request and read its answer.
 
     Args:
-        client: its timeouts hold until the answer begins.
+        client: its timeouts hold until the answer begins, the one for reading also for the answer's whole head.
         most_bytes: of the answer.
         body_s: from the answer's head to its end.
         what: the request, as `httpx.AsyncClient.build_request` takes it.
@@ -60,9 +60,20 @@ async def request(client: httpx.AsyncClient, most_bytes: int, body_s: float, **w
     Raises:
         httpx.RequestError: there is no answer, or it is out of bounds.
     """
+    head_s = client.timeout.read
     asked = client.build_request(**what)
     asked.headers["Accept-Encoding"] = "identity"
-    response = await client.send(asked, stream=True)
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            async def begin(event: str, _: object) -> None:
+                if event.endswith("receive_response_headers.started") and head_s is not None:  # the request is sent
+                    limit.reschedule(asyncio.get_running_loop().time() + head_s)
+
+            asked.extensions["trace"] = begin
+            response = await client.send(asked, stream=True)
+    except TimeoutError:
+        raise AnswerOutOfBoundsError(f"its head did not end within {head_s:g} s", request=asked) from None
     try:
         async with asyncio.timeout(body_s):
             body = await _body(response, most_bytes)

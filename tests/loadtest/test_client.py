@@ -48,6 +48,14 @@ def reply_to(*lines: Line, patience_s: float = 0.0) -> tuple[TimedResponse, int]
             (200, EVENTS, None, LINES), "200", 4, True, "", id="an event of several lines, ended as on Windows"
         ),
         pytest.param((200, EVENTS, None, b"data: nonsense\n\n"), "no JSON", 0, None, "Expecting", id="no events"),
+        pytest.param((200, JSON, None, b"[1]"), "no JSON", 0, None, "no JSON object", id="a list"),
+        pytest.param((200, JSON, None, b"[" * 100_000), "no JSON", 0, None, "recursion", id="deeply nested"),
+        pytest.param((200, JSON, None, b'{"usage": [1]}'), "200", 0, None, "", id="usage of another shape"),
+        pytest.param((200, EVENTS, None, b"data: []\n\n"), "no JSON", 0, None, "no JSON object", id="a list of events"),
+        pytest.param(
+            (200, EVENTS, None, b'data: {"error": 5}\n\n'), "None", 0, None, "None", id="an error of no shape"
+        ),
+        pytest.param((429, JSON, "nan", b"full"), "429", 0, None, "full", id="a time that never comes"),
         pytest.param((0, "", None, b""), "RemoteProtocolError", 0, None, "disconnected", id="a broken connection"),
     ],
 )

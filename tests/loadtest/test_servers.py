@@ -32,6 +32,14 @@ def test_a_server_that_is_not_ready_says_why() -> None:
         asyncio.run(Server("a", server.url).card())
 
 
+def test_a_server_of_another_kind_is_named() -> None:
+    with (
+        serving((200, JSON, None, b"[1]")) as server,
+        pytest.raises(ServerError, match=r"a: http://127.0.0.1:\d+/readyz is no JSON object"),
+    ):
+        asyncio.run(Server("a", server.url).card())
+
+
 def test_a_server_that_is_not_there_is_named() -> None:
     with serving() as server:
         gone = Server("ours", server.url)
@@ -49,6 +57,7 @@ def test_the_work_of_its_engines_is_the_sum_over_all_phases() -> None:
     "line",
     [
         pytest.param((404, JSON, None, b"{}"), id="no such route"),
+        pytest.param((200, "text/plain", None, b"pheye_step_seconds_sum{ nonsense"), id="no metrics"),
         pytest.param((200, "text/plain", None, b"# TYPE other gauge\nother 1\n"), id="another program's metrics"),
     ],
 )

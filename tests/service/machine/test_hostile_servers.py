@@ -86,6 +86,18 @@ def test_an_endless_answer_to_a_tool_or_an_image_ends(monkeypatch: pytest.Monkey
             asyncio.run(post())
 
 
+def test_a_head_that_drips_to_a_batch_has_its_time_as_a_whole() -> None:
+    async def post(url: str) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(30.0, read=0.2)) as client:
+            await bounded_http.request(client, 1 << 20, 60.0, method="POST", url="/v1/caption", data={"a": "b"})
+
+    with (
+        hostile_web({"/v1/caption": DRIPPING}) as web,
+        pytest.raises(bounded_http.AnswerOutOfBoundsError, match=r"its head did not end within 0.2 s"),
+    ):
+        asyncio.run(post(web.url("")))
+
+
 @pytest.mark.parametrize(
     "ready",
     [[1, 2, 3], {"model": "a\n## faked", "x": "y" * 100_000}, None, {"status": ["ready"]}],
