@@ -91,7 +91,7 @@ class ResultFile:
             if "error" not in each and each.get("model") != self._terms.model:
                 others[f"of the model {each.get('model')}"] += 1
             elif "error" not in each and asked(each) not in ours:
-                others[f"to what was asked otherwise ({asked(each)})"] += 1
+                others[f"to what was asked otherwise ({asked(each) or 'by another command'})"] += 1
         return [
             f"{self._path} has {count} answer{'s' * (count > 1)} {words}; they stay, this run's are added"
             for words, count in others.most_common(3)

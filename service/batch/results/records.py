@@ -15,19 +15,8 @@ from service.batch.task import AnsweredQuestion, ImagePlace, Question, TaskOutco
 from service.known_world import OUTSIDE_KNOWN_WORLD
 
 SETTINGS = "settings"
-_TOLD = frozenset(
-    {
-        "caption",
-        "answer",
-        "finish_reason",
-        "confidence",
-        "probabilities",
-        "file",
-        "warnings",
-        SETTINGS,
-    }
-)  # fmt: skip - of a record, not asked
-_ABOUT = frozenset({"image", "image_base64", "model"})
+_ASKED = ("length", "style", "question", "answer_style", "choices")  # of a record; everything else was told
+_IDENTITY = frozenset({"image", "image_base64", *_ASKED, "model", "error"})
 
 Record = dict[str, Any]
 
@@ -151,8 +140,14 @@ def image_fields(image: ImagePlace) -> Record:
 
 
 def identity(record: Mapping[str, Any]) -> str:
-    """Name the question, the image and the model of a record, without its result."""
-    return json.dumps({key: value for key, value in record.items() if key not in _TOLD}, sort_keys=True)
+    """Name the question, the image and the model of a record, without its result.
+
+    What somebody else has added to a line, such as a note, is no part of it, and stays in its file.
+
+    >>> identity({"image": "a.png", "caption": "A bus.", "note": "check", "model": "m"})
+    '{"image": "a.png", "model": "m"}'
+    """
+    return json.dumps({key: value for key, value in record.items() if key in _IDENTITY}, sort_keys=True)
 
 
 def identity_of(image: ImagePlace, question: Question, terms: AnswerTerms) -> str:
@@ -161,12 +156,12 @@ def identity_of(image: ImagePlace, question: Question, terms: AnswerTerms) -> st
 
 
 def asked(record: Mapping[str, Any]) -> str:
-    """Tell in words what was asked, whatever the image and the model.
+    """Tell in words what was asked, whatever the image and the model; of another command's answers nothing.
 
     >>> asked({"image": "a.png", "length": "short", "style": "plain", "caption": "A bus.", "model": "m"})
     'length short, style plain'
     """
-    fields = ((key, value) for key, value in record.items() if key not in _TOLD | _ABOUT)
+    fields = ((key, value) for key, value in record.items() if key in _ASKED)
     return ", ".join(f"{key} {value}" for key, value in fields)
 
 

@@ -262,6 +262,23 @@ def test_a_line_that_is_no_result_is_named_before_the_model_is_loaded(name: str,
     assert lines.read_text() == before
 
 
+def test_a_line_with_a_note_of_somebody_s_counts_as_answered_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    assert carry_out(job(out, "a.png"), start) == 0
+    noted = json.loads(out.read_text()) | {"note": "look again", "tags": ["x", 1]}
+    other = {"image": "a.png", "id": "0.0", "instruction": "Describe", "kind": "exact", "answer": "x", "model": "m"}
+    out.write_text(json.dumps(noted) + "\n" + json.dumps(other) + "\n")
+    capsys.readouterr()
+    assert carry_out(job(out, "a.png", "b.png"), start) == 0
+    records = read_records(out)
+    assert (records[:2], [each["image"] for each in records[2:]]) == ([noted, other], ["b.png"])
+    told = capsys.readouterr().err
+    assert "1 of 2 images are answered already" in told
+    assert "1 answer to what was asked otherwise (by another command); they stay" in told
+
+
 def test_a_device_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
         carry_out(job(Path("/dev/full"), "a.png"), start)
