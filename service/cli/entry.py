@@ -13,11 +13,23 @@ from types import FrameType
 
 def main() -> None:
     """Run the console script."""
+    _read_names_as_utf8()
     signal.signal(signal.SIGTERM, _end)
     _make_streams_usable()
     from service.cli.main import main as run
 
     run()
+
+
+def _read_names_as_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where names of files and typed words were read as ASCII.
+
+    With LC_ALL=C Python does so by itself, unless PYTHONUTF8=0 stops it: then no file that a UTF-8 text names is found,
+    and no question beyond ASCII is text. Other encodings stay as they are.
+    """
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
 def _make_streams_usable() -> None:
