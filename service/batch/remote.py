@@ -1,30 +1,39 @@
 """Batch answers from a running service over HTTP: many images in flight, refusals tried again with backoff.
 
-Owns the requests and what becomes of each reply; `service.batch.retry` says when to try again and `service.batch.run`
-follows the outcomes. Images are sent as they are, undecoded, and only those in flight are in memory. Main thread; the
-event loop runs while the next outcome is waited for, and Ctrl-C ends it with every request.
+Owns the requests under way; `service.batch.forms` says what they are and what a reply means, `service.batch.retry` when
+to try again, and `service.batch.run` follows the outcomes. Images are sent as they are, undecoded, and only those in
+flight are in memory. Main thread; the event loop runs while the next outcome is waited for, and Ctrl-C ends it with
+every request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from itertools import islice
 
 import httpx
 from rich.console import Console
 
-from model.explain import LayerShare
 from service.batch.bounded_http import (
     ANSWER_BYTES,
     EXPLAINED_BYTES,
     AnswerOutOfBoundsError,
-    json_object,
     request,
+)
+from service.batch.forms import (
+    Form,
+    NoAnswer,
+    answers_of,
+    body_of,
+    checked_body,
+    form_of,
+    read_image,
+    refusal,
+    requests_of,
+    settings_of,
 )
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.run import Answerer, Job, carry_out
@@ -32,31 +41,14 @@ from service.batch.server import ServiceConnection, ServiceConnectionError, cont
 from service.batch.task import (
     AnsweredQuestion,
     AnswerOptions,
-    CannotAsk,
-    ImagePlace,
-    Question,
-    StandardInput,
     Task,
     TaskOutcome,
 )
-from service.errors import ServiceError, TooLarge
-from service.fetching.fetcher import fetch_for_user
-from service.fetching.urls import ImageLink
+from service.errors import ServiceError
 from service.known_world import OUTSIDE_KNOWN_WORLD, REAL_CHECKPOINT
-from service.plain_words import DETAIL_CHARS, plain_value
-from service.schemas.explanation import ExplanationFields
-from service.schemas.responses import CaptionAnswer, ChoiceFields, ImageFields, ServiceCard, VqaAnswer
+from service.schemas.responses import ImageFields, ServiceCard
 
 SLACK_S = 30.0  # past the service's own deadline it is taken for dead
-FOR_ALL = frozenset({401, 404, 405})  # wrong key or address: every other request would fail too
-
-_OTHER_FORM = "the service's answer is not of the form it should have"
-
-Form = Mapping[str, Any]
-
-
-class _Failed(Exception):
-    """An image gets no answer; the message says why."""
 
 
 def answer(server: ServiceConnection, job: Job) -> int:
@@ -107,7 +99,7 @@ class RemoteRun:
         # With its name, so that a service that comes back with another model refuses.
         self._most_bytes = EXPLAINED_BYTES if answer_options.explain else ANSWER_BYTES
         self._common: Form = {
-            "model": str(card.model), "settings": json.dumps(_settings(answer_options)), "priority": "bulk",
+            "model": str(card.model), "settings": json.dumps(settings_of(answer_options)), "priority": "bulk",
         }  # fmt: skip
         if answer_options.explain:
             self._common = {**self._common, "explain": "true"}
@@ -154,14 +146,14 @@ class RemoteRun:
         about: ImageFields | None = None
         warnings: tuple[str, ...] = ()
         try:
-            image = await asyncio.to_thread(lambda: self._prepare(_read(task.image, self._limits.body_bytes)))
+            image = await asyncio.to_thread(lambda: self._prepare(read_image(task.image, self._limits.body_bytes)))
             for questions in requests_of(task.questions, self._limits.questions):
-                path, form = _form(questions)
-                body = _body(questions, await self._post(client, path, {**form, **self._common}, image))
-                answers += _answers(questions, body)
+                path, form = form_of(questions)
+                body = body_of(questions, await self._post(client, path, {**form, **self._common}, image))
+                answers += answers_of(questions, body)
                 about = body.image
                 warnings = tuple(word for word in body.warnings if word != OUTSIDE_KNOWN_WORLD)
-        except (_Failed, ServiceError) as error:
+        except (NoAnswer, ServiceError) as error:
             errors: tuple[str, ...] = (str(error),)
         except OSError as error:
             errors = (f"image: {error.strerror or error}",)
@@ -177,14 +169,14 @@ class RemoteRun:
             try:
                 response = await self._send(client, path, form, image)
             except AnswerOutOfBoundsError as error:
-                raise _Failed(f"no answer: {error}") from None
+                raise NoAnswer(f"no answer: {error}") from None
             except httpx.RequestError as error:
                 reason = silence(error)
             else:
-                status, reason, asked_s = response.status_code, _detail(response), retry_after_s(response.headers)
+                status, reason, asked_s = response.status_code, refusal(response), retry_after_s(response.headers)
                 if status not in PASSING:
                     self._heard_s, self._complained = time.monotonic(), False
-                    return _checked(response)
+                    return checked_body(response)
             pause_s = retry_budget.pause_s(time.monotonic(), asked_s)
             if pause_s is None:
                 raise self._given_up(reason)
@@ -200,118 +192,10 @@ class RemoteRun:
         """Choose the error to raise: it ends one image while others are answered, and the run when none is."""
         for_s = self._server.retry_for_s
         if time.monotonic() - self._heard_s <= for_s:
-            return _Failed(f"{reason}; given up after {for_s:g} s")
+            return NoAnswer(f"{reason}; given up after {for_s:g} s")
         return ServiceConnectionError(f"{self._server.url}: {reason}; given up after {for_s:g} s")
 
     def _complain(self, reason: str) -> None:
         if not self._complained:
             self._complained = True
             self._tell(f"{self._server.url}: {reason}; trying again for up to {self._server.retry_for_s:g} s")
-
-
-def _settings(answer_options: AnswerOptions) -> dict[str, Any]:
-    chosen = answer_options.sampling
-    settings: dict[str, Any] = {"temperature": chosen.temperature, "top_p": chosen.top_p, "seed": chosen.seed}
-    settings |= {"stop": list(chosen.stop)} if chosen.stop else {}
-    return settings | ({} if answer_options.may_shorten else {"max_tokens": chosen.max_tokens})
-
-
-def _read(image: ImagePlace, most_bytes: int) -> bytes:
-    """Read an image, or fetch it: here, since the service may see another network, or follow no links."""
-    if isinstance(image, ImageLink):
-        return fetch_for_user(image, most_bytes)
-    if isinstance(image, StandardInput):
-        _check_size("it", len(image.content), most_bytes)
-        return image.content
-    with image.open("rb") as file:
-        _check_size("its file", os.fstat(file.fileno()).st_size, most_bytes)
-        return file.read()
-
-
-def _check_size(what: str, size_bytes: int, most_bytes: int) -> None:
-    if size_bytes > most_bytes:
-        raise TooLarge(f"image: {what} has {size_bytes} bytes; the service takes {most_bytes}")
-
-
-def requests_of(questions: Iterable[Question], most: int) -> Iterator[tuple[Question, ...]]:
-    """Group questions that one request can ask: alike but for their words, and no more than the service takes."""
-    for key, alike in groupby(questions, lambda question: (question.key, _style(question))):
-        while together := tuple(islice(alike, 1 if key[0] == "caption" else most)):
-            yield together
-
-
-def _style(question: Question) -> dict[str, Any]:
-    return {name: value for name, value in question.fields.items() if name != "question"}
-
-
-def _form(questions: tuple[Question, ...]) -> tuple[str, Form]:
-    """Build the route and the form fields of a request."""
-    if questions[0].key == "caption":
-        return "/v1/caption", _style(questions[0])
-    return "/v1/vqa", {**_style(questions[0]), "questions": [question.fields["question"] for question in questions]}
-
-
-def _body(questions: tuple[Question, ...], body: bytes) -> CaptionAnswer | VqaAnswer:
-    kind = CaptionAnswer if questions[0].key == "caption" else VqaAnswer
-    try:
-        return kind.model_validate_json(body)
-    except ValueError:
-        raise _Failed(_OTHER_FORM) from None
-
-
-def _answers(questions: tuple[Question, ...], body: CaptionAnswer | VqaAnswer) -> list[AnsweredQuestion]:
-    if isinstance(body, CaptionAnswer):
-        return [_caption(questions[0], body)]
-    try:
-        return list(_vqa(questions, body))
-    except ValueError:
-        raise _Failed(_OTHER_FORM) from None
-
-
-def _caption(question: Question, told: CaptionAnswer) -> AnsweredQuestion:
-    shares, outside = _shares(told.explanation), OUTSIDE_KNOWN_WORLD in told.warnings
-    return AnsweredQuestion(question, told.caption, told.finish_reason, shares, told.confidence, outside=outside)
-
-
-def _vqa(questions: tuple[Question, ...], told: VqaAnswer) -> Iterator[AnsweredQuestion]:
-    """Read the answers to several questions; what a service does not tell is missing in each."""
-    nothing = [None] * len(questions)
-    looks: Sequence[ExplanationFields | None] = told.explanations or nothing
-    confidences: Sequence[float | None] = told.confidences or nothing
-    offered: Sequence[Sequence[ChoiceFields]] = told.choices_by_question or [()] * len(questions)
-    warned: Sequence[Sequence[str]] = told.warnings_by_question or [()] * len(questions)
-    ends = zip(
-        questions, told.answers or (), told.finish_reasons or (), looks, confidences, offered, warned, strict=True
-    )
-    for question, text, reason, look, confidence, choices, words in ends:
-        probabilities, outside = tuple(choice.probability for choice in choices), OUTSIDE_KNOWN_WORLD in words
-        yield AnsweredQuestion(question, text, reason, _shares(look), confidence, probabilities, outside)
-
-
-def _shares(look: ExplanationFields | None) -> tuple[LayerShare, ...]:
-    layers = look.layers if look is not None else ()
-    return tuple(LayerShare(each.layer, each.global_share, each.local_share) for each in layers)
-
-
-def _checked(response: httpx.Response) -> bytes:
-    """Check an answer and return its body.
-
-    Raises:
-        CannotAsk: it is not this image that is at fault.
-        _Failed: it is, or the service.
-    """
-    if response.status_code == httpx.codes.OK:
-        return response.content
-    detail, status = _detail(response), response.status_code
-    invalid_field = status == httpx.codes.UNPROCESSABLE_ENTITY and not detail.startswith("image")
-    if status in FOR_ALL or invalid_field:
-        raise CannotAsk(detail.removeprefix("settings."))
-    raise _Failed(detail)
-
-
-def _detail(response: httpx.Response) -> str:
-    """Read the reason of a refusal, whoever wrote it: the service, or a proxy in between."""
-    detail = json_object(response).get("detail")
-    if detail is None:
-        return f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
-    return plain_value(detail, DETAIL_CHARS)

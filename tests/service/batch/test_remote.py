@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from model.request import Sampling
 from service.batch import offline, remote
 from service.batch.find_images import find_images
-from service.batch.remote import requests_of
+from service.batch.forms import requests_of
 from service.batch.retry import LONGEST_PAUSE_S, RetryBudget, retry_after_s
 from service.batch.run import Job
 from service.batch.server import ServiceConnection, ServiceConnectionError, check_url, contact
