@@ -8,22 +8,18 @@ and loading is strict: whatever does not fit is an error that names it. May be c
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model.about import About
 from model.checkpoint.about_file import read_about
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
-from model.checkpoint.files import check_file, read_json_object, shown
+from model.checkpoint.files import read_json_object, shown
 from model.checkpoint.sources import (
-    ABOUT,
     NAMED,
     TOKENIZER_FILES,
     WEIGHT_FILES,
@@ -38,7 +34,6 @@ from model.checkpoint.weight_files import is_finite, read_weights
 from model.config import DTYPES, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
 from model.tokenizer import TextTokenizer
-from model.whole_files import appearing_whole
 
 RANDOM = "random:"
 TRAINED = "model"  # folder of a run into which training writes its model
@@ -161,42 +156,6 @@ class RandomTensors(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._shapes)
-
-
-def convert(source: str, target: Path, revision: str | None = None) -> None:
-    """Write any checkpoint as a self-contained safetensors folder: nothing in it is fetched or unpickled again.
-
-    Raises:
-        CheckpointError: the target exists, or the source cannot be opened.
-        OSError: it cannot be written; nothing is left of it.
-    """
-    if target.exists():
-        raise CheckpointError(f"{target}: exists already; choose a new folder")
-    folder = folder_of(source, revision)
-    open_checkpoint(str(folder))
-    with appearing_whole(target) as partial:
-        _write_converted(folder, partial)
-
-
-def _write_converted(folder: Path, target: Path) -> None:
-    keys = read_json_object(folder / "config.json")
-    for key in NAMED:
-        files = TOKENIZER_FILES if key == "tokenizer" else ["config.json"]
-        named = named_folder(folder, key, files)
-        (target / key).mkdir()
-        for file in (named / name for name in files if (named / name).exists()):
-            shutil.copyfile(check_file(file), target / key / file.name)
-        keys[key] = key
-    _copy_about(folder, target)
-    save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
-    (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
-    (target / "config.json").write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
-
-
-def _copy_about(folder: Path, target: Path) -> None:
-    about = read_about(folder)
-    for name in [] if about is None else [ABOUT, *(sample.file for sample in about.samples)]:
-        shutil.copyfile(check_file(folder / name), target / name)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

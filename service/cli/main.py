@@ -172,7 +172,7 @@ def convert(
 ) -> None:
     """Write a checkpoint as a safetensors folder that needs nothing else."""
     check_model(source, revision)
-    from model.checkpoint.checkpoint import convert as write
+    from model.checkpoint.conversion import convert as write
 
     try:
         write(source, target, revision)

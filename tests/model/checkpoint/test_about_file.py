@@ -12,7 +12,8 @@ import pytest
 
 from model.about import About, SamplePicture
 from model.checkpoint.about_file import read_about
-from model.checkpoint.checkpoint import convert, open_checkpoint
+from model.checkpoint.checkpoint import open_checkpoint
+from model.checkpoint.conversion import convert
 from model.data.manifest import read_manifest
 from model.data.mixture import STREAMS
 from model.training.export import Trained, export

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint.checkpoint import convert, open_checkpoint, random_checkpoint, read_config, read_tensors
+from model.checkpoint.checkpoint import open_checkpoint, random_checkpoint, read_config, read_tensors
+from model.checkpoint.conversion import convert
 from model.checkpoint.sources import CheckpointError
 from model.config import GEOMETRIES
 from model.layout import tensor_shapes

@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from model.checkpoint.checkpoint import convert, open_checkpoint, read_config, read_tensors
+from model.checkpoint.checkpoint import open_checkpoint, read_config, read_tensors
+from model.checkpoint.conversion import convert
 from model.checkpoint.files import shown
 from model.checkpoint.sources import CheckpointError
 from tests.support.golden import OWN_GOLDEN
