@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.api.encoding import StreamItem, sse_event
+from service.api.openapi.examples import EXAMPLES, STREAM
 from service.api.problems import MEDIA_TYPE, problem_type
 from service.errors import (
     BadRequest,
@@ -29,15 +30,12 @@ from service.errors import (
     UploadStalled,
     WaitingRoomFull,
 )
-from service.schemas.requests import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest, WithImage
+from service.schemas.requests import CaptionRequest, VqaRequest, WithImage
 from service.schemas.responses import (
-    ImageFields,
     Problem,
     StreamChunk,
     StreamEnd,
     StreamFailure,
-    TimingFields,
-    UsageFields,
 )
 
 
@@ -78,70 +76,6 @@ FILE = {
     "description": "The image as a file: JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF, and HEIC with an extra.",
 }
 SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
-# A red disc on white, 64 x 64 pixels: small enough to be read in an example, and one that works when pasted. It is
-# of the size that pheye-tiny knows (tests/model/weights/test_samples.py).
-DISC = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEX/////AADrWueTAAAAVklEQVR42t2QsQ2AQA"
-    "wDLxESlL8BbAJs9qMywpdfIEKRNKSjQ7iyz64Mv9Vaw9gBoAjFwWink5AyeVAKkqoF6pO8MDCbpaoRpHOlsVhzYjSAAbb90yffAZwP9ayVPB4AAA"
-    "AASUVORK5CYII="
-)
-EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
-    CaptionRequest: {
-        "caption": {"summary": "A one-sentence caption", "value": {"image_url": DISC, "length": "short"}},
-        "stream": {"summary": "A caption as a stream", "value": {"image_url": DISC, "stream": True}},
-    },
-    ImageUpload: {"upload": {"summary": "An image", "value": {"image_url": DISC}}},
-    EstimateRequest: {
-        "alone": {"summary": "A question about any image", "value": {"question": "Which shape is it?"}},
-        "short": {
-            "summary": "A caption of an image, of 20 tokens at most",
-            "value": {"image_url": DISC, "length": "short", "settings": {"max_tokens": 20}},
-        },
-    },
-    VqaRequest: {
-        "question": {"summary": "A question", "value": {"image_url": DISC, "question": "Which shape is it?"}},
-        "choice": {
-            "summary": "Two questions with given answers",
-            "value": {
-                "image_url": DISC,
-                "questions": ["Which shape is it?", "Which shape is it not?"],
-                "answer_style": "choice",
-                "choices": ["a disc", "a square"],
-            },
-        },
-        "texts": {
-            "summary": "An answer that is one of these texts",
-            "value": {
-                "image_url": DISC,
-                "question": "Which colour is it?",
-                "answer_style": "short",
-                "choices": ["red", "green", "dark green"],
-            },
-        },
-        "sampled": {
-            "summary": "A sampled answer that can be repeated",
-            "value": {
-                "image_url": DISC,
-                "question": "What could this be?",
-                "settings": {"max_tokens": 40, "temperature": 0.7, "top_p": 0.9, "seed": 1, "stop": ["\n"]},
-            },
-        },
-    },
-}
-_END = StreamEnd(
-    completed=True,
-    id="6c0e",
-    model="pheye-tiny",
-    finish_reason="stop",
-    confidence=-0.021,
-    image=ImageFields(format="PNG", width=64, height=64, frames=1, has_transparency=False),
-    warnings=[],
-    usage=UsageFields(
-        prompt_tokens=62, completion_tokens=4, image_tokens=1450, image_tiles=10, image_features_cached=False
-    ),
-    timings=TimingFields(queue=0.001, preprocess=0.004, encode=0.11, prefill=0.05, decode=0.03, total=0.2),
-)
-_STREAM: tuple[StreamItem, ...] = (StreamChunk(chunk="A red"), StreamChunk(chunk=" disc."), _END)
 
 
 def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> dict[int | str, dict[str, Any]]:
@@ -197,7 +131,7 @@ def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]
         "`StreamFailure`, as the last event.",
         "content": {
             "application/json": {"schema": reference(answered)},
-            **event_stream(_STREAM, StreamChunk, StreamEnd, StreamFailure),
+            **event_stream(STREAM, StreamChunk, StreamEnd, StreamFailure),
         },
     }
     return {"responses": {200: ok, **problem_docs()}, "openapi_extra": body_docs(asked)}

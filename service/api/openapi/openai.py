@@ -14,8 +14,9 @@ from service.api.openai.answer import DONE
 from service.api.openai.ignored import HEADER
 from service.api.openai.request import ChatRequest
 from service.api.openai.responses import ChatCompletion, ChatCompletionChunk, ChatDelta, ChunkChoice, OpenAIError
-from service.api.openapi.native import DISC, event_stream, failure_headers, inlined, reference
+from service.api.openapi.examples import DISC
 from service.api.openapi.native import ERRORS as NATIVE_ERRORS
+from service.api.openapi.native import event_stream, failure_headers, inlined, reference
 
 ERRORS = {status: failure.words for status, failure in NATIVE_ERRORS.items() if status not in (415, 422)} | {
     400: "Malformed JSON, a field that is out of range or asks for what Pheye cannot do, or an image it cannot read",

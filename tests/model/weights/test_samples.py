@@ -21,7 +21,7 @@ from model.evaluation.exact import colour_shape_match
 from model.prompt import CAPTIONS, caption_instruction, question_instruction
 from model.runtime.runner import ModelRunner
 from model.tiles import prepare
-from service.api.openapi.native import DISC
+from service.api.openapi.examples import DISC
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import row, run, submit
 from tests.support.golden import fp32_runner

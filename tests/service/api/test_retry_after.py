@@ -15,7 +15,7 @@ import pytest
 
 from model.config import named_geometry
 from service.api.app import create_app
-from service.api.openapi.native import DISC
+from service.api.openapi.examples import DISC
 from service.dispatch.queue import RequestQueue
 from service.errors import ServiceError, Unavailable, WaitingRoomFull
 from service.messages import ModelCard

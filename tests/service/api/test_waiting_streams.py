@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.types import Message
 
 from model.tiles import TiledImage, prepare
-from service.api.openapi.native import DISC
+from service.api.openapi.examples import DISC
 from service.errors import InvalidField
 from tests.service.api.test_retry_after import CARD, Service
 from tests.support.serving import (
