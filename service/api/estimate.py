@@ -21,14 +21,8 @@ from model.config import PheyeConfig
 from model.tiles import TiledImage
 from service.dispatch.costs import Costs
 from service.messages import ModelCard
-from service.schemas.responses import (
-    CacheSaving,
-    Estimate,
-    EstimatedBytes,
-    EstimatedFlops,
-    EstimatedSeconds,
-    ImageFields,
-)
+from service.schemas.estimate import CacheSaving, Estimate, EstimatedBytes, EstimatedFlops, EstimatedSeconds
+from service.schemas.responses import ImageFields
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from model.request import FinishReason
-from service.schemas.responses import CaptionAnswer, ChoiceFields, Estimate, ImageFields, VqaAnswer
+from service.schemas.estimate import Estimate
+from service.schemas.responses import CaptionAnswer, ChoiceFields, ImageFields, VqaAnswer
 
 _WARNINGS: Mapping[str, str] = {
     "image_end_missing": "the end of the image's file is missing, and what is there was read",

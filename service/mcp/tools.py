@@ -16,8 +16,9 @@ from service.mcp.arguments import AskArguments, CaptionArguments, EstimateArgume
 from service.mcp.images import ImageSources, none_given
 from service.mcp.results import AskResult, CaptionResult, ToolResult, ask_result, caption_result, estimate_result
 from service.mcp.service_client import CaptionService, SentImage, ToolError, answered
+from service.schemas.estimate import Estimate
 from service.schemas.requests import check
-from service.schemas.responses import CaptionAnswer, Estimate, VqaAnswer
+from service.schemas.responses import CaptionAnswer, VqaAnswer
 
 INSTRUCTIONS = (
     "Pheye is a small vision-language model that reads fine detail and text in images. Describe an image with caption, "

@@ -21,8 +21,8 @@ from service.api.request_body import AskedImage, read_maybe_ask
 from service.api.request_context import context_of
 from service.api.room import asked_rows
 from service.api.routes.caption_vqa import question_instructions, rows_asked
+from service.schemas.estimate import Estimate
 from service.schemas.requests import EstimateRequest
-from service.schemas.responses import Estimate
 
 router = APIRouter(prefix="/v1", tags=["images"])
 
