@@ -9,20 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from model.data.fields import Record
 from model.evaluation.case import Case
 from model.evaluation.record import CaseAnswer, EvaluationSetup, parse
 from service.batch.results.appended import AppendedFile, ResultsError, read_records
-from service.batch.results.jsonl import FailuresKnown
+from service.batch.results.jsonl import ContinuedLines
 from service.batch.results.records import image_fields
 from service.batch.results.target import StreamedLines
 from service.batch.task import AnsweredQuestion, ImagePlace, Question, Task, TaskOutcome
 
 
-class CaseFile:
+class CaseFile(ContinuedLines):
     """A result file; its answers are not asked for again, its failures are. A line that was cut short is taken out.
 
     Args:
@@ -51,23 +50,12 @@ class CaseFile:
         known = {case.id: case for case in cases}
         if len(known) < len(cases):
             raise ResultsError(f"{setup.dataset}: two cases have the same id")
-        self._file = AppendedFile(path) if lines is None else lines
-        try:
-            records = self._file.read()
-            self._failed = FailuresKnown(records)
+
+        def take(records: Sequence[Mapping[str, Any]]) -> None:
             for where, answer in _parsed(path, records):
                 self._remember(answer, known, where)
-        except BaseException:
-            self._file.close()
-            raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+        super().__init__(AppendedFile(path) if lines is None else lines, take)
 
     def _remember(self, answer: CaseAnswer, known: Mapping[str, Case], where: str) -> None:
         theirs, ours = asdict(answer.setup), asdict(self._setup)
@@ -106,13 +94,9 @@ class CaseFile:
 
     def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
-        self._file.append(self._failed.left_out(self._records(outcome)))
+        self.write(self._records_of(outcome))
 
-    def finish(self) -> None:
-        """Check that the lines are there; raises as `AppendedFile.check`."""
-        self._file.check()
-
-    def _records(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
+    def _records_of(self, outcome: TaskOutcome) -> Iterator[dict[str, Any]]:
         said = {answer.question.instruction: answer for answer in outcome.answers}
         for case in self._cases_of[outcome.task.image]:
             if case.instruction in said and case.id not in self._answers:

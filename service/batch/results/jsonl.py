@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from service.batch.results.appended import AppendedFile, ResultsError
 from service.batch.results.records import (
@@ -26,7 +26,65 @@ from service.batch.results.records import (
 from service.batch.task import ImagePlace, Question, TaskOutcome
 
 
-class ResultFile:
+class OpenLines(Protocol):
+    """Lines of results that are open: a file of an earlier run, or a stream, in which there is nothing."""
+
+    def read(self) -> list[Record]:
+        """Read the records that are there."""
+
+    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write records, a line each."""
+
+    def check(self) -> None:
+        """Check that what was written is there."""
+
+    def close(self) -> None:
+        """Close them, after which another run may have them."""
+
+
+class ContinuedLines:
+    """Lines of results that a run goes on with; a failure that they tell of already adds no second line.
+
+    Args:
+        lines: they are closed when what is in them cannot be used.
+        read: their records, other than as they are.
+        take: is given the records, and raises where one is no result.
+    """
+
+    def __init__(
+        self, lines: OpenLines, take: Callable[[list[Record]], None], read: Callable[[], list[Record]] | None = None
+    ) -> None:
+        self._lines = lines
+        try:
+            self._records = (read or lines.read)()
+            self._failed = FailuresKnown(self._records)
+            take(self._records)
+        except BaseException:
+            lines.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write the lines of one image, and hand them to the operating system."""
+        self._lines.append(self._failed.left_out(records))
+
+    def finish(self) -> None:
+        """Check that the answers are there; raises as `AppendedFile.check`."""
+        self._lines.check()
+
+    def close(self) -> None:
+        """Close the file, after which another run may have it."""
+        self._lines.close()
+
+
+class ResultFile(ContinuedLines):
     """A JSON Lines file, one line for each answer or failure, complete at every moment.
 
     Answers found in it are not asked for again; failures are, and one that fails in the same way adds no second line.
@@ -43,21 +101,10 @@ class ResultFile:
 
     def __init__(self, path: Path, earlier: Callable[[], list[Record]] = list) -> None:
         self._path, self._terms, self._file = path, AnswerTerms(""), AppendedFile(path)
-        try:
-            self._records = self._file.read() or self._file.fill(earlier())
-            self._done = {identity(each): each.get(SETTINGS) for each in self._records if "error" not in each}
-            self._failed = FailuresKnown(self._records)
-        except BaseException:
-            self._file.close()
-            raise
+        super().__init__(self._file, self._take, lambda: self._file.read() or self._file.fill(earlier()))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+    def _take(self, records: Iterable[Record]) -> None:
+        self._done = {identity(each): each.get(SETTINGS) for each in records if "error" not in each}
 
     def begin(self, terms: AnswerTerms) -> None:
         """Say under which terms answers will be given; before anything else is asked of the file."""
@@ -99,19 +146,11 @@ class ResultFile:
 
     def add(self, outcome: TaskOutcome) -> None:
         """Write the lines of one image, and hand them to the operating system."""
-        self._file.append(self._failed.left_out(records_of(outcome, self._terms)))
-
-    def finish(self) -> None:
-        """Check that the answers are there; raises as `AppendedFile.check`."""
-        self._file.check()
+        self.write(records_of(outcome, self._terms))
 
     def read_back(self) -> list[Record]:
         """Read the records that are in the file now; raises as `AppendedFile.read_back`."""
         return self._file.read_back()
-
-    def close(self) -> None:
-        """Close the file, after which another run may have it."""
-        self._file.close()
 
 
 class FailuresKnown:
