@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.flags import OFFLINE_NAMES, fail, flag_of, read_settings
 from service.cli.model_names import check_model
+from service.cli.shared_options import API_KEY_FILE
 
 if TYPE_CHECKING:
     from service.batch.server import ServiceConnection
@@ -46,9 +46,7 @@ class AnswererOptions:
             help="With --server: how long to try again while it is full, restarting or away; default 300.",
         ),
     ] = None
-    api_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --server: a file that holds nothing but the API key.")
-    ] = None
+    api_key_file: API_KEY_FILE = None
 
 
 def engine_settings(where: AnswererOptions, flags: Flags) -> Settings:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.cli.flags import current_names, fail_for, setting_flags
 from service.cli.options import options
+from service.cli.shared_options import API_KEY_FILE
 
 EXIT_FAULT = 1
 
@@ -23,9 +23,7 @@ def doctor(
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Ask a running service about itself as well.")
     ] = None,
-    api_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --server: a file that holds nothing but the API key.")
-    ] = None,
+    api_key_file: API_KEY_FILE = None,
     **flags: str | None,
 ) -> None:
     """Examine this machine and these settings, as a block to paste into an issue; no key is shown.

@@ -31,6 +31,7 @@ from service.cli.mcp import mcp
 from service.cli.model_names import check_model
 from service.cli.options import options
 from service.cli.renamed import RenamedCommands
+from service.cli.shared_options import REVISION
 from service.cli.train import train
 from service.settings import SettingsError
 
@@ -168,7 +169,7 @@ app.command()(info)
 def convert(
     source: Annotated[str, typer.Argument(help="A published checkpoint: a folder or a hub id.")],
     target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None,
+    revision: REVISION = None,
 ) -> None:
     """Write a checkpoint as a safetensors folder that needs nothing else."""
     check_model(source, revision)

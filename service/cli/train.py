@@ -18,6 +18,7 @@ from rich.console import Console
 from service.cli.flags import fail, fail_for
 from service.cli.model_names import check_model
 from service.cli.options import options
+from service.cli.shared_options import REVISION, THREADS
 from service.cli.stop_signals import StopSignals
 from service.cli.training_words import command_to_go_on, show_outcome, show_pace, show_plan
 from service.machine.load import machine_load
@@ -107,13 +108,13 @@ class TrainOptions:
         int | None,
         typer.Option(min=0, help="Processes that prepare images ahead; default 1, beside a GPU every core but one."),
     ] = None
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0
+    threads: THREADS = 0
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"] | None,
         typer.Option(help="Of the weights that are written; by default as they came."),
     ] = None
     published: Annotated[bool, typer.Option("--published", help="Write the published checkpoints' layout.")] = False
-    revision: Annotated[str | None, typer.Option(help="Hub revision (commit, tag or branch).")] = None
+    revision: REVISION = None
 
 
 @options(TrainOptions)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from service.cli.flags import fail, fail_for
 from service.cli.model_names import check_model
+from service.cli.shared_options import THREADS
 from service.cli.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def ablate(
     scenes: Annotated[int, typer.Option(min=1, help="On how many fresh scenes each is judged.")] = 1000,
     compiled: Annotated[bool, typer.Option("--compile", help="A minute to start each, then faster.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare images ahead.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0,
+    threads: THREADS = 0,
 ) -> None:
     """Compare architectures as appendix B of the paper does: connectors, resamplers, levels; on the synthetic world."""
     check_model(model)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from service.cli.flags import fail, fail_for, read_settings
+from service.cli.shared_options import THREADS
 
 if TYPE_CHECKING:
     from model.bench.plan import PlanOverrides, Section
@@ -60,7 +61,7 @@ def bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes every core.")] = 0,
+    threads: THREADS = 0,
     report: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write bench.json, bench.md and bench.png there.")
     ] = None,

@@ -17,6 +17,7 @@ from model.evaluation.case import Kind
 from model.prompt import CaptionStyle
 from service.cli.evaluate.compare import attention, scores, tertiles
 from service.cli.evaluate.options import cache_folder, evaluate_cases, evaluating, files_in, known_outside_answer
+from service.cli.shared_options import IMAGES
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case
@@ -30,7 +31,6 @@ evaluate = typer.Typer(
     rich_markup_mode=None,
 )
 
-_IMAGES = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the images are.")]
 _OCR = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="TextVQA_Rosetta_OCR_v0.2_val.json, to know how large answers are (tertiles)."),
@@ -41,7 +41,7 @@ _OCR = Annotated[
 @evaluating
 def vqav2(
     questions: Annotated[Path, typer.Option(metavar="FILE", help="v2_OpenEnded_mscoco_val2014_questions.json.")],
-    images: _IMAGES,
+    images: IMAGES,
     annotations: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="v2_mscoco_val2014_annotations.json; leave it out for the test splits."),
@@ -67,7 +67,7 @@ def vqav2(
 @evaluating
 def textvqa(
     data: Annotated[Path, typer.Option(metavar="FILE", help="TextVQA_0.5.1_val.json or another split's.")],
-    images: _IMAGES,
+    images: IMAGES,
     ocr: _OCR = None,
     **words: Any,
 ) -> None:
@@ -86,7 +86,7 @@ def textvqa(
 @evaluating
 def textcaps(
     data: Annotated[Path, typer.Option(metavar="FILE", help="TextCaps_0.1_val.json or another split's.")],
-    images: _IMAGES,
+    images: IMAGES,
     style: Annotated[
         CaptionStyle, typer.Option(help="scene_text is the prompt of the training data, plain that of other captions.")
     ] = "plain",
@@ -108,7 +108,7 @@ def textcaps(
 @evaluating
 def nocaps(
     captions: Annotated[Path, typer.Option(metavar="FILE", help="nocaps_val_4500_captions.json.")],
-    images: _IMAGES,
+    images: IMAGES,
     **words: Any,
 ) -> None:
     """NoCaps: CIDEr-D of one-sentence captions, over all and by domain."""
@@ -123,7 +123,7 @@ def nocaps(
 @evaluating
 def docci(
     descriptions: Annotated[Path, typer.Option(metavar="FILE", help="docci_descriptions.jsonlines.")],
-    images: _IMAGES,
+    images: IMAGES,
     split: Annotated[str, typer.Option(help="test, train, qual_dev or qual_test.")] = "test",
     **words: Any,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from service.cli.flags import fail_for, read_settings, setting_flags
 from service.cli.options import options
+from service.cli.shared_options import AS_JSON
 
 
 @options(setting_flags("revision", "context_tokens"))
@@ -16,7 +17,7 @@ def info(
     model: Annotated[
         str | None, typer.Argument(help="A geometry's name, a folder or a hub id; default PHEYE_MODEL.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Exact numbers for programs.")] = False,
+    as_json: AS_JSON = False,
     **flags: str | None,
 ) -> None:
     """Show what a model knows, how to use it, what it would take of this machine, and its size, without loading it.

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from service.cli.flags import fail, fail_for, read_settings
 from service.cli.manifest.options import shown
+from service.cli.shared_options import AS_JSON
 
 if TYPE_CHECKING:
     from model.data.check.measures import ModelLimits, Quantiles
@@ -38,7 +39,7 @@ def check(
     decode: Annotated[
         int, typer.Option(metavar="N", min=0, help="Images to decode to the end; of the others the head is read.")
     ] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Exact numbers for programs.")] = False,
+    as_json: AS_JSON = False,
 ) -> None:
     """Show what is wrong with a manifest, and what is in it.
 

@@ -14,7 +14,6 @@ import typer
 from service.cli.flags import fail
 from service.cli.manifest.check import check
 from service.cli.manifest.options import (
-    IMAGES,
     MANIFEST,
     CaptionOptions,
     ColumnOptions,
@@ -25,6 +24,7 @@ from service.cli.manifest.options import (
 )
 from service.cli.manifest.public import a_okvqa, gqa, ocr_vqa, st_vqa, textcaps, textvqa, vqav2
 from service.cli.options import take
+from service.cli.shared_options import IMAGES
 
 manifest = typer.Typer(
     name="manifest",

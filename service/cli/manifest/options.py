@@ -25,7 +25,6 @@ EXIT_INTERRUPTED = 130
 _TOLD_EVERY = 500  # entries between two updates of the line that shows the progress
 
 MANIFEST = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest to write, such as mine.jsonl.")]
-IMAGES = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the images are.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service.cli.manifest.options import IMAGES, MANIFEST, importing, write
+from service.cli.manifest.options import MANIFEST, importing, write
+from service.cli.shared_options import IMAGES
 
 
 @importing()
