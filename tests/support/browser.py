@@ -69,7 +69,7 @@ class Visit:
         known = [f"Failed to load resource: .*{words}" for words in self.expected]
         return [trouble for trouble in self.troubles if not any(re.search(each, trouble) for each in known)]
 
-    def sample(self, name: str = "cafe.jpg") -> None:
+    def sample(self, name: str = "scene.png") -> None:
         self.page.click(f'[data-sample="{name}"]')
         self.page.wait_for_selector(f"#stage-caption:has-text('{name}')")
 
@@ -98,8 +98,8 @@ class Visit:
 
     def code(self, card: Locator, language: str) -> str:
         """The card's code in one of the three languages."""
-        if not card.locator("details[open]").count():
-            card.locator("summary").click()
+        if not card.locator("details.code[open]").count():
+            card.locator(".code summary").click()
         card.get_by_label(language).check()
         card.locator("pre code:not(:empty)").wait_for()
         return card.locator("pre").text_content() or ""

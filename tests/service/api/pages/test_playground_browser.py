@@ -32,9 +32,10 @@ def test_a_picked_file_is_shown_with_its_tiles_and_captioned(visitor):
         page.click("label[for=file]")
     chooser.value.set_files(files=[JPEG])
     page.wait_for_selector(f"#stage-caption:has-text('photo.jpg · 96 {TIMES} 64 px · 1 global view + 2 {TIMES} 2')")
+    assert not page.locator("#stage-grid").is_visible(), "nothing lies over the picture until somebody asks for it"
+    page.check("#show-grid")
+    assert page.locator("#stage-grid").is_visible()
     assert page.locator("#stage-grid line.over").count() == 2
-    page.uncheck("#show-grid")
-    assert not page.locator("#stage-grid").is_visible()
     visitor.until(visitor.ask(), "done")
 
 
@@ -75,7 +76,7 @@ def test_several_questions_get_the_answers_the_service_gives(visitor, server):
     assert card.locator("h3").all_inner_texts() == questions
     settings = {"max_tokens": 20, "temperature": 1, "seed": 7}
     fields = {"questions": questions, "answer_style": "choice", "choices": ["cat", "dog"]}
-    image = httpx.get(f"{server.url}/playground/samples/cafe.jpg").content
+    image = httpx.get(f"{server.url}/playground/samples/scene.png").content
     asked = httpx.post(
         f"{server.url}/v1/vqa", data=fields | {"settings": json.dumps(settings)}, files={"image": image}, timeout=60
     )

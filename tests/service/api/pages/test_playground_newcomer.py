@@ -18,7 +18,11 @@ SAMPLES = page_files.FOLDER / "playground" / "samples"
 KNOWS = {
     "name": "m",
     "knows": "Drawn scenes with a sign",
-    "questions": ["What does the sign say?", "How many are red?"],
+    "questions": ["Where is the sign?"],
+    "samples": [
+        {"title": "A scene", "file": "scene.png", "questions": ["What does the sign say?", "How many are red?"]},
+        {"title": "Not here", "file": "elsewhere.png", "questions": []},
+    ],
 }
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + b"\0" * 600
 PASTE = """(text) => {

@@ -105,7 +105,8 @@ def test_a_phone_never_scrolls_sideways(browser, server):
         assert card.locator(".choices li").count() == 2
         card.locator(".word").nth(1).tap()
         assert page.locator("#stage-heat").is_visible()
-        card.locator("summary").click()
+        card.locator(".costs summary").click()
+        card.locator(".code summary").click()
         page.click("#add-question")
         page.route("**/v1/vqa", answered(413, problem("t" * 200)))
         visitor.until(visitor.ask("x"), "failed")
