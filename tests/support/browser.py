@@ -25,6 +25,15 @@ ARGS = (
 PATIENCE_MS = 20_000
 FOCUSED = "() => { const at = document.activeElement; return [at.id, at.textContent.trim(), at.dataset.sample ?? '']; }"
 
+RESET = """() => {
+    location.hash = "";
+    location.hash = "task=caption";  // fills in the form anew
+    document.querySelectorAll("#answers > li").forEach((card) => card.remove());
+    localStorage.clear();
+    document.getElementById("announcer").textContent = "";
+    document.activeElement.blur();
+}"""
+
 
 def skip(message: str) -> None:
     """Without a browser these tests are skipped, but on CI they fail."""
@@ -58,12 +67,14 @@ class Visit:
         url: the server's address.
         troubles: console errors and warnings (violations of the policy are among them), exceptions, foreign requests.
         expected: statuses and net errors that this test provokes, which the browser writes to the console too.
+        always: those of every test that shares this page.
     """
 
     page: Page
     url: str
     troubles: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    always: tuple[str, ...] = ()
 
     def unexpected(self) -> list[str]:
         known = [f"Failed to load resource: .*{words}" for words in self.expected]
@@ -85,6 +96,16 @@ class Visit:
             form.locator("#questions textarea").nth(index).fill(question)
         form.locator("#submit").click()
         return self.newest()
+
+    def reset(self) -> None:
+        """The page as it came, for the next test, without loading it again; what went wrong is this test's fault."""
+        self.page.unroute_all()
+        self.page.keyboard.press("Escape")
+        self.page.evaluate(RESET)
+        troubles = self.unexpected()
+        self.troubles.clear()
+        self.expected[:] = self.always
+        assert troubles == []
 
     def set(self, **settings: Any) -> None:
         if not self.page.locator("#settings[open]").count():
@@ -136,6 +157,7 @@ def violations(page: Page, *rules: str) -> list[str]:
     """What axe finds wrong on the page as it is now, by these rules or by all; small targets are among them."""
     page.evaluate(axe())
     asked = {"runOnly": list(rules)} if rules else {"rules": {"target-size": {"enabled": True}}}
+    asked |= {"resultTypes": ["violations"], "preload": False}  # what is right needs no report
     found = page.evaluate("(asked) => axe.run(document, asked)", asked)["violations"]
     return [f"{rule['id']}: {node['target']} {node['html'][:160]}" for rule in found for node in rule["nodes"]]
 
