@@ -111,7 +111,9 @@ def test_a_server_that_lies_about_itself_leaves_a_page_that_asks(browser, server
 
 
 def test_a_hostile_link_and_hostile_storage_fill_in_no_more_than_a_form_takes(browser, server):
-    hash = f"#task=vqa&answer_style=__proto__&name={HTML}&sample=../../v1&id=img_x&url=javascript:alert(1)&seed=1e9&stop=%"
+    hash = (
+        f"#task=vqa&answer_style=__proto__&name={HTML}&sample=../../v1&id=img_x&url=javascript:alert(1)&seed=1e9&stop=%"
+    )
     hash += "&max_tokens=-1" + f"&question={HTML}" * 500
     whole = {"id": "ok", "at": 1.0, "texts": [HTML], "end": {"usage": 3}}
     request = {"path": "v1/caption", "titles": [HTML], "fields": [], "settings": "{}", "filled": {"questions": []}}
@@ -124,7 +126,9 @@ def test_a_hostile_link_and_hostile_storage_fill_in_no_more_than_a_form_takes(br
     with visit(browser, server.url) as visitor:
         page = visitor.page
         for index, record in enumerate(stored):
-            page.evaluate("([name, text]) => localStorage.setItem(name, text)", [f"{PREFIX}{index}", json.dumps(record)])
+            page.evaluate(
+                "([name, text]) => localStorage.setItem(name, text)", [f"{PREFIX}{index}", json.dumps(record)]
+            )
         page.evaluate("(name) => localStorage.setItem(name, '{')", f"{PREFIX}broken")
         page.goto(f"{server.url}/?q={HTML}{hash}")
         page.wait_for_selector("#link-note:has-text('filled in. Its image is not in the link')")
@@ -157,7 +161,9 @@ def test_two_tabs_keep_their_answers_beside_each_other_and_a_full_storage_is_sai
         for page in (one, two):
             page.wait_for_selector("#kept-note:has-text('6 answers kept in this browser')")
         one.evaluate(FILL)
-        one.evaluate("() => { for (const name of Object.keys(localStorage)) if (name.startsWith('pheye-a')) delete localStorage[name]; }")
+        one.evaluate(
+            "() => { for (const name of Object.keys(localStorage)) if (name.startsWith('pheye-a')) delete localStorage[name]; }"
+        )
         one.evaluate(FILL)
         one.click("#submit")
         one.wait_for_selector("#kept-note:has-text('This browser keeps no answers')")
