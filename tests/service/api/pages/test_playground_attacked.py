@@ -35,7 +35,7 @@ LIES = {
 }
 ENDS = [
     {"completed": True},
-    END | {"usage": None, "timings": {"decode": "x", "total": None}, "finish_reason": "constructor", "warnings": ["toString"]},
+    END | {"usage": None, "timings": {"decode": "x"}, "finish_reason": "constructor", "warnings": ["toString"]},
     END | {"image": HTML, "warnings": HTML, "choices": [None, {"text": HTML, "probability": 1e9}], "confidence": "x"},
     END | {"explanation": {"heat_map": [[1], [1, 2]], "words": None}},
     END | {"explanation": {"heat_map": [[1, 2]], "words": [None, {"start": 0, "end": 9}], "layers": [None, 3]}},
@@ -103,11 +103,26 @@ def test_a_server_that_lies_about_itself_leaves_a_page_that_asks(browser, server
             page.unroute_all()
             page.route("**/v1", whole)
             page.route("**/metrics", answered(200, f"pheye_slots Infinity\npheye_slots_used {odd}\n", "text/plain"))
-            page.evaluate("() => document.getElementById('key-form').requestSubmit()")  # everything is asked again
-            page.wait_for_function("() => !document.querySelector('#load-note').textContent")
+            with page.expect_response("**/v1"), page.expect_response("**/metrics"):
+                page.evaluate("() => document.getElementById('key-form').requestSubmit()")  # everything is asked again
         visitor.sample()
         visitor.until(visitor.ask("What?", max_tokens=4), "done")
         assert page.evaluate("() => window.hurt") is None
+
+
+def test_what_answers_in_the_place_of_the_model_is_not_believed(browser, server):
+    with visit(browser, server.url) as visitor:
+        page = visitor.page
+        page.clock.install()
+        for readiness, words in (
+            (answered(200, HTML, "text/html"), "no Pheye here"),
+            (answered(200, '{"model": 7, "image_tiles": 1e300}'), "a model without a name"),
+        ):
+            page.unroute_all()
+            page.route("**/readyz", readiness)
+            page.reload()
+            page.wait_for_selector(f"#model-name:has-text('{words}')")
+            visitor.sample()
 
 
 def test_a_hostile_link_and_hostile_storage_fill_in_no_more_than_a_form_takes(browser, server):
@@ -147,6 +162,10 @@ FILL = """() => {
 }"""
 
 
+DROP = """() => Object.keys(localStorage).filter((name) => name.startsWith("pheye-answer"))
+    .forEach((name) => localStorage.removeItem(name))"""
+
+
 def test_two_tabs_keep_their_answers_beside_each_other_and_a_full_storage_is_said(browser, server):
     with visit(browser, server.url) as visitor:
         one, two = visitor.page, visitor.page.context.new_page()
@@ -161,9 +180,7 @@ def test_two_tabs_keep_their_answers_beside_each_other_and_a_full_storage_is_sai
         for page in (one, two):
             page.wait_for_selector("#kept-note:has-text('6 answers kept in this browser')")
         one.evaluate(FILL)
-        one.evaluate(
-            "() => { for (const name of Object.keys(localStorage)) if (name.startsWith('pheye-a')) delete localStorage[name]; }"
-        )
+        one.evaluate(DROP)
         one.evaluate(FILL)
         one.click("#submit")
         one.wait_for_selector("#kept-note:has-text('This browser keeps no answers')")

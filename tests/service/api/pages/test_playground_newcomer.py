@@ -74,11 +74,17 @@ def test_an_example_is_one_press_away_and_what_is_outside_is_said_in_one_note(br
             .inner_text()
             .startswith("pheye-micro-random-weights knows: Drawn scenes with a sign.")
         )
+        assert page.locator("#samples button:visible").count() == 1, "those that the model names and the page has"
+        assert not page.locator("#suggestions").is_visible(), "a caption has no question"
+        title, pill = page.locator(".top h1").bounding_box(), page.locator("#model").bounding_box()
+        assert pill["y"] < title["y"] + title["height"], "in one line"
+        assert page.locator("#load").is_visible() != bool(phone)
         page.locator("#knows-example").focus()
         page.keyboard.press("Enter")  # everything here by keyboard alone
         card = page.locator("#answers > li").first
         visitor.until(card, "done")
         assert card.locator("h3").inner_text() == "What does the sign say?"
+        assert card.locator(".timings").is_visible() != bool(phone)
         note = card.locator(".outside")
         assert note.count() == 1
         assert note.locator("code").inner_text() == "pheye serve --model miguelcarv/Pheye-x4-448"

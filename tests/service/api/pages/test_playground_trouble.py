@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.browser import FOCUSED, answered, give_key, problem, visit
-from tests.support.serving import image_file, running_server, wait_until
+from tests.support.serving import image_file, wait_until
 
 STATUSES = {
     400: ("could not be read", 0), 500: ("The log", 1), 502: ("The server answered 502", 1), 503: ("is starting", 1),
@@ -60,7 +60,8 @@ def test_a_wrong_key_is_asked_for_again_and_the_right_one_is_used(stranger):
 def test_closing_the_key_dialog_asks_nothing(stranger):
     stranger.sample()
     card = stranger.ask()
-    stranger.page.wait_for_selector("#key-dialog[open]")
+    give_key(stranger.page, "ключ")
+    stranger.page.wait_for_selector("#key-wrong:has-text('cannot be sent')")
     stranger.page.keyboard.press("Escape")
     stranger.page.wait_for_selector("#key-dialog", state="hidden")
     assert card.get_attribute("data-state") == "failed"
