@@ -10,6 +10,7 @@ from tests.support.serving import image_file
 JPEG = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": image_file()}
 ROUTES = ("/v1/caption", "/v1/vqa", "/v1/images", "/v1/estimate", "/v1/chat/completions")
 FILE_ROUTES = ("/v1/caption", "/v1/images", "/v1/estimate")
+EXAMPLES = ".responses-table:not(.live-responses-table) pre span"  # many, and coloured like those of a live response
 KINDS = ("multipart/form-data", "image/*")
 
 
@@ -52,11 +53,11 @@ def test_what_is_open_is_clean_by_axe_in_the_light_and_in_the_dark(page):
     health.locator(".opblock-summary-control").click()
     health.locator("button.execute").click()
     page.wait_for_selector(".live-responses-table pre")
-    assert violations(page) == []
+    assert violations(page, without=EXAMPLES) == []
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 800})
     page.wait_for_selector("html.dark-mode")
-    assert violations(page, "color-contrast", "target-size", without="pre span") == []  # as light as before
+    assert violations(page, "color-contrast", "target-size", without=EXAMPLES) == []
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1280, "height": 800})
     health.locator(".opblock-summary-control").click()
