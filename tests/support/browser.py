@@ -25,6 +25,15 @@ ARGS = (
 PATIENCE_MS = 20_000
 FOCUSED = "() => { const at = document.activeElement; return [at.id, at.textContent.trim(), at.dataset.sample ?? '']; }"
 
+RESET = """() => {
+    location.hash = "";
+    location.hash = "task=caption";  // fills in the form anew
+    document.querySelectorAll("#answers > li").forEach((card) => card.remove());
+    localStorage.clear();
+    document.getElementById("announcer").textContent = "";
+    document.activeElement.blur();
+}"""
+
 
 def skip(message: str) -> None:
     """Without a browser these tests are skipped, but on CI they fail."""
@@ -58,18 +67,20 @@ class Visit:
         url: the server's address.
         troubles: console errors and warnings (violations of the policy are among them), exceptions, foreign requests.
         expected: statuses and net errors that this test provokes, which the browser writes to the console too.
+        always: those of every test that shares this page.
     """
 
     page: Page
     url: str
     troubles: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    always: tuple[str, ...] = ()
 
     def unexpected(self) -> list[str]:
         known = [f"Failed to load resource: .*{words}" for words in self.expected]
         return [trouble for trouble in self.troubles if not any(re.search(each, trouble) for each in known)]
 
-    def sample(self, name: str = "cafe.jpg") -> None:
+    def sample(self, name: str = "scene.png") -> None:
         self.page.click(f'[data-sample="{name}"]')
         self.page.wait_for_selector(f"#stage-caption:has-text('{name}')")
 
@@ -86,6 +97,16 @@ class Visit:
         form.locator("#submit").click()
         return self.newest()
 
+    def reset(self) -> None:
+        """The page as it came, for the next test, without loading it again; what went wrong is this test's fault."""
+        self.page.unroute_all()
+        self.page.keyboard.press("Escape")
+        self.page.evaluate(RESET)
+        troubles = self.unexpected()
+        self.troubles.clear()
+        self.expected[:] = self.always
+        assert troubles == []
+
     def set(self, **settings: Any) -> None:
         if not self.page.locator("#settings[open]").count():
             self.page.click("#settings summary")
@@ -98,8 +119,8 @@ class Visit:
 
     def code(self, card: Locator, language: str) -> str:
         """The card's code in one of the three languages."""
-        if not card.locator("details[open]").count():
-            card.locator("summary").click()
+        if not card.locator("details.code[open]").count():
+            card.locator(".code summary").click()
         card.get_by_label(language).check()
         card.locator("pre code:not(:empty)").wait_for()
         return card.locator("pre").text_content() or ""
@@ -132,11 +153,13 @@ def visit(browser: Browser, url: str, **context: Any) -> Iterator[Visit]:
         assert visitor.unexpected() == []
 
 
-def violations(page: Page, *rules: str) -> list[str]:
+def violations(page: Page, *rules: str, without: str = "") -> list[str]:
     """What axe finds wrong on the page as it is now, by these rules or by all; small targets are among them."""
     page.evaluate(axe())
     asked = {"runOnly": list(rules)} if rules else {"rules": {"target-size": {"enabled": True}}}
-    found = page.evaluate("(asked) => axe.run(document, asked)", asked)["violations"]
+    asked |= {"resultTypes": ["violations"], "preload": False}  # what is right needs no report
+    place = {"include": ["html"], "exclude": [without] if without else []}
+    found = page.evaluate("([place, asked]) => axe.run(place, asked)", [place, asked])["violations"]
     return [f"{rule['id']}: {node['target']} {node['html'][:160]}" for rule in found for node in rule["nodes"]]
 
 

@@ -1,12 +1,14 @@
 """Every picture that people are offered to try is answered truthfully by pheye-tiny: captions, and two questions each.
 
-Truthful is what the picture shows; outside the model's world also the sentence that says so.
+Offered is what the model's about.json names; the playground has other pictures, for models that name none. Truthful is
+what the picture shows; outside the model's world also the sentence that says so.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import pytest
 from PIL import Image
 
+from model.about import parse_about
 from model.checkpoint.checkpoint import open_checkpoint
 from model.data.world.captions import NOTHING
 from model.data.world.scene import COLOURS, SHAPES
@@ -66,11 +69,25 @@ SHOWN = {
         {SIGN: "4695", COUNT: "3", "Is there a red circle?": "no"},
         "gradient",
     ),
+    "lake.png": Shown(
+        ("brown triangle", "teal cross"),
+        ("LAKE",),
+        {SIGN: "LAKE", COUNT: "2", "Is there a teal cross?": "yes", "Is there a red circle?": "no"},
+        "striped",
+    ),
+    "pool.png": Shown(
+        ("gray rectangle", "orange cross"),
+        ("POOL",),
+        {SIGN: "POOL", COUNT: "2", "Is there a red circle?": "no"},
+        "striped",
+    ),
     "disc": Shown(("red circle",), (), {COUNT: "1", "What color is the circle?": "red"}, "plain"),
     "cafe.jpg": Shown(("yellow circle",), ("CAFE LUMEN", "CAFE", "LUMEN", "OPEN"), {}),
     "departures.jpg": Shown((), ("Departures", "Basel", "Innsbruck", "Ljubljana", "Praha", "14:32"), {}),
 }
-FAIL_TODAY = {"cafe.jpg": "signs are made up", "departures.jpg": "signs are made up"}
+ABOUT = parse_about(json.loads((ROOT / "model/weights/pheye-tiny/about.json").read_text(encoding="utf-8")))
+OFFERED = {sample.file: sample.questions for sample in ABOUT.samples} | {"disc": ()}  # by the playground and /docs
+NOT_OFFERED = pytest.mark.xfail(strict=False, reason="about.json does not name it, so nobody is promised an answer")
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +109,10 @@ def answers(runner: ModelRunner, name: str, asked: list[str]) -> list[str]:
     return [collected.text[each.id].strip() for each in rows]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=False, reason=FAIL_TODAY[name]) if name in FAIL_TODAY else ())
-        for name in SHOWN
-    ],
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in OFFERED else NOT_OFFERED) for name in SHOWN])
 def test_a_sample_is_answered_truthfully(name: str, runner: ModelRunner) -> None:
     shown = SHOWN[name]
-    questions = list(shown.answers) or [SIGN, COUNT]
+    questions = list(dict.fromkeys([*shown.answers, *OFFERED.get(name, ())])) or [SIGN, COUNT]
     asked = [question_instruction(question, "short") for question in questions]
     said = answers(runner, name, [*map(caption_instruction, CAPTIONS), *asked])
     captions, told = said[: len(CAPTIONS)], said[len(CAPTIONS) :]
@@ -112,5 +123,7 @@ def test_a_sample_is_answered_truthfully(name: str, runner: ModelRunner) -> None
 
 def test_every_sample_of_the_playground_and_the_documentation_is_among_these() -> None:
     assert {path.name for path in PLAYGROUND.iterdir()} == SHOWN.keys() - {"disc"}, "say here what a new one shows"
-    for copy in ("docs/images", "model/weights/pheye-tiny"):
-        assert (PLAYGROUND / "scene.png").read_bytes() == (ROOT / copy / "scene.png").read_bytes()
+    for sample in ABOUT.samples:
+        own = ROOT / "model/weights/pheye-tiny" / sample.file
+        assert (PLAYGROUND / sample.file).read_bytes() == own.read_bytes(), "the playground has what about.json names"
+    assert (PLAYGROUND / "scene.png").read_bytes() == (ROOT / "docs/images/scene.png").read_bytes()

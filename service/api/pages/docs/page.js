@@ -9,6 +9,20 @@ function withoutEmptyFields(request) {
   return request;
 }
 
+/** Light or dark, as chosen in the playground, else as the system says; Swagger UI has both. */
+function isDark() {
+  try {
+    return (localStorage.getItem("pheye-theme") ?? (system.matches && "dark")) === "dark";
+  } catch {
+    return system.matches; // storage may be forbidden
+  }
+}
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", isDark());
+system.addEventListener("change", follow);
+follow();
+
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",

@@ -7,10 +7,10 @@ import { askForImage, makeLink, note } from "./ask/link.js";
 import "./ask/suggestions.js";
 import { find } from "./dom.js";
 import { picture } from "./image/picture.js";
-import { takeSample } from "./image/sources.js";
+import { sampleName, takeSample } from "./image/sources.js";
 import "./image/tray.js";
 import { recordOf, requestOf } from "./kept/record.js";
-import { keep, kept } from "./kept/store.js";
+import { keep, kept, onOtherTab } from "./kept/store.js";
 import { showKept } from "./kept/toolbar.js";
 import { Problem, stream } from "./server/api.js";
 import "./server/load.js";
@@ -35,7 +35,7 @@ async function run(card) {
   running.add(card);
   card.begin();
   try {
-    for await (const event of stream(card.request.path, formOf(card.request), aborter.signal)) {
+    for await (const event of stream(card.request.path, formOf(card.request), aborter.signal, card.parts.length)) {
       if (event.completed) card.finish(event);
       else card.chunk(event);
       if (event.completed) save(card, event);
@@ -74,7 +74,8 @@ function cardFor(request, id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.ra
 /** Ask the same again; of an answer of another day the image may be gone, then its question is filled in. */
 async function again(card) {
   const { file, sample, id, address, name } = card.request.image;
-  if (!file && sample && (await takeSample(sample.split("/").pop()))) card.request.image = picture();
+  const known = sampleName(sample);
+  if (!file && known && (await takeSample(known))) card.request.image = picture();
   if (card.request.image.file || id || address) return run(card);
   fillIn(card.request.filled);
   return askForImage(name);
@@ -85,6 +86,7 @@ async function ask() {
   if (!cards.length) return;
   note();
   place(cards);
+  cards[0].element.scrollIntoView({ block: "nearest" }); // on a phone it would be below the form, out of sight
   const waiting = [...cards];
   for (const card of cards) {
     card.queue();
@@ -113,8 +115,8 @@ function place(cards) {
 /** Answers of another day. */
 function restore() {
   for (const record of kept().reverse()) {
-    const card = cardFor(requestOf(record), record.id);
     try {
+      const card = cardFor(requestOf(record), record.id);
       card.restore(record);
       place([card]);
     } catch {
@@ -132,5 +134,6 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || find("key-dialog").open) return;
   [...running].forEach((card) => card.abort());
 });
+onOtherTab(showKept);
 restore();
 watchModel();

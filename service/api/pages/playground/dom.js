@@ -16,9 +16,12 @@ function fill(element, props, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
+
+/** Whether the page has one column, where what is secondary is folded at first. */
+export const narrow = () => matchMedia("(max-width: 860px)").matches;
 
 /** Say something to those who listen instead of look. */
 export function announce(words) {

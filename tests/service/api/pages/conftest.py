@@ -28,7 +28,28 @@ def server(web):
         yield running
 
 
+@pytest.fixture(scope="package")
+def keyed():
+    """A service that asks for a key, with one slot, room for three more, and short answers."""
+    with running_server(slots=1, max_waiting=3, api_keys="right", default_max_tokens=4) as running:
+        yield running
+
+
 @pytest.fixture
-def visitor(browser, server):
+def fresh(browser, server):
+    """A visitor whose page and storage nobody used before."""
     with visit(browser, server.url) as visitor:
         yield visitor
+
+
+@pytest.fixture(scope="module")
+def shared(browser, server):
+    with visit(browser, server.url) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def visitor(shared):
+    """A visitor whose page other tests use too, one after the other: loading it costs more than most of them."""
+    yield shared
+    shared.reset()

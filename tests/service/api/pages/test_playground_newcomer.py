@@ -18,7 +18,11 @@ SAMPLES = page_files.FOLDER / "playground" / "samples"
 KNOWS = {
     "name": "m",
     "knows": "Drawn scenes with a sign",
-    "questions": ["What does the sign say?", "How many are red?"],
+    "questions": ["Where is the sign?"],
+    "samples": [
+        {"title": "A scene", "file": "scene.png", "questions": ["What does the sign say?", "How many are red?"]},
+        {"title": "Not here", "file": "elsewhere.png", "questions": []},
+    ],
 }
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + b"\0" * 600
 PASTE = """(text) => {
@@ -70,11 +74,17 @@ def test_an_example_is_one_press_away_and_what_is_outside_is_said_in_one_note(br
             .inner_text()
             .startswith("pheye-micro-random-weights knows: Drawn scenes with a sign.")
         )
+        assert page.locator("#samples button:visible").count() == 1, "those that the model names and the page has"
+        assert not page.locator("#suggestions").is_visible(), "a caption has no question"
+        title, pill = page.locator(".top h1").bounding_box(), page.locator("#model").bounding_box()
+        assert pill["y"] < title["y"] + title["height"], "in one line"
+        assert page.locator("#load").is_visible() != bool(phone)
         page.locator("#knows-example").focus()
         page.keyboard.press("Enter")  # everything here by keyboard alone
         card = page.locator("#answers > li").first
         visitor.until(card, "done")
         assert card.locator("h3").inner_text() == "What does the sign say?"
+        assert card.locator(".timings").is_visible() != bool(phone)
         note = card.locator(".outside")
         assert note.count() == 1
         assert note.locator("code").inner_text() == "pheye serve --model miguelcarv/Pheye-x4-448"
@@ -90,8 +100,8 @@ def test_an_example_is_one_press_away_and_what_is_outside_is_said_in_one_note(br
         assert page.evaluate("() => document.documentElement.scrollWidth") == width
 
 
-def test_several_images_have_an_answer_each_which_stay_and_can_be_taken_along(visitor):
-    page = visitor.page
+def test_several_images_have_an_answer_each_which_stay_and_can_be_taken_along(fresh):
+    page = fresh.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tell(page, questions=3)
     reload(page)
@@ -106,12 +116,12 @@ def test_several_images_have_an_answer_each_which_stay_and_can_be_taken_along(vi
     assert page.locator("#add-question").is_disabled()
     page.click("#questions-note button")
     assert page.locator("#questions textarea").count() == 1
-    visitor.set(max_tokens=5, temperature=1, seed=2)
+    fresh.set(max_tokens=5, temperature=1, seed=2)
     assert page.locator("#submit").inner_text() == "Ask about 2 images"
     page.fill("#questions textarea", "=What?")
     page.click("#submit")
     for image in ("one.png", "two.jpg"):
-        visitor.until(page.locator(f".answer:has([alt='{image}'])"), "done")
+        fresh.until(page.locator(f".answer:has([alt='{image}'])"), "done")
     page.locator("#tray .drop").last.click()
     page.locator("#tray .pick").last.click()
     page.wait_for_selector("#stage-caption:has-text('two.jpg')")
@@ -142,13 +152,13 @@ def downloaded(page, kind: str) -> str:
     return Path(download.value.path()).read_bytes().decode()
 
 
-def test_a_link_asks_again_and_says_when_the_image_is_missing(visitor, web):
-    page = visitor.page
+def test_a_link_asks_again_and_says_when_the_image_is_missing(fresh, web):
+    page = fresh.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visitor.expected.append("404")
+    fresh.expected.append("404")
     given(page, ("mine.png", image_file("PNG")))
-    card = visitor.ask("What & why?", max_tokens=6, seed=3)
-    visitor.until(card, "done")
+    card = fresh.ask("What & why?", max_tokens=6, seed=3)
+    fresh.until(card, "done")
     text = card.locator(".text").text_content()
     link = copied_link(page, card)
     assert re.search(r"#name=mine\.png&id=img_[0-9a-f]+&task=vqa&.*seed=3.*question=What\+%26\+why%3F$", link)
@@ -159,7 +169,7 @@ def test_a_link_asks_again_and_says_when_the_image_is_missing(visitor, web):
     assert "mine.png · 96" in page.locator("#stage-caption").inner_text()
     page.click("#submit")
     page.wait_for_selector(".answer:nth-child(2)")
-    visitor.until(page.locator(".answer").first, "done")
+    fresh.until(page.locator(".answer").first, "done")
     assert page.locator(".answer .text").first.text_content() == text
 
     page.evaluate("(to) => { location.hash = to; }", link.partition("#")[2].replace("id=img_", "id=img_00"))
@@ -173,7 +183,7 @@ def test_a_link_asks_again_and_says_when_the_image_is_missing(visitor, web):
     page.wait_for_selector("#stage-caption:has-text('far away.png · the server fetches it')")
     page.click("#submit")
     page.wait_for_selector(".answer:nth-child(3)")
-    visitor.until(page.locator(".answer").first, "done")
+    fresh.until(page.locator(".answer").first, "done")
     assert "70" in page.locator(".facts").first.inner_text()
     assert "url=http" in copied_link(page, page.locator(".answer").first)
 
@@ -185,13 +195,13 @@ def copied_link(page, card) -> str:
     return link
 
 
-def test_what_the_server_would_refuse_is_made_smaller_or_said_at_once(visitor):
-    page = visitor.page
+def test_what_the_server_would_refuse_is_made_smaller_or_said_at_once(fresh):
+    page = fresh.page
     tell(page, pixels=2000, formats=["JPEG", "PNG"])
     reload(page)
     given(page, ("large.png", image_file("PNG")))
     assert "shrunk here to 54" in page.locator(".changed").inner_text()
-    visitor.until(visitor.ask(max_tokens=4), "done")
+    fresh.until(fresh.ask(max_tokens=4), "done")
     assert "JPEG, 54" in page.locator(".facts").inner_text()
     given(page, ("other.webp", image_file("WEBP", (40, 40))))
     assert "sent as JPEG: this server does not read WEBP" in page.locator(".changed").inner_text()
@@ -206,11 +216,11 @@ def test_what_the_server_would_refuse_is_made_smaller_or_said_at_once(visitor):
     assert page.locator(".answer").count() == 1
 
 
-def test_a_browser_that_keeps_nothing_answers_all_the_same(visitor):
-    page = visitor.page
+def test_a_browser_that_keeps_nothing_answers_all_the_same(fresh):
+    page = fresh.page
     page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no'); }});")
     page.reload()
     page.wait_for_selector("#model[data-state=ready]")
-    visitor.sample()
-    visitor.until(visitor.ask(max_tokens=4), "done")
+    fresh.sample()
+    fresh.until(fresh.ask(max_tokens=4), "done")
     assert page.locator("#kept-note").inner_text() == "This browser keeps no answers"

@@ -15,8 +15,8 @@ HIDE = """(hidden) => {
 }"""
 
 
-def test_the_load_is_drawn_and_nobody_polls_for_a_hidden_tab(visitor):
-    page = visitor.page
+def test_the_load_is_drawn_and_nobody_polls_for_a_hidden_tab(fresh):
+    page = fresh.page
     asked = []
     page.on("request", lambda sent: asked.append(sent.url) if sent.url.endswith("/metrics") else None)
     page.wait_for_selector("#load dd:has-text('0 / 8')")
@@ -24,13 +24,19 @@ def test_the_load_is_drawn_and_nobody_polls_for_a_hidden_tab(visitor):
     with page.expect_request("**/metrics"):
         pass
     assert page.locator("#load .line").first.get_attribute("d").startswith("M")
+    page.clock.install()
+    page.clock.fast_forward(3000)
     page.evaluate(HIDE, True)
-    page.wait_for_timeout(200)
     before = len(asked)
-    page.wait_for_timeout(2500)
+    page.clock.fast_forward(5000)
     assert len(asked) == before
     with page.expect_request("**/metrics"):
         page.evaluate(HIDE, False)
+    page.click("#load-panel summary")  # folded, as it is at first on a phone
+    page.clock.fast_forward(5000)
+    before = len(asked)
+    page.clock.fast_forward(5000)
+    assert len(asked) == before
 
 
 def test_the_dark_is_the_systems_until_somebody_chooses(browser, server):
@@ -105,7 +111,8 @@ def test_a_phone_never_scrolls_sideways(browser, server):
         assert card.locator(".choices li").count() == 2
         card.locator(".word").nth(1).tap()
         assert page.locator("#stage-heat").is_visible()
-        card.locator("summary").click()
+        card.locator(".costs summary").click()
+        card.locator(".code summary").click()
         page.click("#add-question")
         page.route("**/v1/vqa", answered(413, problem("t" * 200)))
         visitor.until(visitor.ask("x"), "failed")

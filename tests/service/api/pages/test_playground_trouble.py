@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.browser import FOCUSED, answered, give_key, problem, visit
-from tests.support.serving import image_file, running_server, wait_until
+from tests.support.serving import image_file, wait_until
 
 STATUSES = {
     400: ("could not be read", 0), 500: ("The log", 1), 502: ("The server answered 502", 1), 503: ("is starting", 1),
@@ -14,10 +14,8 @@ STATUSES = {
 
 
 @pytest.fixture(scope="module")
-def server():
-    """One slot, one place to wait, and a key."""
-    with running_server(slots=1, max_waiting=1, api_keys="right") as running:
-        yield running
+def server(keyed):
+    return keyed
 
 
 @pytest.fixture
@@ -28,11 +26,16 @@ def stranger(browser, server):
         yield visitor
 
 
-@pytest.fixture
-def visitor(stranger):
+@pytest.fixture(scope="module")
+def shared(browser, server):
     """A visitor who has given the right key."""
-    give_key(stranger.page, "right")
-    return stranger
+    with visit(browser, server.url) as visitor:
+        visitor.always = ("401",)
+        visitor.expected.append("401")
+        visitor.page.wait_for_selector("#load-note:has-text('Needs the API key')")
+        give_key(visitor.page, "right")
+        visitor.page.wait_for_selector("#load-note:empty", state="attached")
+        yield visitor
 
 
 def test_a_wrong_key_is_asked_for_again_and_the_right_one_is_used(stranger):
@@ -57,7 +60,8 @@ def test_a_wrong_key_is_asked_for_again_and_the_right_one_is_used(stranger):
 def test_closing_the_key_dialog_asks_nothing(stranger):
     stranger.sample()
     card = stranger.ask()
-    stranger.page.wait_for_selector("#key-dialog[open]")
+    give_key(stranger.page, "ключ")
+    stranger.page.wait_for_selector("#key-wrong:has-text('cannot be sent')")
     stranger.page.keyboard.press("Escape")
     stranger.page.wait_for_selector("#key-dialog", state="hidden")
     assert card.get_attribute("data-state") == "failed"
@@ -71,8 +75,11 @@ def test_a_busy_server_says_when_to_try_again(visitor, server):
     visitor.sample()
     running = visitor.ask("Who?", max_tokens=700)
     visitor.until(running, "writing")
-    visitor.ask("What?", max_tokens=700)
-    wait_until(lambda: server.metric("pheye_requests_waiting", authorization="Bearer right") == 1.0)
+    visitor.ask("What?", "Which?", "Why?", max_tokens=700)
+    wait_until(lambda: server.metric("pheye_requests_waiting", authorization="Bearer right") == 3.0)
+    page.clock.install()
+    visitor.page.click("#questions li:nth-child(3) .remove")
+    visitor.page.click("#questions li:nth-child(2) .remove")
     refused = visitor.ask("When?")
     visitor.until(refused, "failed")
     assert "Too many requests are waiting" in refused.inner_text()
@@ -80,27 +87,27 @@ def test_a_busy_server_says_when_to_try_again(visitor, server):
     assert retry.is_disabled()
     assert "Retry in" in retry.inner_text()
     page.keyboard.press("Escape")
+    page.clock.fast_forward(60_000)
     retry.locator(":scope:enabled").wait_for()
     retry.click()
     visitor.until(refused, "done")
 
 
-@pytest.mark.parametrize(
-    ("data", "status", "words"),
-    [(b"hello", "415", "image: not of a format that is read here; send JPEG, PNG"),
-     (image_file()[:900], "422", "image: broken or cut short")],
-    ids=["no-image", "half-an-image"],
-)  # fmt: skip
-def test_a_refused_file_is_explained_in_the_servers_words(visitor, data, status, words):
-    visitor.expected.append(status)
-    visitor.page.set_input_files("#file", files=[{"name": "given", "mimeType": "image/jpeg", "buffer": data}])
-    visitor.page.wait_for_selector("#stage-caption:has-text('given')")
-    card = visitor.ask()
-    visitor.until(card, "failed")
-    first, *rest = card.locator(".problem p").all_inner_texts()
-    assert first.split(maxsplit=1)[0] == status
-    assert first.split(maxsplit=1)[1].startswith(words)
-    assert rest == [{"415": "Unsupported image format", "422": "Invalid field"}[status]]
+def test_a_refused_file_is_explained_in_the_servers_words(visitor):
+    for data, status, words, title in (
+        (b"hello", "415", "image: not of a format that is read here; send JPEG, PNG", "Unsupported image format"),
+        (image_file()[:900], "422", "image: broken or cut short", "Invalid field"),
+    ):
+        visitor.expected.append(status)
+        file = {"name": f"given{status}", "mimeType": "image/jpeg", "buffer": data}
+        visitor.page.set_input_files("#file", files=[file])
+        visitor.page.wait_for_selector(f"#stage-caption:has-text('given{status}')")
+        card = visitor.ask()
+        visitor.until(card, "failed")
+        first, *rest = card.locator(".problem p").all_inner_texts()
+        assert first.split(maxsplit=1)[0] == status
+        assert first.split(maxsplit=1)[1].startswith(words)
+        assert rest == [title]
 
 
 def test_a_refusal_without_words_gets_the_pages_advice(visitor):
@@ -112,16 +119,16 @@ def test_a_refusal_without_words_gets_the_pages_advice(visitor):
     assert card.locator(".advice").inner_text() == "Choose a smaller image."
 
 
-def test_what_is_missing_is_said_before_anything_is_sent(visitor):
-    page = visitor.page
+def test_what_is_missing_is_said_before_anything_is_sent(stranger):
+    page = stranger.page
     page.click("#submit")
     assert "Choose an image first" in page.locator("#ask-wrong").inner_text()
     assert page.evaluate(FOCUSED)[0] == "file"
-    visitor.sample()
+    stranger.sample()
     page.check("[name=task][value=vqa]")
     page.click("#submit")
     assert page.locator("#ask-wrong").inner_text() == "Write a question."
-    visitor.set(temperature=9)
+    stranger.set(temperature=9)
     page.fill("#questions textarea", "x")
     page.click("#submit")
     assert "Temperature: " in page.locator("#ask-wrong").inner_text()
@@ -141,23 +148,25 @@ def test_every_status_has_its_words(visitor):
         assert card.locator(".retry").count() == retries
 
 
-@pytest.mark.parametrize(
-    ("end", "words"), [(f'data: {{"error": {problem("Poisoned")}, "completed": true}}\n\n', "Poisoned"), ("", "broke")]
-)
-def test_a_failure_in_the_middle_keeps_what_came(visitor, end, words):
-    body = ': keep-alive\n\ndata: {"chunk": "so far"}\n\n' + end
-    visitor.page.route("**/v1/caption", answered(200, body, "text/event-stream"))
+def test_a_failure_in_the_middle_keeps_what_came(visitor):
     visitor.sample()
-    card = visitor.ask()
-    visitor.until(card, "failed")
-    assert card.locator(".text").inner_text() == "so far"
-    assert words in card.locator(".problem").inner_text()
+    for end, words in (
+        (f'data: {{"error": {problem("Poisoned")}, "completed": true}}\n\n', "Poisoned"),
+        ("", "broke"),
+    ):
+        body = ': keep-alive\n\ndata: {"chunk": "so far"}\n\n' + end
+        visitor.page.route("**/v1/caption", answered(200, body, "text/event-stream"))
+        card = visitor.ask()
+        visitor.until(card, "failed")
+        assert card.locator(".text").inner_text() == "so far"
+        assert words in card.locator(".problem").inner_text()
 
 
 def test_a_server_that_is_away_is_noticed_and_found_again(visitor):
     page = visitor.page
     visitor.expected.append("ERR_INTERNET_DISCONNECTED")
     visitor.sample()
+    page.clock.install()
     page.context.set_offline(True)
     card = visitor.ask()
     visitor.until(card, "failed")
@@ -165,5 +174,6 @@ def test_a_server_that_is_away_is_noticed_and_found_again(visitor):
     page.wait_for_selector("#model[data-state=away]")
     page.wait_for_selector("#load-note:has-text('Unreachable')")
     page.context.set_offline(False)
+    page.clock.fast_forward(5000)
     page.wait_for_selector("#model[data-state=ready]")
     page.wait_for_selector("#load-note:empty", state="attached")

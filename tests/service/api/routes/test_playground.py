@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import posixpath
 import re
@@ -12,9 +13,12 @@ import httpx
 import pytest
 
 from model.prompt import CAPTIONS, CHOICE_ANSWER, SCENE_TEXT_CAPTION, SHORT_ANSWER
+from service.api.app import create_app
 from service.api.routes import page_files
-from service.metrics import metric_rows
-from tests.support.serving import assert_problem, running_server
+from service.dispatch.queue import RequestQueue
+from service.metrics import Metrics, metric_rows
+from service.settings import Settings
+from tests.support.serving import assert_problem
 
 ROOT = Path(__file__).parents[4]
 FOLDER = page_files.FOLDER / "playground"
@@ -28,22 +32,30 @@ POLICY = {
 
 
 @pytest.fixture(scope="module")
-def server():
-    """With keys, because the page must come without one; nothing here needs the model."""
-    with running_server(ready=False, api_keys="secret") as running:
-        yield running
+def app():
+    """With keys, because the page must come without one; in this process, since nothing here needs a worker."""
+    settings, metrics = Settings(api_keys="secret"), Metrics()
+    return create_app(settings, RequestQueue(settings, metrics), metrics)
+
+
+def get(app, path, **headers):
+    async def send():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(send())
 
 
 @pytest.mark.parametrize("path", ["/", "/favicon.ico", *(f"/playground/{name}" for name in FILES)])
-def test_every_file_of_the_page_comes_without_a_key_and_shut_in(server, path):
-    response = httpx.get(server.url + path)
+def test_every_file_of_the_page_comes_without_a_key_and_shut_in(app, path):
+    response = get(app, path)
     assert response.status_code == 200
     assert set(response.headers["content-security-policy"].split("; ")) == POLICY
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["referrer-policy"] == "no-referrer"
     assert response.headers["cache-control"] == "no-cache"
     assert not response.headers["content-type"].startswith(("application/octet-stream", "text/plain"))
-    again = httpx.get(server.url + path, headers={"if-none-match": f'"other", W/{response.headers["etag"]}'})
+    again = get(app, path, **{"if-none-match": f'"other", W/{response.headers["etag"]}'})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["content-security-policy"] == response.headers["content-security-policy"]
 
@@ -54,8 +66,8 @@ def test_every_file_of_the_page_comes_without_a_key_and_shut_in(server, path):
      ("/playground/%2e%2e/settings.py", 404), ("/playground//etc/passwd", 404), ("/playground/", 404),
      ("/playground/samples", 404), ("/playground/%00", 404), ("/docs/%2e%2e%2fplayground%2fapp.js", 401)],
 )  # fmt: skip
-def test_the_page_opens_no_door_to_anything_else(server, path, status):
-    assert_problem(httpx.get(server.url + path), status, "")
+def test_the_page_opens_no_door_to_anything_else(app, path, status):
+    assert_problem(get(app, path), status, "")
 
 
 def test_every_file_in_the_folder_is_named_where_it_is_needed():

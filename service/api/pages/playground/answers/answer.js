@@ -1,15 +1,18 @@
 // One request on the page, from the moment it is sent: its questions, texts, state, costs, failure, explanation.
 // Knows how an answer looks; how it is fetched, and kept for another day, is others'.
 
-import { announce, duration, el, when } from "../dom.js";
+import { announce, duration, el, narrow, when } from "../dom.js";
 import { codePanel } from "./code-panel.js";
 import { copyButton } from "./copy.js";
+import { readEnd } from "./end.js";
 import { explain } from "./explanation.js";
 import { problemView } from "./problem.js";
 import { timingBar } from "./timings.js";
 import { choiceList, CONFIDENCE, confidenceWords, fileFacts, warningsView, warningWords } from "./told.js";
 
 const FINISHED = { stop: "finished", length: "cut at the token limit" };
+const SILENCE_S = 30; // twice the time after which the service says that it is still there
+const SILENCE = `No word for ${SILENCE_S} s. You can wait, or cancel.`;
 
 export class AnswerCard {
   /** `actions`: {cancel, again, link}; the first two are called when their buttons are pressed, `link` gives {href, words}. */
@@ -96,19 +99,19 @@ export class AnswerCard {
     this.parts[index].text.append(chunk);
   }
 
-  finish(end) {
-    const { usage, timings } = end;
-    this.close(end, `${duration(timings.total)}`);
-    const explanations = end.explanations ?? (end.explanation ? [end.explanation] : []);
-    explanations.forEach((each, index) => explain(this.parts[index], each, this.request.image));
-    const complete = `The answer is complete: ${usage.completion_tokens} tokens in ${duration(timings.total)}.`;
+  finish(event) {
+    const end = readEnd(event, this.parts.length);
+    const time = duration(end.timings.total);
+    this.close(end, time);
+    end.explanations.forEach((each, index) => each && explain(this.parts[index], each, this.request.image));
+    const complete = `The answer is complete: ${end.usage.tokens} tokens in ${time}.`;
     announce([complete, ...warningWords(end)].join(" "));
   }
 
   /** Show an answer of another day, as it was kept: {texts, end, at}; `end` is null if it was cancelled. */
   restore({ texts, end, at }) {
-    texts.forEach((chunk, index) => this.chunk({ chunk, index }));
-    if (end) this.close(end, when(at));
+    this.parts.forEach((_, index) => this.chunk({ chunk: texts[index] ?? "", index }));
+    if (end) this.close(readEnd(end, this.parts.length), when(at));
     else this.end("cancelled", `Cancelled, ${when(at)}`);
     for (const { text } of this.parts) text.removeAttribute("aria-live"); // nobody is waiting for it
   }
@@ -116,7 +119,7 @@ export class AnswerCard {
   close(end, words) {
     this.end("done", words);
     this.parts.forEach((part, index) => finishPart(part, end, index));
-    this.foot.append(...warningsView(end), ...fileFacts(end), badges(end.usage, end.timings), timingBar(end.timings));
+    this.foot.append(...warningsView(end), costs(fileFacts(end.image), badges(end.usage, end.timings), timingBar(end.timings)));
   }
 
   fail(problem) {
@@ -130,6 +133,8 @@ export class AnswerCard {
   }
 
   run(state, words) {
+    clearTimeout(this.silence);
+    if (["waiting", "writing"].includes(state)) this.silence = setTimeout(() => (this.state.textContent = SILENCE), 1000 * SILENCE_S);
     this.element.dataset.state = state;
     this.state.textContent = words;
     this.cancel.hidden = false;
@@ -149,25 +154,27 @@ export class AnswerCard {
   }
 }
 
-/** What the end of a stream tells of one of its answers; with several questions it has a list of each. */
+/** What the end of a stream tells of one of its answers. */
 function finishPart({ text, reason, confidence, extra, said }, end, index) {
-  const told = (end.finish_reasons ?? [end.finish_reason])[index];
-  reason.textContent = FINISHED[told] ?? told;
-  confidence.textContent = confidenceWords((end.confidences ?? [end.confidence])[index]);
-  extra.append(...choiceList((end.choices_by_question ?? [end.choices])[index], said));
+  const told = end.reasons[index];
+  reason.textContent = Object.hasOwn(FINISHED, told) ? FINISHED[told] : told;
+  confidence.textContent = confidenceWords(end.confidences[index]);
+  extra.append(...choiceList(end.choices[index], said));
   if (!said) text.append(el("em", {}, "The answer is empty."));
 }
 
-function badges(usage, timings) {
-  const tiles = usage.image_features_cached ? "features cached: 0 tiles encoded" : `${usage.image_tiles} tiles encoded`;
-  const rate = timings.decode > 0 ? `${(usage.completion_tokens / timings.decode).toFixed(1)} tokens/s` : null;
+/** What it took, which a narrow page shows at a press. */
+const costs = (...shown) =>
+  el("details", { class: "costs", open: !narrow() }, el("summary", {}, "File, tokens and time"), el("div", {}, ...shown));
+
+function badges({ cached, tiles, tokens, imageTokens }, { decode }) {
   const badge = (text, name) => text && el("li", { class: name }, text);
   return el(
     "ul",
     { class: "badges" },
-    badge(tiles, usage.image_features_cached ? "cached" : "encoded"),
-    badge(`${usage.completion_tokens} tokens`, "tokens"),
-    badge(rate, "rate"),
-    badge(`${usage.image_tokens} image tokens`, "read"),
+    badge(cached ? "features cached: 0 tiles encoded" : `${tiles} tiles encoded`, cached ? "cached" : "encoded"),
+    badge(`${tokens} tokens`, "tokens"),
+    badge(decode > 0 && `${(tokens / decode).toFixed(1)} tokens/s`, "rate"),
+    badge(`${imageTokens} image tokens`, "read"),
   );
 }

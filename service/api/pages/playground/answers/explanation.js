@@ -17,11 +17,11 @@ export function explain({ text, extra }, explanation, image) {
     label.textContent = words;
   };
   const rest = () => {
-    drawHeat(canvas, explanation.heat_map);
+    drawHeat(canvas, explanation.map);
     showHeat(image, null);
     label.textContent = "the whole answer";
   };
-  const whole = wordButton("whole answer", explanation.heat_map, show, rest);
+  const whole = wordButton("whole answer", explanation.map, show, rest);
   whole.classList.add("whole");
   const words = markWords(text, explanation.words, show, rest);
   rove([whole, ...words]);
@@ -32,7 +32,7 @@ export function explain({ text, extra }, explanation, image) {
 function markWords(text, words, show, rest) {
   const characters = Array.from(text.textContent);
   const between = (start, end) => characters.slice(start, end).join("");
-  const marks = words.map((word) => wordButton(between(word.start, word.end), word.heat_map, show, rest));
+  const marks = words.map((word) => wordButton(between(word.start, word.end), word.map, show, rest));
   let at = 0;
   const pieces = words.flatMap((word, index) => {
     const gap = between(at, word.start);
@@ -88,8 +88,8 @@ function figure(canvas, label, layers, image) {
 function layerChart(layers) {
   const height = 56;
   const step = Math.min(Math.max(180 / layers.length, 16), 36);
-  const words = layers.map(({ layer, global_share: share }) => `layer ${layer} ${percent(share)}`).join(", ");
-  const columns = layers.flatMap(({ global_share: share }, index) => [
+  const words = layers.map(({ layer, share }) => `layer ${layer} ${percent(share)}`).join(", ");
+  const columns = layers.flatMap(({ share }, index) => [
     svg("rect", { class: "local", x: index * step, width: step - 4, height, rx: 2 }),
     svg("rect", { class: "global", x: index * step, width: step - 4, y: height * (1 - share), height: height * share, rx: 2 }),
   ]);

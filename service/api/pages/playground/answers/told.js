@@ -1,5 +1,5 @@
 // What the end of an answer tells beside its text: warnings, the file as it was read, confidence, the choices' probabilities.
-// Knows the fields of the native answers; a field that is absent shows nothing.
+// Knows the end as `end.js` reads it; what is not told shows nothing.
 
 import { el, likely, svg } from "../dom.js";
 import { model } from "../server/model.js";
@@ -20,19 +20,20 @@ export const CONFIDENCE =
   "before temperature and top p. 100 % is certain; that it is right is another matter.";
 
 /** The warnings in plain words; a word that this page does not know stays as it is. */
-export const warningWords = ({ warnings = [] }) => warnings.map((word) => WARNINGS[word] ?? word);
+export const warningWords = ({ warnings }) => warnings.map((word) => (Object.hasOwn(WARNINGS, word) ? WARNINGS[word] : word));
 
 /** The warnings as they are shown; that of a picture outside the model's world says what to do. */
 export function warningsView(end) {
-  const others = (end.warnings ?? []).filter((word) => word !== OUTSIDE);
+  const others = end.warnings.filter((word) => word !== OUTSIDE);
   const notes = warningWords({ warnings: others }).map((words) =>
     el("p", { class: "warning" }, el("strong", {}, "Warning."), ` ${words}`),
   );
-  return others.length === (end.warnings ?? []).length ? notes : [outsideNote(end.model), ...notes];
+  return others.length === end.warnings.length ? notes : [outsideNote(end.model), ...notes];
 }
 
 /** What to do about a picture that the model was not made for. */
-function outsideNote(name = model.name) {
+function outsideNote(named) {
+  const name = named || model.name;
   const knows = service.knows && name === model.name ? ` It knows: ${service.knows.replace(/\.$/, "")}.` : "";
   return el(
     "div",
@@ -43,10 +44,10 @@ function outsideNote(name = model.name) {
   );
 }
 
-/** One line about the file as it was read. */
-export function fileFacts({ image }) {
-  if (!image) return [];
-  const { format, width, height, frames, has_transparency: clear } = image;
+/** One line about the file as it was read; nothing if that is not told. */
+export function fileFacts(image) {
+  if (!image) return null;
+  const { format, width, height, frames, clear } = image;
   const several = frames >= MOST_COUNTED ? "10,000 or more" : String(frames);
   const facts = [
     format,
@@ -55,17 +56,17 @@ export function fileFacts({ image }) {
     clear && "transparency on white",
   ];
   const words = facts.filter(Boolean).join(", ");
-  return [el("p", { class: "facts" }, el("span", { class: "hidden-words" }, "Image as read: "), words)];
+  return el("p", { class: "facts" }, el("span", { class: "hidden-words" }, "Image as read: "), words);
 }
 
-/** `confidence` is the mean logarithm of the tokens' probabilities, or absent. */
+/** `confidence` is the mean logarithm of the tokens' probabilities, or null. */
 export const confidenceWords = (confidence) =>
   Number.isFinite(confidence) ? `confidence ${likely(Math.exp(confidence))} per token` : "";
 
 /** The choices with their probabilities; the one that was answered is marked. */
 export function choiceList(choices, answer) {
-  if (!choices?.length) return [];
-  const items = choices.map((choice) => choiceItem(choice, (choice.letter ?? choice.text) === answer.trim()));
+  if (!choices.length) return [];
+  const items = choices.map((choice) => choiceItem(choice, (choice.letter || choice.text) === answer.trim()));
   return [el("ul", { class: "choices", "aria-label": "Probability of each choice" }, ...items)];
 }
 

@@ -4,11 +4,15 @@
 import { announce, find } from "../dom.js";
 import { takeElsewhere } from "../image/picture.js";
 import { isSample, takeAddress, takeSample } from "../image/sources.js";
-import { get, upload } from "../server/api.js";
+import { getObject, upload } from "../server/api.js";
+import { number, text } from "../server/said.js";
 import { service, serviceAsked } from "../server/service.js";
 import { fillIn } from "./form.js";
 
-const ID = /^img_[0-9a-f]+$/;
+const ID = /^img_[0-9a-f]{1,64}$/;
+const MOST_CHARS = 16384; // of a field
+const MOST_NAME_CHARS = 200;
+const MOST_QUESTIONS = 64;
 const PLAIN = ["task", "kind", "answer_style", "choices", "max_tokens", "temperature", "top_p", "seed", "stop"];
 
 /** The link of a request. `kept` is the id under which the server keeps the image, if it does. */
@@ -29,9 +33,9 @@ export async function makeLink(request) {
   const { image } = request;
   if (image.sample || image.address) return { href: linkOf(request), words: "" };
   const card = image.file ? await upload(image.file, image.name).catch(() => null) : null;
-  const id = card?.id ?? image.id;
+  const id = text(card?.id) || image.id;
   if (!id) return { href: linkOf(request), words: "The image is not in it: whoever opens it drops it again." };
-  const minutes = card ? Math.max(Math.round(card.expires_in_s / 60), 1) : 0;
+  const minutes = card ? Math.max(Math.round(number(card.expires_in_s) / 60), 1) : 0;
   const time = minutes ? ` for ${minutes} min` : " for a while";
   return { href: linkOf(request, id), words: `The image is not in it; the server keeps it${time}, for the same API key.` };
 }
@@ -40,9 +44,11 @@ export async function makeLink(request) {
 function parse(fragment) {
   const values = new URLSearchParams(fragment.replace(/^#/, ""));
   if (!["task", "question", "kind"].some((name) => values.has(name))) return null;
-  const filled = Object.fromEntries(PLAIN.map((name) => [name, values.get(name) ?? ""]));
-  const image = Object.fromEntries(["sample", "id", "url", "name"].map((name) => [name, values.get(name) ?? ""]));
-  return { filled: { ...filled, questions: values.getAll("question"), explain: values.has("explain") }, image };
+  const field = (name, most = MOST_CHARS) => (values.get(name) ?? "").slice(0, most);
+  const filled = Object.fromEntries(PLAIN.map((name) => [name, field(name)]));
+  const image = Object.fromEntries(["sample", "id", "url"].map((name) => [name, field(name)]));
+  const questions = values.getAll("question").slice(0, MOST_QUESTIONS).map((text) => text.slice(0, MOST_CHARS));
+  return { filled: { ...filled, questions, explain: values.has("explain") }, image: { ...image, name: field("name", MOST_NAME_CHARS) } };
 }
 
 /** Fill in what was asked, and find its image; the answer says whether the image is there. */
@@ -52,8 +58,8 @@ async function reproduce(filled, { sample, id, url, name }) {
   if (isSample(sample) && (await takeSample(sample))) return true;
   if (url && service.urls && takeAddress(url)) return true;
   if (ID.test(id)) {
-    const card = await get(`v1/images/${id}`).then((response) => response.json()).catch(() => null);
-    if (card) takeElsewhere({ id, name: name || "image", width: card.width_px, height: card.height_px });
+    const card = await getObject(`v1/images/${id}`).catch(() => null);
+    if (card) takeElsewhere({ id, name: name || "image", width: number(card.width_px), height: number(card.height_px) });
     if (card) return true;
   }
   return false;

@@ -3,13 +3,13 @@
 
 import { announce, el, find } from "../dom.js";
 import { onPicture, picture } from "../image/picture.js";
-import { takeSample } from "../image/sources.js";
+import { isSample, sampleName, takeSample } from "../image/sources.js";
 import { model } from "../server/model.js";
 import { onService, service } from "../server/service.js";
 import { choose } from "./form.js";
 import { suggest } from "./questions.js";
 
-const FIRST_SAMPLE = "scene.png"; // of the world that the model by default was made for
+const samples = [...document.querySelectorAll("[data-sample]")];
 
 const sampleOf = (name) => service.samples.find(({ file }) => file === name);
 
@@ -22,26 +22,34 @@ function ask(question) {
 
 /** One press from an empty page to an answer that is right. */
 async function example() {
-  const sample = service.samples[0]?.file ?? FIRST_SAMPLE;
-  if (!(await takeSample(sample))) return;
-  const [question] = sampleOf(sample)?.questions ?? service.suggested;
+  const [sample] = known();
+  if (!(await takeSample(sample.file))) return;
+  const [question] = sample.questions;
   if (question) ask(question);
+  else choose("task", "caption");
   find("ask").requestSubmit();
 }
+
+/** The samples that the model answers rightly, as it says, of those that this page has. */
+const known = () => service.samples.filter(({ file }) => isSample(file));
 
 function drawKnown() {
   find("knows").hidden = !service.knows;
   find("knows-model").textContent = model.name;
   find("knows-words").textContent = service.knows.replace(/\.$/, "");
-  for (const button of document.querySelectorAll("[data-sample]")) {
-    const right = Boolean(sampleOf(button.dataset.sample));
-    button.classList.toggle("right", right);
-    button.title = right ? "The model answers this one rightly" : "";
-  }
+  find("knows-example").hidden = !known().length;
+  if (service.told) offerSamples();
+}
+
+/** Those that the model answers rightly; all of them if it does not say which these are. */
+function offerSamples() {
+  const offered = service.samples.map(({ file }) => file);
+  for (const button of samples) button.hidden = offered.length > 0 && !offered.includes(button.dataset.sample);
+  find("samples").hidden = samples.every((button) => button.hidden);
 }
 
 function drawQuestions() {
-  const own = sampleOf(picture()?.sample?.split("/").pop())?.questions;
+  const own = sampleOf(sampleName(picture()?.sample))?.questions;
   const list = own?.length ? own : service.suggested;
   find("suggestions").hidden = !list.length;
   find("suggested").replaceChildren(

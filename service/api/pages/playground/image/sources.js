@@ -22,6 +22,12 @@ export async function takeSample(name) {
 /** Whether there is a sample of this name. */
 export const isSample = (name) => [...document.querySelectorAll("[data-sample]")].some((each) => each.dataset.sample === name);
 
+/** The sample that an address names, or nothing. */
+export function sampleName(address) {
+  const name = address?.split("/").pop();
+  return isSample(name) ? name : "";
+}
+
 /** Of the given files those that may be images; the others are named. */
 function takeFiles(list) {
   const files = [...list];

@@ -1,20 +1,22 @@
 // Kept answers as JSON and as CSV. Records in, text out.
 
+import { readEnd } from "../answers/end.js";
+
 const COLUMNS = ["time", "model", "image", "task", "question", "answer", "finish_reason", "confidence", "warnings"];
 
 /** One row for each question of a record. */
 function rows({ at, request, texts, end }) {
-  const told = end ?? {};
+  const told = readEnd(end, request.titles.length);
   return request.titles.map((title, index) => ({
     time: new Date(at).toISOString(),
-    model: told.model ?? "",
+    model: told.model,
     image: request.image.name,
     task: request.kind ? `caption ${request.kind}` : "question",
     question: request.kind ? "" : title,
     answer: texts[index] ?? "",
-    finish_reason: end ? (told.finish_reasons ?? [told.finish_reason])[index] : "cancelled",
-    confidence: (told.confidences ?? [told.confidence])[index] ?? "",
-    warnings: (told.warnings ?? []).join(" "),
+    finish_reason: end ? told.reasons[index] : "cancelled",
+    confidence: told.confidences[index] ?? "",
+    warnings: told.warnings.join(" "),
   }));
 }
 

@@ -14,7 +14,8 @@ export function showKept(works = keeps) {
   find("kept").hidden = !count && keeps;
   for (const id of ["kept-json", "kept-csv", "kept-clear"]) find(id).hidden = !count;
   const many = count === 1 ? "1 answer" : `${count} answers`;
-  find("kept-note").textContent = keeps ? `${many} kept in this browser` : "This browser keeps no answers";
+  const refused = count ? `${many} kept; this browser has no room for more` : "This browser keeps no answers";
+  find("kept-note").textContent = keeps ? `${many} kept in this browser` : refused;
 }
 
 function download(name, type, text) {

@@ -2,25 +2,38 @@
 // Knows HTTP, server-sent events and problem+json; knows nothing of what is asked or how it is shown.
 
 import { keyHeaders } from "./key.js";
+import { isObject, number, object, text } from "./said.js";
 
-/** A failure that can be shown: `status` is 0 if there was no answer at all, `explained` if the detail is the service's. */
+/** A failure that can be shown: `status` is 0 if no answer says it, `short` a few words, `explained`: the detail is the service's. */
 export class Problem extends Error {
-  constructor({ status, title, detail, retryAfterS = null, explained = true }) {
+  constructor({ status = 0, title, detail, short = `answers ${status}`, retryAfterS = null, explained = true }) {
     super(`${title}: ${detail}`);
-    Object.assign(this, { status, title, detail, retryAfterS, explained });
+    Object.assign(this, { status, title, detail, short, retryAfterS, explained });
   }
 }
 
 const UNREACHABLE = {
-  status: 0,
+  short: "unreachable",
   title: "The server cannot be reached",
   detail: "Nothing answered. Is the service still running, and is this page's address still right?",
 };
 const BROKEN = {
-  status: 0,
   title: "The connection broke",
   detail: "The answer stopped before its end. What came until then is kept.",
 };
+const STRANGE = {
+  short: "no Pheye here",
+  title: "This is no answer of Pheye",
+  detail: "What came cannot be read; something else may answer at this address, or another version of the service.",
+};
+const ENDLESS = {
+  title: "The answer does not end",
+  detail: "It is longer than this page can show, and was stopped. What came until then is kept.",
+};
+const MOST_CHARS = 1_000_000; // of the texts of one answer
+const MOST_LINE_CHARS = 32_000_000; // of one event: the last one may carry heat maps
+const MOST_WAIT_S = 600;
+const UPLOAD_S = 60;
 
 async function fetched(path, options) {
   try {
@@ -32,16 +45,31 @@ async function fetched(path, options) {
 
 async function problemOf(response) {
   const retryAfter = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-  const retryAfterS = Number.isFinite(retryAfter) ? retryAfter : null;
-  const said = await response.json().catch(() => ({}));
+  const retryAfterS = Number.isFinite(retryAfter) ? Math.min(retryAfter, MOST_WAIT_S) : null;
+  return told(await response.json().catch(() => null), response.status, retryAfterS);
+}
+
+/** A problem document, as far as it is one. */
+function told(document, status, retryAfterS = null) {
+  const said = object(document);
   return new Problem({
-    status: response.status,
-    title: said.title ?? `The server answered ${response.status}`,
-    detail: said.detail ?? "It did not say why; something between this page and the service may have answered.",
+    status,
+    title: text(said.title) || (status ? `The server answered ${status}` : "The server failed"),
+    detail: text(said.detail) || "It did not say why; something between this page and the service may have answered.",
     retryAfterS,
-    explained: Boolean(said.detail),
+    explained: Boolean(text(said.detail)),
   });
 }
+
+/** The JSON object that was answered; fails with a `Problem`. */
+async function objectOf(response) {
+  const said = await response.json().catch(() => null);
+  if (!isObject(said)) throw new Problem(STRANGE);
+  return said;
+}
+
+/** GET a JSON object; fails with a `Problem`. */
+export const getObject = async (path) => objectOf(await get(path));
 
 /** GET something; fails with a `Problem`. */
 export async function get(path, timeoutS = 10) {
@@ -56,38 +84,56 @@ export async function get(path, timeoutS = 10) {
 export async function upload(file, name) {
   const form = new FormData();
   form.append("image", file, name);
-  const response = await fetched("v1/images", { method: "POST", body: form });
+  const response = await fetched("v1/images", { method: "POST", body: form, signal: AbortSignal.timeout(1000 * UPLOAD_S) });
   if (!response.ok) throw await problemOf(response);
-  return response.json();
+  return objectOf(response);
 }
 
 /**
- * POST a form and yield the events of the answer as they come, the last of them with `completed`.
+ * POST a form and yield the events of the answer as they come, the last of them with `completed`; `count` texts are asked for.
  * Fails with a `Problem`, or with an AbortError when `signal` says so.
  */
-export async function* stream(path, form, signal) {
+export async function* stream(path, form, signal, count) {
   const response = await fetched(path, { method: "POST", body: form, signal });
   if (!response.ok) throw await problemOf(response);
-  for await (const event of events(response.body)) {
-    if (event.error) throw new Problem(event.error);
+  if (!/^text\/event-stream\b/.test(response.headers.get("Content-Type") ?? "")) throw new Problem(STRANGE);
+  let chars = 0;
+  for await (const line of lines(response.body)) {
+    const event = readEvent(line, count);
     yield event;
     if (event.completed) return;
+    chars += event.chunk.length;
+    if (chars > MOST_CHARS) throw new Problem(ENDLESS);
   }
   throw new Problem(BROKEN);
 }
 
-async function* events(body) {
+function readEvent(line, count) {
+  let event = null;
+  try {
+    event = object(JSON.parse(line));
+  } catch {
+    throw new Problem(STRANGE);
+  }
+  if (event.error) throw told(event.error, number(object(event.error).status));
+  if (event.completed === true) return event;
+  const { chunk, index } = { ...event, index: event.index ?? 0 };
+  if (typeof chunk !== "string" || !Number.isInteger(index) || index < 0 || index >= count) throw new Problem(STRANGE);
+  return { chunk, index };
+}
+
+/** The data of each event; the rest are comments that keep the stream open. */
+async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
       const { done, value } = await next(reader);
       if (done) return;
-      const lines = (rest + value).split("\n");
-      rest = lines.pop();
-      for (const line of lines) {
-        if (line.startsWith("data: ")) yield JSON.parse(line.slice(6)); // the rest are comments that keep it alive
-      }
+      const whole = (rest + value).split("\n");
+      rest = whole.pop();
+      if (rest.length > MOST_LINE_CHARS) throw new Problem(ENDLESS);
+      for (const line of whole) if (line.startsWith("data:")) yield line.slice(5);
     }
   } finally {
     reader.cancel().catch(() => {});

@@ -3,6 +3,7 @@
 import { find } from "../dom.js";
 
 const NAME = "pheye-key";
+const SENDABLE = /^[\x20-\x7e\xa0-\xff]*$/; // in a header of HTTP
 const WHY = find("key-why").textContent;
 const listeners = [];
 let memory = "";
@@ -36,6 +37,7 @@ export function askForKey(why = WHY, then = () => {}) {
   if (dialog.open) return;
   find("key-why").textContent = why;
   find("key-field").value = key();
+  find("key-wrong").hidden = true;
   dialog.returnValue = "";
   dialog.addEventListener("close", () => dialog.returnValue === "use" && then(), { once: true });
   dialog.showModal();
@@ -44,9 +46,12 @@ export function askForKey(why = WHY, then = () => {}) {
 
 function use(event) {
   event.preventDefault();
-  keep(find("key-field").value.trim());
+  const given = find("key-field").value.trim();
+  find("key-wrong").hidden = SENDABLE.test(given);
+  if (!SENDABLE.test(given)) return find("key-field").select();
+  keep(given);
   find("key-dialog").close("use");
-  listeners.forEach((listener) => listener());
+  return listeners.forEach((listener) => listener());
 }
 
 find("key-form").addEventListener("submit", use);

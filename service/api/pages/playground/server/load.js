@@ -2,8 +2,9 @@
 // Knows the metrics by name; stops while the tab is hidden, waits for a key when one is needed, survives an absent server.
 
 import { get } from "./api.js";
-import { el, find, percent } from "../dom.js";
+import { el, find, narrow, percent } from "../dom.js";
 import { onKeyChange } from "./key.js";
+import { number } from "./said.js";
 import { Sparkline } from "./sparkline.js";
 
 const EVERY_S = 2;
@@ -30,11 +31,13 @@ const ROWS = [
 let timer = null;
 let before = null;
 const lines = new Map();
+const panel = find("load-panel");
 
 /** Values of the series without labels, by name, and the moment they were read. */
 export function parseMetrics(text) {
   const found = text.matchAll(/^(pheye_\w+) (\S+)$/gm);
-  return { ...Object.fromEntries(Array.from(found, ([, name, value]) => [name, Number(value)])), at_s: performance.now() / 1000 };
+  const values = Array.from(found, ([, name, value]) => [name, number(Number(value))]);
+  return { ...Object.fromEntries(values), at_s: performance.now() / 1000 };
 }
 
 function rate(name, now, earlier) {
@@ -44,13 +47,13 @@ function rate(name, now, earlier) {
 
 async function poll() {
   clearTimeout(timer);
-  if (document.hidden) return;
+  if (document.hidden || !panel.open) return;
   try {
     show(parseMetrics(await (await get("metrics", EVERY_S * 2)).text()));
     note("");
   } catch (problem) {
     before = null;
-    note(problem.status === 401 ? "Needs the API key." : "Unreachable; trying again.");
+    note(problem.status === 401 ? "Needs the API key." : problem.status ? "No figures; trying again." : "Unreachable; trying again.");
     if (problem.status === 401) return; // another key starts it again
   }
   clearTimeout(timer);
@@ -59,7 +62,7 @@ async function poll() {
 
 function show(now) {
   for (const row of ROWS) {
-    const value = row.value(now, before) || 0;
+    const value = number(row.value(now, before));
     const line = lines.get(row.name);
     line.number.textContent = row.text(value, now);
     line.spark.push(value, row.most?.(now));
@@ -79,6 +82,8 @@ function build() {
     lines.set(name, { number, spark });
     find("load").append(el("div", {}, el("dt", {}, name), number, el("dd", { class: "spark", "aria-hidden": "true" }, spark.element)));
   }
+  panel.open = !narrow();
+  panel.addEventListener("toggle", poll);
   document.addEventListener("visibilitychange", poll);
   onKeyChange(poll);
   poll();

@@ -1,9 +1,11 @@
 // What is served: name, readiness, how an image is cut. Asks /readyz, which needs no key, until it says ready.
 
-import { get } from "./api.js";
 import { find } from "../dom.js";
+import { getObject } from "./api.js";
+import { number, text } from "./said.js";
 
 const AGAIN_S = 2;
+const MOST_LEVEL = 16;
 const listeners = [];
 let timer = null;
 
@@ -16,12 +18,15 @@ export const onModel = (listener) => listeners.push(listener);
 export async function watchModel() {
   clearTimeout(timer);
   try {
-    const card = await (await get("readyz")).json();
-    Object.assign(model, { ready: true, name: card.model, level: Math.round(Math.sqrt(card.image_tiles - 1)) });
-    show("ready", card.model, `${card.model} on ${card.device} in ${card.dtype}, ${card.slots} slots a worker`);
+    const card = await getObject("readyz");
+    const level = Math.round(Math.sqrt(Math.max(number(card.image_tiles) - 1, 0)));
+    Object.assign(model, { ready: true, name: text(card.model, "a model without a name", 200), level: Math.min(level, MOST_LEVEL) });
+    show("ready", model.name, `${model.name} on ${text(card.device)} in ${text(card.dtype)}, ${number(card.slots)} slots a worker`);
   } catch (problem) {
     model.ready = false;
-    show(problem.status === 503 ? "loading" : "away", problem.detail, problem.title);
+    const { status, title, detail, short } = problem;
+    if (status === 503) show("loading", detail, title);
+    else show("away", short, `${title}. ${detail}`);
     timer = setTimeout(watchModel, 1000 * AGAIN_S);
   }
   listeners.forEach((listener) => listener());
@@ -30,6 +35,6 @@ export async function watchModel() {
 function show(state, words, more) {
   find("model").dataset.state = state;
   find("model").title = more;
-  find("model-name").textContent = state === "away" ? "unreachable" : words;
+  find("model-name").textContent = words;
   find("random-weights").hidden = !model.name.includes("random-weights");
 }
