@@ -42,20 +42,20 @@ def test_whatever_is_asked_of_a_picture_outside_the_world_the_answer_is_one_sent
         assert min(sample.image.size) >= 64
 
 
-def test_the_truthful_stream_is_the_same_each_time_and_half_of_it_is_the_world(pictures):
+def test_the_truthful_stream_is_the_same_each_time_and_most_of_it_is_the_world(pictures):
     one, other = truthful(pictures), stream(f"truthful:{pictures}")
     outside = 0
     for index in range(48):
         assert one[index].image.tobytes() == other[index].image.tobytes()
         assert one[index].turns == other[index].turns
         outside += {turn.response for turn in one[index].turns} == {NOTHING}
-    assert outside >= 12
+    assert 6 <= outside <= 12
     assert any('"' in turn.response for turn in one[1].turns)
 
 
 def test_scenes_without_a_sign_are_asked_for_it_and_counted_as_if_they_were_of_the_world(pictures):
     mixture = truthful(pictures)
-    samples = [mixture[index] for index in range(200) if index % 8 in (2, 6)]
+    samples = [mixture.inside[index] for index in range(2, 100, 2)]  # those between them are full of signs
     said = [{turn.response for turn in sample.turns} for sample in samples]
     asked = [responses for responses in said if responses & {"nothing", "There is no sign."}]
     assert len(asked) > 0.3 * len(samples)
