@@ -107,5 +107,22 @@ class CacheChanges:
     dropped: tuple[ImageKey, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FolderCounts:
+    """Counts of a feature folder since the last time they were taken, and the size of its files as far as it is known.
+
+    Attributes:
+        hits: lookups that found an image's features.
+        misses: lookups that did not.
+        errors: files that could not be read, written or removed, or were damaged.
+        size_bytes: of all files.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    size_bytes: int = 0
+
+
 class DeviceMemoryError(RuntimeError):
     """Lack of device memory for a step, even after all that could be freed was freed. The model is well."""

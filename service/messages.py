@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from model.about import About
 from model.config import PheyeConfig
 from model.explain import Explanation
-from model.request import CacheChanges, FinishReason, Sampling, TokenLogprob
+from model.request import CacheChanges, FinishReason, FolderCounts, Sampling, TokenLogprob
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.client_policy import Priority
@@ -293,6 +293,7 @@ class StepReport:
     cache_hits: int = 0
     cache_bytes: int = 0
     slots_used: int = 0
+    folder: FolderCounts = field(default_factory=FolderCounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,14 @@ class Metrics:
         self.feature_cache_hits = self._counter(
             "feature_cache_hits_total", "Images whose features were in the cache, so that no tile was encoded."
         )
+        self.feature_folder_lookups = self._counter(
+            "feature_folder_lookups_total", "Images looked up in the feature folder, by `hit` or `miss`.", ("result",)
+        )
+        self.feature_folder_errors = self._counter(
+            "feature_folder_errors_total", "Files of the feature folder that failed to be read, written or removed."
+        )
+        for result in ("hit", "miss"):
+            self.feature_folder_lookups.labels(result)
 
     def _declare_faults(self) -> None:
         self.worker_restarts = self._counter(
@@ -152,6 +160,7 @@ class Metrics:
         self.slots = self._gauge("slots", "Answers all workers together can generate at the same time.")
         self.slots_used = self._gauge("slots_used", "Slots in use in the latest step, all workers together.")
         self.feature_cache_bytes = self._gauge("feature_cache_bytes", "Bytes of image features kept by all workers.")
+        self.feature_folder_bytes = self._gauge("feature_folder_bytes", "Bytes of the files in the feature folder.")
         self.decoders_busy = self._gauge(
             "decoders_busy", "Decoder processes that have an image; PHEYE_DECODERS is the bound."
         )
@@ -255,6 +264,9 @@ class Metrics:
         self.encoded_tiles.inc(report.encoded_tiles)
         self.feature_cache_queries.inc(report.cache_queries)
         self.feature_cache_hits.inc(report.cache_hits)
+        self.feature_folder_lookups.labels("hit").inc(report.folder.hits)
+        self.feature_folder_lookups.labels("miss").inc(report.folder.misses)
+        self.feature_folder_errors.inc(report.folder.errors)
         if report.encoded_tiles:
             self.encode_seconds.observe(report.encode_s)
             self.tiles_per_encode.observe(report.encoded_tiles)

@@ -6,11 +6,14 @@ Sets torch's thread count, which belongs to the whole process. Call it once, bef
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from model.checkpoint.checkpoint import open_checkpoint
-from model.runtime.hardware import choose_precision, compute_threads, memory_budget, resolve_device
+from model.config import PheyeConfig
+from model.runtime.feature_folder import FeatureFolder
+from model.runtime.hardware import Precision, choose_precision, compute_threads, memory_budget, resolve_device
 from model.runtime.memory_plan import MemoryDemand, MemoryPlanError, plan_memory
 from model.runtime.runner import ModelRunner
 
@@ -27,6 +30,8 @@ def load_runner(
     threads: int = 0,
     workers: int = 1,
     demand: MemoryDemand = _DEMAND,
+    feature_folder: Path | None = None,
+    feature_folder_bytes: int = 10 << 30,
     gpu_memory_share: float = 0.9,
 ) -> ModelRunner:
     """Open, load and warm up a model.
@@ -40,6 +45,8 @@ def load_runner(
         threads: CPU threads for one operation; 0 takes as many as pay.
         workers: processes that share the cores.
         demand: slots, context and caches that must find room.
+        feature_folder: where image features outlive the process; None for nowhere.
+        feature_folder_bytes: what its files may add up to.
         gpu_memory_share: share of a GPU's memory that may be used, above 0 up to 1; a CPU's is not planned.
 
     Raises:
@@ -54,6 +61,7 @@ def load_runner(
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))
     precision = choose_precision(dtype, where, checkpoint.config)
+    kept = _open_folder(feature_folder, feature_folder_bytes, checkpoint.config, precision, where)
     plan = plan_memory(checkpoint.config, precision.name, demand, budget)
     try:
         runner = ModelRunner(
@@ -63,6 +71,7 @@ def load_runner(
             slots=plan.slots,
             context_tokens=demand.context_tokens,
             feature_cache_bytes=plan.feature_cache_bytes,
+            feature_folder=kept,
             memory=plan.parts,
         )
         runner.warm_up()
@@ -70,3 +79,12 @@ def load_runner(
         reason = str(error).partition("\n")[0]
         raise MemoryPlanError(f"gpu_memory_share: memory ran out while loading; use fewer slots: {reason}") from None
     return runner
+
+
+def _open_folder(
+    folder: Path | None, limit_bytes: int, config: PheyeConfig, precision: Precision, device: torch.device
+) -> FeatureFolder | None:
+    if folder is None:
+        return None
+    shape = (config.tiles, config.vision.tokens_per_tile, config.vision.width)
+    return FeatureFolder(folder, limit_bytes, f"{precision.name} {device.type}", shape, precision.feature_dtype)

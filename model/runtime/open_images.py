@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
-from model.request import CacheChanges, TileSpan
+from model.request import CacheChanges, FolderCounts, TileSpan
 from model.runtime.feature_cache import FeatureCache, FeatureKey
+from model.runtime.feature_folder import FeatureFolder
 from model.tiles import ImageKey, TiledImage, Tiles
 
 PREPROCESSING = "rgb bicubic across-down column-major 1"  # changes whenever `model/tiles.py` would give other pixels
@@ -49,16 +50,24 @@ class OpenImages:
         cache: where complete images are looked up and put.
         fingerprint: of the weights.
         device, dtype: of features.
+        folder: where what the cache does not hold is looked up, and complete images are put too; None for nowhere.
     """
 
     def __init__(
-        self, config: PheyeConfig, cache: FeatureCache, fingerprint: str, device: torch.device, dtype: torch.dtype
+        self,
+        config: PheyeConfig,
+        cache: FeatureCache,
+        fingerprint: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        folder: FeatureFolder | None = None,
     ) -> None:
         self._config = config
         self._cache = cache
         self._fingerprint = fingerprint
         self._device = device
         self._dtype = dtype
+        self._folder = folder
         self._open: dict[ImageKey, OpenImage] = {}
 
     @property
@@ -82,7 +91,7 @@ class OpenImages:
         tiles, side = self._config.tiles, self._config.vision.tile_px
         if image.tiles.shape != (tiles, side, side, 3):
             raise ValueError(f"tiles have shape {image.tiles.shape}; expected {(tiles, side, side, 3)}")
-        cached = self._cache.get(self._feature_key(image_key))
+        cached = self._kept(self._feature_key(image_key))
         shape = (tiles, self._config.vision.tokens_per_tile, self._config.vision.width)
         features = torch.empty(shape, device=self._device, dtype=self._dtype) if cached is None else cached
         self._open[image_key] = OpenImage(image, features, encoded=0 if cached is None else tiles)
@@ -101,10 +110,14 @@ class OpenImages:
         opened.encoded = span.stop
         if opened.encoded == self._config.tiles and opened.keep:
             self._cache.put(self._feature_key(span.image_key), opened.features)
+            if self._folder is not None:
+                self._folder.write(self._feature_key(span.image_key), opened.features)
 
     def forget(self, image_key: ImageKey) -> None:
-        """Drop an image's features from the cache, and keep those that are being encoded out of it."""
+        """Drop an image's features from cache and folder, and keep those that are being encoded out of both."""
         self._cache.drop(self._feature_key(image_key))
+        if self._folder is not None:
+            self._folder.remove(self._feature_key(image_key))
         if image_key in self._open:
             self._open[image_key].keep = False
 
@@ -119,6 +132,18 @@ class OpenImages:
             added=tuple(key.image_key for key, added in changes if added),
             dropped=tuple(key.image_key for key, added in changes if not added),
         )
+
+    def take_folder_counts(self) -> FolderCounts:
+        """Return what the folder found, missed and failed at since the last call."""
+        return FolderCounts() if self._folder is None else self._folder.take_counts()
+
+    def _kept(self, key: FeatureKey) -> Tensor | None:
+        """Look an image's features up in the cache, then in the folder, from which they come into the cache."""
+        features = self._cache.get(key)
+        if features is None and self._folder is not None and (read := self._folder.read(key)) is not None:
+            features = read.to(self._device)
+            self._cache.put(key, features)
+        return features
 
     def _feature_key(self, image_key: ImageKey) -> FeatureKey:
         return FeatureKey(image_key, PREPROCESSING, self._fingerprint)

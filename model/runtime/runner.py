@@ -19,10 +19,11 @@ from model.explain import Explanation, explain
 from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, ChosenChoice, DeviceMemoryError, NewRow, TileSpan, TokenLogprob
+from model.request import CacheChanges, ChosenChoice, DeviceMemoryError, FolderCounts, NewRow, TileSpan, TokenLogprob
 from model.runtime.decode_steps import DecodeSteps
 from model.runtime.device_memory import Result, with_room, with_room_once
 from model.runtime.feature_cache import FeatureCache
+from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
@@ -51,6 +52,7 @@ class ModelRunner:
         slots: how many rows can run at once.
         context_tokens: prompt and answer of a row together.
         feature_cache_bytes: bound of the feature cache.
+        feature_folder: folder behind the feature cache that outlives the process; None for none.
         steps: how tiles are encoded and tokens decoded: `recorded` as CUDA graphs, in `fixed` shapes as graphs need
             them but not recorded, or in `eager` steps of whatever there is. By default recorded on a GPU, eager on a
             CPU.
@@ -67,6 +69,7 @@ class ModelRunner:
         slots: int = 8,
         context_tokens: int = 1024,
         feature_cache_bytes: int = 1 << 30,
+        feature_folder: FeatureFolder | None = None,
         steps: DecodeForm | None = None,
         absorbed: bool = False,
         memory: Sequence[MemoryPart] = (),
@@ -88,7 +91,12 @@ class ModelRunner:
         beginning = examples[0][: shared_tokens(examples)]
         self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
         self._images = OpenImages(
-            self.config, FeatureCache(feature_cache_bytes), self.fingerprint, device, precision.feature_dtype
+            self.config,
+            FeatureCache(feature_cache_bytes),
+            self.fingerprint,
+            device,
+            precision.feature_dtype,
+            feature_folder,
         )
         self._running = RunningRows()
         self._prompts = PromptReader(self._model, self._slots, self._running, self._choose, self._make_room)
@@ -165,6 +173,10 @@ class ModelRunner:
     def take_cache_changes(self) -> CacheChanges:
         """Return the images whose features have come or gone since the last call."""
         return self._images.take_changes()
+
+    def take_folder_counts(self) -> FolderCounts:
+        """Return what the feature folder found, missed and failed at since the last call."""
+        return self._images.take_folder_counts()
 
     @torch.inference_mode()
     def encode(self, spans: Sequence[TileSpan]) -> None:

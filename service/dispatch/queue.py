@@ -261,6 +261,7 @@ class RequestQueue:
         metrics.slots.set(self.workers.slots)
         metrics.slots_used.set(sum(report.slots_used for report in reports))
         metrics.feature_cache_bytes.set(sum(report.cache_bytes for report in reports))
+        metrics.feature_folder_bytes.set(max((report.folder.size_bytes for report in reports), default=0))
 
     async def _watch_workers(self) -> None:
         while True:

@@ -5,6 +5,7 @@ Each with its unit and bounds. Pure data.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -90,6 +91,18 @@ class ModelSettings(BaseModel):
         le=1024 * GIB,
         description="Bytes of image features a worker keeps for reuse, 0 (none) to 1 TiB; absent: what the slots leave "
         "of a GPU's memory, and 1 GiB on a CPU.",
+    )
+    feature_folder: Path | None = Field(
+        default=None,
+        description="Folder in which image features outlive a worker and a restart, shared by all workers; "
+        "absent: none. It pays for models whose images take longer to encode than to read from a disk.",
+    )
+    feature_folder_bytes: int = Field(
+        default=10 * GIB,
+        ge=1024**2,
+        le=1024**5,
+        description="Bytes that the files of the feature folder may add up to, 1 MiB to 1 PiB; the least recently used "
+        "are removed.",
     )
     gpu_memory_share: float = Field(
         default=0.9,

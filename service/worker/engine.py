@@ -170,6 +170,7 @@ class Engine:
             cache_hits=found,
             cache_bytes=self._runner.cache_bytes,
             slots_used=len(self._running),
+            folder=self._runner.take_folder_counts(),
         )
 
     @contextmanager

@@ -41,5 +41,7 @@ def load_runner(settings: Settings, device: str) -> ModelRunner:
             tiles_at_once=MAX_TILES,
             images_ahead=MAX_PREFETCH,
         ),
+        feature_folder=settings.feature_folder,
+        feature_folder_bytes=settings.feature_folder_bytes,
         gpu_memory_share=settings.gpu_memory_share / max(devices.count(device), 1),
     )

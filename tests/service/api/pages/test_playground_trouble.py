@@ -60,6 +60,7 @@ def test_a_wrong_key_is_asked_for_again_and_the_right_one_is_used(stranger):
 def test_closing_the_key_dialog_asks_nothing(stranger):
     stranger.sample()
     card = stranger.ask()
+    stranger.page.wait_for_selector("#key-dialog[open]")
     give_key(stranger.page, "ключ")
     stranger.page.wait_for_selector("#key-wrong:has-text('cannot be sent')")
     stranger.page.keyboard.press("Escape")
