@@ -50,6 +50,10 @@ class ProcessSeries(Collector):
         """Read a process from now on; it may be another one each time."""
         self._pids[labels] = pid
 
+    def forget(self, labels: tuple[str, ...]) -> None:
+        """Read a process no more."""
+        self._pids.pop(labels, None)
+
     def describe(self) -> Iterable[Metric]:
         """Name the metric without reading any process."""
         return [self._family()]

@@ -6,7 +6,9 @@ process's event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Counter, Gauge
 
 from service.messages import StepReport
 from service.metric_registry import WORKER_LABELS, MetricRegistry
@@ -113,16 +115,28 @@ class WorkerMetrics(MetricRegistry):
             labels: its number and its device.
             pid: of its process now, if there is one.
         """
-        for metric in (
-            self.worker_restarts, self.prompt_tokens, self.generated_tokens, self.encoded_tiles,
-            self.feature_cache_queries, self.feature_cache_hits, self.requests_running, self.slots, self.slots_used,
-            self.slots_used_ratio, self.feature_cache_bytes,
-        ):  # fmt: skip
+        for metric in self._of_each():
             metric.labels(*labels)
         for phase in PHASES:
             self.step_seconds.labels(phase, *labels)
         self.worker_cpu_seconds.watch(labels, pid)
         self.worker_resident_memory_bytes.watch(labels, pid)
+
+    def forget_worker(self, labels: WorkerLabels) -> None:
+        """End the series of a worker."""
+        for metric in self._of_each():
+            metric.remove(*labels)
+        for phase in PHASES:
+            self.step_seconds.remove(phase, *labels)
+        self.worker_cpu_seconds.forget(labels)
+        self.worker_resident_memory_bytes.forget(labels)
+
+    def _of_each(self) -> Iterable[Counter | Gauge]:
+        return (
+            self.worker_restarts, self.prompt_tokens, self.generated_tokens, self.encoded_tiles,
+            self.feature_cache_queries, self.feature_cache_hits, self.requests_running, self.slots, self.slots_used,
+            self.slots_used_ratio, self.feature_cache_bytes,
+        )  # fmt: skip
 
     def show_worker(self, labels: WorkerLabels, running: int, slots: int, latest: StepReport) -> None:
         """Set the gauges of a worker.

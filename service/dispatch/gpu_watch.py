@@ -75,7 +75,7 @@ async def watch_gpus(metrics: Metrics, supervisors: Sequence[WorkerSupervisor]) 
     uuids: dict[str, str] = {}  # by device; a dead worker's GPU is still watched
     nvml: Nvml | None = None
     while True:
-        uuids |= {each.device: each.card.gpu_uuid for each in supervisors if each.card and each.card.gpu_uuid}
+        uuids |= {each.labels[1]: each.card.gpu_uuid for each in supervisors if each.card and each.card.gpu_uuid}
         if uuids and nvml is None:
             try:
                 nvml = await asyncio.to_thread(Nvml)

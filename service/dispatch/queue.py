@@ -60,7 +60,7 @@ class RequestQueue:
         self._delivery = Delivery(metrics, self._dispatch)
         self._watches: list[asyncio.Task[None]] = []
         for each in self.workers.supervisors:
-            metrics.declare_worker(each.labels, partial(getattr, each, "pid"))
+            self._declare(each)
 
     async def start(self) -> None:
         """Start the workers and return at once."""
@@ -218,6 +218,7 @@ class RequestQueue:
     def _worker_changed(self, supervisor: WorkerSupervisor, lost: list[AcceptedRow]) -> None:
         if supervisor.card is not None:
             self.card = supervisor.card
+            self._name_device(supervisor, supervisor.card.device)
         else:
             self._metrics.worker_restarts.labels(*supervisor.labels).inc()
             if self.card is None and supervisor.deaths >= MOST_LOADS:
@@ -227,6 +228,18 @@ class RequestQueue:
         again = [row for row in lost if self._may_go_on(row)]
         self._pending = sorted(again + self._pending, key=lambda row: (not row.quarantined, row.reservation.entered_s))
         self._dispatch()
+
+    def _declare(self, supervisor: WorkerSupervisor) -> None:
+        self._metrics.declare_worker(supervisor.labels, partial(getattr, supervisor, "pid"))
+
+    def _name_device(self, supervisor: WorkerSupervisor, device: str) -> None:
+        """Let metrics name the device that a worker has chosen, where the settings leave the choice to it."""
+        number, before = supervisor.labels
+        if before != device:
+            self._metrics.forget_worker(supervisor.labels)
+            supervisor.labels = (number, device)
+            self._declare(supervisor)
+            self._metrics.worker_restarts.labels(*supervisor.labels).inc(supervisor.deaths)
 
     def _may_go_on(self, row: AcceptedRow) -> bool:
         """Say whether a request that lost its worker is replayed; if not, it has its answer now."""

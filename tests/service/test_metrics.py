@@ -111,6 +111,13 @@ def test_each_worker_has_gauges_of_its_own_and_those_of_one_that_is_not_ready_ar
     assert told[f"pheye_worker_restarts_total{{{other}}}"] == 0
 
 
+def test_a_worker_that_is_forgotten_leaves_no_series():
+    metrics = with_worker()
+    metrics.record_step(STEP, WORKER)
+    metrics.forget_worker(WORKER)
+    assert not [name for name in series(metrics) if "worker=" in name]
+
+
 def test_memory_and_cpu_time_of_this_process_and_of_the_workers_that_live_are_told():
     metrics = with_worker()
     metrics.declare_worker(("1", "cpu"), lambda: None)

@@ -71,7 +71,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
 
 
 def supervisor(device: str = "cuda:0", uuid: str | None = UUID) -> Any:
-    return Mock(device=device, card=Mock(gpu_uuid=uuid))
+    return Mock(labels=("0", device), card=Mock(gpu_uuid=uuid))
 
 
 def gpu_series(metrics: Metrics) -> dict[str, float]:
@@ -144,7 +144,9 @@ def test_where_no_worker_has_a_gpu_nvml_is_not_even_loaded(nvml: FakeNvml) -> No
     nvml.refused.add("nvmlInit")  # would end the watch
 
     async def run_a_while() -> None:
-        watch = asyncio.create_task(watch_gpus(Metrics(), [supervisor("cpu", None), Mock(device="cpu", card=None)]))
+        watch = asyncio.create_task(
+            watch_gpus(Metrics(), [supervisor("cpu", None), Mock(labels=("0", "cpu"), card=None)])
+        )
         await asyncio.sleep(0.05)
         assert not watch.done()
         watch.cancel()
