@@ -1,58 +1,42 @@
 """Prometheus metrics of the service, in one registry that belongs to one `Metrics` object.
 
-Owns names, units, help texts and buckets, and how a worker's step report becomes counts. Knows neither who measures nor
-who scrapes. Used on the API process's event loop.
+Owns names, units, help texts and labels of what is not a worker's. Knows neither who measures nor who scrapes. Used on
+the API process's event loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.exposition import choose_encoder
-
 from service.errors import FetchOutcome
-from service.messages import ModelCard, StepReport
+from service.messages import ModelCard
+from service.metric_registry import SECONDS, MetricRow
+from service.worker_metrics import WorkerMetrics
 
-PREFIX = "pheye_"
 DROP_REASONS = ("full", "rate", "concurrency", "loading", "draining", "deadline", "disconnect", "poison", "refused")
 KILL_REASONS = ("timeout", "hung", "cancelled", "memory", "killed", "crash")
 FETCH_OUTCOMES = get_args(FetchOutcome)
 CLOSED_REASONS = ("head", "leftover", "stalled", "evicted", "full", "malformed")
-PHASES = ("encode", "prefill", "decode", "other")
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+MOST_KEYS = 100  # names of keys that have series of their own; a file of keys may be replaced again and again
+OTHER_KEYS = "(others)"
 
 
-@dataclass(frozen=True, slots=True)
-class MetricRow:
-    """A line of the table of metrics in `docs/monitoring.md`."""
-
-    name: str
-    type: str
-    labels: tuple[str, ...]
-    help: str
-
-
-class Metrics:
+class Metrics(WorkerMetrics):
     """All metrics, one attribute for each, named without `pheye_` and, for counters, `_total`."""
 
     def __init__(self) -> None:
         """Declare all metrics at zero, in a registry of their own."""
-        # Without this, the text format shows the creation time of each metric as a gauge of its own.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry()
-        self.rows: list[MetricRow] = []
+        super().__init__()
+        self._key_names: set[str] = set()
         self._declare_requests()
         self._declare_connections()
-        self._declare_work()
         self._declare_faults()
         self._declare_fetches()
         self._declare_state()
+        self._declare_gpus()
+        self._declare_build()
         self._declare_times()
-        self._declare_steps()
 
     def _declare_requests(self) -> None:
         self.requests = self._counter(
@@ -70,6 +54,12 @@ class Metrics:
         for reason in DROP_REASONS:
             self.requests_dropped.labels(reason)
 
+        self.requests_rejected = self._counter(
+            "requests_rejected_total",
+            "Requests answered with an error, by reason (the end of the problem's type, or its title) and by the name "
+            "of the API key in the file of keys; empty without one, (others) beyond a hundred names.",
+            ("reason", "key"),
+        )
         self.answers_outside = self._counter(
             "answers_outside_total",
             "Answers which say that the image is outside what the model knows (the warning outside_known_world), by "
@@ -91,31 +81,7 @@ class Metrics:
         for reason in CLOSED_REASONS:
             self.connections_closed.labels(reason)
 
-    def _declare_work(self) -> None:
-        self.prompt_tokens = self._counter("prompt_tokens_total", "Prompt tokens prefilled, image not included.")
-        self.generated_tokens = self._counter("generated_tokens_total", "Tokens generated.")
-        self.encoded_tiles = self._counter(
-            "encoded_tiles_total", "Image tiles that went through the vision encoder; cache hits add none."
-        )
-        self.feature_cache_queries = self._counter(
-            "feature_cache_queries_total", "Images looked up in the feature cache."
-        )
-        self.feature_cache_hits = self._counter(
-            "feature_cache_hits_total", "Images whose features were in the cache, so that no tile was encoded."
-        )
-        self.feature_folder_lookups = self._counter(
-            "feature_folder_lookups_total", "Images looked up in the feature folder, by `hit` or `miss`.", ("result",)
-        )
-        self.feature_folder_errors = self._counter(
-            "feature_folder_errors_total", "Files of the feature folder that failed to be read, written or removed."
-        )
-        for result in ("hit", "miss"):
-            self.feature_folder_lookups.labels(result)
-
     def _declare_faults(self) -> None:
-        self.worker_restarts = self._counter(
-            "worker_restarts_total", "Worker processes replaced because they died or made no progress; should stay 0."
-        )
         self.request_replays = self._counter(
             "request_replays_total", "Answers replayed on a new worker after theirs died."
         )
@@ -156,11 +122,7 @@ class Metrics:
         self.requests_waiting = self._gauge(
             "requests_waiting", "Answers in the waiting queue: accepted, but without a slot."
         )
-        self.requests_running = self._gauge("requests_running", "Answers that hold a slot and are being generated.")
-        self.slots = self._gauge("slots", "Answers all workers together can generate at the same time.")
-        self.slots_used = self._gauge("slots_used", "Slots in use in the latest step, all workers together.")
-        self.feature_cache_bytes = self._gauge("feature_cache_bytes", "Bytes of image features kept by all workers.")
-        self.feature_folder_bytes = self._gauge("feature_folder_bytes", "Bytes of the files in the feature folder.")
+        self.decoders = self._gauge("decoders", "Decoder processes at most, PHEYE_DECODERS.")
         self.decoders_busy = self._gauge(
             "decoders_busy", "Decoder processes that have an image; PHEYE_DECODERS is the bound."
         )
@@ -174,7 +136,8 @@ class Metrics:
             "event_loop_tasks",
             "Tasks of the API process's event loop; back to a constant when no request is under way.",
         )
-        self._declare_gpus()
+
+    def _declare_build(self) -> None:
         self.ready = self._gauge(
             "ready", "Readiness: 1 if new requests are accepted, 0 while loading, draining or without a worker."
         )
@@ -190,6 +153,7 @@ class Metrics:
             "Bytes of a GPU's memory in use, by whatever process; needs a GPU and the package nvidia-ml-py.",
             ("device",),
         )
+        self.gpu_memory_bytes = self._gauge("gpu_memory_bytes", "Bytes of memory that a GPU has.", ("device",))
         self.gpu_utilization_ratio = self._gauge(
             "gpu_utilization_ratio", "Share of the last moments in which a GPU ran anything, 0 to 1.", ("device",)
         )
@@ -205,10 +169,6 @@ class Metrics:
         self.preprocess_seconds = self._histogram(
             "preprocess_seconds", "Seconds to decode and tile an image, waiting for a decoder included."
         )
-        self.encode_seconds = self._histogram(
-            "encode_seconds", "Seconds a step spent in the vision encoder, if at all."
-        )
-        self.prefill_seconds = self._histogram("prefill_seconds", "Seconds a step spent reading prompts, if at all.")
         self.time_to_first_token_seconds = self._histogram(
             "time_to_first_token_seconds", "Seconds from acceptance to an answer's first token (TTFT)."
         )
@@ -218,89 +178,22 @@ class Metrics:
             buckets=(0.001, 0.0025, *SECONDS[:10]),
         )
 
-    def _declare_steps(self) -> None:
-        self.step_seconds = self._histogram(
-            "step_seconds", "Seconds of an engine step, by phase; other is planning and bookkeeping.", ("phase",)
-        )
-        for phase in PHASES:
-            self.step_seconds.labels(phase)
-        self.decode_stall_seconds = self._histogram(
-            "decode_stall_seconds",
-            "Seconds per step that running answers waited for the encoding and prefilling of others; "
-            "PHEYE_STALL_S is the target.",
-        )
-        self.decode_batch_size = self._histogram(
-            "decode_batch_size",
-            "Batch size of a decode step: running answers that got a token together.",
-            buckets=BATCHES,
-        )
-        self.tiles_per_encode = self._histogram(
-            "tiles_per_encode",
-            "Batch size of the vision encoder: image tiles encoded together in a step.",
-            buckets=BATCHES,
-        )
+    def count_rejected(self, reason: str, key_name: str) -> None:
+        """Count a request that was answered with an error.
 
-    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        self._describe("counter", name, text, labels)
-        return Counter(PREFIX + name, text, labels, registry=self._registry)
-
-    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
-        self._describe("gauge", name, text, labels)
-        return Gauge(PREFIX + name, text, labels, registry=self._registry)
-
-    def _histogram(
-        self, name: str, text: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS
-    ) -> Histogram:
-        self._describe("histogram", name, text, labels)
-        return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self._registry)
-
-    def _describe(self, kind: str, name: str, text: str, labels: Iterable[str]) -> None:
-        self.rows.append(MetricRow(PREFIX + name, kind, tuple(labels), text))
-
-    def record_step(self, report: StepReport) -> None:
-        """Count what one engine step did. The gauges are the queue's, which knows all workers."""
-        self.prompt_tokens.inc(report.prompt_tokens)
-        self.generated_tokens.inc(report.generated_tokens)
-        self.encoded_tiles.inc(report.encoded_tiles)
-        self.feature_cache_queries.inc(report.cache_queries)
-        self.feature_cache_hits.inc(report.cache_hits)
-        self.feature_folder_lookups.labels("hit").inc(report.folder.hits)
-        self.feature_folder_lookups.labels("miss").inc(report.folder.misses)
-        self.feature_folder_errors.inc(report.folder.errors)
-        if report.encoded_tiles:
-            self.encode_seconds.observe(report.encode_s)
-            self.tiles_per_encode.observe(report.encoded_tiles)
-        if report.prefill_rows:
-            self.prefill_seconds.observe(report.prefill_s)
-        if report.decode_rows:
-            self.decode_batch_size.observe(report.decode_rows)
-            self.decode_stall_seconds.observe(report.stall_s)
-        self._record_phases(report)
-
-    def _record_phases(self, report: StepReport) -> None:
-        spent = {"encode": report.encode_s, "prefill": report.prefill_s, "decode": report.decode_s}
-        for phase, seconds in spent.items():
-            if seconds > 0.0:  # 0.0 says that the step had no such phase
-                self.step_seconds.labels(phase).observe(seconds)
-        self.step_seconds.labels("other").observe(max(0.0, report.step_s - sum(spent.values())))
+        Args:
+            reason: one of few: the kind of the error.
+            key_name: what the file of keys calls its client, if anything.
+        """
+        if len(self._key_names) < MOST_KEYS:
+            self._key_names.add(key_name)
+        self.requests_rejected.labels(reason, key_name if key_name in self._key_names else OTHER_KEYS).inc()
 
     def describe_build(self, version: str, card: ModelCard | None) -> None:
         """Set `build_info`; the model's labels are empty while it loads."""
         self.build_info.clear()
         model = (card.name, card.device, card.dtype) if card else ("", "", "")
         self.build_info.labels(version, *model).set(1)
-
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """Render all metrics for an `Accept` header: OpenMetrics if it asks for that, else Prometheus' text format.
-
-        Returns:
-            The text, and its content type.
-        """
-        try:
-            encode, content_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is no number
-            encode, content_type = choose_encoder("")
-        return encode(self._registry), content_type
 
 
 def metric_rows() -> Iterator[MetricRow]:

@@ -205,7 +205,9 @@ class RequestMiddleware:
             route, "path", "other"
         )  # not the path itself: anybody may invent paths, and each would be a series
         self._metrics.requests.labels(endpoint, str(status)).inc()
-        self._metrics.request_seconds.labels(endpoint).observe(took_s)
+        self._metrics.request_seconds.labels(endpoint).observe(took_s, context.exemplar)
+        if context.refused_as and not context.quiet:  # a probe that is told to wait was not rejected
+            self._metrics.count_rejected(context.refused_as, context.key_name)
         if context.outside:
             self._metrics.answers_outside.labels(endpoint).inc(context.outside)
         # 204: a preflight; 503: a probe of a service that loads

@@ -101,7 +101,7 @@ async def tiled(parts: ServiceParts, image: AskedImage, reservation: Reservation
             done = await parts.decoders.decode(file, tile_px=card.tile_px, level=card.level, client=context.client)
     except TimeoutError:
         raise reservation.expired() from None
-    parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s)
+    parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s, context.exemplar)
     return done if parts.settings.share_image_features else owned_by(context.owner, done)
 
 
@@ -147,7 +147,8 @@ class Reply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reserve, prepare, submit, answer; the reservation ends when this does, in whatever way."""
-        with self._parts.queue.reserve(len(self._rows), context_of(scope).flow) as reservation:
+        context = context_of(scope)
+        with self._parts.queue.reserve(len(self._rows), context.flow, context.exemplar) as reservation:
             answering = self._send_stream if self._stream else self._send_whole
             await unless_hung_up(receive, answering(reservation, scope, receive, send))
 

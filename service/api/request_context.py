@@ -48,6 +48,7 @@ class RequestContext:
         quiet: whether it is asked so often that the access log leaves it out while all is well.
         inner: whether another request sent it, whose count and whose room for a body hold for it too.
         refusal: why its client's limits refuse it, if its route is to say so in the words of its own protocol.
+        refused_as: the kind of its failure, if it failed.
         cut_off: whether its connection ended before its body was complete; a flood of these must not fill the log.
     """
 
@@ -70,6 +71,7 @@ class RequestContext:
     cut_off: bool = False
     inner: bool = False
     refusal: RateLimited | TooManyConcurrent | None = None
+    refused_as: str = ""
 
     @property
     def status(self) -> int:
@@ -87,6 +89,11 @@ class RequestContext:
     def log_name(self) -> str:
         """The request as log lines name it, in every process: its id, and its trace if there is one."""
         return self.id if self.trace is None else f"{self.id} trace={self.trace.trace_id}"
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """The trace that the values measured of this request name in metrics, if its caller records one."""
+        return self.trace.exemplar if self.trace else None
 
     @property
     def flow(self) -> Flow:

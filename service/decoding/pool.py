@@ -51,6 +51,7 @@ class DecoderPool:
         self._progress_s = self._alive_s  # when an image was decoded or refused last, or nothing waited
         self._forks = ThreadPoolExecutor(1, thread_name_prefix="pheye-decoders")
         self._stopped = False
+        metrics.decoders.set(settings.decoders)
         metrics.decoders_busy.set_function(lambda: len(self._busy))
         metrics.decodes_waiting.set_function(lambda: len(self._waiting))
 

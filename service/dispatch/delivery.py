@@ -51,13 +51,14 @@ class Delivery:
             case Admitted(queue_s=queue_s, resumed=resumed):
                 row.admitted = True
                 if not resumed:
-                    self._metrics.queue_seconds.observe(queue_s)
+                    self._metrics.queue_seconds.observe(queue_s, reservation.exemplar)
             case Preempted():
                 row.started = row.admitted = False
                 self._metrics.request_preemptions.inc()
             case Delta():
                 if row.first_token_s is None:
-                    self._metrics.time_to_first_token_seconds.observe(time.monotonic() - reservation.entered_s)
+                    waited_s = time.monotonic() - reservation.entered_s
+                    self._metrics.time_to_first_token_seconds.observe(waited_s, reservation.exemplar)
                 was_quarantined = row.quarantined
                 row.record(event)
                 reservation.put(row.index, event)
@@ -76,7 +77,7 @@ class Delivery:
         self.row_s = moving_average(self.row_s, took_s, SMOOTHING)
         if row.first_token_s is not None and row.last_token_s > row.first_token_s:  # a choice comes as a whole
             per_token_s = (row.last_token_s - row.first_token_s) / (len(row.tokens) - 1)
-            self._metrics.time_per_output_token_seconds.observe(per_token_s)
+            self._metrics.time_per_output_token_seconds.observe(per_token_s, row.reservation.exemplar)
         self._end(rows, row, event)
 
     def _end(self, rows: dict[str, AcceptedRow], row: AcceptedRow, event: Finished | ServiceError) -> None:

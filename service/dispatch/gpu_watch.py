@@ -28,6 +28,7 @@ class GpuReading:
     """The state of one GPU at one moment; None for what it does not tell."""
 
     memory_used_bytes: int | None = None
+    memory_bytes: int | None = None
     utilization_ratio: float | None = None
     temperature_celsius: float | None = None
 
@@ -57,7 +58,9 @@ class Nvml:
         memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, gpu)
         rates = self._ask(nvml.nvmlDeviceGetUtilizationRates, gpu)
         temperature = self._ask(nvml.nvmlDeviceGetTemperature, gpu, nvml.NVML_TEMPERATURE_GPU)
-        return GpuReading(memory and memory.used, None if rates is None else rates.gpu / 100, temperature)
+        return GpuReading(
+            memory and memory.used, memory and memory.total, None if rates is None else rates.gpu / 100, temperature
+        )
 
     def _ask(self, question: Callable[..., Any], *about: Any) -> Any:
         try:
@@ -72,7 +75,7 @@ async def watch_gpus(metrics: Metrics, supervisors: Sequence[WorkerSupervisor]) 
     uuids: dict[str, str] = {}  # by device; a dead worker's GPU is still watched
     nvml: Nvml | None = None
     while True:
-        uuids |= {each.device: each.card.gpu_uuid for each in supervisors if each.card and each.card.gpu_uuid}
+        uuids |= {each.labels[1]: each.card.gpu_uuid for each in supervisors if each.card and each.card.gpu_uuid}
         if uuids and nvml is None:
             try:
                 nvml = await asyncio.to_thread(Nvml)
@@ -93,6 +96,7 @@ def record(metrics: Metrics, readings: Mapping[str, GpuReading]) -> None:
     for device, reading in readings.items():
         for gauge, value in (
             (metrics.gpu_memory_used_bytes, reading.memory_used_bytes),
+            (metrics.gpu_memory_bytes, reading.memory_bytes),
             (metrics.gpu_utilization_ratio, reading.utilization_ratio),
             (metrics.gpu_temperature_celsius, reading.temperature_celsius),
         ):

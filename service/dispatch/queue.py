@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from model.prompt import render
 from model.tiles import TiledImage
@@ -58,6 +59,8 @@ class RequestQueue:
         self._idle.set()
         self._delivery = Delivery(metrics, self._dispatch)
         self._watches: list[asyncio.Task[None]] = []
+        for each in self.workers.supervisors:
+            self._declare(each)
 
     async def start(self) -> None:
         """Start the workers and return at once."""
@@ -122,12 +125,13 @@ class RequestQueue:
             raise self._unavailable(self._cannot_accept() or LOADING)
         return self.card
 
-    def reserve(self, rows: int, flow: Flow | None = None) -> Reservation:
+    def reserve(self, rows: int, flow: Flow | None = None, exemplar: dict[str, str] | None = None) -> Reservation:
         """Reserve room for a client's rows: admission control.
 
         Args:
             rows: answers to be generated.
             flow: whom they count for.
+            exemplar: the trace that their measured times name, if any.
 
         Raises:
             Unavailable: loading, draining, or no worker.
@@ -146,7 +150,7 @@ class RequestQueue:
                 f"try again in about {wait_s} s",
                 retry_after_s=wait_s,
             )
-        reservation = Reservation(self, rows, self._settings.deadline_s, flow)
+        reservation = Reservation(self, rows, self._settings.deadline_s, flow, exemplar)
         self._reservations.add(reservation)
         self._idle.clear()
         self._update_gauges()
@@ -214,8 +218,9 @@ class RequestQueue:
     def _worker_changed(self, supervisor: WorkerSupervisor, lost: list[AcceptedRow]) -> None:
         if supervisor.card is not None:
             self.card = supervisor.card
+            self._name_device(supervisor, supervisor.card.device)
         else:
-            self._metrics.worker_restarts.inc()
+            self._metrics.worker_restarts.labels(*supervisor.labels).inc()
             if self.card is None and supervisor.deaths >= MOST_LOADS:
                 self._cannot_load(
                     f"{supervisor.deaths} workers died while they loaded it; the log has their exit codes"
@@ -223,6 +228,18 @@ class RequestQueue:
         again = [row for row in lost if self._may_go_on(row)]
         self._pending = sorted(again + self._pending, key=lambda row: (not row.quarantined, row.reservation.entered_s))
         self._dispatch()
+
+    def _declare(self, supervisor: WorkerSupervisor) -> None:
+        self._metrics.declare_worker(supervisor.labels, partial(getattr, supervisor, "pid"))
+
+    def _name_device(self, supervisor: WorkerSupervisor, device: str) -> None:
+        """Let metrics name the device that a worker has chosen, where the settings leave the choice to it."""
+        number, before = supervisor.labels
+        if before != device:
+            self._metrics.forget_worker(supervisor.labels)
+            supervisor.labels = (number, device)
+            self._declare(supervisor)
+            self._metrics.worker_restarts.labels(*supervisor.labels).inc(supervisor.deaths)
 
     def _may_go_on(self, row: AcceptedRow) -> bool:
         """Say whether a request that lost its worker is replayed; if not, it has its answer now."""
@@ -240,7 +257,7 @@ class RequestQueue:
         self.failed.set()
 
     def _step_done(self, supervisor: WorkerSupervisor, step: StepDone) -> None:
-        self._metrics.record_step(step.report)
+        self._metrics.record_step(step.report, supervisor.labels)
         self._delivery.deliver(supervisor.rows, step.events)
         self._update_gauges()
 
@@ -255,13 +272,10 @@ class RequestQueue:
         return waiting
 
     def _update_gauges(self) -> None:
-        metrics, reports = self._metrics, [supervisor.report for supervisor in self.workers.supervisors]
-        metrics.requests_waiting.set(sum(each.waiting for each in self._reservations))
-        metrics.requests_running.set(sum(row.admitted for row in self.workers.rows))
-        metrics.slots.set(self.workers.slots)
-        metrics.slots_used.set(sum(report.slots_used for report in reports))
-        metrics.feature_cache_bytes.set(sum(report.cache_bytes for report in reports))
-        metrics.feature_folder_bytes.set(max((report.folder.size_bytes for report in reports), default=0))
+        self._metrics.requests_waiting.set(sum(each.waiting for each in self._reservations))
+        for each in self.workers.supervisors:
+            running = sum(row.admitted for row in each.rows.values())
+            self._metrics.show_worker(each.labels, running, each.card.slots if each.card else 0, each.report)
 
     async def _watch_workers(self) -> None:
         while True:

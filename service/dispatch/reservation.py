@@ -78,13 +78,21 @@ class WaitingQueue(Protocol):
 class Reservation:
     """Reserved room for some rows, held from before their image is decoded until they are answered."""
 
-    def __init__(self, queue: WaitingQueue, rows: int, deadline_s: float, flow: Flow | None = None) -> None:
+    def __init__(
+        self,
+        queue: WaitingQueue,
+        rows: int,
+        deadline_s: float,
+        flow: Flow | None = None,
+        exemplar: dict[str, str] | None = None,
+    ) -> None:
         self._queue = queue
         self._events: asyncio.Queue[tuple[int, Delta | Finished | ServiceError]] = asyncio.Queue()
         self._gave_up = asyncio.Event()
         self._deadline_s = deadline_s
         self.reserved = rows
         self.flow = flow or Flow()
+        self.exemplar = exemplar
         self.entered_s = time.monotonic()
         self.rows: list[AcceptedRow] = []
 

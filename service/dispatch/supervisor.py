@@ -43,12 +43,14 @@ class WorkerSupervisor:
 
     Args:
         settings: given to the worker.
+        number: which of the workers it is, from 0.
         device: what it computes on.
         on_step: told of every step's events and numbers.
         on_change: told when a worker became ready or died; the second argument is what the dead one had.
         on_failure: told why the model cannot be loaded at all.
 
     Attributes:
+        labels: its number and device, as metrics name it.
         card: the loaded model; None while there is no ready worker.
         tokenizer: the model's, once a worker has been ready.
         rows: what the worker has been given and has not finished, by id.
@@ -61,12 +63,14 @@ class WorkerSupervisor:
     def __init__(
         self,
         settings: Settings,
+        number: int,
         device: str,
         on_step: Callable[[WorkerSupervisor, StepDone], None],
         on_change: Callable[[WorkerSupervisor, list[AcceptedRow]], None],
         on_failure: Callable[[str], None],
     ) -> None:
         self.device = device
+        self.labels = (str(number), device)
         self.card: ModelCard | None = None
         self.tokenizer: TextTokenizer | None = None
         self.rows: dict[str, AcceptedRow] = {}

@@ -33,7 +33,8 @@ class WorkerPool:
     ) -> None:
         devices = settings.devices.split(",")
         self.supervisors = [
-            WorkerSupervisor(settings, device.strip(), on_step, on_change, on_failure) for device in devices
+            WorkerSupervisor(settings, number, device.strip(), on_step, on_change, on_failure)
+            for number, device in enumerate(devices)
         ]
 
     def start(self) -> None:

@@ -95,11 +95,11 @@ def _metrics(server: ServiceConnection) -> Iterator[Finding]:
 
 
 def _series(series: re.Match[str]) -> str:
-    """Write a series that is shown, or nothing: those with labels only if they count something."""
+    """Write a series that is shown, or nothing: counts with labels only if they are not 0."""
     try:
         value = float(series["value"])
     except ValueError:
         return ""
-    if series["name"] not in SHOWN or (series["labels"] and not value):
+    if series["name"] not in SHOWN or (series["labels"] and not value and series["name"].endswith("_total")):
         return ""
     return f"{series['name']}{plain_value(series['labels'] or '')} {value:.6g}"

@@ -9,24 +9,31 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import CLOSED_REASONS, DROP_REASONS, KILL_REASONS, PHASES, SECONDS, metric_rows
+from service.metric_registry import SECONDS
+from service.metrics import CLOSED_REASONS, DROP_REASONS, KILL_REASONS, metric_rows
 from service.setting_rows import setting_rows
+from service.worker_metrics import PHASES
 from tests.support.promql import (
     ALERTS,
     DASHBOARD,
     DOCKER,
     PANELS,
     ROOT,
+    RULE_FILES,
+    TROUBLE,
+    WATCHDOG,
     alert_expressions,
     exported_series,
     named_series,
     panel_expressions,
     program,
+    recorded_expressions,
+    recorded_series,
     selectors,
 )
 
-EXPRESSIONS = alert_expressions() | panel_expressions()
-SERIES = exported_series()
+EXPRESSIONS = alert_expressions() | panel_expressions() | recorded_expressions()
+SERIES = exported_series() | {"ALERTS": ("alertname",)}
 TARGET_LABELS = {"job", "instance", "service"}  # from docker/prometheus.yml, not from the service
 KNOWN_VALUES = {
     ("pheye_requests_dropped_total", "reason"): DROP_REASONS,
@@ -55,6 +62,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @each_expression
 def test_an_expression_names_only_series_that_the_service_exports(expression):
     assert set(named_series(expression)) <= SERIES.keys()
+    assert set(recorded_series(expression)) <= recorded_expressions().keys()
 
 
 @each_expression
@@ -75,7 +83,7 @@ def test_every_metric_of_the_service_is_on_the_dashboard_or_in_an_alert():
 
 @each_alert
 def test_an_alert_says_how_bad_it_is_and_what_to_do(rule):
-    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert rule["labels"]["severity"] in ({"none"} if rule["alert"] == WATCHDOG else {"critical", "warning"})
     assert rule["annotations"].keys() == {"summary", "description"}
     assert len(rule["annotations"]["description"]) > 150
 
@@ -94,27 +102,50 @@ def test_what_an_alert_mentions_exists(rule):
 def test_the_latency_objective_is_a_bucket_boundary_so_that_its_quantile_is_exact_there():
     objective = float(alert_expressions()["PheyeSlow"].rsplit(">", 1)[1])
     assert objective in SECONDS
+    assert {value for _, label, value in map(tuple, selectors("".join(EXPRESSIONS.values()))) if label == "le"} == {
+        f"{objective:.1f}"  # as the client writes it: any other spelling would select nothing
+    }
 
 
 @each_alert
 def test_an_alert_is_seen_firing_and_seen_silent_in_the_unit_tests(rule):
     asked = [
         case
-        for test in yaml.safe_load((DOCKER / "alerts_test.yml").read_text())["tests"]
+        for name in RULE_FILES
+        for test in yaml.safe_load((DOCKER / name.replace(".yml", "_test.yml")).read_text())["tests"]
         for case in test["promql_expr_test"]
-        if case["expr"] == "ALERTS" or f'alertname="{rule["alert"]}"' in case["expr"]
+        if case["expr"] == TROUBLE or f'alertname="{rule["alert"]}"' in case["expr"]
     ]
     assert any(case["exp_samples"] for case in asked)
-    assert any(not case["exp_samples"] and case["expr"] == "ALERTS" for case in asked)
+    assert any(not case["exp_samples"] and case["expr"] == TROUBLE for case in asked)
 
 
 def test_promtool_accepts_the_configuration_and_the_rules():
     promtool("check", "config", "--syntax-only", DOCKER / "prometheus.yml")
-    promtool("check", "rules", DOCKER / "alerts.yml")
+    promtool("check", "rules", *(DOCKER / name for name in RULE_FILES))
 
 
-def test_the_alerts_fire_when_they_should_and_only_then():
-    promtool("test", "rules", DOCKER / "alerts_test.yml")
+@pytest.mark.parametrize("name", RULE_FILES)
+def test_the_alerts_fire_when_they_should_and_only_then(name):
+    promtool("test", "rules", DOCKER / name.replace(".yml", "_test.yml"))
+
+
+def test_prometheus_loads_every_rule_file_and_the_container_has_them():
+    assert SCRAPE["rule_files"] == list(RULE_FILES)
+    mounted = {volume.split(":")[0] for volume in COMPOSE["services"]["prometheus"]["volumes"]}
+    assert {f"./docker/{name}" for name in RULE_FILES} <= mounted
+    assert "--enable-feature=exemplar-storage" in COMPOSE["services"]["prometheus"]["command"]
+
+
+def test_every_panel_of_what_instances_export_is_for_the_instances_that_were_chosen():
+    [variable] = DASHBOARD["templating"]["list"]
+    assert variable["name"] == "instance"
+    for panel in PANELS:
+        for target in panel["targets"]:
+            chosen = target["expr"].count('instance=~"$instance"')
+            assert chosen == len(re.findall(r"(?<![\w:])(?:pheye_|process_|python_|up\b)", target["expr"])), panel[
+                "title"
+            ]
 
 
 def test_promtool_accepts_every_query_of_the_dashboard_as_a_recording_rule(tmp_path):

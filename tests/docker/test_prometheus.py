@@ -20,12 +20,22 @@ import yaml
 
 from service.metrics import DROP_REASONS
 from tests.support.hostile_web import Web, answer, hostile_web
-from tests.support.promql import DOCKER, alert_expressions, panel_expressions, program
+from tests.support.promql import (
+    DOCKER,
+    RULES,
+    TROUBLE,
+    WATCHDOG,
+    alert_expressions,
+    panel_expressions,
+    program,
+    recorded_expressions,
+)
 from tests.support.serving import Server, body, data_uri, image_file, running_server, wait_until
 from tests.support.sockets import free_port
 
 KEY = "scrape-and-ask"
 PATIENCE_S = 60.0
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,15 @@ def answers(url: str) -> bool:
         return False
 
 
+def in_a_hurry(name: str, folder: Path) -> str:
+    """A copy of a rule file, all of whose groups are evaluated at the pace of the configuration."""
+    rules = yaml.safe_load((DOCKER / name).read_text(encoding="utf-8"))
+    for group in rules["groups"]:
+        group.pop("interval", None)
+    (folder / name).write_text(yaml.safe_dump(rules))
+    return str(folder / name)
+
+
 def adapted_config(target: str, folder: Path) -> Path:
     """docker/prometheus.yml for one service on loopback, in a hurry."""
     config = yaml.safe_load((DOCKER / "prometheus.yml").read_text(encoding="utf-8"))
@@ -67,7 +86,7 @@ def adapted_config(target: str, folder: Path) -> Path:
     job["static_configs"] = [{"targets": [target]}]
     job["authorization"]["credentials_file"] = str(folder / "key")
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(DOCKER / "alerts.yml")]
+    config["rule_files"] = [in_a_hurry(name, folder) for name in config["rule_files"]]
     config["scrape_configs"] = [job]
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(config))
@@ -83,6 +102,7 @@ def running_prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
         f"--config.file={adapted_config(target, folder)}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
     ]
     with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
@@ -96,7 +116,8 @@ def running_prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
 
 def send_traffic(server: Server, web: Web) -> None:
     """A caption of and a question about each of two images, so that lookups hit; a link, and two bad requests."""
-    with server.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
+    traced = {"Traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
+    with server.client(headers={"Authorization": f"Bearer {KEY}"} | traced) as client:
         for size in ((96, 64), (64, 96)):
             image = data_uri(image_file(size=size))
             client.post("/v1/caption", json=body(image_url=image)).raise_for_status()
@@ -120,6 +141,12 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             send_traffic(server, web)
             last_sent = f'pheye_requests_total{{status="401"}} == {times}'
             eventually(lambda last_sent=last_sent: prometheus.query(last_sent))
+        eventually(
+            lambda: (
+                {sample["metric"]["__name__"] for sample in prometheus.query('{__name__=~"job:.+"}')}
+                == recorded_expressions().keys()
+            )
+        )
         yield prometheus
 
 
@@ -131,24 +158,40 @@ def test_the_target_is_up_although_the_service_asks_for_a_key(prometheus):
 @pytest.mark.parametrize("expression", panel_expressions().values(), ids=panel_expressions().keys())
 def test_a_query_of_the_dashboard_returns_data(prometheus, expression):
     samples = prometheus.query(expression)
-    trouble = expression == "ALERTS" or expression.startswith("changes(")
+    trouble = expression == TROUBLE or expression.startswith("changes(")
     # There is no trouble here, no GPU is used, and the model was not taught to say that it does not know.
     quiet = trouble or expression.startswith("pheye_gpu_") or "answers_outside" in expression
     assert not samples if quiet else samples
     assert all(math.isfinite(float(sample["value"][1])) for sample in samples)
 
 
-@pytest.mark.parametrize("expression", alert_expressions().values(), ids=alert_expressions().keys())
-def test_an_alert_can_be_evaluated_and_is_silent(prometheus, expression):
-    assert prometheus.query(expression) == []
+@pytest.mark.parametrize(("name", "expression"), alert_expressions().items(), ids=alert_expressions().keys())
+def test_an_alert_can_be_evaluated_and_is_silent_but_for_the_watchdog(prometheus, name, expression):
+    assert len(prometheus.query(expression)) == (name == WATCHDOG)
+
+
+def test_the_time_of_a_request_has_an_exemplar_that_names_its_trace(prometheus):
+    for name in ("pheye_request_seconds", "pheye_time_to_first_token_seconds", "pheye_queue_seconds"):
+        found = prometheus.get("/api/v1/query_exemplars", query=f"{name}_bucket", start="0", end="4000000000")
+        assert {each["labels"]["trace_id"] for series in found for each in series["exemplars"]} == {TRACE_ID}, name
+
+
+def test_what_was_rejected_is_counted_by_reason(prometheus):
+    rejected = {
+        sample["metric"]["reason"]: float(sample["value"][1])
+        for sample in prometheus.query("pheye_requests_rejected_total")
+    }
+    assert rejected == {"unauthorized": 2, "invalid-field": 2}
 
 
 def test_every_alert_is_loaded_and_healthy(prometheus):
     def rules() -> list[dict[str, Any]]:
-        return prometheus.get("/api/v1/rules")["groups"][0]["rules"]
+        return [rule for group in prometheus.get("/api/v1/rules")["groups"] for rule in group["rules"]]
 
     eventually(lambda: all(rule["health"] != "unknown" for rule in rules()))
-    assert {rule["name"]: rule["health"] for rule in rules()} == dict.fromkeys(alert_expressions(), "ok")
+    assert {rule["name"]: rule["health"] for rule in rules()} == {
+        rule.get("alert") or rule["record"]: "ok" for rule in RULES
+    }
 
 
 @pytest.mark.parametrize(
@@ -162,8 +205,11 @@ def test_every_alert_is_loaded_and_healthy(prometheus):
         ("pheye_feature_cache_hits_total", 8),
         ("pheye_worker_restarts_total", 0),
         ("pheye_request_replays_total", 0),
-        ("pheye_requests_waiting + pheye_requests_running", 0),
+        ("pheye_requests_waiting + on (instance) pheye_requests_running", 0),
         ("pheye_generated_tokens_total > bool 0", 1),
+        ("job:pheye_request_errors:ratio_rate5m", 0),
+        ('pheye_slots{worker="0", device="cpu"}', 8),
+        ("pheye_worker_resident_memory_bytes > bool 1e8", 1),
         ("pheye_feature_cache_bytes > bool 0", 1),
     ],
 )

@@ -22,8 +22,8 @@ def test_a_killed_worker_and_a_restarted_service_read_features_that_were_kept(tm
         again = httpx.post(f"{server.url}/v1/caption", json=body()).json()
         assert again["caption"] == first["caption"]
         assert [said["usage"]["image_features_cached"] for said in (first, again)] == [False, True]
-        assert server.metric('pheye_feature_folder_lookups_total{result="hit"}') == 1
-        assert server.metric("pheye_feature_folder_bytes") > 0
+        assert server.metric('pheye_feature_folder_hits_total{device="cpu",worker="0"}') == 1
+        assert server.metric('pheye_feature_folder_bytes{device="cpu",worker="0"}') > 0
     with running_server(feature_folder=kept) as server:
         anew = httpx.post(f"{server.url}/v1/caption", json=body()).json()
         assert (anew["caption"], anew["usage"]["image_features_cached"]) == (first["caption"], True)

@@ -17,11 +17,16 @@ from service.metrics import metric_rows
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 DASHBOARD: dict[str, Any] = json.loads((DOCKER / "grafana/dashboards/pheye.json").read_text(encoding="utf-8"))
-ALERTS: list[dict[str, Any]] = [
+RULE_FILES = ("alerts.yml", "slo.yml")
+WATCHDOG = "PheyeWatchdog"  # fires always
+TROUBLE = f'ALERTS{{alertname!="{WATCHDOG}"}}'
+RULES: list[dict[str, Any]] = [
     rule
-    for group in yaml.safe_load((DOCKER / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+    for name in RULE_FILES
+    for group in yaml.safe_load((DOCKER / name).read_text(encoding="utf-8"))["groups"]
     for rule in group["rules"]
 ]
+ALERTS = [rule for rule in RULES if "alert" in rule]
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
@@ -30,11 +35,26 @@ def panel_expressions() -> dict[str, str]:
     named = {
         f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]
     } | {f"annotation {each['name']}": each["expr"] for each in DASHBOARD["annotations"]["list"]}
-    return {name: text.replace("$__rate_interval", "1m").replace("$__range", "30m") for name, text in named.items()}
+    filled = {"$__rate_interval": "1m", "$__range": "30m", "$instance": ".*"}
+    for variable, value in filled.items():
+        named = {name: text.replace(variable, value) for name, text in named.items()}
+    return named
 
 
 def alert_expressions() -> dict[str, str]:
     return {rule["alert"]: rule["expr"] for rule in ALERTS}
+
+
+def recorded_expressions() -> dict[str, str]:
+    return {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
+
+
+def recorded_series(expression: str) -> list[str]:
+    """
+    >>> recorded_series('job:errors:ratio_rate5m{job="a:b:c"} / pheye_slots')
+    ['job:errors:ratio_rate5m']
+    """
+    return re.findall(r"\b\w+:\w+:\w+", re.sub(r'"[^"]*"', '""', expression))
 
 
 def exported_series() -> dict[str, tuple[str, ...]]:
@@ -54,7 +74,7 @@ def named_series(expression: str) -> list[str]:
     >>> named_series('sum by (le) (rate(pheye_a_bucket[1m])) / pheye_slots{job="pheye_x"}')
     ['pheye_a_bucket', 'pheye_slots']
     """
-    return re.findall(r"\bpheye_\w+", re.sub(r'"[^"]*"', '""', expression))
+    return re.findall(r"(?<![\w:])pheye_\w+", re.sub(r'"[^"]*"', '""', expression))
 
 
 def selectors(expression: str) -> list[tuple[str, str, str]]:

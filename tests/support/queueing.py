@@ -71,8 +71,8 @@ async def answer(queue: RequestQueue, case: dict[str, Any], asked: Row, started:
 
 
 def value(queue: RequestQueue, name: str, **labels: str) -> float:
-    metric = getattr(queue._metrics, name)
-    return (metric.labels(**labels) if labels else metric)._value.get()
+    [family] = getattr(queue._metrics, name).collect()
+    return sum(sample.value for sample in family.samples if labels.items() <= sample.labels.items())
 
 
 def pid(queue: RequestQueue) -> int:

@@ -48,10 +48,13 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=60.0, **kwargs)
 
     def metric(self, series: str, **headers: str) -> float:
-        """The value of a series, written as in the text format; 0.0 if it is not there yet."""
+        """The value of a series, written as in the text format; a bare name is the sum of all its series.
+
+        0.0 if there is none yet.
+        """
         text = httpx.get(f"{self.url}/metrics", headers=headers).text
-        found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        labels = "" if "{" in series else r"(?:\{.*\})?"
+        return sum(map(float, re.findall(rf"^{re.escape(series)}{labels} (\S+)$", text, re.MULTILINE)))
 
 
 @contextmanager

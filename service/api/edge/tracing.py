@@ -57,3 +57,8 @@ class TraceContext:
     def traceparent(self) -> str:
         """The header for whoever comes next: the same trace, with this request as the parent."""
         return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """The labels by which a measured value names its trace; none if the caller does not record it."""
+        return {"trace_id": self.trace_id, "span_id": self.span_id} if self.sampled else None

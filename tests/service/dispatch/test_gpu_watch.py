@@ -20,6 +20,7 @@ from tests.support.queueing import until
 UUID = "GPU-8a6ad0d2-9d4c-4d62-9d5c-5c1f0c1e8a11"
 TOLD = {
     'pheye_gpu_memory_used_bytes{device="cuda:0"}': 3.0 * 2**30,
+    'pheye_gpu_memory_bytes{device="cuda:0"}': 80.0 * 2**30,
     'pheye_gpu_utilization_ratio{device="cuda:0"}': 0.42,
     'pheye_gpu_temperature_celsius{device="cuda:0"}': 61.0,
 }
@@ -70,14 +71,14 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
 
 
 def supervisor(device: str = "cuda:0", uuid: str | None = UUID) -> Any:
-    return Mock(device=device, card=Mock(gpu_uuid=uuid))
+    return Mock(labels=("0", device), card=Mock(gpu_uuid=uuid))
 
 
 def gpu_series(metrics: Metrics) -> dict[str, float]:
     return {name: value for name, value in series(metrics).items() if name.startswith("pheye_gpu_")}
 
 
-def test_a_gpu_has_three_gauges(nvml: FakeNvml) -> None:
+def test_a_gpu_has_four_gauges(nvml: FakeNvml) -> None:
     async def scenario() -> None:
         metrics = Metrics()
         watch = asyncio.create_task(watch_gpus(metrics, [supervisor()]))
@@ -95,7 +96,7 @@ def test_a_gpu_whose_worker_died_is_still_watched(nvml: FakeNvml) -> None:
         worker.card = None
         nvml.refused.add("nvmlDeviceGetTemperature")
         await until(lambda: gpu_series(metrics).items() < TOLD.items())
-        assert len(gpu_series(metrics)) == 2
+        assert len(gpu_series(metrics)) == 3
         watch.cancel()
 
     asyncio.run(scenario())
@@ -105,9 +106,9 @@ def test_a_gpu_whose_worker_died_is_still_watched(nvml: FakeNvml) -> None:
     ("refused", "expected"),
     [
         ("nvmlDeviceGetHandleByUUID", GpuReading()),
-        ("nvmlDeviceGetMemoryInfo", GpuReading(None, 0.42, 61)),
-        ("nvmlDeviceGetUtilizationRates", GpuReading(3 * 2**30, None, 61)),
-        ("nvmlDeviceGetTemperature", GpuReading(3 * 2**30, 0.42, None)),
+        ("nvmlDeviceGetMemoryInfo", GpuReading(None, None, 0.42, 61)),
+        ("nvmlDeviceGetUtilizationRates", GpuReading(3 * 2**30, 80 * 2**30, None, 61)),
+        ("nvmlDeviceGetTemperature", GpuReading(3 * 2**30, 80 * 2**30, 0.42, None)),
     ],
     ids=["lost", "no memory", "no utilization", "no temperature"],
 )
@@ -118,10 +119,10 @@ def test_what_a_gpu_does_not_tell_is_left_out(nvml: FakeNvml, refused: str, expe
 
 def test_a_gauge_of_a_gpu_that_is_lost_goes_away() -> None:
     metrics = Metrics()
-    record(metrics, {"cuda:0": GpuReading(1, 0.5, 50), "cuda:1": GpuReading(2, 0.5, 50)})
-    record(metrics, {"cuda:0": GpuReading(), "cuda:1": GpuReading(2, 0.5, 50)})
+    record(metrics, {"cuda:0": GpuReading(1, 4, 0.5, 50), "cuda:1": GpuReading(2, 4, 0.5, 50)})
+    record(metrics, {"cuda:0": GpuReading(), "cuda:1": GpuReading(2, 4, 0.5, 50)})
     assert all('device="cuda:1"' in name for name in gpu_series(metrics))
-    assert len(gpu_series(metrics)) == 3
+    assert len(gpu_series(metrics)) == 4
 
 
 @pytest.mark.parametrize("fault", ["package", "driver"])
@@ -143,7 +144,9 @@ def test_where_no_worker_has_a_gpu_nvml_is_not_even_loaded(nvml: FakeNvml) -> No
     nvml.refused.add("nvmlInit")  # would end the watch
 
     async def run_a_while() -> None:
-        watch = asyncio.create_task(watch_gpus(Metrics(), [supervisor("cpu", None), Mock(device="cpu", card=None)]))
+        watch = asyncio.create_task(
+            watch_gpus(Metrics(), [supervisor("cpu", None), Mock(labels=("0", "cpu"), card=None)])
+        )
         await asyncio.sleep(0.05)
         assert not watch.done()
         watch.cancel()

@@ -287,7 +287,7 @@ def test_stopping_does_not_wait_for_a_worker_that_loads(monkeypatch: pytest.Monk
 def test_what_takes_how_much_of_a_gpu_is_logged_line_by_line_when_a_worker_is_ready(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    supervisor = WorkerSupervisor(Settings(), "cuda:0", Mock(), Mock(), Mock())
+    supervisor = WorkerSupervisor(Settings(), 0, "cuda:0", Mock(), Mock(), Mock())
     with caplog.at_level(logging.INFO, "pheye.supervisor"):
         supervisor._message(Ready(Mock(memory=("6.05 GiB  weights", "1.83 GiB  workspace")), Mock(), 1.0))
     assert [record.getMessage() for record in caplog.records][1:] == [

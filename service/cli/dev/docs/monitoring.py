@@ -16,6 +16,7 @@ from service.cli.dev.docs.markdown import code, code_list, table
 from service.metrics import metric_rows
 
 WIDTH = 120
+RULE_FILES = ("alerts.yml", "slo.yml")
 _TEMPLATES = {
     r"{{ with \$labels\.(\w+) }}.*?{{ end }}": r"*\1*",
     r"{{ \$labels\.(\w+) }}": r"*\1*",
@@ -31,11 +32,28 @@ def metrics(_: Sequence[str] = ()) -> str:
 
 def alerts(root: Path) -> str:
     """Write a section for each alert: when it fires, and what to do first."""
+    return "\n\n".join(_alert(rule) for rule in _rules(root) if "alert" in rule)
+
+
+def recorded(root: Path) -> str:
+    """Write a table of the recording rules, one line for each ratio with the windows that it has."""
+    windows: dict[str, list[str]] = {}
+    expressions = dict[str, str]()
+    for rule in _rules(root):
+        if "record" in rule:
+            name, window = re.fullmatch(r"(.+?)(\d+[mhd])", rule["record"]).groups()  # type: ignore[union-attr]
+            windows.setdefault(name, []).append(window)
+            expressions[name] = " ".join(rule["expr"].replace(f"[{window}]", "[WINDOW]").split())
+    rows = [(code(f"{name}WINDOW"), ", ".join(told), code(expressions[name])) for name, told in windows.items()]
+    return table(("Series", "Windows", "Expression"), rows)
+
+
+def _rules(root: Path) -> Iterator[Mapping[str, Any]]:
     import yaml  # of the development tools, which only this needs
 
-    document = yaml.safe_load((root / "docker/alerts.yml").read_text(encoding="utf-8"))
-    rules = [rule for group in document["groups"] for rule in group["rules"]]
-    return "\n\n".join(_alert(rule) for rule in rules)
+    for name in RULE_FILES:
+        for group in yaml.safe_load((root / "docker" / name).read_text(encoding="utf-8"))["groups"]:
+            yield from group["rules"]
 
 
 def _alert(rule: Mapping[str, Any]) -> str:

@@ -55,6 +55,7 @@ def makers(app: typer.Typer, root: Path) -> Mapping[str, Maker]:
         "models": models.models,
         "metrics": monitoring.metrics,
         "alerts": lambda _: monitoring.alerts(root),
+        "recorded": lambda _: monitoring.recorded(root),
         "chaos": lambda _: reliability.chaos(root),
         "dashboard": lambda _: monitoring.dashboard(root),
     }

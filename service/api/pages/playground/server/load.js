@@ -33,11 +33,13 @@ let before = null;
 const lines = new Map();
 const panel = find("load-panel");
 
-/** Values of the series without labels, by name, and the moment they were read. */
+/** Values by name, those of all workers together, and the moment they were read. */
 export function parseMetrics(text) {
-  const found = text.matchAll(/^(pheye_\w+) (\S+)$/gm);
-  const values = Array.from(found, ([, name, value]) => [name, number(Number(value))]);
-  return { ...Object.fromEntries(values), at_s: performance.now() / 1000 };
+  const values = { at_s: performance.now() / 1000 };
+  for (const [, name, value] of text.matchAll(/^(pheye_\w+)(?:\{.*\})? (\S+)$/gm)) {
+    values[name] = (values[name] ?? 0) + number(Number(value));
+  }
+  return values;
 }
 
 function rate(name, now, earlier) {

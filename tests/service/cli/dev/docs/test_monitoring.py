@@ -10,6 +10,7 @@ import yaml
 
 from service.cli.dev.docs import monitoring
 from service.metrics import metric_rows
+from tests.support.promql import ALERTS
 
 ROOT = Path(__file__).parents[5]
 
@@ -22,8 +23,7 @@ def test_every_metric_has_a_line() -> None:
 
 def test_every_alert_has_a_section_with_its_expression() -> None:
     made = monitoring.alerts(ROOT)
-    document = yaml.safe_load((ROOT / "docker/alerts.yml").read_text())
-    for rule in (rule for group in document["groups"] for rule in group["rules"]):
+    for rule in ALERTS:
         assert f"### {rule['alert']}\n" in made
         assert rule["expr"].strip() in made
     assert "{{" not in made
@@ -36,6 +36,7 @@ def alerts_of(folder: Path, **rule: object) -> str:
     }  # fmt: skip
     (folder / "docker").mkdir()
     (folder / "docker/alerts.yml").write_text(yaml.safe_dump({"groups": [{"rules": [rule]}]}))
+    (folder / "docker/slo.yml").write_text(yaml.safe_dump({"groups": []}))
     return monitoring.alerts(folder)
 
 
@@ -44,6 +45,12 @@ def test_a_section_says_how_long_it_lasts_how_severe_it_is_and_what_to_do(tmp_pa
     assert made == (
         "### TooHot\n\n**Hot.** Severity: warning. Fires when, for 5m:\n\n```promql\nheat > 1\n```\n\nCool it."
     )
+
+
+def test_a_recorded_ratio_has_one_line_with_all_its_windows() -> None:
+    made = monitoring.recorded(ROOT)
+    assert "| `job:pheye_request_errors:ratio_rateWINDOW` | 5m, 30m, 1h, 2h, 6h, 1d, 3d |" in made
+    assert made.count("ratio_rateWINDOW") == 2
 
 
 @pytest.mark.parametrize(
