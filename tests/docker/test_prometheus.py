@@ -133,7 +133,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     program("prometheus")
     with (
         hostile_web({"/image": answer(image_file())}) as web,
-        running_server(api_keys=KEY, image_hosts=f"127.0.0.1:{web.port}") as server,
+        running_server(
+            api_keys=KEY,
+            image_hosts=f"127.0.0.1:{web.port}",
+            feature_folder=tmp_path_factory.mktemp("features"),
+        ) as server,
         running_prometheus(server.url.removeprefix("http://"), tmp_path_factory.mktemp("prometheus")) as prometheus,
     ):
         eventually(lambda: prometheus.query('up{job="pheye"} == 1'))
