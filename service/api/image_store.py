@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from model.tiles import ImageKey, TiledImage
+from service.api.edge.affinity import HEADER
 from service.api.request_context import EVERYBODY
 from service.errors import NotFound
 
@@ -22,7 +23,8 @@ DROPPED_AT_ONCE = 256  # expired images; more would hold the event loop up
 OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
 UNKNOWN = (
     "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
-    "upload it again with POST /v1/images"
+    "upload it again with POST /v1/images; where several servers share the work, send that and every request about the "
+    f"image with the header {HEADER}, the SHA-256 of its file, by which a proxy finds the server that has it"
 )
 
 

@@ -22,6 +22,7 @@ from service.api.access.client_limits import ClientLimits, RefusalDelay, is_forw
 from service.api.access.keys import ApiKeys, chosen_route
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
+from service.api.edge import affinity
 from service.api.edge.coding import check_coding
 from service.api.edge.cors import CorsPolicy
 from service.api.edge.paths import with_canonical_path
@@ -103,6 +104,8 @@ class RequestMiddleware:
         headers["X-Request-Id"] = context.id
         if context.ignored:
             headers[HEADER] = context.ignored
+        if context.image_digest:
+            headers[affinity.HEADER] = context.image_digest
         if context.trace is not None:
             headers["Traceparent"] = context.trace.traceparent
         self._cors.add_headers(scope, headers)

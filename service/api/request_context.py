@@ -43,6 +43,7 @@ class RequestContext:
         outcome: the status that metrics and log show instead, if the request ended otherwise than it began.
         openai: whether its route speaks OpenAI's protocol, in errors too.
         reason: the words of its status line, if they are to be others than the status' own.
+        image_digest: of the image file that it brought along, as its answer's header says it; empty without one.
         ignored: the fields that were taken and have no effect, as its answer's header names them.
         outside: answers which say that the image is outside the model's known world.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
@@ -65,6 +66,7 @@ class RequestContext:
     outcome: int | None = None
     openai: bool = False
     reason: bytes = b""
+    image_digest: str = ""
     ignored: str = ""
     outside: int = 0
     quiet: bool = False

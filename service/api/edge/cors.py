@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 METHODS = "GET, HEAD, POST, DELETE"
 # What a page may read of an answer, beside its body and the headers that any page may read.
-EXPOSED = "X-Request-Id, Retry-After, X-Pheye-Ignored, Server-Timing, Traceparent"
+EXPOSED = "X-Request-Id, Retry-After, X-Pheye-Ignored, X-Pheye-Image-Digest, Server-Timing, Traceparent"
 MAX_AGE_S = 600  # for which a browser remembers a preflight
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2048}")
 

@@ -11,7 +11,7 @@ from tests.support.serving import Server, assert_problem, body, running_server
 
 ORIGIN, OTHER = "https://app.example.org", "https://evil.example.org"
 KEY = {"authorization": "Bearer secret"}
-EXPOSED = {"X-Request-Id", "Retry-After", "X-Pheye-Ignored", "Server-Timing"}
+EXPOSED = {"X-Request-Id", "Retry-After", "X-Pheye-Ignored", "X-Pheye-Image-Digest", "Server-Timing"}
 
 
 @pytest.fixture(scope="module")
