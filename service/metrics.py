@@ -166,6 +166,11 @@ class Metrics:
             "Tasks of the API process's event loop; back to a constant when no request is under way.",
         )
         self._declare_gpus()
+        self.keys_file_valid = self._gauge(
+            "keys_file_valid",
+            "1 if the files of API keys were right when they were read last, or there are none; 0 if a change was "
+            "refused, and the keys before it go on.",
+        )
         self.ready = self._gauge(
             "ready", "Readiness: 1 if new requests are accepted, 0 while loading, draining or without a worker."
         )

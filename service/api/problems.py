@@ -23,11 +23,12 @@ from service.api.moondream import is_moondream, reason_phrase
 from service.api.openai.errors import openai_response
 from service.api.request_context import context_of
 from service.errors import ServiceError, Unauthorized, UnsupportedCoding
-from service.plain_words import plain_words
+from service.plain_words import DETAIL_CHARS, plain_value, plain_words
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
+ERRORS = "/errors"
 NO_ROUTE = "there is no such route; GET /v1 lists them"
 METHODS = ("DELETE", "GET", "POST")  # those that any route takes
 
@@ -46,7 +47,7 @@ def problem_type(kind: type[ServiceError]) -> str:
     '/errors/unauthorized'
     """
     slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
-    return f"/errors/{slug}"
+    return f"{ERRORS}/{slug}"
 
 
 def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
@@ -56,7 +57,10 @@ def plain_problem(status: int, detail: str, scope: Scope) -> Problem:
 
 def _problem(kind: str, title: str, status: int, detail: str, scope: Scope) -> Problem:
     sendable = detail.encode("utf-8", "replace").decode()  # it may name what a client made up
-    instance = f"/requests/{context_of(scope).id}"
+    context = context_of(scope)
+    context.refused_as = kind.removeprefix(f"{ERRORS}/") if kind.startswith(ERRORS) else title.lower().replace(" ", "-")
+    context.refused_because = plain_value(sendable, DETAIL_CHARS)
+    instance = f"/requests/{context.id}"
     return Problem(type=kind, title=title, status=status, detail=sendable, instance=instance)
 
 
