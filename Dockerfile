@@ -3,7 +3,8 @@
 #   CPU    docker build --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu -t pheye:cpu .
 #   CUDA   docker build -t pheye:gpu .
 #
-# BASE_IMAGE       any Debian-like image with python3 (3.11 or newer) and its venv module.
+# BASE_IMAGE       any Debian-like image with python3 (3.11 or newer) and its venv module; with its digest
+#                  (python:3.11-slim-bookworm@sha256:...) the build is the same tomorrow.
 # TORCH_INDEX_URL  where torch comes from. Empty: pip's default index, whose Linux build brings the CUDA libraries along
 #                  (the host needs only the driver and the NVIDIA container toolkit). A certain CUDA version:
 #                  https://download.pytorch.org/whl/cu126, say. CPU only, gigabytes smaller: .../whl/cpu, as above.
@@ -15,22 +16,27 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python3 -m venv /opt/pheye
 
-# Dependencies are a layer of their own: a change of the code does not download torch again.
-COPY pyproject.toml constraints.txt ./
+# Dependencies are layers of their own: a change of the code does not download torch again. What the lock names must
+# have one of its hashes; torch comes from the index of its flavour, which has hashes of its own.
+COPY docker/requirements.lock constraints.txt ./
+RUN /opt/pheye/bin/pip install --no-deps --require-hashes -r requirements.lock
 RUN /opt/pheye/bin/pip install -c constraints.txt ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
-RUN /opt/pheye/bin/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['gpu'], *project['optional-dependencies']['mcp'], sep='\n')" > requirements.txt \
- && /opt/pheye/bin/pip install -c constraints.txt -r requirements.txt
 
 # pip leaves the environment with its last package, and so do torch's C++ headers and test programs, a tenth of the
 # image: what is copied below can install and compile nothing.
-COPY README.md ./
+COPY pyproject.toml README.md ./
 COPY model model
 COPY service service
 RUN /opt/pheye/bin/pip install --no-deps . \
  && /opt/pheye/bin/pip check \
  && /opt/pheye/bin/pip uninstall --yes pip \
  && rm -rf /opt/pheye/lib/python3.*/site-packages/torch/include /opt/pheye/lib/python3.*/site-packages/torch/test
+
+# What is in the image, as a software bill of materials (CycloneDX). The tool for it stays behind.
+FROM build AS sbom
+RUN python3 -m venv /opt/sbom \
+ && /opt/sbom/bin/pip install -c constraints.txt cyclonedx-bom \
+ && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /opt/sbom/sbom.cdx.json /opt/pheye/bin/python
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="pheye" \
@@ -45,6 +51,7 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/* \
  && useradd --uid 10001 --gid 10001 --home-dir /var/lib/pheye --shell /usr/sbin/nologin pheye \
  && install -d -o pheye -g pheye /var/lib/pheye /var/lib/pheye/hub
 COPY --from=build /opt/pheye /opt/pheye
+COPY --from=sbom /opt/sbom/sbom.cdx.json /usr/share/pheye/sbom.cdx.json
 
 # Bytecode was compiled at build time; the root file system may be read-only at run time.
 ENV PATH=/opt/pheye/bin:$PATH \
@@ -63,7 +70,7 @@ STOPSIGNAL SIGTERM
 # Alive, not ready: whoever kills unhealthy containers must not kill one that loads a large model, drains, or replaces
 # a dead worker by itself. Readiness is for whoever routes traffic: GET /readyz.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python3", "-c", \
-    "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PHEYE_PORT', '8000')), timeout=4); c.request('GET', sys.argv[1]); sys.exit(c.getresponse().status != 200)", \
+    "import http.client, os, ssl, sys; port = int(os.environ.get('PHEYE_PORT', '8000')); c = http.client.HTTPSConnection('127.0.0.1', port, timeout=4, context=ssl._create_unverified_context()) if os.environ.get('PHEYE_TLS_CERT_FILE') else http.client.HTTPConnection('127.0.0.1', port, timeout=4); c.request('GET', sys.argv[1]); sys.exit(c.getresponse().status != 200)", \
     "/livez"]
 
 # Run with `docker run --init` (Compose: `init: true`): the kernel drops a SIGTERM for process 1 until there is a handler.

@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 REPORT ?= gpu-report
 MINUTES ?= 6
 
-.PHONY: install clients serve test check bench chaos gpu gpu-wheels docs clean
+.PHONY: install clients serve test check bench chaos gpu gpu-wheels lock sbom docs clean
 
 install: $(STAMP)
 
@@ -42,6 +42,12 @@ gpu:  ## check and measure everything on a GPU with the Python that has torch fo
 
 gpu-wheels: install  ## gather in .whl/ what a CUDA image with torch and transformers lacks, for Python 3.12 on x86-64
 	$(BIN)/python docker/gpu_wheels.py .whl
+
+lock: install  ## write docker/requirements.lock anew: versions and hashes of the image's packages
+	$(BIN)/python docker/lock.py
+
+sbom: install  ## write sbom.cdx.json, the packages of this environment (CycloneDX); the image has its own
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json $(BIN)/python
 
 docs: install  ## write the generated parts of README.md and docs/
 	$(BIN)/pheye dev docs

@@ -38,6 +38,7 @@ PACKAGES = (
     "rich",
     "shellingham",
     "starlette",
+    "structlog",
     "typer",
     "typing-extensions",
     "typing-inspection",

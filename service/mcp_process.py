@@ -19,11 +19,12 @@ from service.batch.bounded_http import ANSWER_BYTES, AnswerOutOfBoundsError, req
 from service.batch.remote import SLACK_S
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
+from service.logs import configure_logging
 from service.mcp.images import LocalSources
 from service.mcp.service_client import ToolError, request_of
 from service.mcp.tools import Tools
 from service.schemas.responses import ServiceCard
-from service.settings import LOG_FORMAT, Settings
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.dispatch.queue import RequestQueue
@@ -39,10 +40,11 @@ def serve_here(settings: Settings) -> int:
     Returns:
         The exit code: 0.
     """
-    from service.api.server import configure_logging
+    from service.api.server import configure_api_logging
 
     chosen = "log_level" in settings.model_fields_set
-    configure_logging(settings.log_level if chosen else "warning")  # an agent's user sees these lines among others
+    level = settings.log_level if chosen else "warning"  # an agent's user sees these lines among others
+    configure_api_logging(level, settings.log_format)
     asyncio.run(_serve_here(_for_one_user(settings)))
     return 0
 
@@ -53,7 +55,7 @@ def serve_there(server: ServiceConnection) -> int:
     Returns:
         The exit code: 0.
     """
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    configure_logging(logging.WARNING, "text")
     asyncio.run(_serve_there(server))
     return 0
 
@@ -61,7 +63,14 @@ def serve_there(server: ServiceConnection) -> int:
 def _for_one_user(settings: Settings) -> Settings:
     """Return the settings without what is for clients of a network: only the agent that starts this process asks it."""
     return settings.model_copy(
-        update={"api_keys": (), "keys_file": "", "client_concurrency": 0, "client_rate": "", "root_path": ""}
+        update={
+            "api_keys": (),
+            "api_keys_file": "",
+            "keys_file": "",
+            "client_concurrency": 0,
+            "client_rate": "",
+            "root_path": "",
+        }
     )
 
 

@@ -136,6 +136,11 @@ class Metrics(WorkerMetrics):
             "event_loop_tasks",
             "Tasks of the API process's event loop; back to a constant when no request is under way.",
         )
+        self.keys_file_valid = self._gauge(
+            "keys_file_valid",
+            "1 if the files of API keys were right when they were read last, or there are none; 0 if a change was "
+            "refused, and the keys before it go on.",
+        )
 
     def _declare_build(self) -> None:
         self.ready = self._gauge(

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from service.settings import PREFIX, Settings
 
+NO_FLAG = ("api_keys",)  # a command line can be read by every user of the machine
+
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """A line of the table of settings in `docs/configuration.md`."""
+    """A line of the table of settings in `docs/configuration.md`; `flag` is empty where there is none."""
 
     variable: str
     flag: str
@@ -31,7 +33,7 @@ def setting_rows() -> Iterator[SettingRow]:
         empty = info.default is None or info.default == ()
         yield SettingRow(
             variable=PREFIX + name.upper(),
-            flag="--" + name.replace("_", "-"),
+            flag="" if name in NO_FLAG else "--" + name.replace("_", "-"),
             default="" if empty else str(info.default),
             description=info.description or "",
         )

@@ -8,22 +8,24 @@ process.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.client_policy import ClientPolicy, KeyEntry, rates_of, read_key_file
+from service.client_policy import ClientPolicy, rates_of
+from service.key_files import KeyEntry, plain_entry, read_key_file, read_plain_keys
 from service.plain_words import plain_words
+from service.service_links import service_links
 from service.setting_fields.checks import unknown_variable
 from service.setting_fields.clients import ClientSettings
 from service.setting_fields.http import HttpSettings
 from service.setting_fields.images import ImageSettings
 from service.setting_fields.model import ModelSettings
+from service.tls_files import tls_context
 
 PREFIX = "PHEYE_"
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"  # in all processes
 
 # Field of `Settings` until 0.1 -> field since 0.2. The old name is understood as variable and as flag, with a warning,
 # until the next minor version. An entry also needs a line in CHANGELOG.md and, to be read from .env, in
@@ -43,12 +45,19 @@ class Settings(ClientSettings, ImageSettings, HttpSettings, ModelSettings, BaseS
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_variables(cls, values: Any) -> Any:
-        known, old = {_variable(name) for name in cls.model_fields}, old_variables()
-        ours = (key for key in os.environ if key.upper().startswith(PREFIX))
+        known, old, links = {_variable(name) for name in cls.model_fields}, old_variables(), service_links()
+        values = {name: value for name, value in values.items() if not _is_from(links, name, value)}
+        ours = (key for key in os.environ if key.upper().startswith(PREFIX) and key not in links)
         unknown = sorted(key for key in ours if key.upper() not in known and key not in old)
         if unknown:
             raise ValueError("; ".join(unknown_variable(key, known, PREFIX) for key in unknown))
         return {_field(new): os.environ[key] for key, new in old.items()} | values
+
+    @model_validator(mode="after")
+    def _certificate_and_key_fit(self) -> Settings:
+        if self.tls_cert_file or self.tls_key_file:
+            tls_context(self.tls_cert_file, self.tls_key_file)
+        return self
 
     @model_validator(mode="after")
     def _answers_fit_the_context(self) -> Settings:
@@ -65,13 +74,24 @@ def default_policy(settings: Settings) -> ClientPolicy:
     return ClientPolicy(max_concurrent=settings.client_concurrency, rate=rates_of(settings.client_rate))
 
 
-def key_entries(settings: Settings) -> tuple[KeyEntry, ...]:
-    """Read the key file, if there is one.
+def accepted_keys(settings: Settings) -> dict[str, KeyEntry]:
+    """Read all keys that are accepted, by their digest; of a key that is given twice the TOML file's entry counts.
 
     Raises:
-        ValueError: it has become wrong since the settings were checked.
+        ValueError: a file has become wrong since the settings were checked.
     """
-    return read_key_file(settings.keys_file, default_policy(settings)) if settings.keys_file else ()
+    default = default_policy(settings)
+    entries = [plain_entry(key.get_secret_value(), default) for key in settings.api_keys]
+    if settings.api_keys_file:
+        entries += read_plain_keys(settings.api_keys_file, default)
+    if settings.keys_file:
+        entries += read_key_file(settings.keys_file, default)
+    return {each.digest: each for each in entries}
+
+
+def _is_from(links: Collection[str], field: str, value: Any) -> bool:
+    """Say whether a field has its value from a service link, and not from a flag."""
+    return _variable(field) in links and value == os.environ[_variable(field)]
 
 
 def _variable(field: str) -> str:

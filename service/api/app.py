@@ -6,15 +6,18 @@ Knows how the parts fit and nothing of what they do. Call `create_app` once per 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 
 from service.allocator import return_freed_memory
+from service.api.access.key_reload import KeyReload
+from service.api.access.keys import ApiKeys
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Uploads
 from service.api.image_store import ImageStore
@@ -27,7 +30,7 @@ from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
-from service.settings import Settings
+from service.settings import Settings, default_policy
 
 ROUTERS = tuple(
     module.router for module in (caption_vqa, openai, images, estimate, health, mcp, not_offered, docs, playground)
@@ -46,13 +49,16 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
     uploads = Uploads(settings.max_upload_bytes)
     fetcher = ImageFetcher(settings, metrics, uploads)
     parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), store, fetcher)
+    routes = [route for router in ROUTERS for route in router.routes]
+    reload = KeyReload(settings, metrics)
+    keys = ApiKeys(reload.keys, default_policy(settings), routes)
     app = FastAPI(
         title=TITLE,
         summary=SUMMARY,
         description=DESCRIPTION,
         openapi_tags=TAGS,
         version=version("pheye-service"),
-        lifespan=partial(_lifespan, parts),
+        lifespan=partial(_lifespan, parts, partial(reload.watch, keys.replace)),
         redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
@@ -68,7 +74,8 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         RequestMiddleware,
         settings=settings,
         metrics=metrics,
-        routes=[route for router in ROUTERS for route in router.routes],
+        keys=keys,
+        routes=routes,
         running=app.state.running,
         uploads=uploads,
     )
@@ -76,18 +83,19 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
 
 
 @asynccontextmanager
-async def _lifespan(parts: ServiceParts, _: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(
+    parts: ServiceParts, watch_keys: Callable[[], Coroutine[Any, Any, None]], _: FastAPI
+) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     parts.metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
     parts.decoders.start()
     await parts.queue.start()
-    sweep = asyncio.create_task(_drop_expired(parts.images))
-    trim = asyncio.create_task(_return_memory())
+    upkeep = [asyncio.create_task(each) for each in (_drop_expired(parts.images), _return_memory(), watch_keys())]
     try:
         yield
     finally:
-        sweep.cancel()
-        trim.cancel()
+        for task in upkeep:
+            task.cancel()
         parts.executor.shutdown(wait=False, cancel_futures=True)
         await parts.decoders.stop()
         await parts.queue.stop()

@@ -31,17 +31,17 @@ from service.api.openai.errors import speaks_openai
 from service.api.openai.ignored import HEADER
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
+from service.api.request_log import HUNG_UP, log_request
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
+from service.logs import request_fields
 from service.metrics import Metrics
-from service.settings import Settings, default_policy, key_entries
+from service.settings import Settings
 
-HUNG_UP = 499
 TOO_MANY = 429
 # No route has one in its path; a route's pattern would also match a path that ends in a line break.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 logger = logging.getLogger("pheye.edge")
-access_logger = logging.getLogger("pheye.access")
 
 
 class RequestMiddleware:
@@ -52,11 +52,12 @@ class RequestMiddleware:
         app: ASGIApp,
         settings: Settings,
         metrics: Metrics,
+        keys: ApiKeys,
         routes: Sequence[BaseRoute],
         running: RunningRequests,
         uploads: Uploads,
     ) -> None:
-        """Wrap `app`, whose routes these are; keys and limits are `settings`', `running` learns of every request.
+        """Wrap `app`, whose `keys` and routes these are; limits are `settings`', `running` learns of every request.
 
         Bodies are counted in `uploads`.
         """
@@ -69,7 +70,7 @@ class RequestMiddleware:
         self._uploads = uploads
         self._root_path = settings.root_path
         self._cors = CorsPolicy(settings.cors_origins)
-        self._keys = ApiKeys(settings.api_keys, key_entries(settings), default_policy(settings), routes)
+        self._keys, self._log_texts = keys, settings.log_texts
         self._limits, self._refusals = ClientLimits(), RefusalDelay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +79,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         context = open_context(scope)
+        context.tell_texts = self._log_texts
         routed = with_canonical_path(as_routed(scope, self._root_path))
         context.openai = speaks_openai(chosen_route(self._routes, routed))
 
@@ -144,7 +146,7 @@ class RequestMiddleware:
             stopped = Unavailable("the service stopped before the answer was complete")
             await error_response(stopped, scope)(scope, receive, send_late)
         except Exception:
-            logger.exception("request %s failed", context.log_name)
+            logger.exception("request %s failed", context.log_name, extra=request_fields(context.log_name))
             if context.sent_status is None:
                 await problem_response(internal_problem(scope), scope)(scope, receive, send_late)
             else:
@@ -217,8 +219,7 @@ class RequestMiddleware:
         quiet = (
             context.cut_off or (context.quiet and status in (200, 204, 503)) or (context.inner and status == HUNG_UP)
         )
-        access_logger.log(
-            logging.DEBUG if quiet else logging.INFO,
-            "%s %s %.200r %s %.3fs%s", context.log_name, scope["method"], scope["path"], status, took_s,
-            f" {context.shown_client}" if context.shown_client else "",
-        )  # fmt: skip
+        if route is None and context.refused_as:
+            route = chosen_route(self._routes, routed)
+        asked = getattr(route, "path", "other")
+        log_request(context, scope["method"], scope["path"], asked, logging.DEBUG if quiet else logging.INFO)

@@ -23,7 +23,7 @@ from service.api.moondream import is_moondream, reason_phrase
 from service.api.openai.errors import openai_response
 from service.api.request_context import context_of
 from service.errors import ServiceError, Unauthorized, UnsupportedCoding
-from service.plain_words import plain_words
+from service.plain_words import DETAIL_CHARS, plain_value, plain_words
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
 
@@ -59,6 +59,7 @@ def _problem(kind: str, title: str, status: int, detail: str, scope: Scope) -> P
     sendable = detail.encode("utf-8", "replace").decode()  # it may name what a client made up
     context = context_of(scope)
     context.refused_as = kind.removeprefix(f"{ERRORS}/") if kind.startswith(ERRORS) else title.lower().replace(" ", "-")
+    context.refused_because = plain_value(sendable, DETAIL_CHARS)
     instance = f"/requests/{context.id}"
     return Problem(type=kind, title=title, status=status, detail=sendable, instance=instance)
 

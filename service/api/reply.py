@@ -29,12 +29,14 @@ from service.api.moondream import failure_line, is_moondream
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
 from service.api.request_body import AskedImage
-from service.api.request_context import context_of
+from service.api.request_context import RequestContext, context_of
+from service.api.request_log import texts_of, work_of
 from service.api.room import check_room
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
 from service.fetching.urls import ImageLink
 from service.images import ImageSource
+from service.logs import request_fields
 from service.messages import Delta, Finished, Row
 from service.schemas.responses import Problem, TimingFields
 
@@ -60,6 +62,10 @@ class AnswerBuilder(Protocol):
     @property
     def outside(self) -> int:
         """The number of answers which say that the image is outside the model's known world."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The text of each row so far."""
 
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when all rows have finished."""
@@ -152,7 +158,15 @@ class Reply(Response):
         context = context_of(scope)
         with self._parts.queue.reserve(len(self._rows), context.flow, context.exemplar) as reservation:
             answering = self._send_stream if self._stream else self._send_whole
-            await unless_hung_up(receive, answering(reservation, scope, receive, send))
+            try:
+                await unless_hung_up(receive, answering(reservation, scope, receive, send))
+            finally:
+                self._note_work(reservation, context_of(scope))
+
+    def _note_work(self, reservation: Reservation, context: RequestContext) -> None:
+        context.work = work_of(reservation.rows, self._preprocess_s or None)
+        if context.tell_texts:
+            context.texts = texts_of([row.instruction for row in self._rows], self._answer.texts)
 
     async def _send_whole(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
         await self._submit(reservation, scope)
@@ -215,7 +229,8 @@ class Reply(Response):
         except ServiceError as error:
             return self._failed(problem_of(error, scope), scope)
         except Exception:
-            logger.exception("request %s failed in mid-stream", context_of(scope).log_name)
+            name = context_of(scope).log_name
+            logger.exception("request %s failed in mid-stream", name, extra=request_fields(name))
             return self._failed(internal_problem(scope), scope)
 
     def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:

@@ -10,6 +10,7 @@ import ipaddress
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -49,7 +50,11 @@ class RequestContext:
         quiet: whether it is asked so often that the access log leaves it out while all is well.
         inner: whether another request sent it, whose count and whose room for a body hold for it too.
         refusal: why its client's limits refuse it, if its route is to say so in the words of its own protocol.
+        work: what its answers took, as fields of its line in the log.
+        texts: its prompts and answers, if the log shows them.
+        tell_texts: whether the log may show texts of clients.
         refused_as: the kind of its failure, if it failed.
+        refused_because: the detail of its failure; may repeat what the client has sent.
         cut_off: whether its connection ended before its body was complete; a flood of these must not fill the log.
     """
 
@@ -73,7 +78,11 @@ class RequestContext:
     cut_off: bool = False
     inner: bool = False
     refusal: RateLimited | TooManyConcurrent | None = None
+    work: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, Any] = field(default_factory=dict)
+    tell_texts: bool = False
     refused_as: str = ""
+    refused_because: str = ""
 
     @property
     def status(self) -> int:

@@ -22,10 +22,12 @@ from service.api.connections.shutdown import DrainingServer
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.dispatch.queue import RequestQueue
 from service.known_world import REAL_CHECKPOINT
+from service.logs import LogFormat, configure_logging
 from service.mcp.extra import ExtraMissing, check_extra
 from service.messages import ModelCard
 from service.metrics import Metrics
-from service.settings import LOG_FORMAT, Settings, SettingsError
+from service.service_links import ignored_links
+from service.settings import Settings, SettingsError
 
 logger = logging.getLogger("pheye")
 
@@ -39,7 +41,7 @@ def serve(settings: Settings) -> int:
     Raises:
         SettingsError: the process may not open as many files as the settings need, or lacks a package for them.
     """
-    configure_logging(settings.log_level)
+    configure_api_logging(settings.log_level, settings.log_format)
     if settings.mcp:
         _check_mcp()
     workers, fetches = len(settings.devices.split(",")), settings.image_fetches if settings.image_hosts else 0
@@ -81,8 +83,13 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
     server = DrainingServer(
         config, queue, settings, connections, app.state.running, partial(announce, model=settings.model)
     )
-    logger.info("listening on %s; loading %s", url_of(listener), settings.model)
+    logger.info("listening on %s; loading %s", url_of(listener, connections.tls is not None), settings.model)
+    if ignored := ignored_links():
+        logger.info(ignored)
+    renewal = None if connections.tls is None else asyncio.create_task(connections.tls.watch())
     await server.serve(sockets=[listener])
+    if renewal is not None:
+        renewal.cancel()
     logger.info("stopped")
     return 1 if queue.failed.is_set() else 0
 
@@ -103,9 +110,9 @@ def announce(card: ModelCard, model: str) -> None:
         )
 
 
-def configure_logging(level: str) -> None:
-    """Write plain log lines to standard error; libraries only log warnings."""
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, force=True)
+def configure_api_logging(level: str, log_format: LogFormat) -> None:
+    """Write log lines to standard error; libraries only log warnings."""
+    configure_logging(level.upper(), log_format)
     for library in ("uvicorn", "httpcore", "httpx", "mcp"):  # some of which would log whole URLs
         logging.getLogger(library).setLevel(logging.WARNING)
     quieten()
@@ -128,7 +135,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, tls: bool = False) -> str:
     """Return the address that clients use."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

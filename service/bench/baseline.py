@@ -23,7 +23,7 @@ from model.reference.naive_answers import NaiveAnswers, load_naive
 from service.api.answers import Answer, AnswerKey
 from service.api.encoding import json_response
 from service.api.request_body import ImageRequest, read_ask
-from service.api.server import configure_logging, listen, url_of
+from service.api.server import configure_api_logging, listen, url_of
 from service.decoding.decode import tile
 from service.errors import InvalidField, ServiceError
 from service.images import ImageSource
@@ -102,7 +102,7 @@ def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:
 
 def serve(settings: Settings) -> None:
     """Load the model, then serve until a signal ends it; a ValueError or OSError says why it cannot."""
-    configure_logging(settings.log_level)
+    configure_api_logging(settings.log_level, settings.log_format)
     with listen(settings.host, settings.port) as listener:
         naive = load_naive(settings.model, settings.revision, settings.devices, settings.dtype, settings.threads)
         logging.getLogger("pheye.baseline").info("listening on %s; %s", url_of(listener), naive.config.name)

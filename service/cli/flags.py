@@ -71,6 +71,9 @@ def setting_flags(*names: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) ->
     rows = {_field(row): row for row in setting_rows()}
     made = []
     for name in names or rows:
+        if not rows[name].flag:
+            made.append((name, _refused_option(name), None))
+            continue
         made.append((name, _option(_named(rows[name], renamed)), None))
         made += [(old, _old_option(old), None) for old, now in RENAMED_SETTINGS.items() if now == name]
     return make_dataclass("SettingFlags", made, frozen=True, kw_only=True)
@@ -98,6 +101,20 @@ def _option(row: SettingRow) -> Any:
 
 def _old_option(old: str) -> Any:
     return Annotated[str | None, typer.Option(flag_of(old), hidden=True)]
+
+
+def _refused_option(field: str) -> Any:
+    """Make the option of a setting that has no flag: it ends the command in words, and does not repeat its value."""
+
+    def refuse(value: str | None) -> None:
+        if value is not None:
+            fail(
+                f"{flag_of(field)}: a command line can be read by every user of this machine (ps), and this one stays "
+                f"in the shell's history; consider its keys known. Set {PREFIX}{field.upper()}, or name a file with "
+                "--keys-file; pheye keys new NAME makes an entry for it"
+            )
+
+    return Annotated[str | None, typer.Option(flag_of(field), hidden=True, callback=refuse)]
 
 
 def flag_of(field: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> str:

@@ -26,6 +26,7 @@ from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
 from service.cli.flags import fail, fail_for, read_settings, setting_flags
 from service.cli.info.command import info
+from service.cli.keys import keys
 from service.cli.manifest.commands import manifest
 from service.cli.mcp import mcp
 from service.cli.model_names import check_model
@@ -186,6 +187,7 @@ def convert(
 app.command()(doctor)
 app.command()(mcp)
 app.command()(train)
+app.add_typer(keys)
 app.add_typer(manifest)
 app.add_typer(evaluate)
 app.add_typer(dev_commands(app))

@@ -51,6 +51,7 @@ class Delivery:
             case Admitted(queue_s=queue_s, resumed=resumed):
                 row.admitted = True
                 if not resumed:
+                    row.queue_s = queue_s
                     self._metrics.queue_seconds.observe(queue_s, reservation.exemplar)
             case Preempted():
                 row.started = row.admitted = False
@@ -73,6 +74,7 @@ class Delivery:
                 self._end(rows, row, RowFailed(detail))
 
     def _finish(self, rows: dict[str, AcceptedRow], row: AcceptedRow, event: Finished) -> None:
+        row.end = event
         took_s = event.timings.prefill_s + event.timings.decode_s
         self.row_s = moving_average(self.row_s, took_s, SMOOTHING)
         if row.first_token_s is not None and row.last_token_s > row.first_token_s:  # a choice comes as a whole

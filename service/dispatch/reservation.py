@@ -33,6 +33,8 @@ class AcceptedRow:
     admitted: bool = False
     first_token_s: float | None = None
     last_token_s: float = 0.0
+    queue_s: float | None = None  # until it was admitted first
+    end: Finished | None = None
 
     @property
     def id(self) -> str:

@@ -20,12 +20,13 @@ from model.runtime.processor import MATRIX_FLAGS, processor
 from service.api.connections.descriptors import plan_connections, raise_descriptor_limit
 from service.api.server import listen
 from service.batch.bounded_http import ask
+from service.key_files import read_key_file, read_plain_keys
 from service.machine.finding import Finding, masked_value
 from service.machine.listener import listener_of
 from service.mcp.extra import ExtraMissing, check_extra
 from service.plain_words import plain_value
 from service.schemas.responses import ServiceCard
-from service.settings import PREFIX, Settings, SettingsError, key_entries
+from service.settings import PREFIX, Settings, SettingsError, default_policy
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "safetensors", "peft", "huggingface-hub", "pillow", "fastapi", "starlette",
@@ -142,10 +143,15 @@ def temporary_space() -> Sequence[Finding]:
 
 def keys(settings: Settings) -> Sequence[Finding]:
     """Count the keys that are set, and show none of them."""
-    entries = key_entries(settings)
-    asked = len(settings.api_keys) + len(entries)
+    default = default_policy(settings)
+    plain = read_plain_keys(settings.api_keys_file, default) if settings.api_keys_file else ()
+    entries = read_key_file(settings.keys_file, default) if settings.keys_file else ()
+    asked = len(settings.api_keys) + len(plain) + len(entries)
     open_host = not asked and not _is_local(settings.host)
-    shown = [f"{len(settings.api_keys)} in PHEYE_API_KEYS, {len(entries)} in the keys file"]
+    shown = [
+        f"{len(settings.api_keys)} in PHEYE_API_KEYS, {len(plain)} in PHEYE_API_KEYS_FILE, "
+        f"{len(entries)} in PHEYE_KEYS_FILE"
+    ]
     shown.append(f"HF_TOKEN is {'set' if os.environ.get('HF_TOKEN') else 'not set'}")
     if open_host:
         shown.append(f"no key is asked for, and {settings.host} is open to the network")

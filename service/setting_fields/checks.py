@@ -1,6 +1,6 @@
 """Checks of single settings, and the words for variables that are none.
 
-Knows no setting by name; `service.settings` says which check is whose. Pure but for the file of keys; any thread.
+Knows no setting by name; `service.settings` says which check is whose. Pure but for files of keys; any thread.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from service.client_policy import ClientPolicy, read_key_file
+from service.client_policy import ClientPolicy
 from service.image_hosts import host_rules
+from service.key_files import read_key_file, read_plain_keys, split_keys
 
 SHORTEST_GUESSED = 3  # letters of an unknown name; with fewer it resembles whatever is short
 # First parts of the service's own paths. Under a prefix that begins with one, nobody could tell whether a proxy has
@@ -26,7 +27,7 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
-def split_keys(value: Any) -> Any:
+def keys_in(value: Any) -> Any:
     """Split comma-separated keys, as an environment variable has them, into a list.
 
     Raises:
@@ -36,7 +37,7 @@ def split_keys(value: Any) -> Any:
         return value
     if not value.strip():
         return ()
-    parts = [part.strip() for part in value.split(",") if part.strip()]
+    parts = split_keys(value)
     if not parts:
         raise ValueError("there is no key in it; leave it out to ask for none")
     return parts
@@ -148,6 +149,17 @@ def check_key_file(value: str) -> str:
     return value
 
 
+def check_plain_keys(value: str) -> str:
+    """Check the file of plain keys, if one is named.
+
+    Raises:
+        ValueError: it cannot be read, or is wrong.
+    """
+    if value:
+        read_plain_keys(value, ClientPolicy())
+    return value
+
+
 def unknown_variable(key: str, known: Collection[str], prefix: str) -> str:
     """Say that a variable is no setting, and which one it resembles, if any.
 
@@ -156,8 +168,6 @@ def unknown_variable(key: str, known: Collection[str], prefix: str) -> str:
     >>> unknown_variable("PHEYE_SLOT", ["PHEYE_PORT", "PHEYE_SLOTS"], "PHEYE_")
     'PHEYE_SLOT: there is no such setting; the closest is PHEYE_SLOTS'
     """
-    if "_SERVICE_" in key or "_TCP" in key:
-        return f"{key}: there is no such setting (Kubernetes service links? set enableServiceLinks: false)"
     name, names = key.upper().removeprefix(prefix), [each.removeprefix(prefix) for each in known]
     near = difflib.get_close_matches(name, names, n=1) if len(name) >= SHORTEST_GUESSED else []
     hint = f"the closest is {prefix}{near[0]}" if near else "`pheye serve --help` names them all"

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import NoDecode
 
 from service.client_policy import check_rate
-from service.setting_fields.checks import check_key_file, check_networks, split_keys
+from service.setting_fields.checks import check_key_file, check_networks, check_plain_keys, keys_in
 
-_Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(split_keys)]
+_Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(keys_in)]
 
 
 class ClientSettings(BaseModel):
@@ -39,12 +39,19 @@ class ClientSettings(BaseModel):
         description="Seconds after which an unfinished request gets 504, 0.1 to 86400.",
     )
     api_keys: _Keys = Field(
-        default=(), description="Comma-separated API keys, each of which is accepted; without any, no key is needed."
+        default=(),
+        description="Comma-separated API keys, each of which is accepted; without any, no key is needed. Never on a "
+        "command line, where every user of the machine could read them.",
+    )
+    api_keys_file: Annotated[str, AfterValidator(check_plain_keys)] = Field(
+        default="",
+        description="File with nothing but API keys, one a line, such as a mounted secret; accepted beside "
+        "`PHEYE_API_KEYS`, and read again when it changes.",
     )
     keys_file: Annotated[str, AfterValidator(check_key_file)] = Field(
         default="",
-        description="File of API keys with a group, weight, limits and priority for each (TOML); they are accepted "
-        "beside those of `PHEYE_API_KEYS`.",
+        description="File of API keys with a name, group, weight, limits and priority for each (TOML); accepted beside "
+        "`PHEYE_API_KEYS`, and read again when it changes. `pheye keys new NAME` makes an entry.",
     )
     client_concurrency: int = Field(
         default=0,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
+from service.logs import LogFormat
 from service.setting_fields.checks import check_host_names, check_origins, check_root_path
 
 
@@ -21,6 +22,14 @@ class HttpSettings(BaseModel):
     )
     port: int = Field(
         default=8000, ge=0, le=65535, description="TCP port to listen on, 0 to 65535; 0 takes a free one."
+    )
+    tls_cert_file: str = Field(
+        default="",
+        description="File with the certificate for TLS and the chain behind it (PEM), if no reverse proxy does TLS; "
+        "read again when it changes. With it only HTTPS is spoken.",
+    )
+    tls_key_file: str = Field(
+        default="", description="File with the private key of `PHEYE_TLS_CERT_FILE` (PEM, without a passphrase)."
     )
     root_path: Annotated[str, AfterValidator(check_root_path)] = Field(
         default="",
@@ -106,4 +115,14 @@ class HttpSettings(BaseModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level of the log lines that are written."
+    )
+    log_format: LogFormat = Field(
+        default="text",
+        description="Form of the log lines of all processes: `text`, or `json` with one object a line, and for each "
+        "request one that says whose it was, what it took and why it was refused.",
+    )
+    log_texts: bool = Field(
+        default=False,
+        description="Whether the line of a request shows its prompts and its answers, and what a refusal says of its "
+        "fields; they may be private. Images and keys are never shown.",
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from model.about import is_outside_answer
 from model.request import DeviceMemoryError, TileSpan, TokenLogprob
 from model.tiles import ImageKey, TiledImage
+from service.logs import request_fields
 from service.messages import (
     Admitted,
     Broken,
@@ -231,7 +232,7 @@ class Engine:
             self._waiting.leave(row.id)
             self._running[slot] = row
             step.events.append(Admitted(row.id, row.admit(started, prefill_s), row.resumed))
-            logger.debug("request %s has slot %d", row.row.origin, slot)
+            logger.debug("request %s has slot %d", row.row.origin, slot, extra=request_fields(row.row.origin))
             self._commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
@@ -250,7 +251,10 @@ class Engine:
         """Give a row its token, and let it go if that was the last one."""
         row = self._running[slot]
         if token is None:
-            logger.error("request %s fails: the model produced numbers that are not finite", row.row.origin)
+            logger.error(
+                "request %s fails: the model produced numbers that are not finite", row.row.origin,
+                extra=request_fields(row.row.origin),
+            )  # fmt: skip
             step.events.append(Broken(row.id, "the model produced numbers that are not finite"))
             self._let_go(slot, failed=True)
             return
@@ -291,7 +295,10 @@ class Engine:
             image_tiles=self._runner.config.tiles,
             image_features_cached=row.cached,
         )
-        logger.debug("request %s is answered: %d tokens, %s", row.row.origin, len(row.pieces), reason)
+        origin = row.row.origin
+        logger.debug(
+            "request %s is answered: %d tokens, %s", origin, len(row.pieces), reason, extra=request_fields(origin)
+        )
         rest = row.stream.finish()
         row.pieces[-1] += rest
         explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None

@@ -7,15 +7,18 @@ a thread empties the pipe, the main thread computes.
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import signal
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from service.logs import configure_logging
 from service.messages import Cancel, Forget, Heartbeat, LoadFailed, ModelCard, Prefetch, Ready, Stop, Submit, ToWorker
-from service.settings import LOG_FORMAT, Settings
+from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 
@@ -24,13 +27,23 @@ if TYPE_CHECKING:
 
 IDLE_S = 1.0  # how often an idle worker says that it is alive
 
+logger = logging.getLogger("pheye.worker")
+
 
 def run(settings: Settings, device: str, pipe: Connection) -> None:
-    """Run the worker process, from start to end."""
+    """Run the worker process, from start to end; a failure is a line of its log, and exit code 1."""
+    try:
+        _run(settings, device, pipe)
+    except Exception:
+        logger.critical("the worker on %s failed", device, exc_info=True)
+        sys.exit(1)
+
+
+def _run(settings: Settings, device: str, pipe: Connection) -> None:
     # The API process decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _configure_logging(settings.log_level)
+    _configure_logging(settings)
     started = time.monotonic()
     try:
         runner = load_runner(settings, device)
@@ -44,10 +57,12 @@ def run(settings: Settings, device: str, pipe: Connection) -> None:
         pipe.send(engine.step() if engine.busy else Heartbeat())
 
 
-def _configure_logging(level: str) -> None:
+def _configure_logging(settings: Settings) -> None:
     """Write log lines like the API process's; those of libraries only where something is wrong."""
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
-    logging.getLogger("pheye").setLevel(level.upper())
+    if settings.log_format == "json":
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they are no lines; read when the hub is imported
+    configure_logging(logging.WARNING, settings.log_format)
+    logging.getLogger("pheye").setLevel(settings.log_level.upper())
 
 
 def _card(runner: ModelRunner) -> ModelCard:

@@ -198,7 +198,7 @@ def test_the_version_label_is_the_version():
 def test_every_installation_of_dependencies_obeys_the_constraints():
     installs = re.findall(r"pip install (.*)", DOCKERFILE)
     assert all("-c constraints.txt" in each or "--no-deps" in each for each in installs)
-    assert len(installs) == 3
+    assert len(installs) == 4
 
 
 def test_all_that_the_image_copies_is_let_in_by_dockerignore():

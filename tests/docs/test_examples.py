@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from service.cli.dev.docs.markdown import code_blocks
 from service.cli.main import app
-from service.client_policy import ClientPolicy, read_key_file
+from service.client_policy import ClientPolicy
+from service.key_files import read_key_file
 from service.schemas.responses import CaptionAnswer
 from service.settings import Settings
 from tests.support.hostile_web import answer as answer_of

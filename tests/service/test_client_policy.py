@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from service.client_policy import ClientPolicy, digest_of, rates_of, read_key_file
-from service.settings import Settings, SettingsError, key_entries, load_settings
+from service.client_policy import ClientPolicy, rates_of
+from service.key_files import digest_of, read_key_file
+from service.settings import Settings, SettingsError, accepted_keys, load_settings
 
 GOOD = f"""
 [[key]]
@@ -34,7 +35,7 @@ def file_of(folder: Path, text: str) -> str:
 
 def test_a_key_has_what_its_entry_says_and_the_default_for_the_rest(tmp_path: Path) -> None:
     settings = Settings(keys_file=file_of(tmp_path, GOOD), client_concurrency=3, client_rate="5/second")
-    web, nightly = key_entries(settings)
+    web, nightly = accepted_keys(settings).values()
     assert (web.name, web.group, web.digest) == ("web", "acme", digest_of(b"web-secret"))
     assert web.policy == ClientPolicy(2.5, 16, rates_of("60/minute"))
     assert (nightly.name, nightly.group, nightly.digest) == ("nightly", "acme", digest_of(b"nightly-secret"))
@@ -97,7 +98,7 @@ def test_a_mistake_is_named_by_key_and_field_and_no_key_is_repeated(tmp_path: Pa
 def test_a_file_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"PHEYE_KEYS_FILE: .*No such file"):
         load_settings(keys_file=str(tmp_path / "none.toml"))
-    with pytest.raises(ValueError, match="not TOML"):
+    with pytest.raises(ValueError, match="not text in UTF-8"):
         read_key_file(str(_binary(tmp_path)), ClientPolicy())
 
 

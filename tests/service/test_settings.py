@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.api.app import ROUTERS
+from service.service_links import ignored_links, service_links
 from service.setting_fields.checks import OWN_PATHS
 from service.setting_rows import setting_rows
 from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
@@ -43,17 +44,44 @@ def test_a_variable_that_resembles_no_setting_is_refused_without_a_guess(monkeyp
         load_settings()
 
 
-def test_what_kubernetes_puts_into_the_environment_is_explained(monkeypatch):
-    monkeypatch.setenv("PHEYE_SERVICE_HOST", "10.0.0.1")
-    with pytest.raises(SettingsError, match="enableServiceLinks"):
+LINKS = {
+    "PHEYE_SERVICE_HOST": "10.0.0.1",
+    "PHEYE_SERVICE_PORT": "80",
+    "PHEYE_SERVICE_PORT_HTTP": "80",
+    "PHEYE_PORT": "tcp://10.0.0.1:80",
+    "PHEYE_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "PHEYE_PORT_80_TCP_PROTO": "tcp",
+    "PHEYE_PORT_80_TCP_PORT": "80",
+    "PHEYE_PORT_80_TCP_ADDR": "10.0.0.1",
+    "PHEYE_GPU_SERVICE_HOST": "10.0.0.2",
+    "PHEYE_GPU_PORT": "tcp://[fd00::1]:80",
+    "PHEYE_GPU_PORT_53_UDP_ADDR": "10.0.0.2",
+}
+
+
+def test_what_kubernetes_makes_of_a_service_called_pheye_is_ignored_and_told(monkeypatch):
+    for name, value in LINKS.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().port == 8000
+    assert load_settings(port="9000").port == 9000
+    assert service_links() == sorted(LINKS)
+    assert ignored_links().endswith("and 8 more; enableServiceLinks: false in the pod keeps them out")
+    monkeypatch.setenv("PHEYE_PORT", "9001")  # a pod's own value wins over a link
+    assert load_settings().port == 9001
+    monkeypatch.setenv("PHEYE_SLOT", "1")
+    with pytest.raises(SettingsError, match=r"^PHEYE_SLOT: there is no such setting"):
         load_settings()
+
+
+def test_a_flag_is_no_service_link():
+    with pytest.raises(SettingsError, match=r"^PHEYE_PORT: must be a whole number"):
+        load_settings(port="tcp://10.0.0.1:80")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("port", "65536"),
-        ("port", "tcp://10.0.0.1:8000"),
         ("slots", "-1"),
         ("gpu_memory_share", "0"),
         ("gpu_memory_share", "1.1"),
@@ -143,7 +171,7 @@ def test_a_default_answer_that_leaves_no_room_for_a_prompt_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("text", "keys"), [("", []), ("one", ["one"]), (" one , two ,", ["one", "two"])], ids=["none", "one", "two"]
+    ("text", "keys"), [("", []), ("one", ["one"]), (" one , two\n", ["one", "two"])], ids=["none", "one", "two"]
 )
 def test_api_keys_are_separated_by_commas(monkeypatch, text, keys):
     monkeypatch.setenv("PHEYE_API_KEYS", text)
@@ -173,7 +201,8 @@ def test_devices_may_be_written_with_spaces():
 def test_the_table_has_a_described_row_for_every_setting():
     rows = list(setting_rows())
     assert [row.variable for row in rows] == [f"PHEYE_{name.upper()}" for name in Settings.model_fields]
-    assert all(row.description.endswith(".") and row.flag.startswith("--") for row in rows)
+    assert all(row.description.endswith(".") for row in rows)
+    assert [row.variable for row in rows if not row.flag.startswith("--")] == ["PHEYE_API_KEYS"]
 
 
 def test_every_renamed_setting_is_one_that_is_there_and_its_old_name_is_free():

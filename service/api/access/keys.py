@@ -10,14 +10,14 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from service.api.request_context import context_of
-from service.client_policy import ClientPolicy, KeyEntry, digest_of
+from service.client_policy import ClientPolicy
 from service.errors import Unauthorized
+from service.key_files import KeyEntry, digest_of
 
 # The `openapi_extra` of a route that needs no key. It is OpenAPI's own word for it, so the document says the same.
 KEYLESS: dict[str, Any] = {"security": []}
@@ -26,20 +26,25 @@ KEYLESS: dict[str, Any] = {"security": []}
 class ApiKeys:
     """The keys that open the service, and the routes that need none."""
 
-    def __init__(
-        self, keys: Sequence[SecretStr], entries: Sequence[KeyEntry], default: ClientPolicy, routes: Sequence[BaseRoute]
-    ) -> None:
+    def __init__(self, keys: Mapping[str, KeyEntry], default: ClientPolicy, routes: Sequence[BaseRoute]) -> None:
         """Take the keys to accept; without any, everything is open.
 
         Args:
-            keys: any of them will do.
-            entries: so will these, which have a policy each.
+            keys: any of them will do; by their digest.
             default: the policy of everybody else.
             routes: all of the service's, in the order in which they are tried.
         """
-        plain = [digest_of(key.get_secret_value().encode()) for key in keys]
-        known: dict[str, KeyEntry | None] = dict.fromkeys(plain) | {each.digest: each for each in entries}
-        self._keys, self._default, self._routes = known, default, routes
+        self._keys, self._default, self._routes = keys, default, routes
+
+    def replace(self, keys: Mapping[str, KeyEntry]) -> None:
+        """Accept these keys from the next request on, and no others.
+
+        Raises:
+            ValueError: there are none, and a service that asks for keys is not opened to everybody by a file.
+        """
+        if not keys:
+            raise ValueError("there is no key left")
+        self._keys = keys
 
     def check(self, scope: Scope) -> None:
         """Check the API key of a request, and note whose it is and what that client is entitled to.
@@ -58,9 +63,9 @@ class ApiKeys:
             raise Unauthorized("send a valid key as Authorization: Bearer KEY or as X-Moondream-Auth: KEY")
         context.owner = context.client = digest
         entry = self._keys[digest]
-        if entry is not None:
-            context.policy, context.key_name = entry.policy, entry.name
-            context.owner = digest_of(f"group {entry.group}".encode()) if entry.group else digest
+        context.policy, context.key_name = entry.policy, entry.name
+        if entry.group:
+            context.owner = digest_of(f"group {entry.group}".encode())
 
 
 def chosen_route(routes: Sequence[BaseRoute], scope: Scope) -> BaseRoute | None:

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 from service.api.connections.framing import EVENTS_PER_TURN, NOT_HTTP, StrictConnection
 from service.api.connections.policy import Facts, Phase
 from service.api.connections.registry import OpenConnections
+from service.api.connections.tls import ServerTls
 from service.api.edge.rewriting import as_routed, path_below_prefix
 from service.api.encoding import to_json
 from service.api.problems import MEDIA_TYPE, error_response, plain_problem, problem_of
@@ -57,6 +58,8 @@ class GuardedProtocol(H11Protocol):
         self._connections = connections
         self._answered = False
         self._told_why = False
+        self._shaking: asyncio.Task[None] | None = None
+        self._early = b""  # what was decrypted before the handshake's own task went on
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, or refuse it when there are too many."""
@@ -65,6 +68,22 @@ class GuardedProtocol(H11Protocol):
         self.facts.address = address_of({"client": self.client})
         self.facts.proxy = self._connections.is_proxy(self.client[0] if self.client else "")
         self._connections.admit(self)
+        if self._connections.tls is not None and not transport.is_closing():
+            self._shaking = self.loop.create_task(self._shake_hands(transport, self._connections.tls))
+
+    async def _shake_hands(self, plain: asyncio.Transport, tls: ServerTls) -> None:
+        """Put TLS between the peer and this; what is sent from now on is encrypted."""
+        transport = await tls.upgrade(plain, self)
+        if transport is None or transport.is_closing():
+            plain.abort()
+            self.connection_lost(None)  # nobody else says so before the handshake is over
+            return
+        self.transport, self.scheme = transport, "https"
+        self.flow = _BoundedFlow(transport, self.conn)
+        self._shaking = None
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""
@@ -75,7 +94,9 @@ class GuardedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of a peer that was refused are dropped."""
         self.facts.heard_s = time.monotonic()
-        if not self._told_why and not self.transport.is_closing():
+        if self._shaking is not None:
+            self._early += data
+        elif not self._told_why and not self.transport.is_closing():
             super().data_received(data)
 
     def handle_events(self) -> None:
@@ -159,6 +180,9 @@ class GuardedProtocol(H11Protocol):
 
     def give_up(self, reason: str) -> None:
         """Close, with a word to a peer that has begun a request and can still hear it."""
+        if self._shaking is not None:
+            self.abort()
+            return
         begun = self.facts.phase == "body" or (self.facts.phase == "head" and bool(self.conn.trailing_data[0]))
         if reason in LAST_WORDS and begun:
             self._refuse(*LAST_WORDS[reason])
@@ -205,7 +229,8 @@ class GuardedProtocol(H11Protocol):
         head = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
         for event in (head, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event))
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # with TLS the peer learns it from the length, and is closed in a moment
+            self.transport.write_eof()
 
 
 class _BoundedFlow(FlowControl):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from service.api.connections.descriptors import PROBES, ConnectionPlan
 from service.api.connections.policy import Facts, first_to_go, overdue
+from service.api.connections.tls import ServerTls
 from service.api.edge.cors import CorsPolicy
 from service.api.edge.forwarded import TrustedProxies
 from service.metrics import Metrics
@@ -54,6 +55,7 @@ class OpenConnections:
         idle_s: seconds that a connection may rest between requests.
         root_path: the path prefix under which a proxy publishes the service.
         cors: which web pages may read a refusal.
+        tls: the certificate, if the service does TLS itself.
         closing: whether every answer says `Connection: close`.
     """
 
@@ -61,6 +63,7 @@ class OpenConnections:
         """Open the registry, empty."""
         self.head_s, self.idle_s = settings.head_timeout_s, settings.idle_timeout_s
         self.root_path, self.cors = settings.root_path, CorsPolicy(settings.cors_origins)
+        self.tls = ServerTls(settings) if settings.tls_cert_file else None
         self.closing = False
         self._most = plan.most
         self._proxies = TrustedProxies(settings.trusted_proxies)

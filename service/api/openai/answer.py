@@ -61,6 +61,11 @@ class ChatAnswer:
         """1 if the answer says that the image is outside the model's known world, else 0."""
         return self.answer.outside
 
+    @property
+    def texts(self) -> list[str]:
+        """The text of the answer so far."""
+        return self.answer.texts
+
     def timings(self, *, preprocess_s: float, total_s: float) -> TimingFields:
         """Tell where the time went, when the row has finished."""
         return self.answer.timings(preprocess_s=preprocess_s, total_s=total_s)

@@ -143,7 +143,7 @@ def test_a_comparison_drives_both_with_the_same_requests(
     ids=["model", "device", "address"],
 )
 def test_what_keeps_it_from_starting_is_one_line(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.bench.baseline.configure_logging", lambda _: None)  # pytest has its own
+    monkeypatch.setattr("service.bench.baseline.configure_api_logging", lambda *_: None)  # pytest has its own
     result = CliRunner().invoke(app, ["dev", "baseline", "--port", "0", *words])
     assert result.exit_code == 2
     assert said in result.stderr

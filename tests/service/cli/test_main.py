@@ -24,6 +24,8 @@ from model.layout import RANK_PROBE
 from service.api import server
 from service.cli.info import needs
 from service.cli.main import app
+from service.client_policy import ClientPolicy, rates_of
+from service.key_files import digest_of, read_key_file
 from service.settings import Settings
 from tests.support.golden import OWN_GOLDEN
 from tests.support.serving import RANDOM
@@ -64,7 +66,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 def test_serve_has_a_flag_for_every_setting_and_no_other() -> None:
     command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
     flags = {option for parameter in command.params if not parameter.hidden for option in parameter.opts}
-    assert flags == {"--" + name.replace("_", "-") for name in Settings.model_fields}
+    assert flags == {"--" + name.replace("_", "-") for name in Settings.model_fields if name != "api_keys"}
 
 
 def test_flags_override_the_environment_which_overrides_defaults(
@@ -72,10 +74,9 @@ def test_flags_override_the_environment_which_overrides_defaults(
 ) -> None:
     monkeypatch.setenv("PHEYE_PORT", "9000")
     monkeypatch.setenv("PHEYE_SLOTS", "3")
-    assert pheye("serve", "--port", "9001", "--stall-s", "0.5", "--api-keys", "a,b").exit_code == 0
+    assert pheye("serve", "--port", "9001", "--stall-s", "0.5").exit_code == 0
     (settings,) = served
     assert (settings.port, settings.slots, settings.stall_s, settings.host) == (9001, 3, 0.5, "127.0.0.1")
-    assert [key.get_secret_value() for key in settings.api_keys] == ["a", "b"]
 
 
 def test_the_exit_code_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,10 +135,42 @@ def test_mistakes_are_named_with_what_would_be_accepted(
     assert "Traceback" not in result.stderr
 
 
-def test_a_wrong_key_is_not_repeated() -> None:
-    result = pheye("serve", "--api-keys", "secret-1,,", "--port", "x")
+@pytest.mark.parametrize("typed", [["--api-keys", "secret-1,,"], ["--api-keys=secret"]], ids=["two words", "one"])
+def test_a_key_on_a_command_line_is_refused_in_words_and_not_repeated(typed: list[str]) -> None:
+    result = pheye("serve", *typed)
     assert result.exit_code == 2
+    assert "a command line can be read by every user of this machine" in result.stderr
     assert "secret" not in result.output
+
+
+def test_a_new_key_is_shown_once_and_its_entry_opens_what_the_key_does(tmp_path: Path) -> None:
+    made = pheye("keys", "new", 'web "ü"', "--rate", "60/minute", "--priority", "bulk", "--weight", "2")
+    key = made.stderr.rpartition(" ")[2].strip()
+    assert key.startswith("pheye_")
+    assert key not in made.stdout
+    file = tmp_path / "keys.toml"
+    file.write_text(made.stdout + pheye("keys", "new", "other").stdout, encoding="utf-8")
+    assert "2 keys: 'web \"ü\"', 'other'" in pheye("keys", "check", str(file)).stdout
+    web, _ = read_key_file(str(file), ClientPolicy())
+    assert (web.digest, web.policy) == (digest_of(key.encode()), ClientPolicy(2.0, 0, rates_of("60/minute"), "bulk"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["new", ""], "name: must not be empty"),
+        (["new", "a\nb"], "name: must not hold control characters"),
+        (["new", "a", "--rate", "often"], "rate: not a rate limit"),
+        (["new", "a", "--weight", "0"], "weight: must be at least 0.01"),
+        (["check", "nowhere.toml"], "nowhere.toml: No such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_key_that_the_file_would_not_take_is_not_made(words: list[str], said: str) -> None:
+    result = pheye("keys", *words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert said in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -166,7 +199,7 @@ def test_the_version_is_the_distributions() -> None:
 
 def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> None:
     root = get_command(app).commands  # type: ignore[attr-defined]
-    users = ["serve", "caption", "ask", "info", "convert", "doctor", "mcp", "train", "manifest", "evaluate"]
+    users = ["serve", "caption", "ask", "info", "convert", "doctor", "mcp", "train", "keys", "manifest", "evaluate"]
     assert list(root) == [*users, "dev"]
     assert list(root["dev"].commands) == ["bench", "gpu", "baseline", "ablate", "pretrain", "photographs", "docs"]
     shown = pheye("--help").stdout.partition("\nCommands:\n")[2]

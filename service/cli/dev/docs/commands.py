@@ -181,7 +181,7 @@ def _default(parameter: inspect.Parameter) -> Iterator[str]:
 
 def _section(command: Command, shared: Sequence[Option]) -> str:
     parts = [f"## {command.name}", command.help, f"```text\n{command.usage}\n```"]
-    if {row.flag for row in setting_rows()} <= {option.name for option in command.options}:
+    if {row.flag for row in setting_rows() if row.flag} <= {option.name for option in command.options}:
         parts.append("Its options are the [settings](configuration.md), a flag for each.")
     else:
         own = [option for option in command.options if option not in shared]

@@ -14,9 +14,9 @@ from service.settings import PREFIX
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name", "aliases"),
     "Devices and number format": ("devices", "dtype", "threads"),
-    "Network": ("host", "port", "root_path", "trusted_proxies", "cors_origins"),
+    "Network": ("host", "port", "tls_cert_file", "tls_key_file", "root_path", "trusted_proxies", "cors_origins"),
     "Clients: keys and limits": (
-        "api_keys", "keys_file", "client_concurrency", "client_rate", "share_image_features",
+        "keys_file", "api_keys_file", "api_keys", "client_concurrency", "client_rate", "share_image_features",
     ),
     "Connections": ("max_connections", "head_timeout_s", "body_timeout_s", "idle_timeout_s", "sse_ping_s"),
     "Batching and caches": (
@@ -33,7 +33,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Images by URL": ("image_hosts", "image_fetches", "image_fetch_timeout_s"),
     "Uploaded images": ("image_store_bytes", "image_ttl_s"),
     "Graceful shutdown and restarts": ("drain_delay_s", "drain_grace_s", "step_timeout_s"),
-    "Log": ("log_level",),
+    "Log": ("log_level", "log_format", "log_texts"),
 }  # fmt: skip
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from service.cli.dev.docs import configuration
+from service.setting_rows import NO_FLAG
 from service.settings import Settings
 
 
 def line_start(name: str) -> str:
-    return f"\n| `PHEYE_{name.upper()}` | `--{name.replace('_', '-')}` |"
+    flag = "" if name in NO_FLAG else f"`--{name.replace('_', '-')}`"
+    return f"\n| `PHEYE_{name.upper()}` | {flag} |"
 
 
 def test_every_setting_has_a_line_below_the_heading_of_its_group() -> None:

@@ -1,0 +1,98 @@
+"""Reload of the files of API keys: they are looked at once a second, and read again when they have changed.
+
+By content and not by the kernel's notifications, so it works for files that are replaced, and for secrets that
+Kubernetes mounts by links. A file that is wrong changes nothing: the keys before it go on. Event loop; files are read
+in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from service.key_files import MOST_BYTES, KeyEntry
+from service.metrics import Metrics
+from service.settings import Settings, accepted_keys
+
+LOOK_S = 1.0  # how late a removed key is refused
+
+logger = logging.getLogger("pheye.keys")
+
+Replace = Callable[[Mapping[str, KeyEntry]], None]
+
+
+class KeyReload:
+    """The key files of the settings, and what they held when they were read last.
+
+    Attributes:
+        keys: all keys that are accepted, by their digest.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Read all keys.
+
+        Raises:
+            ValueError: a file is wrong.
+        """
+        self._settings, self._metrics = settings, metrics
+        self._files = [path for path in (settings.api_keys_file, settings.keys_file) if path]
+        self._seen = self._content()
+        self.keys: Mapping[str, KeyEntry] = accepted_keys(settings)
+        metrics.keys_file_valid.set(1)
+
+    async def watch(self, replace: Replace) -> None:
+        """Look at the files until cancelled, and tell of other keys; return at once if there are no files."""
+        while self._files:
+            await asyncio.sleep(LOOK_S)
+            content = await asyncio.to_thread(self._content)
+            if content != self._seen:
+                self._seen = content
+                await self._read(replace)
+
+    async def _read(self, replace: Replace) -> None:
+        try:
+            keys = await asyncio.to_thread(accepted_keys, self._settings)
+            replace(keys)
+        except ValueError as error:
+            self._metrics.keys_file_valid.set(0)
+            logger.error("the keys stay as they were, %d of them: %s", len(self.keys), error)
+            return
+        self._metrics.keys_file_valid.set(1)
+        logger.info("keys read again: %s", _changes(self.keys, keys))
+        self.keys = keys
+
+    def _content(self) -> tuple[str, ...]:
+        """Say what the files hold: a digest of each, or why it cannot be read."""
+        return tuple(map(_digest, self._files))
+
+
+def _digest(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.sha256(file.read(MOST_BYTES + 1)).hexdigest()
+    except OSError as error:
+        return str(error)
+
+
+def _changes(before: Mapping[str, KeyEntry], now: Mapping[str, KeyEntry]) -> str:
+    """Tell what has changed, by the keys' names.
+
+    >>> from service.client_policy import ClientPolicy
+    >>> old, new = (KeyEntry(name, name, None, ClientPolicy()) for name in ("old", "new"))
+    >>> _changes({"1": old}, {"2": new})
+    "1 are accepted; added 'new'; removed 'old'"
+    """
+    groups = {
+        "added": [entry for digest, entry in now.items() if digest not in before],
+        "removed": [entry for digest, entry in before.items() if digest not in now],
+        "changed": [entry for digest, entry in now.items() if before.get(digest, entry) != entry],
+    }
+    told = [f"{word} {', '.join(_shown(each) for each in entries)}" for word, entries in groups.items() if entries]
+    return "; ".join([f"{len(now)} are accepted", *told])
+
+
+def _shown(entry: KeyEntry) -> str:
+    return repr(entry.name) if entry.name else "one without a name"

@@ -1,0 +1,150 @@
+"""Files of keys that change under a running service: what is accepted then, and what a broken file changes: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.api.access import key_reload
+from service.api.access.key_reload import KeyReload
+from service.api.access.keys import ApiKeys
+from service.api.request_context import context_of, open_context
+from service.client_policy import ClientPolicy, rates_of
+from service.errors import Unauthorized
+from service.metrics import Metrics
+from service.settings import Settings, SettingsError, load_settings
+
+BOTH = "[[key]]\nname = 'web'\nkey = 'web'\n[[key]]\nname = 'nightly'\nkey = 'nightly'\n"
+
+
+class Door:
+    """Keys that are watched while a test changes their files."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.metrics = Metrics()
+        self.reload = KeyReload(Settings(**settings), self.metrics)
+        self.keys = ApiKeys(self.reload.keys, ClientPolicy(), [])
+
+    def opens(self, key: str) -> bool:
+        try:
+            self.policy_of(key)
+        except Unauthorized:
+            return False
+        return True
+
+    def policy_of(self, key: str) -> ClientPolicy:
+        scope = {"type": "http", "method": "POST", "path": "/v1/caption", "headers": [
+            (b"authorization", b"Bearer " + key.encode())]}  # fmt: skip
+        open_context(scope)
+        self.keys.check(scope)
+        return context_of(scope).policy
+
+    @property
+    def valid(self) -> bool:
+        return b"pheye_keys_file_valid 1.0" in self.metrics.render()[0]
+
+    def after(self, change: Callable[[], object], expected: Callable[[], bool]) -> None:
+        """Change a file while it is watched, and wait until what is expected has come."""
+
+        async def watched() -> None:
+            watching = asyncio.create_task(self.reload.watch(self.keys.replace))
+            await asyncio.sleep(0)
+            change()
+            async with asyncio.timeout(20):
+                while not expected():  # noqa: ASYNC110 - a file has no event
+                    await asyncio.sleep(0.005)
+            watching.cancel()
+
+        asyncio.run(watched())
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(key_reload, "LOOK_S", 0.005)
+    path = tmp_path / "keys.toml"
+    path.write_text(BOTH)
+    return path
+
+
+def test_a_key_that_is_removed_is_refused_and_one_that_is_added_is_accepted(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    door = Door(keys_file=str(file), api_keys="plain")
+    assert [door.opens(key) for key in ("web", "nightly", "plain", "new")] == [True, True, True, False]
+    door.after(lambda: file.write_text(BOTH.replace("nightly", "new")), lambda: door.opens("new"))
+    assert [door.opens(key) for key in ("web", "nightly", "plain")] == [True, False, True]
+    assert "keys read again: 3 are accepted; added 'new'; removed 'nightly'" in caplog.text
+    door.after(lambda: file.write_text(BOTH.replace("'web'\nkey", "'web'\nrate = '5/second'\nkey")),
+               lambda: door.policy_of("web").rate == rates_of("5/second"))  # fmt: skip
+    assert "changed 'web'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda file: file.write_text(BOTH + "[[key"), "not TOML"),
+        (lambda file: file.write_text(""), "there is no [[key]] in it"),
+        (lambda file: file.write_text(BOTH + "rate = 'often'"), "key 2 (nightly): rate: not a rate limit"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "not text in UTF-8"),
+        (lambda file: file.unlink(), "No such file"),
+        (lambda file: (file.unlink(), file.mkdir()), "Is a directory"),
+        (lambda file: file.write_bytes(b"#" * (5 << 20)), "has more than 4 MiB"),
+    ],
+    ids=["cut short", "empty", "a field", "binary", "gone", "a folder", "large"],
+)
+def test_a_file_that_is_wrong_changes_nothing_until_it_is_mended(
+    file: Path, caplog: pytest.LogCaptureFixture, change: Callable[[Path], object], words: str
+) -> None:
+    door = Door(keys_file=str(file))
+    door.after(lambda: change(file), lambda: not door.valid)
+    assert door.opens("web")
+    assert door.opens("nightly")
+    assert "the keys stay as they were, 2 of them" in caplog.text
+    assert words in caplog.text
+
+    def mend() -> None:
+        if file.is_dir():
+            file.rmdir()
+        file.write_text(BOTH.replace("nightly", "new"))
+
+    door.after(mend, lambda: door.valid)
+    assert [door.opens(key) for key in ("web", "nightly", "new")] == [True, False, True]
+
+
+def test_a_mounted_secret_of_plain_keys_is_followed_when_its_link_is_turned(file: Path) -> None:
+    """As Kubernetes does it: the file is a link into a folder, which is a link that is replaced."""
+    folder = file.parent
+    for name, text in (("first", "one\ntwo\n"), ("second", "two, three\n")):
+        (folder / name).mkdir()
+        (folder / name / "keys").write_text(text)
+    (folder / "..data").symlink_to("first")
+    (folder / "keys").symlink_to("..data/keys")
+    door = Door(api_keys_file=str(folder / "keys"))
+    assert [door.opens(key) for key in ("one", "two", "three")] == [True, True, False]
+
+    def turn() -> None:
+        (folder / "..new").symlink_to("second")
+        os.replace(folder / "..new", folder / "..data")
+
+    door.after(turn, lambda: door.opens("three"))
+    assert [door.opens(key) for key in ("one", "two")] == [False, True]
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "there is no key in it"), ("a b", "a space or a control character")])
+def test_a_file_of_plain_keys_that_is_wrong_is_refused_at_the_start(file: Path, text: str, words: str) -> None:
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=f"PHEYE_API_KEYS_FILE: .*{words}"):
+        load_settings(api_keys_file=str(file))
+
+
+def test_a_service_with_keys_is_never_opened_by_what_is_read(file: Path) -> None:
+    door = Door(keys_file=str(file))
+    with pytest.raises(ValueError, match="no key left"):
+        door.keys.replace({})
