@@ -22,7 +22,6 @@ KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = ("cpu", "gpu")
 GIB, MIB = 2**30, 2**20
 UNITS = {"Gi": GIB, "Mi": MIB}
-ANNOUNCED = {"pheye_slots_used_ratio"}  # a gauge of the share of slots in use
 AFTER_GRACE_S = 10  # in which the service ends whatever hangs, docs/operations.md
 
 Manifest = dict[str, Any]
@@ -127,7 +126,7 @@ def test_autoscalers_name_metrics_that_exist(manifests: dict[str, Manifest]) -> 
     text = str([each for name, each in manifests.items() if name.split("/")[0].endswith(("Autoscaler", "dObject"))])
     named = set(re.findall(r"pheye_\w+", text))
     assert "pheye_requests_waiting" in named
-    assert named <= {row.name for row in Metrics().rows} | ANNOUNCED
+    assert named <= {row.name for row in Metrics().rows}
 
 
 def test_the_ingress_allows_what_the_service_allows_and_hashes_on_the_header(manifests: dict[str, Manifest]) -> None:
