@@ -48,7 +48,7 @@ class Watched(Service):
         self.load()
         self.flows: list[Flow] = []
 
-        def reserve(rows: int, flow: Flow) -> None:
+        def reserve(rows: int, flow: Flow, exemplar: object = None) -> None:
             self.flows.append(flow)
             raise WaitingRoomFull("full", retry_after_s=1)
 
