@@ -20,7 +20,7 @@ WorkerLabels = tuple[str, str]
 
 
 class WorkerMetrics(MetricRegistry):
-    """What workers do; the times of their batches are of all workers together."""
+    """Metrics of the work of all workers, one by one; the times of their batches are of all together."""
 
     def __init__(self) -> None:
         """Declare them; each worker's series begin with `declare_worker`."""
