@@ -204,7 +204,7 @@ class Metrics(WorkerMetrics):
 def metric_rows() -> Iterator[MetricRow]:
     """List every metric, in order, for the generated table.
 
-    >>> next(metric_rows()).name
-    'pheye_requests_total'
+    >>> "pheye_requests_total" in {row.name for row in metric_rows()}
+    True
     """
     yield from Metrics().rows

@@ -196,7 +196,7 @@ def test_doctor_tells_what_a_running_server_says_of_itself(server: Server, tmp_p
     assert done.exit_code == 0, shown
     assert "model pheye-micro-random-weights; 16 questions and 21 MB a request, 300 s" in shown
     assert "server ready model pheye-micro-random-weights, device cpu" in shown
-    assert "pheye_slots 8" in shown
+    assert 'pheye_slots{device="cpu",worker="0"} 8' in shown
     assert "_total{" not in shown.replace('{reason="rate"}', "")  # of counters only those that have counted
     assert "which is the server asked about" in shown
     assert "agent-key" not in shown
