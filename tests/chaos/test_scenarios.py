@@ -8,7 +8,7 @@ from tests.chaos import all_scenarios
 from tests.chaos.scenario import Scale
 
 SCENARIOS = {scenario.name: scenario for scenario in all_scenarios()}
-SHORT = {"worker-kills": 0.1, "poison": 0.2, "api-kill": 0.2, "overload": 0.02, "endurance": 0.005}
+SHORT = {"worker-kills": 0.05, "poison": 0.2, "api-kill": 0.2, "overload": 0.02}
 
 
 def test_scenarios_have_names_of_their_own():

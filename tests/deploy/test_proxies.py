@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.proxies import PROXIES, PROXY, rolling_restarts
 
-ENOUGH = 500  # requests through each proxy
+ENOUGH = 200  # requests through each proxy
 
 
 @pytest.fixture(scope="module")
