@@ -51,8 +51,8 @@ def evaluated(folder: Path, *words: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("words", "least"),
     [
-        (("easy-vqa", "--limit", "200"), {"exact match": 95}),
-        (("scenes", "--count", "60"), {"colours and shapes": 92, "signs read": 72, "counting": 85}),
+        (("easy-vqa", "--limit", "100"), {"exact match": 95}),
+        (("scenes", "--count", "45"), {"colours and shapes": 92, "signs read": 72, "counting": 85}),
     ],
     ids=["easy-VQA", "fresh scenes"],
 )

@@ -140,15 +140,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     ("words", "expected"),
     [
         ([], [("pheye-tiny", 1000)]),
-        (["--quick"], [("pheye-tiny", 300)]),
         (["--dtype", "float32,int8", "--quick"], [("pheye-tiny", 300)]),
         (["--dtype", "float32"], []),
-        (["--only", "engine"], []),
         (["--model", "random:pheye-micro"], []),
         (["--device", "cuda"], []),
         (["--only", "agreement", *MICRO], [("random:pheye-micro", 1000)]),
     ],
-    ids=["full", "quick", "with int8", "without int8", "only something else", "a model", "cuda", "named with a model"],
+    ids=["full", "quick, with int8", "without int8", "a model", "cuda", "named with a model"],
 )
 def test_answers_in_int8_are_part_of_a_run_of_everything_on_a_cpu(
     words: list[str], expected: list[tuple[str, int]], asked: list[tuple[str, int]]
