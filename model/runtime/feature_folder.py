@@ -159,7 +159,11 @@ class FeatureFolder:
 
     def _remove(self, path: Path) -> None:
         try:
-            path.unlink(missing_ok=True)
+            size_bytes = path.stat().st_size
+            path.unlink()
+            self._count(size_bytes=-size_bytes)
+        except FileNotFoundError:  # never written, or another process removed it
+            return
         except OSError as error:
             self._count(errors=1)
             self._tell(f"{path.name}: {error}")

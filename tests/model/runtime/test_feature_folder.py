@@ -92,6 +92,7 @@ def test_what_is_removed_does_not_come_back_with_a_write_that_waited(tmp_path: P
     folder.remove(key("a"))
     folder.finish()
     assert folder.read(key("a")) is None
+    assert folder.take_counts().size_bytes == 0
 
 
 def test_a_folder_that_fails_later_costs_no_answer_and_says_so_once(tmp_path: Path, caplog) -> None:
