@@ -17,6 +17,7 @@ from model.prompt import render
 from model.tiles import TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.admission import WaitingRoom
+from service.dispatch.deletions import Deletions
 from service.dispatch.delivery import Delivery
 from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.reservation import AcceptedRow, Reservation
@@ -41,6 +42,7 @@ class RequestQueue:
     Attributes:
         card: the model, once a worker has been ready; None before.
         workers: where accepted rows are worked on.
+        deletions: of images that rows may still ask about.
         failed: set when the model cannot be loaded at all; `failure` says why.
     """
 
@@ -51,6 +53,7 @@ class RequestQueue:
         self._settings = settings
         self._metrics = metrics
         self.workers = WorkerPool(settings, self._step_done, self._worker_changed, self._cannot_load)
+        self.deletions = Deletions(self.workers)
         self._reservations: set[Reservation] = set()
         self._pending: list[AcceptedRow] = []  # accepted, with no worker yet; oldest first
         self._leaving = False  # not ready, and still accepting
@@ -171,6 +174,7 @@ class RequestQueue:
         gone = {row.id for row in reservation.rows}
         self._pending = [row for row in self._pending if row.id not in gone]
         self.workers.take_back(gone)
+        self.deletions.request_ended(reservation, self._reservations)
         if not self._reservations:
             self._idle.set()
         self._dispatch()

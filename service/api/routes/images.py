@@ -35,6 +35,7 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
         decoding = tiled(parts, ask.image, reservation, request.scope)
         image = await unless_hung_up(request.receive, decoding)
     stored = parts.images.put(context.owner, image)
+    parts.queue.deletions.revoke(image.image_key)
     if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
         parts.queue.workers.prefetch(image)
     response.headers["Location"] = link_to(request, "image", image_id=stored.id)
@@ -62,7 +63,7 @@ async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     """
     gone = parts.images.remove(context_of(request.scope).owner, image_id)
     if not parts.images.holds(gone.image_key):
-        parts.queue.workers.forget(gone.image_key)
+        parts.queue.deletions.delete(gone.image_key)
 
 
 def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
