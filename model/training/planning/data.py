@@ -149,7 +149,7 @@ def rehearsal_of(record: Mapping[str, Any] | None) -> str | None:
         streams = [name for name in record.get("data", ()) if name in STREAMS]
         if streams:
             return str(streams[-1])
-        record = record.get("before")
+        record = record["averaged"][-1]["training"] if "averaged" in record else record.get("before")
     return None
 
 
