@@ -28,7 +28,7 @@ class Ingredient:
 
     @classmethod
     def parse(cls, text: str) -> Ingredient:
-        """Read `MODEL=SHARE`.
+        """Read a model and its share from `MODEL=SHARE`.
 
         Raises:
             ValueError: the text has no share above 0 in it.

@@ -201,7 +201,16 @@ def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> Non
     root = get_command(app).commands  # type: ignore[attr-defined]
     users = ["serve", "caption", "ask", "info", "convert", "doctor", "mcp", "train", "keys", "manifest", "evaluate"]
     assert list(root) == [*users, "dev"]
-    assert list(root["dev"].commands) == ["bench", "gpu", "baseline", "ablate", "pretrain", "photographs", "docs"]
+    assert list(root["dev"].commands) == [
+        "bench",
+        "gpu",
+        "baseline",
+        "ablate",
+        "pretrain",
+        "average",
+        "photographs",
+        "docs",
+    ]
     shown = pheye("--help").stdout.partition("\nCommands:\n")[2]
     assert [line.split()[0] for line in shown.splitlines()] == [*users, "dev"]
 
