@@ -17,6 +17,7 @@ from model.request import CacheChanges, FinishReason, FolderCounts, Sampling, To
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.client_policy import Priority
+from service.phases import Phase
 
 NAMED = 8  # requests that a line of the log names
 
@@ -51,6 +52,7 @@ class Row:
         top_logprobs: how many alternatives are told of each token.
         flow: whom it counts for when slots are shared.
         origin: what log lines call the request that it belongs to.
+        traced: its phases are told when it is finished.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Row:
     top_logprobs: int = 0
     flow: Flow = field(default_factory=Flow)
     origin: str = ""
+    traced: bool = False
 
 
 def name_requests(origins: Iterable[str]) -> str:
@@ -241,7 +244,8 @@ class Finished:
     """The row is complete and its slot is free. `text` is what a `Delta` before it had held back.
 
     `shown_tokens` is as in a `Delta`; `probabilities` are those of the row's choices, in their order. `outside`: the
-    model says that the image is outside its known world, or would if it were not held to choices.
+    model says that the image is outside its known world, or would if it were not held to choices. `phases` are
+    those of a traced row.
     """
 
     id: str
@@ -253,6 +257,7 @@ class Finished:
     shown_tokens: int = 0
     probabilities: tuple[float, ...] = ()
     outside: bool = False
+    phases: tuple[Phase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

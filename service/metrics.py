@@ -22,6 +22,9 @@ MOST_KEYS = 100  # names of keys that have series of their own; a file of keys m
 OTHER_KEYS = "(others)"
 
 
+SPAN_OUTCOMES = ("exported", "failed", "dropped")
+
+
 class Metrics(WorkerMetrics):
     """All metrics, one attribute for each, named without `pheye_` and, for counters, `_total`."""
 
@@ -85,6 +88,13 @@ class Metrics(WorkerMetrics):
         self.request_replays = self._counter(
             "request_replays_total", "Answers replayed on a new worker after theirs died."
         )
+        self.spans = self._counter(
+            "spans_total",
+            "Spans of traces: exported, failed (no collector, or it refused them), dropped (too many waited).",
+            ("outcome",),
+        )
+        for outcome in SPAN_OUTCOMES:
+            self.spans.labels(outcome)
         self.request_preemptions = self._counter(
             "request_preemptions_total",
             "Slots that a running answer gave up to a client below its fair share; the answer goes on later.",

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -32,6 +32,9 @@ from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
 from service.settings import Settings, default_policy
 
+if TYPE_CHECKING:
+    from service.api.traces.tracing import RequestTracing
+
 ROUTERS = tuple(
     module.router for module in (caption_vqa, openai, images, estimate, health, mcp, not_offered, docs, playground)
 )
@@ -40,8 +43,10 @@ TRIM_S = 5.0  # how often freed memory goes back to the system
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 
 
-def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> FastAPI:
-    """Create the service as an ASGI application; its lifespan starts and stops the queue."""
+def create_app(
+    settings: Settings, queue: RequestQueue, metrics: Metrics, tracing: RequestTracing | None = None
+) -> FastAPI:
+    """Create the service as an ASGI application; its lifespan starts and stops the queue, and ends `tracing`."""
     executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
     store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
     metrics.image_store_bytes.set_function(lambda: store.size_bytes)
@@ -58,11 +63,13 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         description=DESCRIPTION,
         openapi_tags=TAGS,
         version=version("pheye-service"),
-        lifespan=partial(_lifespan, parts, partial(reload.watch, keys.replace)),
+        lifespan=partial(_lifespan, parts, partial(reload.watch, keys.replace), tracing),
         redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # Its own spans would tell each request a second time, with the query of its address, and its logs have texts.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.parts = parts
     app.state.running = RunningRequests()
@@ -78,13 +85,17 @@ def create_app(settings: Settings, queue: RequestQueue, metrics: Metrics) -> Fas
         routes=routes,
         running=app.state.running,
         uploads=uploads,
+        tracing=tracing,
     )
     return app
 
 
 @asynccontextmanager
 async def _lifespan(
-    parts: ServiceParts, watch_keys: Callable[[], Coroutine[Any, Any, None]], _: FastAPI
+    parts: ServiceParts,
+    watch_keys: Callable[[], Coroutine[Any, Any, None]],
+    tracing: RequestTracing | None,
+    _: FastAPI,
 ) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     parts.metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
@@ -98,7 +109,7 @@ async def _lifespan(
             task.cancel()
         parts.executor.shutdown(wait=False, cancel_futures=True)
         await parts.decoders.stop()
-        await parts.queue.stop()
+        await asyncio.gather(parts.queue.stop(), *([tracing.close()] if tracing else []))
 
 
 async def _drop_expired(store: ImageStore) -> None:

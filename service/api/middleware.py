@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -31,11 +32,14 @@ from service.api.openai.errors import speaks_openai
 from service.api.openai.ignored import HEADER
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
-from service.api.request_log import HUNG_UP, log_request
+from service.api.request_log import HUNG_UP, is_quiet, log_request
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
 from service.logs import request_fields
 from service.metrics import Metrics
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.api.traces.tracing import RequestTracing
 
 TOO_MANY = 429
 # No route has one in its path; a route's pattern would also match a path that ends in a line break.
@@ -56,10 +60,11 @@ class RequestMiddleware:
         routes: Sequence[BaseRoute],
         running: RunningRequests,
         uploads: Uploads,
+        tracing: RequestTracing | None = None,
     ) -> None:
         """Wrap `app`, whose `keys` and routes these are; limits are `settings`', `running` learns of every request.
 
-        Bodies are counted in `uploads`.
+        Bodies are counted in `uploads`, and traces recorded by `tracing`, if anything records them.
         """
         self._app = app
         self._metrics = metrics
@@ -72,6 +77,7 @@ class RequestMiddleware:
         self._cors = CorsPolicy(settings.cors_origins)
         self._keys, self._log_texts = keys, settings.log_texts
         self._limits, self._refusals = ClientLimits(), RefusalDelay()
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, from its head to its metrics; other kinds of connection pass."""
@@ -81,7 +87,10 @@ class RequestMiddleware:
         context = open_context(scope)
         context.tell_texts = self._log_texts
         routed = with_canonical_path(as_routed(scope, self._root_path))
-        context.openai = speaks_openai(chosen_route(self._routes, routed))
+        route = chosen_route(self._routes, routed)
+        context.openai = speaks_openai(route)
+        if self._tracing is not None and not is_quiet(route):
+            self._tracing.begin(scope, context)
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -223,3 +232,5 @@ class RequestMiddleware:
             route = chosen_route(self._routes, routed)
         asked = getattr(route, "path", "other")
         log_request(context, scope["method"], scope["path"], asked, logging.DEBUG if quiet else logging.INFO)
+        if self._tracing is not None:
+            self._tracing.end(scope, context, asked)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -103,20 +103,28 @@ async def tiled(parts: ServiceParts, image: AskedImage, reservation: Reservation
         return image
     context = context_of(scope)
     try:
-        async with asyncio.timeout(reservation.left_s), _file_of(parts, image, context.client) as file:
+        async with asyncio.timeout(reservation.left_s), _file_of(parts, image, context) as file:
             started_s = time.monotonic()
-            context.image_digest = await digest_promptly(file, parts.executor)
-            done = await parts.decoders.decode(file, tile_px=card.tile_px, level=card.level, client=context.client)
+            with context.timed("preprocess"):
+                context.image_digest = await digest_promptly(file, parts.executor)
+                done = await parts.decoders.decode(file, tile_px=card.tile_px, level=card.level, client=context.client)
     except TimeoutError:
         raise reservation.expired() from None
     parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s, context.exemplar)
     return done if parts.settings.share_image_features else owned_by(context.owner, done)
 
 
-def _file_of(
-    parts: ServiceParts, image: ImageSource | ImageLink, client: str
-) -> AbstractAsyncContextManager[ImageSource]:
-    return parts.fetcher.fetched(image, client) if isinstance(image, ImageLink) else nullcontext(image)
+@asynccontextmanager
+async def _file_of(
+    parts: ServiceParts, image: ImageSource | ImageLink, context: RequestContext
+) -> AsyncGenerator[ImageSource]:
+    if not isinstance(image, ImageLink):
+        yield image
+        return
+    async with AsyncExitStack() as stack:
+        with context.timed("fetch"):
+            file = await stack.enter_async_context(parts.fetcher.fetched(image, context.client))
+        yield file
 
 
 class Reply(Response):
@@ -165,6 +173,9 @@ class Reply(Response):
 
     def _note_work(self, reservation: Reservation, context: RequestContext) -> None:
         context.work = work_of(reservation.rows, self._preprocess_s or None)
+        if context.recording is not None:
+            context.recording.rows, context.recording.stream = reservation.rows, self._stream
+            context.recording.model = self._parts.queue.loaded().name
         if context.tell_texts:
             context.texts = texts_of([row.instruction for row in self._rows], self._answer.texts)
 
@@ -185,8 +196,9 @@ class Reply(Response):
         self._answer.look_at(image)
         if self._stream:
             await check_room(self._parts, self._rows)
-        origin = context_of(scope).log_name
-        reservation.submit(image, [replace(row, origin=origin) for row in self._rows])
+        context = context_of(scope)
+        origin, traced = context.log_name, context.recording is not None
+        reservation.submit(image, [replace(row, origin=origin, traced=traced) for row in self._rows])
 
     async def _send_stream(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
         ping_s = self._parts.settings.sse_ping_s

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import time
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +17,12 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from service.api.edge.forwarded import address_in
+from service.api.edge.recording import Recording
 from service.api.edge.tracing import TraceContext, request_id_of
 from service.client_policy import ClientPolicy, Priority
 from service.errors import RateLimited, TooManyConcurrent
 from service.messages import Flow
+from service.phases import PhaseName
 
 EVERYBODY = ""  # the owner of what is stored where no key is asked for
 INNER = "pheye.inner"  # in the scope of a request that another one sends in its client's name
@@ -32,7 +35,8 @@ class RequestContext:
 
     Attributes:
         id: sent as X-Request-Id: the one that the request brought along, else 32 hexadecimal digits.
-        trace: the distributed trace that it belongs to, if it says so.
+        trace: the distributed trace that it belongs to, if it says so or traces are recorded here.
+        recording: what is noted for its spans, if they are recorded here.
         arrived_s: on the monotonic clock.
         owner: whose images it may see: a digest of its API key, or of the group that shares images with it.
         client: whom fairness counts it for: its API key's digest, else its address.
@@ -60,6 +64,7 @@ class RequestContext:
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     trace: TraceContext | None = None
+    recording: Recording | None = None
     arrived_s: float = field(default_factory=time.monotonic)
     owner: str = EVERYBODY
     client: str = ""
@@ -103,8 +108,12 @@ class RequestContext:
 
     @property
     def exemplar(self) -> dict[str, str] | None:
-        """The trace that the values measured of this request name in metrics, if its caller records one."""
+        """The trace that the values measured of this request name in metrics, if anybody records it."""
         return self.trace.exemplar if self.trace else None
+
+    def timed(self, phase: PhaseName) -> AbstractContextManager[None]:
+        """Note how long a phase takes, if the request's spans are recorded."""
+        return nullcontext() if self.recording is None else self.recording.timed(phase)
 
     @property
     def flow(self) -> Flow:

@@ -10,7 +10,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from service.api.request_context import RequestContext
+from fastapi import Request
+from starlette.routing import BaseRoute
+
+from service.api.request_context import RequestContext, context_of
 from service.dispatch.reservation import AcceptedRow
 from service.plain_words import DETAIL_CHARS, plain_value
 
@@ -20,6 +23,16 @@ HUNG_UP = 499
 OWN_WORDS = (401, 408, 429)
 
 access_logger = logging.getLogger("pheye.access")
+
+
+async def keep_quiet(request: Request) -> None:
+    """Keep a request that is made every few seconds out of the access log while all is well: a route's dependency."""
+    context_of(request.scope).quiet = True
+
+
+def is_quiet(route: BaseRoute | None) -> bool:
+    """Say whether a route's requests are made every few seconds; the log leaves them out, and traces do."""
+    return any(each.dependency is keep_quiet for each in getattr(route, "dependencies", ()))
 
 
 def log_request(context: RequestContext, method: str, path: str, route: str, level: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import socket
 from functools import partial
 
@@ -20,6 +21,7 @@ from service.api.connections.quiet_log import quieten
 from service.api.connections.registry import OpenConnections
 from service.api.connections.shutdown import DrainingServer
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
+from service.api.traces.environment import tracing_from
 from service.dispatch.queue import RequestQueue
 from service.known_world import REAL_CHECKPOINT
 from service.logs import LogFormat, configure_logging
@@ -65,7 +67,7 @@ def _check_mcp() -> None:
 async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.socket) -> int:
     metrics = Metrics()
     queue = RequestQueue(settings, metrics)
-    app = create_app(settings, queue, metrics)
+    app = create_app(settings, queue, metrics, tracing_from(os.environ, metrics))
     connections = OpenConnections(settings, plan, metrics)
     config = uvicorn.Config(
         ForwardedHeaders(app, TrustedProxies(settings.trusted_proxies)),
@@ -113,7 +115,7 @@ def announce(card: ModelCard, model: str) -> None:
 def configure_api_logging(level: str, log_format: LogFormat) -> None:
     """Write log lines to standard error; libraries only log warnings."""
     configure_logging(level.upper(), log_format)
-    for library in ("uvicorn", "httpcore", "httpx", "mcp"):  # some of which would log whole URLs
+    for library in ("uvicorn", "httpcore", "httpx", "mcp", "opentelemetry", "urllib3"):  # some log whole URLs
         logging.getLogger(library).setLevel(logging.WARNING)
     quieten()
 

@@ -50,11 +50,15 @@ class Delivery:
         match event:
             case Admitted(queue_s=queue_s, resumed=resumed):
                 row.admitted = True
+                if row.history is not None:
+                    row.history.admitted(queue_s)
                 if not resumed:
                     row.queue_s = queue_s
                     self._metrics.queue_seconds.observe(queue_s, reservation.exemplar)
             case Preempted():
                 row.started = row.admitted = False
+                if row.history is not None:
+                    row.history.preempted()
                 self._metrics.request_preemptions.inc()
             case Delta():
                 if row.first_token_s is None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from model.tiles import TiledImage
+from service.dispatch.history import RowHistory
 from service.dispatch.poison import PoisonTracker
 from service.errors import DeadlineExceeded, ServiceError
 from service.messages import Delta, Finished, Flow, Row
@@ -35,6 +36,12 @@ class AcceptedRow:
     last_token_s: float = 0.0
     queue_s: float | None = None  # until it was admitted first
     end: Finished | None = None
+    failure: ServiceError | None = None
+    history: RowHistory | None = field(init=False)  # of a traced one
+
+    def __post_init__(self) -> None:
+        """Begin the history of a row that is traced."""
+        self.history = RowHistory() if self.row.traced else None
 
     @property
     def id(self) -> str:
@@ -51,6 +58,8 @@ class AcceptedRow:
         if self.started:
             self.poison.worker_died(len(self.tokens))
         self.started = self.admitted = False
+        if self.history is not None:
+            self.history.worker_died(len(self.tokens))
 
     def replay(self) -> Row:
         """Build the row for a new worker: generation goes on behind what the client already has."""
@@ -117,6 +126,8 @@ class Reservation:
 
     def put(self, index: int, event: Delta | Finished | ServiceError) -> None:
         """Take an event for one of the rows, from the queue."""
+        if isinstance(event, ServiceError) and index < len(self.rows):
+            self.rows[index].failure = event
         self._events.put_nowait((index, event))
 
     async def events(self) -> AsyncGenerator[tuple[int, Delta | Finished]]:

@@ -213,6 +213,7 @@ class Engine:
         rows = self._waiting.about(touched)
         for row in rows:
             row.encode_s += encode_s
+            row.note("encode", started, started + encode_s)
         if rows:  # else all of it was encoded ahead
             self._queue.charge(Counter(row.flow for row in rows), encode_s)
         for image_key in touched & self._prefetch.keys():
@@ -245,6 +246,7 @@ class Engine:
         self._queue.charge(Counter(self._running[slot].flow for slot in slots), decode_s)
         for slot, token in zip(slots, tokens, strict=True):
             self._running[slot].decode_s += decode_s
+            self._running[slot].note("decode", started, started + decode_s)
             self._commit(slot, token, step)
 
     def _commit(self, slot: int, token: int | None, step: Step) -> None:
@@ -312,6 +314,7 @@ class Engine:
             shown_tokens=row.stream.shown_tokens,
             probabilities=choice.probabilities if choice else (),
             outside=choice.refused if choice else is_outside_answer("".join(row.pieces), self._runner.outside_answer),
+            phases=row.phases,
         )
 
     def _let_go(self, slot: int, *, failed: bool = False) -> None:

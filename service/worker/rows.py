@@ -12,6 +12,7 @@ from model.choices import ChoiceTree
 from model.request import NewRow
 from model.tiles import ImageKey, TiledImage
 from service.messages import Flow, Row, RowEvent, RowTimings, StepReport
+from service.phases import Phase, PhaseName, Timeline
 
 if TYPE_CHECKING:
     from model.tokenizer import TextStream
@@ -35,6 +36,7 @@ class EngineRow:
         cached: no tile had to be encoded for it.
         queued_since_s: since when it waits, the first time or because it was preempted.
         slot_tokens: tokens it had when it got its slot.
+        timeline: its phases, if it is traced.
     """
 
     row: Row
@@ -54,11 +56,13 @@ class EngineRow:
     encode_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    timeline: Timeline | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin behind the tokens that its client has."""
         self.tokens = list(self.row.given)
         self.queued_since_s = self.arrived_s
+        self.timeline = Timeline(self.arrived_s) if self.row.traced else None
 
     @property
     def id(self) -> str:
@@ -100,7 +104,18 @@ class EngineRow:
         self.queued_s += waited_s
         self.prefill_s += prefill_s
         self.slot_tokens = len(self.tokens)
+        self.note("prefill", now_s, now_s + prefill_s)
         return waited_s
+
+    def note(self, phase: PhaseName, start_s: float, end_s: float) -> None:
+        """Note what was done for it from when to when, if it is traced."""
+        if self.timeline is not None:
+            self.timeline.add(phase, start_s, end_s)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases so far of a traced row."""
+        return tuple(self.timeline.phases) if self.timeline else ()
 
     def timings(self) -> RowTimings:
         """Return the time that the row spent in each phase."""

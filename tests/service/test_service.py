@@ -11,13 +11,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from loadtest.storm import storm
+from tests.support.collector import CollectedSpan, Collector, collecting
 from tests.support.golden import golden_folders
 from tests.support.serving import Server, data_uri, events_of, running_server, wait_until
 
@@ -109,21 +113,23 @@ def test_a_worker_killed_in_the_middle_of_eight_requests_loses_no_answer() -> No
     """Sampled answers of the random model: long enough to be in the middle of, and no two alike."""
     folder = golden_folders()[0]
 
-    def collect(server: Server, index: int, began: threading.Event) -> str:
+    def collect(server: Server, index: int, began: threading.Event, trace_id: str = "") -> str:
         settings = {"max_tokens": 400, "temperature": 1.0, "seed": index}
         body, text = fields(folder, cases_of(folder)[index], stream=True, settings=settings), ""
-        with httpx.stream("POST", f"{server.url}/v1/vqa", json=body, timeout=120) as response:
+        headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+        with httpx.stream("POST", f"{server.url}/v1/vqa", json=body, headers=headers, timeout=120) as response:
             for event in events_of(response):
                 text += event.get("chunk", "")
                 began.set()
             assert "error" not in event
         return text
 
-    with running_server() as server, ThreadPoolExecutor(8) as clients:
+    with collecting() as collector, traced_server(collector) as server, ThreadPoolExecutor(8) as clients:
         undisturbed = list(clients.map(lambda index: collect(server, index, threading.Event()), range(8)))
         assert len(set(undisturbed)) == 8
         begun = [threading.Event() for _ in range(8)]
-        running = [clients.submit(collect, server, index, begun[index]) for index in range(8)]
+        traces = [uuid4().hex for _ in range(8)]
+        running = [clients.submit(collect, server, index, begun[index], traces[index]) for index in range(8)]
         assert all(event.wait(60) for event in begun)
         assert not any(future.done() for future in running)
         os.kill(worker_pid(server), signal.SIGKILL)
@@ -131,6 +137,30 @@ def test_a_worker_killed_in_the_middle_of_eight_requests_loses_no_answer() -> No
         assert server.metric("pheye_worker_restarts_total") == 1
         assert server.metric("pheye_request_replays_total") == 8
         assert httpx.get(f"{server.url}/readyz").status_code == 200
+        for trace_id in traces:
+            assert_replayed(collector.trace(trace_id))
+
+
+def assert_replayed(spans: list[CollectedSpan]) -> None:
+    """The death of its worker is an event of an answer, and the phases before it and behind it are told."""
+    (answer,) = (span for span in spans if span.name.startswith("generate_content"))
+    ((name, told),) = answer.events
+    assert name == "worker died"
+    assert 0 < told["pheye.completion_tokens"] < answer.attributes["gen_ai.usage.output_tokens"]
+    phases = [span for span in spans if span.parent == answer.id]
+    names = [span.name for span in phases]
+    assert names[:3] == ["queue", "prefill", "decode"]  # as the API process saw them
+    assert names[-2:] == ["prefill", "decode"]
+    assert all(before.end_ns == after.start_ns for before, after in pairwise(phases))
+
+
+@contextmanager
+def traced_server(collector: Collector) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        with running_server() as server:
+            yield server
 
 
 def test_two_hundred_requests_of_32_clients_with_hang_ups_leave_no_slot_taken(served: tuple[Server, Path]) -> None:
@@ -157,7 +187,7 @@ def test_sigterm_finishes_what_runs_and_exits_with_zero(served: tuple[Server, Pa
         assert server.process.wait(30) == 0
 
 
-def test_the_api_process_never_loads_torch() -> None:
-    heavy = "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+def test_the_api_process_never_loads_torch_nor_what_sends_traces_unless_asked() -> None:
+    heavy = "sys.exit(bool({'torch', 'transformers', 'opentelemetry.sdk', 'google.protobuf'} & set(sys.modules)))"
     code = f"import service.api.server, service.cli.main, sys; {heavy}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

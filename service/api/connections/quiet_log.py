@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 EVERY_S = 10.0
 # Loggers of libraries that write a line, or a traceback, for each connection or request that is not as it should be.
@@ -35,9 +36,9 @@ class Rarely(logging.Filter):
         return True
 
 
-def quieten() -> None:
+def quieten(names: Iterable[str] = NOISY) -> None:
     """Put the filter in front of the noisy loggers."""
-    for name in NOISY:
+    for name in names:
         logger = logging.getLogger(name)
         if not any(isinstance(each, Rarely) for each in logger.filters):
             logger.addFilter(Rarely())

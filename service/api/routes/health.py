@@ -15,7 +15,7 @@ from service.api.access.keys import KEYLESS
 from service.api.edge.rewriting import link_to
 from service.api.openapi.native import problem_docs
 from service.api.parts import Parts
-from service.api.request_context import context_of
+from service.api.request_log import keep_quiet
 from service.decoding.formats.known import readable_formats
 from service.errors import Unavailable
 from service.messages import ModelCard
@@ -24,12 +24,7 @@ from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard
 router = APIRouter(tags=["service"])
 
 
-async def _quiet(request: Request) -> None:
-    """Keep a request that is made every few seconds out of the access log while all is well."""
-    context_of(request.scope).quiet = True
-
-
-QUIET = [Depends(_quiet)]
+QUIET = [Depends(keep_quiet)]
 METRIC_TYPES = ("text/plain", "application/openmetrics-text")
 _TEXT = {"schema": {"type": "string"}}
 

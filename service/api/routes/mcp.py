@@ -30,7 +30,7 @@ from service.mcp.images import WebSources
 from service.mcp.service_client import ToolError, request_of
 from service.mcp.tools import Tools
 
-PASSED_ON = ("authorization", "x-moondream-auth", "traceparent")
+PASSED_ON = ("authorization", "x-moondream-auth")
 
 router = APIRouter(include_in_schema=False)
 
@@ -102,6 +102,8 @@ class _OwnService:
             (name.encode(), request.headers[name].encode("latin-1")) for name in PASSED_ON if name in request.headers
         ]
         headers.append((b"x-request-id", context.id.encode()))
+        if context.trace is not None:
+            headers += context.trace.headers
         client = request.scope.get("client")
         self._transport = InProcessTransport(request.app, client, headers, inner=True, hung_up=receive)
         self._held = held

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -138,10 +140,14 @@ def test_a_crowd_with_cancellations_and_sampling_changes_no_answer(golden: Golde
 
 def test_a_second_question_about_an_image_encodes_no_tile(golden: Golden) -> None:
     engine, image = Engine(golden.runner(), stall_s=0.25), golden.image(golden.cases[0]["image"])
-    submit(engine, image, row("first", "What?"))
+    submit(engine, image, replace(row("first", "What?"), traced=True))
     first = run(engine)
     submit(engine, image, row("second", "Why?"))
     second = run(engine)
+    phases = first.ended["first"].phases
+    assert [each.name for each in phases if each.name != "queue"] == ["encode", "prefill", "decode"]
+    assert all(before.end_s == after.start_s for before, after in pairwise(phases))
+    assert second.ended["second"].phases == ()  # not traced
     assert sum(report.encoded_tiles for report in first.reports) == golden.checkpoint.config.tiles
     assert sum(report.encoded_tiles for report in second.reports) == 0
     assert not first.ended["first"].usage.image_features_cached

@@ -18,7 +18,7 @@ LONG = {"max_tokens": 60, "temperature": 1.0}
 
 
 def of(flow: Flow, asked: Row) -> Row:
-    return Row(asked.id, asked.instruction, asked.sampling, explain=asked.explain, flow=flow)
+    return Row(asked.id, asked.instruction, asked.sampling, explain=asked.explain, flow=flow, traced=True)
 
 
 class Watched(Collected):
@@ -75,6 +75,8 @@ def test_a_short_request_beside_a_flood_gets_a_slot_at_once_and_the_row_that_los
         watched.step(engine)
     assert len(watched.ended) == 9
     assert all(isinstance(ended, Finished) for ended in watched.ended.values())
+    (loser,) = watched.preempted
+    assert [each.name for each in watched.ended[loser].phases][-4:] == ["decode", "queue", "prefill", "decode"]
 
 
 @pytest.mark.parametrize(

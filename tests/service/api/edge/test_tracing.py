@@ -49,7 +49,8 @@ def test_of_two_ids_neither_is_believed() -> None:
     [
         pytest.param(f"00-{TRACE}-{PARENT}-01", "01", id="sampled"),
         pytest.param(f"00-{TRACE}-{PARENT}-00", "00", id="not-sampled"),
-        pytest.param(f"00-{TRACE}-{PARENT}-03", "01", id="unknown-flag"),
+        pytest.param(f"00-{TRACE}-{PARENT}-03", "03", id="random-trace-id"),
+        pytest.param(f"00-{TRACE}-{PARENT}-fd", "01", id="unknown-flags"),
         pytest.param(f"cc-{TRACE}-{PARENT}-01", "01", id="later-version"),
         pytest.param(f"cc-{TRACE}-{PARENT}-01-what-comes", "01", id="later-version-with-more"),
     ],
@@ -75,3 +76,28 @@ def test_a_trace_goes_on_with_this_request_as_the_parent(given: str, flags: str)
 )  # fmt: skip
 def test_a_trace_that_is_not_as_the_standard_has_it_is_left_out(given: str) -> None:
     assert TraceContext.of(Headers({"traceparent": given})) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        pytest.param(["rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"], "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", id="two"),
+        pytest.param([" a=1 ,", ", b@c=d e"], "a=1,b@c=d e", id="two-headers"),
+        pytest.param([], "", id="none"),
+        pytest.param(["a=1,a=2"], "", id="twice"),
+        pytest.param(["A=1"], "", id="capital"),
+        pytest.param(["a=1,b"], "", id="no-value"),
+        pytest.param(["a=\u00e9"], "", id="umlaut"),
+        pytest.param([",".join(f"k{number}=1" for number in range(33))], "", id="too-many"),
+        pytest.param(["a=" + "x" * 255 + ",b=" + "x" * 255], "", id="too-long"),
+    ],
+)
+def test_what_tracing_systems_on_the_way_have_noted_is_kept_if_it_is_as_the_standard_has_it(
+    given: list[str], kept: str
+) -> None:
+    raw = [(b"tracestate", each.encode()) for each in given]
+    context = TraceContext.of(Headers(raw=[(b"traceparent", f"00-{TRACE}-{PARENT}-01".encode()), *raw]))
+    assert context is not None
+    assert context.state == kept
+    own = [(b"traceparent", context.traceparent.encode())]
+    assert context.headers == ([*own, (b"tracestate", kept.encode())] if kept else own)

@@ -1,0 +1,1 @@
+"""Traces (OpenTelemetry): the spans of each request, exported by OTLP over HTTP where the environment asks for it."""
