@@ -1,9 +1,9 @@
 """Take out of the image's environment what serving never loads, and try what is left.
 
-`/opt/pheye/bin/python docker/thin.py` is the last step of the Dockerfile's build stage. It removes torch's headers, test
-programs and tools, the tests of every package, and the files from which transformers was generated; it strips the symbols
-of torch's two large libraries that only a debugger reads; and it keeps compiled code (.pyc) of what a service loads
-alone: everything else runs as before, and starts a little slower. To find out what that is it serves a picture, so an
+It is the last step of the Dockerfile's build stage, run by the environment's own Python. It removes torch's headers,
+test programs and tools, the tests of every package, and the files from which transformers was generated. It strips the
+symbols of torch's two large libraries that only a debugger reads. Compiled code (.pyc) is kept of what a service loads;
+everything else runs as before, and starts a little slower. To find out what that is it serves a picture, so an
 environment that lost too much ends the build.
 """
 
