@@ -22,15 +22,19 @@ COPY docker/requirements.lock constraints.txt ./
 RUN /opt/pheye/bin/pip install --no-deps --require-hashes -r requirements.lock
 RUN /opt/pheye/bin/pip install -c constraints.txt ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
 
-# pip leaves the environment with its last package, and so do torch's C++ headers and test programs, a tenth of the
-# image: what is copied below can install and compile nothing.
+# pip leaves the environment with its last package: what is copied below can install nothing.
 COPY pyproject.toml README.md ./
 COPY model model
 COPY service service
 RUN /opt/pheye/bin/pip install --no-deps . \
  && /opt/pheye/bin/pip check \
- && /opt/pheye/bin/pip uninstall --yes pip \
- && rm -rf /opt/pheye/lib/python3.*/site-packages/torch/include /opt/pheye/lib/python3.*/site-packages/torch/test
+ && /opt/pheye/bin/pip uninstall --yes pip
+
+# What serving never loads goes, a quarter of the image, and what is left must serve a picture. The debugger's symbols go
+# if binutils can be had.
+COPY docker/thin.py ./
+RUN if ! command -v strip >/dev/null; then apt-get update && apt-get install --yes --no-install-recommends binutils; fi \
+ ; /opt/pheye/bin/python thin.py
 
 # What is in the image, as a software bill of materials (CycloneDX). The tool for it stays behind.
 FROM build AS sbom

@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 REPORT ?= gpu-report
 MINUTES ?= 6
 
-.PHONY: install clients serve test check bench chaos gpu gpu-wheels lock sbom docs clean
+.PHONY: install clients serve test check bench chaos gpu gpu-wheels lock sbom compose-test docs clean
 
 install: $(STAMP)
 
@@ -48,6 +48,9 @@ lock: install  ## write docker/requirements.lock anew: versions and hashes of th
 
 sbom: install  ## write sbom.cdx.json, the packages of this environment (CycloneDX); the image has its own
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json $(BIN)/python
+
+compose-test: install  ## try docker-compose.yml on a running Docker engine, about 15 minutes; BUILD=no takes the image as it is
+	PYTHON=$(BIN)/python docker/try.sh
 
 docs: install  ## write the generated parts of README.md and docs/
 	$(BIN)/pheye dev docs

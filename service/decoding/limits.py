@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import resource
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from service.byte_units import MIB
@@ -18,6 +19,7 @@ from service.settings import Settings
 BYTES_PER_PIXEL = 20
 FILES = 3  # a body as it was sent; of its base64 decoded, what shows the picture; a part of that in a reader's hands
 OTHER_BYTES = 512 * MIB  # a needle 65,535 pixels long, resized to the width of the tiles; tables, buffers
+_FIRST_OF_ALL = 1000
 _PAGE_BYTES = resource.getpagesize()
 
 
@@ -61,6 +63,34 @@ def grant_cpu(timeout_s: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft_s = math.ceil(used.ru_utime + used.ru_stime + timeout_s) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+@contextmanager
+def first_when_memory_is_short() -> Iterator[None]:
+    """Let the kernel end this process before any other, as long as the block runs, when there is no memory left.
+
+    An image is why it is short then, and the worker, which may be larger, is not. An idle decoder is no better to end
+    than others.
+    """
+    usual = _oom_score(_FIRST_OF_ALL)
+    try:
+        yield
+    finally:
+        _oom_score(usual)
+
+
+def _oom_score(score: int | None) -> int | None:
+    """Set this process's share of blame for a lack of memory, and return what it was; None where there is none."""
+    if score is None:
+        return None
+    try:
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+            before = int(file.read())
+            file.seek(0)
+            file.write(str(score))
+    except (OSError, ValueError):  # only Linux has it
+        return None
+    return before
 
 
 def resident_bytes() -> int:

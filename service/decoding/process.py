@@ -24,7 +24,13 @@ from model.tiles import TiledImage
 from service.allocator import return_freed_memory
 from service.decoding.decode import silence_pillow, tile
 from service.decoding.frames import QUESTION, joined_if_small, refusal_head, tiles_head
-from service.decoding.limits import DecodeLimits, confine_process, grant_cpu, resident_bytes
+from service.decoding.limits import (
+    DecodeLimits,
+    confine_process,
+    first_when_memory_is_short,
+    grant_cpu,
+    resident_bytes,
+)
 from service.errors import InvalidField, ServiceError
 from service.images import ImageSource
 
@@ -109,7 +115,8 @@ def _answer(api_process: socket.socket, limits: DecodeLimits) -> _Answer | None:
             return None
         source = ImageSource(file.decode("utf-8", "surrogatepass") if is_uri else bytes(file))
         del file  # its bytes are in `source`
-        return _Answer(_tile(source, limits, tile_px, level))
+        with first_when_memory_is_short():
+            return _Answer(_tile(source, limits, tile_px, level))
     except MemoryError:
         return _Answer(InvalidField(NEEDS_TOO_MUCH), retire=NO_MEMORY)
     except ServiceError as error:

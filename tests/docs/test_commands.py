@@ -105,5 +105,5 @@ def test_what_a_target_of_make_runs_is_typed_right(target: str) -> None:
 
 def test_a_target_of_make_named_in_a_sentence_exists() -> None:
     for page, text in PAGES.items():
-        for target in re.findall(r"`make (\w+)[^`]*`", text):
+        for target in re.findall(r"`make ([\w-]+)[^`]*`", text):
             assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"{page}: {target}"

@@ -8,6 +8,7 @@ import signal
 import stat
 import time
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from service.decoding import pool as pool_module
 from service.decoding.decode import tile
 from service.decoding.decoder import DecoderProcess
+from service.decoding.limits import first_when_memory_is_short
 from service.errors import InvalidField, TooLarge, Unavailable
 from service.images import ImageSource
 from tests.support.decoders import (
@@ -130,6 +132,26 @@ def test_memory_beyond_the_limit_is_refused_and_the_next_image_read():
             assert killed(pool, "memory") == 1
 
     asyncio.run(main())
+
+
+def test_when_memory_is_short_the_kernel_ends_a_decoder_with_an_image_before_any_worker():
+    def score(pid: int | str) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii"))
+
+    async def main():
+        async with running_pool(decoders=1) as pool:
+            await until(lambda: pool.pids)
+            (decoder,) = pool.pids
+            assert score(decoder) == score("self"), "an idle decoder is no better to end than others"
+            slow = decode(pool, slow_file())
+            await until(lambda: score(decoder) == 1000)
+            slow.cancel()
+
+    asyncio.run(main())
+    before = score("self")
+    with pytest.raises(OSError, match="a file"), first_when_memory_is_short():
+        raise OSError("a file is cut off")
+    assert score("self") == before
 
 
 def test_the_limits_suffice_for_the_largest_image_of_the_dearest_formats():
