@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from service.bench.capacity.costs import LoadCounts, MachineModel
+from service.bench.capacity.machine import SimulatedRequest
 from service.bench.capacity.measure import CALIBRATION, HOT_IMAGES, LoadOutcome, MeasuredServer, PlannedLoad, in_turns
 from service.bench.capacity.simulate import Cluster, SimulationResult
-from service.bench.capacity.traffic import Traffic, open_arrivals, whole_draw
 
 CLOSED = (PlannedLoad(80, 0.5, 4), PlannedLoad(120, 0.75, 24))
 OPEN_HITS, OPEN_SHARE, OPEN_REQUESTS = 0.5, 0.5, 150  # at half of what the closed loop shows the machine to do
-SIMULATED = 1500  # requests, so that the percentiles are steady
 WITHIN = 0.15
 FIGURES = ("answers/s", "p50 s", "p95 s")
 
@@ -48,27 +46,46 @@ class CheckedFigure:
         return abs(self.off) <= WITHIN
 
 
-def simulate_load(machine: MachineModel, load: PlannedLoad, tokens: int, seed: int = 1) -> SimulationResult:
-    """Simulate a load of the load test on one machine."""
-    traffic = Traffic(repeated=load.hits, known=HOT_IMAGES, tokens=tokens)
-    chance = np.random.default_rng(seed)
-    draw, cluster = whole_draw(traffic, chance), Cluster(machine, 1)
+def simulate_load(machine: MachineModel, load: PlannedLoad, tokens: int, seed: int) -> SimulationResult:
+    """Simulate a load of the load test on one machine, request by request.
+
+    Args:
+        machine: that answers.
+        load: the load point.
+        tokens: of an answer.
+        seed: as the load test had it.
+    """
+    requests, cluster = planned_requests(load, tokens, seed), Cluster(machine, 1)
     for worker in cluster.machines[0].workers:
         worker.prime(range(HOT_IMAGES))
-    if not load.clients:
-        seconds = SIMULATED / load.rate_per_s
-        return cluster.run_open(open_arrivals(draw, load.rate_per_s, seconds, tokens, chance))
-    requests = list(open_arrivals(draw, SIMULATED, 1.0, tokens, chance))
-    return cluster.run_closed(requests, load.clients)
+    return cluster.run_closed(requests, load.clients) if load.clients else cluster.run_open(requests)
 
 
-def compare(machines: Sequence[MachineModel], load: PlannedLoad, outcomes: Sequence[LoadOutcome]) -> list[CheckedFigure]:
+def planned_requests(load: PlannedLoad, tokens: int, seed: int) -> list[SimulatedRequest]:
+    """List the requests of a load: at the times of the load test, about known images and new ones as it asks.
+
+    The draws are those of `loadtest.loops` and `loadtest.mix`, which is another program; a test compares them.
+    """
+    name = f"{seed} 0 0"
+    chance, due_s, requests = random.Random(f"{name} arrivals"), 0.0, []  # noqa: S311 - no secrets here
+    for number in range(load.requests):
+        due_s += chance.expovariate(load.rate_per_s) if load.rate_per_s else 0.0
+        own = random.Random(f"{name} {number}")  # noqa: S311 - no secrets here
+        own.random()  # caption or question
+        image = number % HOT_IMAGES if own.random() < load.hits else HOT_IMAGES + number
+        requests.append(SimulatedRequest(number, image, tokens, arrived_s=due_s))
+    return requests
+
+
+def compare(
+    machines: Sequence[MachineModel], load: PlannedLoad, outcomes: Sequence[LoadOutcome]
+) -> list[CheckedFigure]:
     """Compare what one load showed with what the simulation says of it, turn by turn."""
     measured: list[tuple[float, ...]] = []
     simulated: list[tuple[float, ...]] = []
     for machine, outcome in zip(machines, outcomes, strict=True):
         told = outcome.summary
-        result = simulate_load(machine, load, round(told["tokens"] / told["answers"]))
+        result = simulate_load(machine, load, round(told["tokens"] / told["answers"]), outcome.seed)
         measured.append((told["answers_per_s"], told["latency_s"]["p50"], told["latency_s"]["p95"]))
         simulated.append((result.answers_per_s, result.percentile_s(50), result.percentile_s(95)))
     columns = zip(FIGURES, zip(*measured, strict=True), zip(*simulated, strict=True), strict=True)

@@ -136,9 +136,7 @@ def _without_affinity(plan: FleetPlan, machines: int) -> SimulationResult:
 
 def _with_affinity(plan: FleetPlan, machines: int, balance: float | None) -> list[SimulationResult]:
     traffic, rate = plan.traffic, plan.goal.rate_per_s
-    assigned = assign(
-        HashRing.of(machines), traffic.popularity() * rate, (1.0 - traffic.repeated) * rate, balance
-    )
+    assigned = assign(HashRing.of(machines), traffic.popularity() * rate, (1.0 - traffic.repeated) * rate, balance)
     by_load = np.argsort(assigned.loads(), kind="stable")
     count = min(machines, SAMPLE)
     sampled = by_load[((np.arange(count) + 0.5) * machines / count).astype(int)]

@@ -1,6 +1,6 @@
-"""One simulated machine: admission, decoding, workers. The engines, their planner and admission control are the real ones.
+"""One simulated machine: admission, decoding, workers, on a clock of its own.
 
-Owns nothing that the service decides: it calls the service's own code on a clock of its own. One thread.
+Decides nothing: engine, planner, fair queue, admission control and placement are the service's own code. One thread.
 """
 
 from __future__ import annotations

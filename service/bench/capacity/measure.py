@@ -77,8 +77,9 @@ CALIBRATION = (PlannedLoad(24, 1.0, 1), PlannedLoad(20, 0.0, 1), PlannedLoad(96,
 
 @dataclass(frozen=True, slots=True)
 class LoadOutcome:
-    """The outcome of one load: what the load test saw, and what the server counted meanwhile, its warm-up included."""
+    """The outcome of one load: its seed, what the load test saw, and what the server counted, the warm-up included."""
 
+    seed: int
     summary: Mapping[str, Any]
     counts: LoadCounts
 
@@ -109,7 +110,7 @@ class MeasuredServer:
         if summary["failed"]:
             raise RuntimeError(f"{planned.words}: requests were lost: {summary['failed']} {summary['failure']}")
         spent = defaultdict(float, {name: after[name] - before.get(name, 0.0) for name in after})
-        return LoadOutcome(summary, _counted(summary, planned, spent, self._tiles))
+        return LoadOutcome(self._seed, summary, _counted(summary, planned, spent, self._tiles))
 
     def _counters(self) -> dict[str, float]:
         text = httpx.get(f"{self.url}/metrics", timeout=30.0, trust_env=False).raise_for_status().text
@@ -124,9 +125,7 @@ class MeasuredServer:
         return found
 
 
-def _counted(
-    summary: Mapping[str, Any], planned: PlannedLoad, spent: Mapping[str, float], tiles: int
-) -> LoadCounts:
+def _counted(summary: Mapping[str, Any], planned: PlannedLoad, spent: Mapping[str, float], tiles: int) -> LoadCounts:
     outside_s = summary["latency_s"]["mean"] - summary["engine_s_per_answer"]
     return LoadCounts(
         clients=planned.clients,

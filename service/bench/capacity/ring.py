@@ -40,7 +40,8 @@ class HashRing:
     def arcs(self) -> NDArray[np.float64]:
         """Return the share of the ring that each machine has, and so its share of new images."""
         lengths = np.diff(self.points, prepend=self.points[-1] - 1.0)
-        return np.bincount(self.owners, weights=lengths, minlength=self.count)
+        arcs: NDArray[np.float64] = np.bincount(self.owners, weights=lengths, minlength=self.count)
+        return arcs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Assignment:
 
     def loads(self) -> NDArray[np.float64]:
         """Return the rate of each machine."""
-        known = np.bincount(self.machines, weights=self.rates, minlength=len(self.new_rates))
+        known: NDArray[np.float64] = np.bincount(self.machines, self.rates, minlength=len(self.new_rates))
         return known + self.new_rates
 
 
@@ -91,9 +92,7 @@ def assign(ring: HashRing, rates: NDArray[np.float64], new_rate: float, balance:
             if place == start:  # rounding: there is room for all, but for the last bit
                 break
     images_, machines, given = zip(*parts, strict=True) if parts else ((), (), ())
-    return Assignment(
-        np.array(images_, dtype=np.int64), np.array(machines, dtype=np.int64), np.array(given), new_rates
-    )
+    return Assignment(np.array(images_, dtype=np.int64), np.array(machines, dtype=np.int64), np.array(given), new_rates)
 
 
 def _levelled(rates: NDArray[np.float64], bound: float) -> NDArray[np.float64]:

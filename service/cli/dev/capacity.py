@@ -6,6 +6,7 @@ Owns what is printed; `service/bench/capacity/` measures, simulates and sizes. M
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -90,6 +91,7 @@ def _measured(
     from service.cli.info.figures import find_config
 
     settings = read_settings(flags)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the server would stay
     try:
         config = find_config(settings.model, settings.revision)
         with running_service(settings) as url:
@@ -118,7 +120,6 @@ def _read(file: Path) -> MachineModel:
 
 
 def _save(file: Path, machine: MachineModel) -> None:
-    from model.bench.machine import this_machine
     from model.provenance import provenance
 
     head: dict[str, Any] = {
@@ -126,7 +127,6 @@ def _save(file: Path, machine: MachineModel) -> None:
         "provenance": provenance(),
         "machine": asdict(machine),
     }
-    del this_machine
     try:
         file.write_text(json.dumps(head, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
