@@ -133,7 +133,7 @@ def fit_costs(loads: Sequence[LoadCounts]) -> StepCosts:
     decode = _fitted([(load.decode_s, load.decode_steps, load.decode_rows) for load in loads])
     other = _fitted([(load.other_s, load.steps) for load in loads])
     api_s = float(np.median([load.outside_s for load in alone]))
-    return StepCosts(*encode, *prefill, *decode, *other, api_s)
+    return StepCosts(*[*encode, *prefill, *decode, *other, api_s])
 
 
 def _fitted(equations: Sequence[tuple[float, ...]]) -> list[float]:

@@ -40,8 +40,7 @@ class HashRing:
     def arcs(self) -> NDArray[np.float64]:
         """Return the share of the ring that each machine has, and so its share of new images."""
         lengths = np.diff(self.points, prepend=self.points[-1] - 1.0)
-        arcs: NDArray[np.float64] = np.bincount(self.owners, weights=lengths, minlength=self.count)
-        return arcs
+        return np.bincount(self.owners, weights=lengths, minlength=self.count).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,10 @@ class Assignment:
 
     def loads(self) -> NDArray[np.float64]:
         """Return the rate of each machine."""
-        known: NDArray[np.float64] = np.bincount(self.machines, self.rates, minlength=len(self.new_rates))
-        return known + self.new_rates
+        loads: NDArray[np.float64] = self.new_rates + np.bincount(
+            self.machines, self.rates, minlength=len(self.new_rates)
+        )
+        return loads
 
 
 def assign(ring: HashRing, rates: NDArray[np.float64], new_rate: float, balance: float | None = None) -> Assignment:
