@@ -24,7 +24,7 @@ LEAST_PER_S, MOST_PER_S = 0.01, 10_000.0
 class LatencyTarget:
     """Latency target: so many percent of the requests are answered within so many seconds, and all are answered."""
 
-    percentile: Literal["p50", "p90", "p99"]
+    percentile: Literal["p50", "p90", "p95", "p99"]
     seconds: float
 
     def kept(self, summary: Summary) -> bool:

@@ -60,9 +60,9 @@ def _parser() -> Parser:
     capacity.option(
         "--percentile",
         "Percentile of the latency.",
-        choices=("p50", "p90", "p99"),
+        choices=("p50", "p90", "p95", "p99"),
         default="p90",
-        metavar="p50|p90|p99",
+        metavar="p50|p90|p95|p99",
     )
     capacity.option("--rate", "First rate to try.", type=_above_zero, default=1.0, metavar="PER_SECOND")
     capacity.option("--precision", "Relative precision of the rate.", type=_above_zero, default=0.05, metavar="X")

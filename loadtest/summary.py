@@ -35,6 +35,7 @@ class Distribution:
     mean: float
     p50: float
     p90: float
+    p95: float
     p99: float
 
 
@@ -135,7 +136,7 @@ def _distribution(values: Iterable[float]) -> Distribution | None:
     found = list(values)
     if not found:
         return None
-    return Distribution(sum(found) / len(found), *(percentile(found, percent) for percent in (50, 90, 99)))
+    return Distribution(sum(found) / len(found), *(percentile(found, percent) for percent in (50, 90, 95, 99)))
 
 
 def _share(flags: Sequence[bool]) -> float | None:

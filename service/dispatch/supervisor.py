@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
+from service.dispatch.placement import expected_wait
 from service.dispatch.reservation import AcceptedRow
 from service.dispatch.worker_handle import WorkerProcess
 from service.messages import (
@@ -137,7 +138,7 @@ class WorkerSupervisor:
         here = image.image_key in self.resident or any(
             row.image.image_key == image.image_key for row in self.rows.values()
         )
-        return len(self.rows) - (self.card.slots if self.card is not None and here else 0)
+        return expected_wait(len(self.rows), self.card.slots if self.card is not None else 0, here=here)
 
     def give(self, rows: Iterable[AcceptedRow]) -> None:
         """Hand rows of one reservation to the worker."""

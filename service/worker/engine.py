@@ -58,12 +58,19 @@ class Engine:
         stall_s: how long a step may hold up decoding rows in order to encode and prefill others
             (`service/worker/budget.py`).
         announce: told of rows before the first step that works on them.
+        clock: seconds; a simulation has one of its own.
     """
 
     def __init__(
-        self, runner: ModelRunner, *, stall_s: float, announce: Callable[[Started], None] = lambda _: None
+        self,
+        runner: ModelRunner,
+        *,
+        stall_s: float,
+        announce: Callable[[Started], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
+        self._clock = clock
         self._waiting = WaitingRows(runner)
         self._planner = StepPlanner(runner, self._waiting, stall_s=stall_s, announce=announce)
         self._queue = self._waiting.queue
@@ -95,12 +102,12 @@ class Engine:
         if row.choices:
             tree, stream = self._choice_tree(row.choices, context - len(prompt)), self._runner.text_stream(())
             check_choices_fit(len(tree), len(prompt), context)
-            return EngineRow(row, image, prompt, len(tree) + 1, stream, time.monotonic(), [], tree)
+            return EngineRow(row, image, prompt, len(tree) + 1, stream, self._clock(), [], tree)
         asked = row.sampling.max_tokens
         max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=row.may_shorten)
         stream = self._runner.text_stream(row.sampling.stop)
         pieces = [stream.push(token) for token in row.given]  # its client has the text already
-        return EngineRow(row, image, prompt, max_tokens, stream, time.monotonic(), pieces)
+        return EngineRow(row, image, prompt, max_tokens, stream, self._clock(), pieces)
 
     def _choice_tree(self, choices: Sequence[str], room: int) -> ChoiceTree:
         """Build the tree of choices, beside the sentence for pictures outside the model's world if there is room."""
@@ -139,7 +146,7 @@ class Engine:
 
     def step(self) -> StepDone:
         """Run one step - plan, encode, prefill, decode, commit - and return everything that came of it."""
-        started, held_up = time.monotonic(), bool(self._running)
+        started, held_up = self._clock(), bool(self._running)
         step = Step(events=self._early)
         self._early, self._changed = [], False
         planned = self._planner.plan(self._running, list(self._prefetch))
@@ -156,7 +163,7 @@ class Engine:
         if self._running:
             with self._out_of_memory_fails([row.id for row in self._running.values()], step):
                 self._decode(step)
-        report = self._completed(step, time.monotonic() - started, held_up=held_up)
+        report = self._completed(step, self._clock() - started, held_up=held_up)
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
 
     def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
@@ -199,14 +206,14 @@ class Engine:
         """Take a row's slot; it waits again, first of its flow, with its features, to go on behind its latest token."""
         row = self._running.pop(slot)
         self._runner.release(slot)
-        row.queued_since_s = time.monotonic()
+        row.queued_since_s = self._clock()
         self._waiting.resume(row)
         step.events.append(Preempted(row.id))
 
     def _encode(self, spans: Sequence[TileSpan], step: Step) -> None:
-        started = time.monotonic()
+        started = self._clock()
         self._runner.encode(spans)
-        encode_s, tiles = time.monotonic() - started, sum(span.stop - span.start for span in spans)
+        encode_s, tiles = self._clock() - started, sum(span.stop - span.start for span in spans)
         step.report = replace(step.report, encode_s=encode_s, encoded_tiles=tiles)
         self._planner.budget.encoded(tiles, encode_s)
         touched = {span.image_key for span in spans}
@@ -221,10 +228,10 @@ class Engine:
                 self._end_prefetch(image_key)
 
     def _prefill(self, admissions: Sequence[Admission], step: Step) -> None:
-        started = time.monotonic()
+        started = self._clock()
         rows = {admission.slot: self._waiting[admission.id] for admission in admissions}
         tokens = self._runner.prefill([row.in_slot(slot) for slot, row in rows.items()])
-        prefill_s = time.monotonic() - started
+        prefill_s = self._clock() - started
         prompt_tokens = sum(len(row.prompt) for row in rows.values() if not row.resumed)  # a prompt counts once
         step.report = replace(step.report, prefill_s=prefill_s, prefill_rows=len(rows), prompt_tokens=prompt_tokens)
         self._planner.budget.prefilled(len(rows), prefill_s)
@@ -237,10 +244,10 @@ class Engine:
             self._commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
-        started = time.monotonic()
+        started = self._clock()
         slots = sorted(self._running)
         tokens = self._runner.decode(slots)
-        decode_s = time.monotonic() - started
+        decode_s = self._clock() - started
         step.report = replace(step.report, decode_s=decode_s, decode_rows=len(slots))
         self._planner.budget.decoded(decode_s)
         self._queue.charge(Counter(self._running[slot].flow for slot in slots), decode_s)

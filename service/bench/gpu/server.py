@@ -1,6 +1,6 @@
-"""Servers for the GPU run: the service and the naive server, each started when a part needs it.
+"""Servers for measurements: the service and the naive server, each started when a part of a run needs it.
 
-Owns their processes; what they say goes into the run's log. One at a time: each takes what the card has. One thread.
+Owns their processes; what they say goes into the run's log. One at a time: each takes what the device has. One thread.
 """
 
 from __future__ import annotations
@@ -60,10 +60,15 @@ class LoadedServer:
         if self.kind == kind and self._process is not None and self._ready():
             return False
         self.stop()
-        self._start(kind, command_words(kind, model, device), limit_s)
+        self.start(kind, command_words(kind, model, device), limit_s)
         return True
 
-    def _start(self, kind: str, words: Sequence[str], limit_s: float) -> None:
+    def start(self, kind: str, words: Sequence[str], limit_s: float) -> None:
+        """Start a server by the words after `pheye`, and wait until it is ready.
+
+        Raises:
+            ServerLost: it does not become ready in time.
+        """
         started_s = time.monotonic()
         with self._own_log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command

@@ -8,6 +8,7 @@ from service.cli.dev.ablate import ablate
 from service.cli.dev.average import average
 from service.cli.dev.baseline import baseline
 from service.cli.dev.bench import bench
+from service.cli.dev.capacity import capacity
 from service.cli.dev.docs.command import docs_command
 from service.cli.dev.gpu import gpu
 from service.cli.dev.photographs import photographs
@@ -22,6 +23,6 @@ def dev_commands(app: typer.Typer) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for command in (bench, gpu, baseline, ablate, pretrain, average, photographs, docs_command(app)):
+    for command in (bench, capacity, gpu, baseline, ablate, pretrain, average, photographs, docs_command(app)):
         dev.command()(command)
     return dev
