@@ -74,7 +74,7 @@ class Answerer:
         """Answer the question about every image of a batch."""
         from service.worker.engine import Engine
 
-        tiled = map(pickle.loads, batch["image"])  # noqa: S301 - the step before has made them
+        tiled = map(pickle.loads, batch["image"])
         images = dict(zip(map(Path, batch["path"]), tiled, strict=True))
         options = AnswerOptions(self._sampling, may_shorten=True)
         engine = Engine(self._runner, stall_s=STALL_S)
