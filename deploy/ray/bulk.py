@@ -52,9 +52,9 @@ class Tiler:
         from service.images import ImageSource
 
         silence_pillow()
-        limits = {"max_pixels": self._settings.max_pixels, "exact": self._settings.exact_decoding}
+        most, exact = self._settings.max_pixels, self._settings.exact_decoding
         try:
-            return tile(ImageSource(file), tile_px=self._tile_px, level=self._level, **limits)
+            return tile(ImageSource(file), max_pixels=most, tile_px=self._tile_px, level=self._level, exact=exact)
         except ServiceError as error:
             return error
         except MemoryError:
@@ -75,7 +75,7 @@ class Answerer:
         from service.worker.engine import Engine
 
         tiled = map(pickle.loads, batch["image"])
-        images = dict(zip(map(Path, batch["path"]), tiled, strict=True))
+        images: dict[ImagePlace, Tiled] = dict(zip(map(Path, batch["path"]), tiled, strict=True))
         options = AnswerOptions(self._sampling, may_shorten=True)
         engine = Engine(self._runner, stall_s=STALL_S)
         run = LocalRun(engine, reader_of(images), options, in_flight=2 * self._runner.slots, threads=1)

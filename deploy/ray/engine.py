@@ -25,6 +25,7 @@ from service.messages import (
     Prefetch,
     Ready,
     Refused,
+    RowEvent,
     Started,
     StepDone,
     StepReport,
@@ -38,7 +39,7 @@ Inbox = asyncio.Queue[FromWorker | None]
 class Engine:
     """A loaded model with the continuous batching loop."""
 
-    async def __init__(self) -> None:
+    async def __init__(self) -> None:  # type: ignore[misc]  # Ray awaits it
         """Start the worker, and wait until its model is loaded.
 
         Raises:
@@ -114,7 +115,7 @@ class Engine:
 
     def _share(self, step: StepDone) -> None:
         """Give each listener the events of its rows; the step's numbers are told once, or they would add up."""
-        shares: dict[Inbox, list] = {}
+        shares: dict[Inbox, list[RowEvent]] = {}
         for event in step.events:
             if event.id in self._inboxes:
                 shares.setdefault(self._inboxes[event.id], []).append(event)

@@ -11,17 +11,19 @@ the application's `runtime_env` are the settings of both.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
+from deploy.ray.all_metrics import AllMetrics, Families
 from deploy.ray.engine import Engine as EngineReplica
 from deploy.ray.remote import RemoteEngine
 from service.api.app import create_app
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
+from service.api.parts import ServiceParts
 from service.api.server import configure_api_logging
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
@@ -56,7 +58,20 @@ class Edge:
 
     def __serve_build_asgi_app__(self) -> Any:
         """Return the application that Ray serves."""
-        return ForwardedHeaders(self._app, TrustedProxies(self._settings.trusted_proxies))
+        whole = AllMetrics(self._app, self._gather)
+        return ForwardedHeaders(whole, TrustedProxies(self._settings.trusted_proxies))
+
+    async def families(self) -> tuple[str, Families]:
+        """Return this replica's name and metrics."""
+        parts: ServiceParts = self._app.state.parts
+        self._metrics.describe_build(self._app.version, self._queue.card)
+        self._metrics.ready.set(parts.not_ready() is None)
+        return serve.get_replica_context().replica_id.unique_id, self._metrics.collect()
+
+    async def _gather(self) -> dict[str, Families]:
+        everybody = serve.get_deployment_handle("Edge", serve.get_replica_context().app_name)
+        answers = await everybody.broadcast("families").results_async(timeout_s=5, return_exceptions=True)
+        return dict(answer for answer in answers if not isinstance(answer, BaseException))
 
 
 @serve.deployment(
@@ -78,5 +93,8 @@ class Engine(EngineReplica):
 def application(arguments: dict[str, str]) -> Application:
     """Build the application; `affinity: false` spreads requests about an image over all replicas."""
     affinity = str(arguments.get("affinity", True)).lower() != "false"
-    engine = Engine if affinity else Engine.options(request_router_config=RequestRouterConfig())
-    return Edge.bind(engine.bind(), affinity)
+    edge, engine = cast(Any, Edge), cast(Any, Engine)  # what the decorators have made of them
+    if not affinity:
+        engine = engine.options(request_router_config=RequestRouterConfig())
+    built: Application = edge.bind(engine.bind(), affinity)
+    return built

@@ -72,7 +72,7 @@ def ray_cluster(**variables: str) -> Iterator[RayCluster]:
 def _running(folder: Path, variables: Mapping[str, str]) -> Iterator[RayCluster]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PHEYE_", "RAY_"))}
     own = {"HOME": str(folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_ADDRESS": "127.0.0.1:6379",
-           "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # fmt: skip
+           "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}  # fmt: skip
     environment = {**inherited, **own, **variables}
     starting = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
     log = folder / "head.log"
