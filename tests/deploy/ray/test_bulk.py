@@ -33,12 +33,34 @@ def rows_in(folder: Path) -> list[dict[str, Any]]:
     return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
-@needs_ray
-def test_no_image_is_lost_or_doubled_by_a_killed_actor_and_a_killed_run(tmp_path: Path) -> None:
-    images, out, log = tmp_path / "images", tmp_path / "out", tmp_path / "log"
+def draw(images: Path) -> None:
     images.mkdir()
     for number in range(IMAGES):
         (images / f"{number:05}.png").write_bytes(image_file("PNG", (20 + number % 60, 20 + number // 60)))
+
+
+@needs_ray
+def test_answers_are_those_of_the_command(tmp_path: Path) -> None:
+    images, out, log = tmp_path / "images", tmp_path / "out", tmp_path / "log"
+    draw(images)
+    with ray_cluster() as cluster:
+        started = time.monotonic()
+        bulk = cluster.start("deploy/ray/bulk.py", str(images), str(out), log=log, threads=1)
+        assert bulk.wait(LONG_S) == 0, log.read_text()
+        bulk_s = time.monotonic() - started
+        command = ("-m", "service.cli.entry", "caption", str(images), "--jsonl", str(tmp_path / "one.parquet"))
+        started = time.monotonic()
+        assert cluster.start(*command, log=log, threads=1).wait(LONG_S) == 0, log.read_text()
+        command_s = time.monotonic() - started
+    print(f"{IMAGES} images, one worker: bulk.py {bulk_s:.1f} s, pheye caption {command_s:.1f} s")  # noqa: T201
+    said = {row["image"]: row for row in pq.read_table(tmp_path / "one.parquet").to_pylist()}
+    assert {row.pop("path"): row for row in rows_in(out)} == said
+
+
+@needs_ray
+def test_no_image_is_lost_or_doubled_by_a_killed_actor_and_a_killed_run(tmp_path: Path) -> None:
+    images, out, log = tmp_path / "images", tmp_path / "out", tmp_path / "log"
+    draw(images)
     (images / "broken.png").write_bytes(b"no image")
     command = ("deploy/ray/bulk.py", str(images), str(out), "--workers", "2", "--batch", "32")
     settings = {"default_max_tokens": 4, "threads": 1}

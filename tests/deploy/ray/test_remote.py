@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +14,7 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -23,6 +25,7 @@ from deploy.ray.all_metrics import AllMetrics
 from deploy.ray.remote import RemoteEngine, ReplicaState
 from deploy.ray.scaling import replicas_for
 from model.config import named_geometry
+from service.api.edge.affinity import HEADER
 from service.batch.local import LocalRun
 from service.batch.task import AnswerOptions
 from service.dispatch.queue import RequestQueue
@@ -46,6 +49,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.queueing import CASES, IMAGES, answer, spec, until, value
 
+FOLDER = Path(bulk.__file__).parent
 CARD = ModelCard("eye", "cpu", "float32", "", 1, replace(named_geometry("pheye-micro")), 1024, 4, "weights", 2**20)
 WORDS = ("A", " bus", " stop")
 Script = Callable[[Submit], AsyncIterator[FromWorker]]
@@ -271,3 +275,23 @@ def test_a_batch_becomes_a_row_for_each_image_and_an_error_for_what_is_none() ->
     assert len(folders) == 2
     assert all(folder.startswith("/out.checkpoint/") for folder in folders)
     assert [bulk.place("photos/"), bulk.place("s3://bucket/a/")] == [str(Path("photos").absolute()), "s3://bucket/a"]
+
+
+def test_the_manifest_for_kubernetes_deploys_what_the_file_deploys() -> None:
+    manifest = yaml.safe_load((FOLDER / "rayservice.yaml").read_text(encoding="utf-8"))
+    told = yaml.safe_load((FOLDER / "serve.yaml").read_text(encoding="utf-8"))
+    assert yaml.safe_load(manifest["spec"]["serveConfigV2"]) == told
+    (application,) = told["applications"]
+    settings = {
+        name.removeprefix("PHEYE_").lower(): value for name, value in application["runtime_env"]["env_vars"].items()
+    }
+    assert Settings(**settings)
+    cluster = manifest["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert {"name": "RAY_SERVE_SESSION_ID_HEADER_KEY", "value": HEADER.lower()} in container["env"]
+    pinned = re.search(
+        r"^ray==(\S+)$", (FOLDER.parents[1] / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert pinned is not None
+    assert cluster["rayVersion"] == pinned[1]
