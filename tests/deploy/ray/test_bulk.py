@@ -54,7 +54,10 @@ def test_answers_are_those_of_the_command(tmp_path: Path) -> None:
         command_s = time.monotonic() - started
     print(f"{IMAGES} images, one worker: bulk.py {bulk_s:.1f} s, pheye caption {command_s:.1f} s")  # noqa: T201
     said = {row["image"]: row for row in pq.read_table(tmp_path / "one.parquet").to_pylist()}
-    assert {row.pop("path"): row for row in rows_in(out)} == said
+    rows = {row.pop("path"): row for row in rows_in(out)}
+    for row in (*said.values(), *rows.values()):
+        row["confidence"] = round(row["confidence"], 2)  # its last digits depend on an answer's neighbours in a batch
+    assert rows == said
 
 
 @needs_ray
