@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 REPORT ?= gpu-report
 MINUTES ?= 6
 
-.PHONY: install clients serve test check bench chaos gpu gpu-wheels lock sbom compose-test docs clean
+.PHONY: install clients serve test check bench chaos ray gpu gpu-wheels lock sbom compose-test docs clean
 
 install: $(STAMP)
 
@@ -36,6 +36,11 @@ check: install  ## the one definition of clean
 
 bench: install  ## time the fast path, most of an hour; ARGS="--quick" takes some minutes, "--report FOLDER" keeps it
 	$(BIN)/pheye dev bench $(ARGS)
+
+ray: install  ## try deploy/ray on a real Ray, which is installed, in a network of its own (Linux); ten minutes
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[ray]'
+	unshare --map-root-user --net sh -c 'ip link set lo up; exec "$$@"' sh \
+		$(BIN)/python -m pytest tests/deploy/ray -s --durations=0 $(ARGS)
 
 gpu:  ## check and measure everything on a GPU with the Python that has torch for it; PYTHON=... REPORT=... MINUTES=...
 	$(PYTHON) -m service.cli.entry dev gpu --report $(REPORT) --minutes $(MINUTES) $(ARGS)

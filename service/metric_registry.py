@@ -121,8 +121,17 @@ class MetricRegistry:
         Returns:
             The text, and its content type.
         """
-        try:
-            encode, content_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is no number
-            encode, content_type = choose_encoder("")
-        return encode(self._registry), content_type
+        return rendered(self._registry, accept)
+
+    def collect(self) -> list[Metric]:
+        """Read all metrics, for whoever puts those of several processes together."""
+        return list(self._registry.collect())
+
+
+def rendered(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """Render a registry for an `Accept` header, as `MetricRegistry.render` does."""
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        encode, content_type = choose_encoder("")
+    return encode(registry), content_type

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -46,13 +46,19 @@ class RequestQueue:
         failed: set when the model cannot be loaded at all; `failure` says why.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        supervise: Callable[..., WorkerSupervisor] = WorkerSupervisor,
+    ) -> None:
         self.card: ModelCard | None = None
         self.failed = asyncio.Event()
         self.failure = ""
         self._settings = settings
         self._metrics = metrics
-        self.workers = WorkerPool(settings, self._step_done, self._worker_changed, self._cannot_load)
+        callbacks = (self._step_done, self._worker_changed, self._cannot_load)
+        self.workers = WorkerPool(settings, *callbacks, supervise)
         self.deletions = Deletions(self.workers)
         self._reservations: set[Reservation] = set()
         self._pending: list[AcceptedRow] = []  # accepted, with no worker yet; oldest first

@@ -21,7 +21,8 @@ from service.settings import Settings
 class WorkerPool:
     """The supervisors of the workers, one for each device that the settings name.
 
-    The callbacks are those of `service.dispatch.supervisor.WorkerSupervisor`.
+    The callbacks are those of `service.dispatch.supervisor.WorkerSupervisor`; `supervise` makes one, or what stands for
+    workers that run elsewhere.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class WorkerPool:
         on_step: Callable[[WorkerSupervisor, StepDone], None],
         on_change: Callable[[WorkerSupervisor, list[AcceptedRow]], None],
         on_failure: Callable[[str], None],
+        supervise: Callable[..., WorkerSupervisor] = WorkerSupervisor,
     ) -> None:
         devices = settings.devices.split(",")
         self.supervisors = [
-            WorkerSupervisor(settings, number, device.strip(), on_step, on_change, on_failure)
+            supervise(settings, number, device.strip(), on_step, on_change, on_failure)
             for number, device in enumerate(devices)
         ]
 

@@ -90,7 +90,7 @@ class ParquetResults:
         self._open.close()
 
 
-def _schema() -> Any:
+def answer_schema() -> Any:
     """Return the columns: the same for every run, so that the files of several shards are one table."""
     import pyarrow as pa
 
@@ -111,7 +111,7 @@ def _write(path: Path, records: list[Record]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist(records, schema=_schema())
+    table = pa.Table.from_pylist(records, schema=answer_schema())
     with path_appearing_whole(path) as partial:
         pq.write_table(table, partial, compression="zstd")
 
@@ -125,7 +125,7 @@ def _read(path: Path) -> list[Record]:
         table = pq.read_table(path, partitioning=None)
     except pa.ArrowException:
         raise ResultsError(f"{path}: this is no Parquet file; choose another one") from None
-    if not table.schema.equals(_schema()):
+    if not table.schema.equals(answer_schema()):
         raise ResultsError(f"{path}: this is not a file of results; choose another one")
     records = [_present(row) for row in table.to_pylist()]
     if not all(map(is_record, records)):
@@ -137,7 +137,7 @@ def _check(lines: Path, records: list[Record]) -> None:
     """Check that every record has a row, before there are more of them."""
     import pyarrow as pa
 
-    schema = _schema()
+    schema = answer_schema()
     columns = set(schema.names)
 
     def has_rows(some: list[Record]) -> bool:
