@@ -6,6 +6,7 @@ Knows the service's routes and answers, not who asks what or when. Event loop; t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import time
@@ -21,6 +22,7 @@ from loadtest.bounded import BoundedTransport
 from loadtest.mix import PlannedRequest
 
 OK = "200"
+DIGEST_HEADER = "X-Pheye-Image-Digest"  # by which a proxy in front of several servers may keep an image on one of them
 SHOWN_CHARS = 300  # of what a failure says
 # Servers close idle connections (uvicorn after 5 s); one that is closed while a request is on its way would count as
 # lost. So ours are closed first.
@@ -97,7 +99,9 @@ class Client:
 async def send(http: httpx.AsyncClient, ask: PlannedRequest) -> TimedResponse:
     """Send one request once."""
     try:
-        async with http.stream("POST", ask.path, data=ask.form(), files={"image": ask.image}) as response:
+        headers = {DIGEST_HEADER: hashlib.sha256(ask.image).hexdigest()}
+        files = {"image": ask.image}
+        async with http.stream("POST", ask.path, data=ask.form(), files=files, headers=headers) as response:
             if response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return await _streamed(response)
             await response.aread()

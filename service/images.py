@@ -1,13 +1,13 @@
 """Images as clients send them: the bytes of a file, or base64 in any of the ways in which people write it.
 
 Owns which texts are taken for an image, and what begins an image file. Looks no further into one: `service.decoding`
-reads the bytes, and decodes the base64, in processes of its own. Every function is safe from any thread. Image data
-never enters a message.
+reads the bytes, in processes of its own. Every function is safe from any thread. Image data never enters a message.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ _STARTS = re.compile(
     re.DOTALL,
 )
 MAGIC_BYTES = 12  # that are looked at
+DIGEST_HEADER = "X-Pheye-Image-Digest"  # by its value a proxy sends an image to the same server each time
 
 # Each part is bounded: the head of a text of 20 MB is looked at on the event loop.
 _DATA_URI = re.compile(r"\s{0,64}data:[^,;]{0,100}(?:;[^,;]{1,100}){0,4}?;\s{0,8}base64\s{0,8},", re.IGNORECASE)
@@ -47,6 +48,32 @@ class ImageSource:
             BadRequest: the text's base64 is broken.
         """
         return self.content if isinstance(self.content, bytes) else _decode(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class HashedImage:
+    """An image file, out of its base64 if it came so, and its digest."""
+
+    file: ImageSource
+    digest: str
+
+
+def digest_of(file: bytes) -> str:
+    """Return the digest of an image file: its SHA-256 in hexadecimal, as `sha256sum` prints it."""
+    return hashlib.sha256(file).hexdigest()
+
+
+def hashed(image: ImageSource) -> HashedImage:
+    """Return an image's file and its digest, which is the same however the file was sent.
+
+    Raises:
+        BadRequest: the text's base64 is broken.
+
+    >>> hashed(ImageSource(b"GIF89a")) == hashed(ImageSource("data:image/gif;base64,R0lGODlh"))
+    True
+    """
+    file = image.file_bytes()
+    return HashedImage(ImageSource(file), digest_of(file))
 
 
 def starts_like_image(start: bytes) -> bool:

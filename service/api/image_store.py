@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from model.tiles import ImageKey, TiledImage
-from service.api.edge.affinity import HEADER
 from service.api.request_context import EVERYBODY
 from service.errors import NotFound
+from service.images import DIGEST_HEADER
 
 PREFIX = "img_"
 DROPPED_AT_ONCE = 256  # expired images; more would hold the event loop up
@@ -24,7 +24,7 @@ OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an im
 UNKNOWN = (
     "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
     "upload it again with POST /v1/images; where several servers share the work, send that and every request about the "
-    f"image with the header {HEADER}, the SHA-256 of its file, by which a proxy finds the server that has it"
+    f"image with the header {DIGEST_HEADER}, the SHA-256 of its file, by which a proxy finds the server that has it"
 )
 
 

@@ -23,7 +23,6 @@ from service.api.access.client_limits import ClientLimits, RefusalDelay, is_forw
 from service.api.access.keys import ApiKeys, chosen_route
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
-from service.api.edge import affinity
 from service.api.edge.coding import check_coding
 from service.api.edge.cors import CorsPolicy
 from service.api.edge.paths import with_canonical_path
@@ -34,6 +33,7 @@ from service.api.problems import NO_ROUTE, error_response, internal_problem, pla
 from service.api.request_context import RequestContext, open_context
 from service.api.request_log import HUNG_UP, is_quiet, log_request
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
+from service.images import DIGEST_HEADER
 from service.logs import request_fields
 from service.metrics import Metrics
 from service.settings import Settings
@@ -116,7 +116,7 @@ class RequestMiddleware:
         if context.ignored:
             headers[HEADER] = context.ignored
         if context.image_digest:
-            headers[affinity.HEADER] = context.image_digest
+            headers[DIGEST_HEADER] = context.image_digest
         if context.trace is not None:
             headers["Traceparent"] = context.trace.traceparent
         self._cors.add_headers(scope, headers)

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
-from service.api.edge.affinity import digest_promptly
+from service.api.edge.affinity import hashed_promptly
 from service.api.encoding import StreamItem, json_response, server_timing, sse_event
 from service.api.image_store import owned_by
 from service.api.moondream import failure_line, is_moondream
@@ -106,8 +106,11 @@ async def tiled(parts: ServiceParts, image: AskedImage, reservation: Reservation
         async with asyncio.timeout(reservation.left_s), _file_of(parts, image, context) as file:
             started_s = time.monotonic()
             with context.timed("preprocess"):
-                context.image_digest = await digest_promptly(file, parts.executor)
-                done = await parts.decoders.decode(file, tile_px=card.tile_px, level=card.level, client=context.client)
+                image_file = await hashed_promptly(file, parts.executor)
+                context.image_digest = image_file.digest
+                done = await parts.decoders.decode(
+                    image_file.file, tile_px=card.tile_px, level=card.level, client=context.client
+                )
     except TimeoutError:
         raise reservation.expired() from None
     parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s, context.exemplar)

@@ -45,6 +45,7 @@ from service.batch.task import (
     TaskOutcome,
 )
 from service.errors import ServiceError
+from service.images import DIGEST_HEADER, HashedImage, ImageSource, hashed
 from service.known_world import OUTSIDE_KNOWN_WORLD, REAL_CHECKPOINT
 from service.schemas.responses import ImageFields, ServiceCard
 
@@ -146,7 +147,7 @@ class RemoteRun:
         about: ImageFields | None = None
         warnings: tuple[str, ...] = ()
         try:
-            image = await asyncio.to_thread(lambda: self._prepare(read_image(task.image, self._limits.body_bytes)))
+            image = await asyncio.to_thread(self._read, task)
             for questions in requests_of(task.questions, self._limits.questions):
                 path, form = form_of(questions)
                 body = body_of(questions, await self._post(client, path, {**form, **self._common}, image))
@@ -161,7 +162,11 @@ class RemoteRun:
             errors = ()
         return TaskOutcome(place, task, tuple(answers), errors, about, warnings)
 
-    async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> bytes:
+    def _read(self, task: Task) -> HashedImage:
+        """Read and prepare an image, and hash what will be sent of it; in a thread."""
+        return hashed(ImageSource(self._prepare(read_image(task.image, self._limits.body_bytes))))
+
+    async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: HashedImage) -> bytes:
         """Send a request until its answer is good, or trying again makes no sense."""
         retry_budget = RetryBudget(self._server.retry_for_s)
         while True:
@@ -184,9 +189,12 @@ class RemoteRun:
                 self._complain(reason)
             await asyncio.sleep(pause_s)
 
-    async def _send(self, client: httpx.AsyncClient, path: str, form: Form, image: bytes) -> httpx.Response:
-        body_s, files = self._limits.deadline_s + SLACK_S, {"image": ("image", image)}
-        return await request(client, self._most_bytes, body_s, method="POST", url=path, data=form, files=files)
+    async def _send(self, client: httpx.AsyncClient, path: str, form: Form, image: HashedImage) -> httpx.Response:
+        what = {
+            "method": "POST", "url": path, "data": form, "files": {"image": ("image", image.file.file_bytes())},
+            "headers": {DIGEST_HEADER: image.digest},  # keeps it on one server behind a proxy
+        }  # fmt: skip
+        return await request(client, self._most_bytes, self._limits.deadline_s + SLACK_S, **what)
 
     def _given_up(self, reason: str) -> Exception:
         """Choose the error to raise: it ends one image while others are answered, and the run when none is."""

@@ -129,9 +129,8 @@ class DecoderProcess:
         return _observe(self.pid) if self.pid is not None else _UNKNOWN
 
     async def _ask(self, source: ImageSource, tile_px: int, level: int) -> None:
-        loop, content = asyncio.get_running_loop(), source.content
-        file = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-        head = QUESTION.pack(isinstance(content, str), tile_px, level, len(file))
+        loop, file = asyncio.get_running_loop(), source.file_bytes()
+        head = QUESTION.pack(tile_px, level, len(file))
         for piece in joined_if_small(head, memoryview(file)):
             await loop.sock_sendall(self._pipe, piece)
 

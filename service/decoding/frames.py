@@ -15,7 +15,7 @@ from typing import Any
 from model.tiles import ImageFacts, ImageKey, TiledImage, Tiles
 from service.errors import BadRequest, InvalidField, ServiceError, TooLarge, UnsupportedImage
 
-QUESTION = Struct("<?IIQ")  # whether it is a data URI, tile_px, level, bytes of the file
+QUESTION = Struct("<IIQ")  # tile_px, level, bytes of the file
 ANSWER_HEAD = Struct("<I")  # bytes of the JSON that follows
 MAX_HEAD_BYTES = 4096
 SMALL_BYTES = 256 * 1024

@@ -99,7 +99,7 @@ class DecoderPool:
         """Decode and tile an image; cancel it to free its decoder at once.
 
         Args:
-            source: the image as it arrived.
+            source: the image; the bytes of its file, since base64 is decoded in this thread.
             tile_px: side of a tile.
             level: local tiles along each side.
             client: whose image it is; decoders are shared fairly between clients.

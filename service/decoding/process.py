@@ -107,13 +107,13 @@ def _answer(api_process: socket.socket, limits: DecodeLimits) -> _Answer | None:
     head = _receive(api_process, QUESTION.size)
     if head is None:
         return None
-    is_uri, tile_px, level, length = QUESTION.unpack(head)
+    tile_px, level, length = QUESTION.unpack(head)
     grant_cpu(limits.timeout_s)
     try:
         file = _receive(api_process, length)
         if file is None:
             return None
-        source = ImageSource(file.decode("utf-8", "surrogatepass") if is_uri else bytes(file))
+        source = ImageSource(bytes(file))
         del file  # its bytes are in `source`
         with first_when_memory_is_short():
             return _Answer(_tile(source, limits, tile_px, level))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from service.images import DIGEST_HEADER, digest_of
 from service.plain_words import DETAIL_CHARS, plain_value
 
 Fields = Mapping[str, Any]
@@ -51,7 +52,8 @@ def request_of(path: str, fields: Fields, file: bytes | None) -> dict[str, Any]:
     if file is None:
         return {"method": "POST", "url": path, "json": dict(fields)}
     flat = {**{name: value for name, value in fields.items() if name != "settings"}, **fields.get("settings", {})}
-    return {"method": "POST", "url": path, "data": flat, "files": {"image": ("image", file)}}
+    headers = {DIGEST_HEADER: digest_of(file)}
+    return {"method": "POST", "url": path, "data": flat, "files": {"image": ("image", file)}, "headers": headers}
 
 
 async def answered(service: CaptionService, path: str, fields: Fields, image: SentImage | None) -> bytes:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
 
 import httpx
 import pytest
 
-from service.api.edge.affinity import HEADER
+from loadtest.client import TimedResponse, open_http, send
+from loadtest.mix import PlannedRequest
+from service.images import DIGEST_HEADER as HEADER
 from tests.support.proxies import PROXIES, program, running_proxy
 from tests.support.serving import Server, image_file, running_server
 
@@ -18,6 +21,13 @@ EDITS: Mapping[str, Mapping[str, str]] = {
     "nginx": {"        least_conn;\n": "        hash $image_route consistent;\n"},
     "haproxy": {"    balance leastconn\n": "    balance hdr(X-Pheye-Image-Digest)\n    hash-type consistent\n"},
 }
+
+
+async def asked_twice(url: str, files: list[bytes]) -> list[list[TimedResponse]]:
+    """Ask about each image, and once more, by the client of the load test, which sends the header."""
+    asks = [PlannedRequest(file, ("What?",), stream=False, max_tokens=1) for file in files]
+    async with open_http(url, 1) as http:
+        return [[await send(http, ask) for ask in asks] for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +61,10 @@ def test_the_header_keeps_each_image_on_one_server(
         found = sum(response.status_code == 200 for response in kept)
         assert found / IMAGES >= 0.95
         assert client.post("/v1/caption", json={"image_url": ids[0]}, headers=headers[0]).status_code == 200
+        files = [image_file("PNG", (61 + number, 30 + len(name))) for number in range(IMAGES)]
+        first, second = asyncio.run(asked_twice(url, files))
+        assert sum(reply.cached is True for reply in second) / IMAGES >= 0.95
+        assert [reply.cached for reply in first] == [False] * IMAGES
         lost = [client.get(f"/v1/images/{each}") for each in ids]
     missing = [response.json()["detail"] for response in lost if response.status_code == 404]
     assert 0.2 * IMAGES <= len(missing) <= 0.8 * IMAGES  # any server, so about a half

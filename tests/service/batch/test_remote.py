@@ -31,6 +31,7 @@ from service.batch.run import Job
 from service.batch.server import ServiceConnection, ServiceConnectionError, check_url, contact
 from service.batch.task import CannotAsk, Question
 from service.cli.main import app
+from service.images import DIGEST_HEADER, digest_of
 from tests.service.batch.test_offline import (
     CAPTION,
     GOLDEN,
@@ -260,6 +261,7 @@ class Stub:
     url: str = ""
     posts: list[tuple[float, str, bytes]] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
+    digests: set[str | None] = field(default_factory=set)
     under_way: int = 0
     most: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -275,6 +277,7 @@ class Stub:
         with self.lock:
             self.posts.append((time.monotonic(), path, body))
             self.keys.add(headers["Authorization"])
+            self.digests.add(headers[DIGEST_HEADER])
             number = len(self.posts)
             self.under_way += 1
             self.most = max(self.most, self.under_way)
@@ -413,12 +416,13 @@ def test_an_image_that_alone_is_refused_does_not_end_the_run(tmp_path: Path) -> 
     assert len(found) == 60
 
 
-def test_a_path_in_front_is_kept_and_the_key_goes_with_every_request(tmp_path: Path) -> None:
+def test_a_path_in_front_is_kept_and_key_and_digest_go_with_every_request(tmp_path: Path) -> None:
     with running_stub() as stub:
         stub.url += "/prefix"
         assert caption_all(stub, tmp_path, 2, key=KEY)[0] == 0
     assert [path for _, path, _ in stub.posts] == ["/prefix/v1/caption"] * 2
     assert stub.keys == {f"Bearer {KEY}"}
+    assert stub.digests == {digest_of(file.read_bytes()) for file in (tmp_path / "images").iterdir()}
 
 
 def test_a_service_that_loads_is_waited_for_as_long_as_asked() -> None:

@@ -14,9 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from service.images import DIGEST_HEADER, digest_of
 from service.mcp.arguments import AskArguments
 from service.mcp.images import LocalSources, WebSources
-from service.mcp.service_client import ToolError
+from service.mcp.service_client import ToolError, request_of
 from service.mcp.tools import CARDS, Tools
 from tests.support.serving import data_uri, image_file
 
@@ -146,6 +147,10 @@ def test_what_the_service_refuses_is_told_with_the_names_that_the_agent_knows(tm
         with pytest.raises(ToolError) as refused:
             call(service, "caption", arguments)
         assert str(refused.value).startswith(said) or said in str(refused.value)
+
+
+def test_a_file_is_sent_with_its_digest() -> None:
+    assert request_of("/v1/caption", {}, b"GIF89a")["headers"] == {DIGEST_HEADER: digest_of(b"GIF89a")}
 
 
 def test_a_data_uri_is_no_link() -> None:
