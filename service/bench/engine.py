@@ -114,13 +114,13 @@ def engine_throughput(
 
 def _submissions(config: PheyeConfig, count: int, max_tokens: int, images: int | None) -> Iterator[Submit]:
     """Make a number of rows, each about an image of its own or about one of a few in turn."""
-    known = [_image(number, config) for number in range(images or 0)]
+    known = [noise_image(number, config) for number in range(images or 0)]
     for number in range(count):
         row = Row(str(number), INSTRUCTIONS[number % len(INSTRUCTIONS)], Sampling(max_tokens=max_tokens))
-        yield Submit(known[number % images] if images else _image(number, config), (row,))
+        yield Submit(known[number % images] if images else noise_image(number, config), (row,))
 
 
-def _image(number: int, config: PheyeConfig) -> TiledImage:
+def noise_image(number: int, config: PheyeConfig) -> TiledImage:
     """Draw blurred, coloured noise that only this number has."""
     width_px, height_px = SIZE_PX
     grid = (height_px // DETAIL_PX, width_px // DETAIL_PX, 3)

@@ -19,11 +19,12 @@ from model.whole_files import write_whole
 from service.bench.agreement import LEAST_SHARE, Agreement
 from service.bench.decoding import DecodingSpeed
 from service.bench.engine import EngineThroughput
+from service.bench.features import FeatureTimes
 
 if TYPE_CHECKING:
     from model.bench.result import BenchReport
 
-Other = EngineThroughput | Agreement | DecodingSpeed  # what a line tells, not a table
+Other = EngineThroughput | Agreement | DecodingSpeed | FeatureTimes  # what a line tells, not a table
 
 JSON_FILE, MARKDOWN_FILE, PLOT_FILE = "bench.json", "bench.md", "bench.png"
 WIDTH = 150  # where no terminal says how wide it is
@@ -46,6 +47,8 @@ def line(other: Other) -> str:
     """Describe in a line what was measured beside the tables."""
     if isinstance(other, DecodingSpeed):
         return _decoding_line(other)
+    if isinstance(other, FeatureTimes):
+        return _features_line(other)
     return _agreement_line(other) if isinstance(other, Agreement) else _engine_line(other)
 
 
@@ -73,6 +76,15 @@ def _decoding_line(found: DecodingSpeed) -> str:
         f"{found.largest_view_px} px): {1000 * full.median:.0f} ms decoded at full size, {1000 * less.median:.0f} ms "
         f"at a reduced one, {ratio.median:.1f}x ({ratio.low:.1f} to {ratio.high:.1f}); tiles differ by "
         f"{found.mean_difference:.2f} of 255 in the mean, {found.max_difference} at most"
+    )
+
+
+def _features_line(found: FeatureTimes) -> str:
+    return (
+        f"{found.model} on {found.device} in {found.dtype}, one token about an image of {found.image_bytes / 1e6:.2f} "
+        f"MB of features: {1000 * found.memory_s:.0f} ms from the cache, {1000 * found.folder_s:.0f} ms from the "
+        f"folder ({1000 * found.read_s:.1f} ms of it other rows wait), {1000 * found.encoded_s:.0f} ms encoded "
+        f"(medians of {found.images}); loaded in {found.load_s:.1f} s"
     )
 
 
@@ -110,8 +122,10 @@ def write_findings(findings: Findings, folder: Path) -> None:
     ]
     agreements = [each.as_json() for each in findings.others if isinstance(each, Agreement)]
     decodings = [asdict(each) for each in findings.others if isinstance(each, DecodingSpeed)]
+    features = [asdict(each) for each in findings.others if isinstance(each, FeatureTimes)]
     folder.mkdir(parents=True, exist_ok=True)
-    told = findings.report.as_json({"engines": engines, "agreements": agreements, "decodings": decodings})
+    others = {"engines": engines, "agreements": agreements, "decodings": decodings, "features": features}
+    told = findings.report.as_json(others)
     write_whole(folder / JSON_FILE, json.dumps(told, indent=2) + "\n")
     text = markdown(findings.report, [line(each) for each in findings.others])
     write_whole(folder / MARKDOWN_FILE, text)

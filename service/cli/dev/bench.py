@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from service.bench.agreement import Agreement
     from service.bench.decoding import DecodingSpeed
     from service.bench.engine import EngineThroughput
+    from service.bench.features import FeatureTimes
     from service.bench.report import Findings
 
-    Made = EngineThroughput | Agreement | DecodingSpeed
+    Made = EngineThroughput | Agreement | DecodingSpeed | FeatureTimes
     Other = Callable[[], Made]  # measures something that is no section of a plan
 
-ENGINE, AGREEMENT, DECODING = "engine", "agreement", "decoding"
+ENGINE, AGREEMENT, DECODING, FEATURES = "engine", "agreement", "decoding", "features"
 DECODED_FOR = ("pheye-tiny", "Pheye-x4-448")  # models whose tiles a photograph is decoded for, unless others are named
 EMBEDDED_MODEL = "pheye-tiny"  # whose answers should survive int8; random weights have none worth keeping
 EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
@@ -55,7 +56,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, agreement; "
+            help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, features, agreement; "
             "default all.",
         ),
     ] = None,
@@ -69,7 +70,7 @@ def bench(
     """Time the fast path beside the naive model and the machine's own limits."""
     from model.bench.plan import DTYPES, WORKLOADS, PlanOverrides, plan
 
-    names = _names("--only", only, (*WORKLOADS, DECODING, ENGINE, AGREEMENT))
+    names = _names("--only", only, (*WORKLOADS, DECODING, ENGINE, FEATURES, AGREEMENT))
     overrides = PlanOverrides(
         dtypes=_names("--dtype", dtype, DTYPES),
         rows=_numbers("--rows", rows),
@@ -125,6 +126,11 @@ def _others(
     if everything or ENGINE in overrides.only:
         served: Sequence[str | None] = models or [None]
         yield from (partial(_engine, model, device, threads) for model in served)
+    if everything or FEATURES in overrides.only:
+        dtypes: Sequence[str | None] = overrides.dtypes or [None]
+        yield from (
+            partial(_features, each, dtype, device, threads) for each in models or [EMBEDDED_MODEL] for dtype in dtypes
+        )
     named = AGREEMENT in overrides.only
     if named and device != "cpu":
         fail(f"--only {AGREEMENT}: int8 is for CPUs")
@@ -209,6 +215,16 @@ def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
 
     _tell(f"{model or 'the served model'}: engine without HTTP")
     return engine_throughput(read_settings({"model": model, "devices": device, "threads": str(threads)}))
+
+
+def _features(model: str, dtype: str | None, device: str, threads: int) -> FeatureTimes:
+    """Measure what an image's features in memory and in a folder save."""
+    from service.bench.features import feature_times
+    from service.cli.info.figures import find_config
+
+    _tell(f"{model}: features encoded, from the folder, from the cache")
+    settings = read_settings({"model": model, "devices": device, "threads": str(threads), "dtype": dtype})
+    return feature_times(settings, find_config(model, None))
 
 
 def _agreement(model: str, threads: int, cases: Sequence[Case]) -> Agreement:

@@ -61,6 +61,7 @@ def capacity(
     """Measure this machine, and simulate how many of them a rate of requests needs."""
     from service.bench.capacity.fleet import FleetGoal, FleetPlan, Routing
     from service.bench.capacity.traffic import Traffic
+    from service.bench.report import WIDTH
 
     if costs is not None and (save is not None or check):
         fail("--costs: --save and --check measure; leave one of them out")
@@ -70,6 +71,8 @@ def capacity(
     if save is not None:
         _save(save, machine)
     out = Console(highlight=False, soft_wrap=True)
+    if not out.is_terminal:
+        out.width = WIDTH  # a file has no width, and a table cut to rich's own 80 columns breaks its words
     _print_machine(machine, out)
     if figures:
         _print_figures(figures, out)

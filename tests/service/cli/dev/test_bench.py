@@ -22,6 +22,7 @@ from model.runtime.hardware import Precision
 from service.bench import agreement
 from service.bench import decoding as decoding_bench
 from service.bench import engine as engine_bench
+from service.bench import features as features_bench
 from service.bench import report as bench_report
 from service.cli.dev import bench as benching
 from service.cli.main import app
@@ -76,6 +77,18 @@ def test_decoding_of_a_photograph_is_measured_both_ways(tmp_path: Path, monkeypa
     assert found["race"]["ratio"]["median"] > 0
     assert 0 < found["mean_difference"] < 0.5
     assert "decoded at full size" in done.stdout
+
+
+def test_answers_about_encoded_and_kept_images_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        features_bench.feature_times, "__kwdefaults__", {**features_bench.feature_times.__kwdefaults__, "images": 6}
+    )
+    done = bench("--only", "features", "--model", "random:pheye-micro", "--threads", "1", "--report", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads((tmp_path / "bench.json").read_text())["features"]
+    assert (found["model"], found["images"]) == ("pheye-micro", 6)
+    assert 0 < found["read_s"] < found["folder_s"]
+    assert "from the folder" in done.stdout
 
 
 def test_the_engine_is_measured_on_the_model_that_would_be_served(

@@ -1,0 +1,57 @@
+"""`pheye dev capacity` with costs from a file: tables, and mistakes in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.bench.capacity.costs import MachineModel, StepCosts
+from service.cli.main import app
+
+MACHINE = MachineModel(StepCosts(0.01, 0.005, 0.005, 0.005, 0.01, 0.005, 0.001, 0, 0.02), tiles=10, cached_images=20)
+SMALL = ["--rate", "20", "--images", "100", "--tokens", "2", "--price", "0.5"]
+
+
+def saved(folder: Path) -> str:
+    """Write a file as --save does."""
+    file = folder / "costs.json"
+    file.write_text(json.dumps({"machine": asdict(MACHINE)}), encoding="utf-8")
+    return str(file)
+
+
+def test_a_fleet_is_sized_for_each_way_of_routing_with_what_it_costs(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["dev", "capacity", "--costs", saved(tmp_path), *SMALL])
+    assert done.exit_code == 0, done.output
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    found = {row[0]: row for row in rows if len(row) == 10}
+    assert list(found) == ["no affinity", "affinity", "affinity, bounded (1.25)"]
+    hits = {name: int(row[3].removesuffix(" %")) for name, row in found.items()}
+    assert hits["affinity"] > hits["no affinity"]
+    for row in found.values():
+        machines, an_hour, per_million = int(row[1]), float(row[8]), float(row[9])
+        assert an_hour == pytest.approx(0.5 * machines)
+        assert per_million == pytest.approx(an_hour / 20 / 3600 * 1e6, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--rate: give a rate of requests to size a fleet for, or --check, or --save FILE"),
+        (["--costs", "COSTS", "--check"], "--costs: --save and --check measure; leave one of them out"),
+        (["--costs", "nowhere.json", "--rate", "1"], "nowhere.json"),
+        (["--costs", "OTHER", "--rate", "1"], "was not written by --save"),
+    ],
+    ids=["nothing to do", "measured and read", "no file", "another file"],
+)
+def test_mistakes_are_said_in_one_line(words: list[str], said: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"machine": {"costs": {}}}', encoding="utf-8")
+    files = {"COSTS": saved(tmp_path), "OTHER": str(other)}
+    done = CliRunner().invoke(app, ["dev", "capacity", *(files.get(word, word) for word in words)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
