@@ -83,8 +83,8 @@ def _features_line(found: FeatureTimes) -> str:
     return (
         f"{found.model} on {found.device} in {found.dtype}, one token about an image of {found.image_bytes / 1e6:.2f} "
         f"MB of features: {1000 * found.memory_s:.0f} ms from the cache, {1000 * found.folder_s:.0f} ms from the "
-        f"folder ({1000 * found.read_s:.1f} ms of it other rows wait), {1000 * found.encoded_s:.0f} ms encoded "
-        f"(medians of {found.images}); loaded in {found.load_s:.1f} s"
+        f"folder ({1000 * found.read_s:.1f} ms of it reading, for which other rows wait), "
+        f"{1000 * found.encoded_s:.0f} ms encoded (medians of {found.images}); loaded in {found.load_s:.1f} s"
     )
 
 

@@ -57,7 +57,7 @@ def bench(
         typer.Option(
             metavar="LIST",
             help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, features, agreement; "
-            "default all.",
+            "default all but features.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
@@ -126,7 +126,7 @@ def _others(
     if everything or ENGINE in overrides.only:
         served: Sequence[str | None] = models or [None]
         yield from (partial(_engine, model, device, threads) for model in served)
-    if everything or FEATURES in overrides.only:
+    if FEATURES in overrides.only:
         dtypes: Sequence[str | None] = overrides.dtypes or [None]
         yield from (
             partial(_features, each, dtype, device, threads) for each in models or [EMBEDDED_MODEL] for dtype in dtypes

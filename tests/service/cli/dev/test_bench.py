@@ -86,7 +86,7 @@ def test_answers_about_encoded_and_kept_images_are_timed(tmp_path: Path, monkeyp
     done = bench("--only", "features", "--model", "random:pheye-micro", "--threads", "1", "--report", str(tmp_path))
     assert done.exit_code == 0, done.output
     (found,) = json.loads((tmp_path / "bench.json").read_text())["features"]
-    assert (found["model"], found["images"]) == ("pheye-micro", 6)
+    assert (found["model"], found["images"]) == ("pheye-micro-random-weights", 6)
     assert 0 < found["read_s"] < found["folder_s"]
     assert "from the folder" in done.stdout
 
