@@ -10,6 +10,7 @@ the application's `runtime_env` are the settings of both.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from service.api.app import create_app
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.api.parts import ServiceParts
 from service.api.server import configure_api_logging
+from service.api.traces.environment import tracing_from
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
 from service.settings import load_settings
@@ -54,7 +56,8 @@ class Edge:
         self._metrics = Metrics()
         supervise = partial(RemoteEngine, engine, affinity)
         self._queue = RequestQueue(self._settings.model_copy(update={"devices": "ray"}), self._metrics, supervise)
-        self._app = create_app(self._settings, self._queue, self._metrics)
+        tracing = tracing_from(os.environ, self._metrics)
+        self._app = create_app(self._settings, self._queue, self._metrics, tracing)
 
     def __serve_build_asgi_app__(self) -> Any:
         """Return the application that Ray serves."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.api.edge.affinity import HEADER
+from service.images import DIGEST_HEADER as HEADER
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.pages import PAGES, ROOT
@@ -35,7 +35,7 @@ def program(name: str) -> str:
     return path
 
 
-def render(overlay: str) -> str:
+def render(overlay: str | Path) -> str:
     command = [program("kubectl"), "kustomize", str(KUBERNETES / "overlays" / overlay)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -75,7 +75,17 @@ def bytes_of(quantity: str) -> int:
 
 def test_every_manifest_matches_the_schema_of_its_kind(tmp_path: Path) -> None:
     everything = tmp_path / "all.yaml"
-    everything.write_text("---\n".join(render(overlay) for overlay in OVERLAYS), encoding="utf-8")
+    traced = tmp_path / "traced"
+    traced.mkdir()
+    parts = {
+        name: os.path.relpath(KUBERNETES / name, traced.resolve()) for name in ("overlays/cpu", "components/traces")
+    }
+    text = "resources: ['{overlays/cpu}']\ncomponents: ['{components/traces}']\n".format_map(parts)
+    (traced / "kustomization.yaml").write_text(text, encoding="utf-8")
+    rendered = [*(render(overlay) for overlay in OVERLAYS), render(traced)]
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in rendered[-1]
+    assert "name: pheye-traces" in rendered[-1]
+    everything.write_text("---\n".join(rendered), encoding="utf-8")
     command = [program("kubernetes-validate"), "--strict", str(everything)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     told = done.stdout + done.stderr

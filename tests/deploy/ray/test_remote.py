@@ -25,11 +25,11 @@ from deploy.ray.all_metrics import AllMetrics
 from deploy.ray.remote import RemoteEngine, ReplicaState
 from deploy.ray.scaling import replicas_for
 from model.config import named_geometry
-from service.api.edge.affinity import HEADER
 from service.batch.local import LocalRun
 from service.batch.task import AnswerOptions
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField, Poisoned
+from service.images import DIGEST_HEADER as HEADER
 from service.messages import (
     Admitted,
     Delta,

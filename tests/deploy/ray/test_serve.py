@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from service.api.edge.affinity import HEADER
+from service.images import DIGEST_HEADER as HEADER
 from tests.support.ray_cluster import ROOT, RayCluster, needs_ray, ray_cluster
 from tests.support.serving import image_file, wait_until
 
