@@ -45,7 +45,7 @@ class SimulationResult:
 
     @property
     def answers_per_s(self) -> float:
-        """Throughput."""
+        """The throughput over the whole time."""
         return self.answered / self.took_s
 
     @property
@@ -55,7 +55,7 @@ class SimulationResult:
 
     @property
     def mean_s(self) -> float:
-        """Mean latency."""
+        """The mean latency of answered requests."""
         return float(np.mean(self.latencies_s))
 
     def percentile_s(self, percent: float) -> float:
