@@ -40,7 +40,8 @@ class TrainOptions:
     data: Annotated[
         list[Path],
         typer.Option(
-            metavar="FILE", help="A manifest, or `scenes` or `signs`; several times: one for each stage, in order."
+            metavar="FILE",
+            help="A manifest, or `scenes`, `signs` or `truthful:FOLDER`; several times: one for each stage, in order.",
         ),
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]
@@ -48,7 +49,7 @@ class TrainOptions:
         str,
         typer.Option(
             help="finetune suits itself to the number of your images; paper is the paper's; or pheye-tiny, "
-            "pheye-tiny-level-3."
+            "pheye-tiny-level-3, pheye-tiny-truthful."
         ),
     ] = "finetune"
     dry_run: Annotated[

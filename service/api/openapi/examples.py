@@ -14,12 +14,12 @@ from service.api.encoding import StreamItem
 from service.schemas.requests import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest
 from service.schemas.responses import ImageFields, StreamChunk, StreamEnd, TimingFields, UsageFields
 
-# A red disc on white, 64 x 64 pixels: small enough to be read in an example, and one that works when pasted. It is
+# A red disc on light gray, 64 x 64 pixels: small enough to be read in an example, and one that works when pasted. It is
 # of the size that pheye-tiny knows (tests/model/weights/test_samples.py).
 DISC = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEX/////AADrWueTAAAAVklEQVR42t2QsQ2AQA"
-    "wDLxESlL8BbAJs9qMywpdfIEKRNKSjQ7iyz64Mv9Vaw9gBoAjFwWink5AyeVAKkqoF6pO8MDCbpaoRpHOlsVhzYjSAAbb90yffAZwP9ayVPB4AAA"
-    "AASUVORK5CYII="
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQMAAACQp+OdAAAABlBMVEXm5ub/AACPYlkmAAAAWElEQVR42t3QsRGAIB"
+    "BE0c9hriVQiq1Yia1RCiUYGjCcwRIomZnjJrfzNjv4bfZ+g2cAw0iS2U9Jj7EwqSTpbVoJg7wqGR+k0FQO6mOC6EXSKAAR2D795AvEbA6wDf/Bwg"
+    "AAAABJRU5ErkJggg=="
 )
 EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
     CaptionRequest: {
@@ -28,19 +28,19 @@ EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
     },
     ImageUpload: {"upload": {"summary": "An image", "value": {"image_url": DISC}}},
     EstimateRequest: {
-        "alone": {"summary": "A question about any image", "value": {"question": "Which shape is it?"}},
+        "alone": {"summary": "A question about any image", "value": {"question": "What shape is it?"}},
         "short": {
             "summary": "A caption of an image, of 20 tokens at most",
             "value": {"image_url": DISC, "length": "short", "settings": {"max_tokens": 20}},
         },
     },
     VqaRequest: {
-        "question": {"summary": "A question", "value": {"image_url": DISC, "question": "Which shape is it?"}},
+        "question": {"summary": "A question", "value": {"image_url": DISC, "question": "What shape is it?"}},
         "choice": {
             "summary": "Two questions with given answers",
             "value": {
                 "image_url": DISC,
-                "questions": ["Which shape is it?", "Which shape is it not?"],
+                "questions": ["What shape is it?", "Which shape is it not?"],
                 "answer_style": "choice",
                 "choices": ["a disc", "a square"],
             },
@@ -58,7 +58,7 @@ EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
             "summary": "A sampled answer that can be repeated",
             "value": {
                 "image_url": DISC,
-                "question": "What could this be?",
+                "question": "How many shapes are there?",
                 "settings": {"max_tokens": 40, "temperature": 0.7, "top_p": 0.9, "seed": 1, "stop": ["\n"]},
             },
         },

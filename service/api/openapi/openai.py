@@ -23,7 +23,7 @@ ERRORS = {status: failure.words for status, failure in NATIVE_ERRORS.items() if 
     404: "Another model than the served one, or an image id that is unknown or has expired",
 }
 IGNORED_WORDS = "Fields that were sent and have no effect, such as `messages[].name,top_k`; absent if there are none."
-_PARTS = [{"type": "text", "text": "Which shape is it?"}, {"type": "image_url", "image_url": {"url": DISC}}]
+_PARTS = [{"type": "text", "text": "What shape is it?"}, {"type": "image_url", "image_url": {"url": DISC}}]
 _CHAT = {"messages": [{"role": "user", "content": _PARTS}], "max_completion_tokens": 20}
 EXAMPLES = {
     "question": {"summary": "A question about an image", "value": _CHAT},

@@ -6,9 +6,12 @@ A quick subset of its evaluation, with room for the chance of a small sample; do
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import safe_open
@@ -16,6 +19,7 @@ from safetensors import safe_open
 from model.checkpoint.checkpoint import open_checkpoint
 from model.checkpoint.sources import EMBEDDED
 from model.config import named_geometry
+from model.data.world.captions import NOTHING
 from service.settings import Settings
 
 FOLDER = EMBEDDED["pheye-tiny"]
@@ -33,11 +37,28 @@ def test_it_has_the_geometry_of_its_name_and_weighs_at_most_25_mb():
 
 def test_it_tells_how_it_was_made():
     record = json.loads((FOLDER / "training.json").read_text(encoding="utf-8"))
-    assert "pheye train" in record["command"]
+    assert record["command"].startswith("pheye dev average ")
     assert len(record["commit"]) == 40
-    assert [record["recipe"]["name"], record["before"]["recipe"]["name"]] == ["pheye-tiny-level-3", "pheye-tiny"]
+    for each in record["averaged"]:
+        assert f"{each['model']}={each['share']}" in record["command"]
+        assert "pheye train" in each["training"]["command"]
+        assert each["training"]["recipe"]["name"] == "pheye-tiny-truthful"
+        assert set(recipes(each["training"])) >= {"pheye-tiny-level-3", "pheye-tiny"}, "and what that began from"
+    assert sum(each["share"] for each in record["averaged"]) == pytest.approx(1)
     with safe_open(FOLDER / "model.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["pheye"]) == record
+
+
+def recipes(record: dict[str, Any]) -> Iterator[str]:
+    """The recipes of a run, and of every run that led to it."""
+    if "recipe" in record:
+        yield record["recipe"]["name"]
+    for earlier in [each["training"] for each in record.get("averaged", ())] + [record.get("before", {})]:
+        yield from recipes(earlier) if earlier else ()
+
+
+def test_its_record_names_no_path_of_the_machine_that_made_it():
+    assert not re.findall(r'(?:[\s":=])/\w+', (FOLDER / "training.json").read_text(encoding="utf-8"))
 
 
 def evaluated(folder: Path, *words: str) -> dict[str, float]:
@@ -61,10 +82,10 @@ def test_it_sees(tmp_path: Path, words: tuple[str, ...], least: dict[str, float]
     assert {metric: scores[metric] >= bar for metric, bar in least.items()} == dict.fromkeys(least, True), scores
 
 
-def test_what_lies_outside_its_world_gets_a_harmless_answer(tmp_path: Path) -> None:
-    from tests.support.serving import image_file
-
-    (tmp_path / "photo.jpg").write_bytes(image_file("JPEG"))
-    command = [str(Path(sys.executable).with_name("pheye")), "caption", "photo.jpg", "--threads", "1"]
-    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120).stdout
-    assert 0 < len(said.strip()) < 400
+def test_a_first_photograph_is_said_to_be_unknown(tmp_path: Path) -> None:
+    skimage = pytest.importorskip("skimage", reason="its photographs come with the extra evaluate")
+    photograph = Path(skimage.__file__).parent / "data/chelsea.png"
+    command = [str(Path(sys.executable).with_name("pheye")), "caption", str(photograph), "--threads", "1"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == NOTHING
+    assert "outside what pheye-tiny knows" in done.stderr

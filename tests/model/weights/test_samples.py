@@ -81,7 +81,9 @@ SHOWN = {
         {SIGN: "POOL", COUNT: "2", "Is there a red circle?": "no"},
         "striped",
     ),
-    "disc": Shown(("red circle",), (), {COUNT: "1", "What color is the circle?": "red"}, "plain"),
+    "disc": Shown(
+        ("red circle",), (), {COUNT: "1", "What shape is it?": "circle", "What color is the circle?": "red"}, "plain"
+    ),
     "cafe.jpg": Shown(("yellow circle",), ("CAFE LUMEN", "CAFE", "LUMEN", "OPEN"), {}),
     "departures.jpg": Shown((), ("Departures", "Basel", "Innsbruck", "Ljubljana", "Praha", "14:32"), {}),
 }
