@@ -72,7 +72,7 @@ class Pheye:
             indices: index of each tile in its image; 0 is the global view [n].
 
         Returns:
-            Features [n, tokens per tile, D_vit].
+            Features [n, tokens per tile, D_vit] without the positions of the tiles: equal tiles have equal ones.
         """
         places = np.asarray(indices)
         if places.all() or not places.any():
@@ -90,13 +90,21 @@ class Pheye:
     def _encode_alike(self, tiles: Tiles, places: NDArray[np.int64]) -> Tensor:
         """Encode global views alone or local tiles alone."""
         pixels = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
-        if not places.any():
-            return self._vision.encode_global(pixels)
-        return self._vision.encode_local(pixels, torch.from_numpy(places).to(self.device))
+        return self._vision.encode_local(pixels) if places.any() else self._vision.encode_global(pixels)
 
-    def admit_image(self, slots: Slots, image_key: ImageKey, features: Tensor) -> None:
-        """Give an image a slot and fill it with the memory for cross-attention; features [V, D_vit]."""
-        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(image_key))
+    def admit_image(self, slots: Slots, image_key: ImageKey, tiles: Sequence[Tensor]) -> None:
+        """Give an image a slot and fill it with the memory for cross-attention.
+
+        Args:
+            slots: where.
+            image_key: the image.
+            tiles: features of its tiles as `encode_tiles` gives them, N times [tokens per tile, D_vit].
+        """
+        self._decoder.admit(self.placed(tiles), slots, slots.claim_image(image_key))
+
+    def placed(self, tiles: Sequence[Tensor]) -> Tensor:
+        """Return an image's features [V, D_vit]: those of its tiles, each with the tile's position added."""
+        return self._vision.placed(tiles, self.dtype)
 
     def prefill(
         self,

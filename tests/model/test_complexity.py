@@ -167,7 +167,7 @@ def test_flops_of_the_fast_path_are_what_torch_counts(checkpoint: Checkpoint) ->
     model = Pheye(checkpoint.tensors, config, torch.device("cpu"), torch.float32)
     slots = model.new_slots(2, 64)
     encoding, features = measured(lambda: model.encode_tiles(blank_tiles(config), range(config.tiles)))
-    projecting, _ = measured(lambda: model.admit_image(slots, "image", features.flatten(0, 1)))
+    projecting, _ = measured(lambda: model.admit_image(slots, "image", list(features)))
     slots.occupy(0, "image", len(prompt))
     reading, _ = measured(lambda: model.prefill(slots, [0], [prompt]))
     decoding, _ = measured(lambda: model.decode(slots, [0], [1]))
