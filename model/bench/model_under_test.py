@@ -52,7 +52,7 @@ class ModelUnderTest:
     def slots(self, rows: int, tokens: int) -> FastRows:
         """Allocate slots of the fast path for so many rows and answers of so many tokens."""
         prefix = self.prompts(1)[0][: self.common]
-        return FastRows(self.fast, rows, self.prompt_tokens + tokens, prefix, self.precision.feature_dtype)
+        return FastRows(self.fast, rows, self.prompt_tokens + tokens, prefix, self.precision.image_dtype)
 
     def images(self, rows: int) -> int:
         """Number of images that so many rows look at."""

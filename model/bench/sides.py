@@ -72,16 +72,16 @@ class FastRows:
         count: how many rows.
         context_tokens: most tokens of a row.
         prefix: tokens that every prompt begins with.
-        feature_dtype: what images are kept in between encoding and admission.
+        image_dtype: what images are kept in between encoding and admission.
     """
 
     def __init__(
-        self, model: Pheye, count: int, context_tokens: int, prefix: Sequence[int], feature_dtype: torch.dtype
+        self, model: Pheye, count: int, context_tokens: int, prefix: Sequence[int], image_dtype: torch.dtype
     ) -> None:
         self._model = model
         self._slots = model.new_slots(count, context_tokens, prefix)
         self._rows = list(range(count))
-        self._feature_dtype = feature_dtype
+        self._image_dtype = image_dtype
         self._seen = 0
 
     def unseen(self, images: Sequence[Tensor]) -> dict[ImageKey, Tensor]:
@@ -98,7 +98,7 @@ class FastRows:
         leaders: dict[ImageKey, int] = {}
         for row, image_key in enumerate(image_keys):
             if not self._slots.has_image(image_key):
-                tiles = list(images[image_key].to(self._feature_dtype))
+                tiles = list(images[image_key].to(self._image_dtype))
                 self._model.admit_image(self._slots, image_key, tiles)
                 leaders[image_key] = row
             self._slots.occupy(row, image_key, len(prompts[row]))

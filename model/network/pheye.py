@@ -34,6 +34,7 @@ class Pheye:
         device: where it computes.
         dtype: what it computes in.
         int8: whether its linear layers multiply in int8.
+        image_dtype: what slots keep of images in; None for `dtype`.
         absorbed: whether slots keep images' features, and not the keys and values projected from them.
     """
 
@@ -45,6 +46,7 @@ class Pheye:
         dtype: torch.dtype,
         *,
         int8: bool = False,
+        image_dtype: torch.dtype | None = None,
         absorbed: bool = False,
     ) -> None:
         self.config = config
@@ -53,6 +55,7 @@ class Pheye:
         weights = Weights(tensors, device, dtype, int8=int8)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
         self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
+        self._image_dtype = image_dtype or dtype
         self._absorbed = absorbed
 
     @property
@@ -62,7 +65,8 @@ class Pheye:
 
     def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
         """Allocate slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
-        return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix, absorbed=self._absorbed)
+        dtypes = (self.dtype, self._image_dtype)
+        return Slots(self.config, count, context_tokens, self.device, dtypes, prefix, absorbed=self._absorbed)
 
     def encode_tiles(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
         """Encode tiles of any images to features, in one pass per adapter.

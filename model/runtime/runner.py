@@ -85,7 +85,13 @@ class ModelRunner:
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
-            checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8, absorbed=absorbed
+            checkpoint.tensors,
+            self.config,
+            device,
+            precision.dtype,
+            int8=precision.int8,
+            image_dtype=precision.image_dtype,
+            absorbed=absorbed,
         )
         examples = [self.prompt(instruction) for instruction in _UNLIKE]
         beginning = examples[0][: shared_tokens(examples)]
@@ -95,7 +101,7 @@ class ModelRunner:
             FeatureCache(feature_cache_bytes),
             self.fingerprint,
             device,
-            precision.feature_dtype,
+            precision.image_dtype,
             feature_folder,
         )
         self._running = RunningRows()

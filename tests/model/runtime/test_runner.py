@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.network import cross_attention
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
@@ -171,7 +172,11 @@ def test_forgetting_an_image_forgets_its_beginning(tiny: Checkpoint) -> None:
     assert not runner._slots.has_image(image.image_key)
 
 
-def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(tiny: Checkpoint) -> None:
+@pytest.mark.parametrize("amx", [True, False], ids=["amx", "no-amx"])
+def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(
+    tiny: Checkpoint, amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_attention, "_has_tiles", lambda: amx)
     one, other = (
         ModelRunner(tiny, torch.device("cpu"), Precision(torch.float32, "tested", int8=True), slots=4) for _ in range(2)
     )
@@ -182,6 +187,7 @@ def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(tiny: 
         assert asked(other, image, question) == [answer]
         done(other, image, 1)
     assert one.cache_bytes == 2 * tiny.config.image_tokens * tiny.config.vision.width
+    assert one._slots.images.keys.dtype is one._slots.images.values.dtype is torch.bfloat16
 
 
 def test_tiles_encoded_one_by_one_are_the_tiles_encoded_together(tiny: Checkpoint) -> None:
