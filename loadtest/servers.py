@@ -56,6 +56,10 @@ class Server:
 
     async def engine_s(self) -> float | None:
         """Return the seconds for which its engines have worked so far; None if it does not tell."""
+        return await self.metric(ENGINE_SECONDS)
+
+    async def metric(self, name: str) -> float | None:
+        """Return the sum of a metric over all its labels; None if it does not tell."""
         try:
             async with open_http(self.url, 1, key=self.key) as http:
                 response = await http.get("/metrics")
@@ -67,5 +71,5 @@ class Server:
             families = list(text_string_to_metric_families(response.text))
         except ValueError:
             return None
-        phases = [each.value for family in families for each in family.samples if each.name == ENGINE_SECONDS]
-        return sum(phases) if phases else None
+        values = [each.value for family in families for each in family.samples if each.name == name]
+        return sum(values) if values else None

@@ -17,8 +17,8 @@ from model.config import PheyeConfig
 from model.layout import ADAPTER_RANKS, adapters, is_trained, tensor_shapes
 
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}  # what weights are stored in
-KEPT_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 4}  # keys and values; int8 is for products only
-FEATURE_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 2}
+KEPT_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 4}  # keys and values of text; int8 is for products only
+IMAGE_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 2}  # features, keys and values of images
 PAPER_TEXT_TOKENS = 65  # N_T, "the typical prompt length for captioning" (section 2.2)
 PREFIX_TOKENS = 45  # of these, those every prompt begins with
 _UNUSED = ("post_layernorm", "norm_lvl_3")  # in every checkpoint, in no computation
@@ -175,7 +175,7 @@ def self_attention_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -
 
 def cross_attention_bytes(config: PheyeConfig, dtype: str) -> int:
     """Compute the bytes of one image's keys and values for every cross-attention block."""
-    return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * KEPT_BYTES[dtype]
+    return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * IMAGE_BYTES[dtype]
 
 
 def slot_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
@@ -186,7 +186,7 @@ def slot_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
 
 def feature_bytes(config: PheyeConfig, dtype: str) -> int:
     """Compute the bytes of one image in the feature cache."""
-    return config.image_tokens * config.vision.width * FEATURE_BYTES[dtype]
+    return config.image_tokens * config.vision.width * IMAGE_BYTES[dtype]
 
 
 def encode_flops(config: PheyeConfig, side_ranks: Mapping[str, int] | None = None) -> int:

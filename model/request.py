@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model.choices import ChoiceTree
-from model.tiles import ImageKey
+from model.tiles import ImageKey, TileKey
 
 FinishReason = Literal["stop", "length"]
 # A temperature below this is greedy: the draw would be, but for ties, and logits divided by still less overflow.
@@ -101,10 +101,12 @@ class NewRow:
 
 @dataclass(frozen=True, slots=True)
 class CacheChanges:
-    """Images whose features have come into the feature cache or gone from it."""
+    """Images and tiles whose features have come into the feature cache or gone from it."""
 
     added: tuple[ImageKey, ...] = ()
     dropped: tuple[ImageKey, ...] = ()
+    added_tiles: tuple[TileKey, ...] = ()
+    dropped_tiles: tuple[TileKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

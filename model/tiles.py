@@ -24,6 +24,7 @@ PREPROCESSING = 2
 
 Tiles = NDArray[np.uint8]
 ImageKey = NewType("ImageKey", str)  # the hash of an image's decoded pixels: its identity in caches, slots and messages
+TileKey = NewType("TileKey", str)  # the hash of a tile's pixels and of its role: global view or local tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class TiledImage:
     """Image that is ready for the vision encoder.
 
     `image_key` names what was decoded (RGB bytes, width, height), not the file: it is the identity of the image in
-    the feature cache. `tiles` is uint8 [N, tile_px, tile_px, 3]: the global view, then the local tiles.
+    the feature cache. `tiles` is uint8 [N, tile_px, tile_px, 3]: the global view, then the local tiles. Images share
+    features of tiles that have the same of `tile_keys` [N]; an image without keys shares nothing.
     """
 
     image_key: ImageKey
@@ -56,6 +58,7 @@ class TiledImage:
     height_px: int
     tiles: Tiles
     facts: ImageFacts = ImageFacts()
+    tile_keys: tuple[TileKey, ...] = ()
 
 
 def prepare(image: Image.Image | DecodedPicture, tile_px: int, level: int) -> TiledImage:
@@ -78,7 +81,8 @@ def prepare(image: Image.Image | DecodedPicture, tile_px: int, level: int) -> Ti
             view.paste(rgb, top)
     small, large = (view.down() for view in views)
     facts = ImageFacts(picture.image.format or "", has_transparency=rows.has_transparency)
-    return TiledImage(ImageKey(digest.hexdigest()), width_px, height_px, _tiles(small, large, level), facts)
+    tiles = _tiles(small, large, level)
+    return TiledImage(ImageKey(digest.hexdigest()), width_px, height_px, tiles, facts, _tile_keys(tiles))
 
 
 def cut(rgb: Image.Image, tile_px: int, level: int) -> Tiles:
@@ -99,6 +103,14 @@ def _tiles(small: Image.Image, large: Image.Image, level: int) -> Tiles:
     grid = np.asarray(large).reshape(level, tile_px, level, tile_px, 3)  # [y, S, x, S, 3]
     local = grid.transpose(2, 0, 1, 3, 4).reshape(level**2, tile_px, tile_px, 3)
     return np.concatenate([np.asarray(small)[None], local])
+
+
+def _tile_keys(tiles: Tiles) -> tuple[TileKey, ...]:
+    roles = ("global view", *["local tile"] * (len(tiles) - 1))
+    return tuple(
+        TileKey(hashlib.sha256(f"{PREPROCESSING} {role} ".encode() + tile.tobytes()).hexdigest())
+        for role, tile in zip(roles, tiles, strict=True)
+    )
 
 
 class _ResizedAcross:

@@ -185,13 +185,18 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The cost of one row. `image_features_cached`: no tile had to be encoded for it."""
+    """The cost of one row. `image_tiles_cached`: tiles that did not have to be encoded for it."""
 
     prompt_tokens: int
     completion_tokens: int
     image_tokens: int
     image_tiles: int
-    image_features_cached: bool
+    image_tiles_cached: int
+
+    @property
+    def image_features_cached(self) -> bool:
+        """True if no tile had to be encoded."""
+        return self.image_tiles_cached == self.image_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +301,7 @@ class StepReport:
     generated_tokens: int = 0
     cache_queries: int = 0
     cache_hits: int = 0
+    cached_tiles: int = 0
     cache_bytes: int = 0
     slots_used: int = 0
     folder: FolderCounts = field(default_factory=FolderCounts)

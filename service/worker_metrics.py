@@ -84,6 +84,11 @@ class WorkerMetrics(MetricRegistry):
             "Images whose features were in the cache, so that no tile was encoded.",
             WORKER_LABELS,
         )
+        self.feature_cache_tile_hits = self._counter(
+            "feature_cache_tile_hits_total",
+            "Tiles of images looked up in the feature cache that did not have to be encoded.",
+            WORKER_LABELS,
+        )
 
         self.feature_folder_queries = self._counter(
             "feature_folder_queries_total",
@@ -153,9 +158,10 @@ class WorkerMetrics(MetricRegistry):
     def _of_each(self) -> Iterable[Counter | Gauge]:
         return (
             self.worker_restarts, self.prompt_tokens, self.generated_tokens, self.encoded_tiles,
-            self.feature_cache_queries, self.feature_cache_hits, self.requests_running, self.slots, self.slots_used,
-            self.slots_used_ratio, self.feature_cache_bytes, self.feature_folder_queries, self.feature_folder_hits,
-            self.feature_folder_errors, self.feature_folder_bytes,
+            self.feature_cache_queries, self.feature_cache_hits, self.feature_cache_tile_hits,
+            self.requests_running, self.slots, self.slots_used, self.slots_used_ratio, self.feature_cache_bytes,
+            self.feature_folder_queries, self.feature_folder_hits, self.feature_folder_errors,
+            self.feature_folder_bytes,
         )  # fmt: skip
 
     def show_worker(self, labels: WorkerLabels, running: int, slots: int, latest: StepReport) -> None:
@@ -181,6 +187,7 @@ class WorkerMetrics(MetricRegistry):
         self.encoded_tiles.labels(*labels).inc(report.encoded_tiles)
         self.feature_cache_queries.labels(*labels).inc(report.cache_queries)
         self.feature_cache_hits.labels(*labels).inc(report.cache_hits)
+        self.feature_cache_tile_hits.labels(*labels).inc(report.cached_tiles)
         self.feature_folder_queries.labels(*labels).inc(report.folder.hits + report.folder.misses)
         self.feature_folder_hits.labels(*labels).inc(report.folder.hits)
         self.feature_folder_errors.labels(*labels).inc(report.folder.errors)

@@ -71,4 +71,11 @@ def load_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) 
 
 def load_fast(twin: Twin, precision: Precision) -> Pheye:
     """Build the fast path on the twin's tensors."""
-    return Pheye(twin.checkpoint.tensors, twin.checkpoint.config, twin.device, precision.dtype, int8=precision.int8)
+    return Pheye(
+        twin.checkpoint.tensors,
+        twin.checkpoint.config,
+        twin.device,
+        precision.dtype,
+        int8=precision.int8,
+        image_dtype=precision.image_dtype,
+    )

@@ -6,6 +6,7 @@ unequal lengths. One thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ class ModelUnderTest:
     def slots(self, rows: int, tokens: int) -> FastRows:
         """Allocate slots of the fast path for so many rows and answers of so many tokens."""
         prefix = self.prompts(1)[0][: self.common]
-        return FastRows(self.fast, rows, self.prompt_tokens + tokens, prefix, self.precision.feature_dtype)
+        return FastRows(self.fast, rows, self.prompt_tokens + tokens, prefix, self.precision.image_dtype)
 
     def images(self, rows: int) -> int:
         """Number of images that so many rows look at."""
@@ -65,12 +66,15 @@ class ModelUnderTest:
         return list(noise)
 
     def features(self, images: int) -> list[Tensor]:
-        """Return noise as features, each [V, D_vit] as a layer norm leaves them."""
-        config = self.fast.config
-        noise = torch.randn(
-            (images, config.image_tokens, config.vision.width), generator=torch.Generator().manual_seed(0)
-        )
+        """Return noise as features without positions, each [N, tokens per tile, D_vit] as a layer norm leaves them."""
+        config, vision = self.fast.config, self.fast.config.vision
+        shape = (images, config.tiles, vision.tokens_per_tile, vision.width)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         return list(noise.to(self.twin.device, self.twin.dtype))
+
+    def placed(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Add the positions of tiles to features without them, as the naive twin wants them: [V, D_vit] each."""
+        return [self.fast.placed(list(image)).to(self.twin.dtype) for image in images]
 
     def prompts(self, rows: int) -> list[list[int]]:
         """Return token ids of prompts: the first is the longest, each other one is shorter where it can be."""

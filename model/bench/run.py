@@ -179,8 +179,8 @@ def cached_image(
     small = trimmed(checkpoint, frozenset())
     runner = ModelRunner(small, device, precision, slots=1, context_tokens=16)
     side, tiles = small.config.vision.tile_px, small.config.tiles
-    blank = torch.zeros((tiles, side, side, 3), dtype=torch.uint8).numpy()
-    image = TiledImage(ImageKey("blank"), side, side, blank)
+    noise = torch.randint(256, (tiles, side, side, 3), dtype=torch.uint8).numpy()  # equal tiles would be kept once
+    image = TiledImage(ImageKey("noise"), side, side, noise)
     runner.open_image(image)
     runner.encode([TileSpan(image.image_key, 0, tiles)])
     return CachedImage(name, dtype, runner.cache_bytes, feature_bytes(small.config, dtype))

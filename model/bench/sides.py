@@ -58,10 +58,10 @@ def encode_naively(twin: NaivePheye, tiles: Tiles) -> Tensor:
 
 
 def encode_fast(model: Pheye, images: Sequence[Tiles]) -> list[Tensor]:
-    """Encode images, each uint8 [N, S, S, 3], in one call -> features of each [V, D_vit]."""
+    """Encode images, each uint8 [N, S, S, 3], in one call -> features of each [N, tokens per tile, D_vit]."""
     indices = list(range(model.config.tiles)) * len(images)
     features = model.encode_tiles(np.concatenate(images), indices)  # [images * N, tokens per tile, D_vit]
-    return list(features.reshape(len(images), -1, features.shape[-1]))
+    return list(features.view(len(images), -1, *features.shape[1:]))
 
 
 class FastRows:
@@ -72,20 +72,20 @@ class FastRows:
         count: how many rows.
         context_tokens: most tokens of a row.
         prefix: tokens that every prompt begins with.
-        feature_dtype: what images are kept in between encoding and admission.
+        image_dtype: what images are kept in between encoding and admission.
     """
 
     def __init__(
-        self, model: Pheye, count: int, context_tokens: int, prefix: Sequence[int], feature_dtype: torch.dtype
+        self, model: Pheye, count: int, context_tokens: int, prefix: Sequence[int], image_dtype: torch.dtype
     ) -> None:
         self._model = model
         self._slots = model.new_slots(count, context_tokens, prefix)
         self._rows = list(range(count))
-        self._feature_dtype = feature_dtype
+        self._image_dtype = image_dtype
         self._seen = 0
 
     def unseen(self, images: Sequence[Tensor]) -> dict[ImageKey, Tensor]:
-        """Return images, each features [V, D_vit], under keys that no image has had here."""
+        """Return images, each features [N, tokens per tile, D_vit], under keys that no image has had here."""
         self._seen += len(images)
         return {ImageKey(f"image {self._seen + place}"): features for place, features in enumerate(images)}
 
@@ -98,7 +98,8 @@ class FastRows:
         leaders: dict[ImageKey, int] = {}
         for row, image_key in enumerate(image_keys):
             if not self._slots.has_image(image_key):
-                self._model.admit_image(self._slots, image_key, images[image_key].to(self._feature_dtype))
+                tiles = list(images[image_key].to(self._image_dtype))
+                self._model.admit_image(self._slots, image_key, tiles)
                 leaders[image_key] = row
             self._slots.occupy(row, image_key, len(prompts[row]))
         followers = [row for row in self._rows if row not in leaders.values()]

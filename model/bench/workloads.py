@@ -56,7 +56,7 @@ def encode(under_test: ModelUnderTest, images: int) -> Workload:
     return Workload(
         images=images,
         baseline=lambda _: [encode_naively(under_test.twin.model, image) for image in tiles],
-        fast=lambda _: encode_fast(under_test.fast, tiles),
+        fast=lambda _: [under_test.fast.placed(list(image)) for image in encode_fast(under_test.fast, tiles)],
         marks=(Milestone("encode", 0, [under_test.costs.encode(images)]),),
         agreement=features_alike,
     )
@@ -65,7 +65,7 @@ def encode(under_test: ModelUnderTest, images: int) -> Workload:
 def prefill(under_test: ModelUnderTest, rows: int) -> Workload:
     """Prefill prompts about encoded images: one after another, or together."""
     prompts, images = under_test.prompts(rows), under_test.features(under_test.images(rows))
-    slots, lengths = under_test.slots(rows, 0), [len(prompt) for prompt in prompts]
+    slots, lengths, placed = under_test.slots(rows, 0), [len(prompt) for prompt in prompts], under_test.placed(images)
 
     def together(_: Lap) -> Tokens:
         first = slots.read(slots.unseen(images), prompts)
@@ -75,7 +75,7 @@ def prefill(under_test: ModelUnderTest, rows: int) -> Workload:
     return Workload(
         images=len(images),
         baseline=lambda _: [
-            NaiveRow(under_test.twin.model, images[row % len(images)]).read(prompt)
+            NaiveRow(under_test.twin.model, placed[row % len(images)]).read(prompt)
             for row, prompt in enumerate(prompts)
         ],
         fast=together,
@@ -91,8 +91,8 @@ def decode(under_test: ModelUnderTest, rows: int) -> Workload:
     themselves; what each side would have said at every one of them counts for the agreement.
     """
     prompts, images = under_test.prompts(rows), under_test.features(under_test.images(rows))
-    slots = under_test.slots(rows, WALKED_TOKENS + 1)
-    naive = [NaiveRow(under_test.twin.model, images[row % len(images)]) for row in range(rows)]
+    slots, placed = under_test.slots(rows, WALKED_TOKENS + 1), under_test.placed(images)
+    naive = [NaiveRow(under_test.twin.model, placed[row % len(images)]) for row in range(rows)]
     *walked, last = under_test.continuations(rows, WALKED_TOKENS + 1)
     said = [[row.read(prompt) for row, prompt in zip(naive, prompts, strict=True)]]
     said += [[row.read([token]) for row, token in zip(naive, tokens, strict=True)] for tokens in walked]

@@ -34,6 +34,7 @@ class Pheye:
         device: where it computes.
         dtype: what it computes in.
         int8: whether its linear layers multiply in int8.
+        image_dtype: what slots keep of images in; None for `dtype`.
         absorbed: whether slots keep images' features, and not the keys and values projected from them.
     """
 
@@ -45,6 +46,7 @@ class Pheye:
         dtype: torch.dtype,
         *,
         int8: bool = False,
+        image_dtype: torch.dtype | None = None,
         absorbed: bool = False,
     ) -> None:
         self.config = config
@@ -53,6 +55,7 @@ class Pheye:
         weights = Weights(tensors, device, dtype, int8=int8)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
         self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
+        self._image_dtype = image_dtype or dtype
         self._absorbed = absorbed
 
     @property
@@ -62,7 +65,8 @@ class Pheye:
 
     def new_slots(self, count: int, context_tokens: int, prefix: Sequence[int] = ()) -> Slots:
         """Allocate slots for `count` running rows of up to `context_tokens` tokens that all begin with `prefix`."""
-        return Slots(self.config, count, context_tokens, self.device, self.dtype, prefix, absorbed=self._absorbed)
+        dtypes = (self.dtype, self._image_dtype)
+        return Slots(self.config, count, context_tokens, self.device, dtypes, prefix, absorbed=self._absorbed)
 
     def encode_tiles(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
         """Encode tiles of any images to features, in one pass per adapter.
@@ -72,7 +76,7 @@ class Pheye:
             indices: index of each tile in its image; 0 is the global view [n].
 
         Returns:
-            Features [n, tokens per tile, D_vit].
+            Features [n, tokens per tile, D_vit] without the positions of the tiles: equal tiles have equal ones.
         """
         places = np.asarray(indices)
         if places.all() or not places.any():
@@ -90,13 +94,21 @@ class Pheye:
     def _encode_alike(self, tiles: Tiles, places: NDArray[np.int64]) -> Tensor:
         """Encode global views alone or local tiles alone."""
         pixels = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
-        if not places.any():
-            return self._vision.encode_global(pixels)
-        return self._vision.encode_local(pixels, torch.from_numpy(places).to(self.device))
+        return self._vision.encode_local(pixels) if places.any() else self._vision.encode_global(pixels)
 
-    def admit_image(self, slots: Slots, image_key: ImageKey, features: Tensor) -> None:
-        """Give an image a slot and fill it with the memory for cross-attention; features [V, D_vit]."""
-        self._decoder.admit(features.to(self.device, self.dtype), slots, slots.claim_image(image_key))
+    def admit_image(self, slots: Slots, image_key: ImageKey, tiles: Sequence[Tensor]) -> None:
+        """Give an image a slot and fill it with the memory for cross-attention.
+
+        Args:
+            slots: where.
+            image_key: the image.
+            tiles: features of its tiles as `encode_tiles` gives them, N times [tokens per tile, D_vit].
+        """
+        self._decoder.admit(self.placed(tiles), slots, slots.claim_image(image_key))
+
+    def placed(self, tiles: Sequence[Tensor]) -> Tensor:
+        """Return an image's features [V, D_vit]: those of its tiles, each with the tile's position added."""
+        return self._vision.placed(tiles, self.dtype)
 
     def prefill(
         self,

@@ -29,7 +29,7 @@ class _ResidentImage:
 
 
 class Slots:
-    """Row slots and image slots, as many of one as of the other.
+    """Row slots and image slots, as many of one as of the other; `dtypes` are those of rows and of images.
 
     Attributes:
         keys, values: self-attention [layers, slots, H, context, d].
@@ -45,17 +45,17 @@ class Slots:
         count: int,
         context_tokens: int,
         device: torch.device,
-        dtype: torch.dtype,
+        dtypes: tuple[torch.dtype, torch.dtype],
         prefix: Sequence[int] = (),
         *,
         absorbed: bool = False,
     ) -> None:
-        decoder = config.decoder
+        decoder, (dtype, image_dtype) = config.decoder, dtypes
         own = (decoder.layers, count, decoder.heads, context_tokens, decoder.head_width)
         # Zeros, not `empty`: see `release` about what a stray NaN would do.
         self.keys, self.values = (torch.zeros(own, device=device, dtype=dtype) for _ in range(2))
         self.absorbed = absorbed
-        self.images = _image_memory(config, count, device, dtype, absorbed=absorbed)
+        self.images = _image_memory(config, count, device, image_dtype, absorbed=absorbed)
         self.lengths = [0] * count
         self.prefix = tuple(prefix)
         shared = (*own[:3], len(prefix), own[4])

@@ -6,6 +6,7 @@ positions. Knows no requests and no cache. Called by the engine's thread only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -138,10 +139,18 @@ class VisionEncoder:
         self._global = VisionTower(towers, config.vision, global_adapter, self.patches, global_norm)
         self._tile_positions = weights.tensor("connector.embedding.weight")  # [21, D]
 
-    def encode_global(self, tiles: Tensor, out: Tensor | None = None) -> Tensor:
-        """Encode global views, uint8 [n, S, S, 3] -> features [n, tokens, D], in `out` if that is given."""
-        return torch.add(self._global(tiles), self._tile_positions[0], out=out)
+    def encode_global(self, tiles: Tensor) -> Tensor:
+        """Encode global views, uint8 [n, S, S, 3] -> features [n, tokens, D] without the position of a tile."""
+        return self._global(tiles)
 
-    def encode_local(self, tiles: Tensor, indices: Tensor, out: Tensor | None = None) -> Tensor:
-        """Encode local tiles, uint8 [n, S, S, 3], with their index in the image (1 and up) [n] -> [n, tokens, D]."""
-        return torch.add(self._local(tiles), self._tile_positions[indices].unsqueeze(1), out=out)
+    def encode_local(self, tiles: Tensor) -> Tensor:
+        """Encode local tiles, uint8 [n, S, S, 3] -> features [n, tokens, D] without the position of a tile."""
+        return self._local(tiles)
+
+    def placed(self, tiles: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+        """Add each tile's position to the features of an image's tiles, N times [tokens, D] -> [N * tokens, D]."""
+        first, *_ = tiles
+        out = torch.empty((len(tiles), *first.shape), dtype=dtype, device=self._tile_positions.device)
+        for place, (tile, position) in enumerate(zip(tiles, self._tile_positions, strict=False)):
+            torch.add(tile.to(out.device, dtype), position, out=out[place])
+        return out.flatten(0, 1)

@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from model.request import FolderCounts
-from model.runtime.feature_cache import FeatureKey
+from model.tiles import ImageKey
 
 logger = logging.getLogger("pheye.features")
 
@@ -36,6 +36,15 @@ _FILL = 0.9  # share of the bound that eviction leaves
 _SCAN_EVERY = 32  # writes after which the folder is counted anew, because others write to it too
 _ABANDONED_S = 3600.0  # age of an unfinished file whose process must have died
 _QUIET_S = 60.0  # between two log lines about failures
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureKey:
+    """Key of an encoding: the decoded pixels, how they were prepared, and the weights that saw them."""
+
+    image_key: ImageKey
+    preprocessing: str
+    weights: str
 
 
 class FeatureFolderError(ValueError):

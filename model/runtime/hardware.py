@@ -48,8 +48,8 @@ class Precision:
     int8: bool = False
 
     @property
-    def feature_dtype(self) -> torch.dtype:
-        """Dtype of encoded images; what int8 made is not worth float32."""
+    def image_dtype(self) -> torch.dtype:
+        """Dtype of features of images, and of keys and values made of them; what int8 made is not worth float32."""
         return torch.bfloat16 if self.int8 else self.dtype
 
     @property

@@ -87,4 +87,4 @@ def _open_folder(
     if folder is None:
         return None
     shape = (config.tiles, config.vision.tokens_per_tile, config.vision.width)
-    return FeatureFolder(folder, limit_bytes, f"{precision.name} {device.type}", shape, precision.feature_dtype)
+    return FeatureFolder(folder, limit_bytes, f"{precision.name} {device.type}", shape, precision.image_dtype)

@@ -85,7 +85,13 @@ class ModelRunner:
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
-            checkpoint.tensors, self.config, device, precision.dtype, int8=precision.int8, absorbed=absorbed
+            checkpoint.tensors,
+            self.config,
+            device,
+            precision.dtype,
+            int8=precision.int8,
+            image_dtype=precision.image_dtype,
+            absorbed=absorbed,
         )
         examples = [self.prompt(instruction) for instruction in _UNLIKE]
         beginning = examples[0][: shared_tokens(examples)]
@@ -95,7 +101,7 @@ class ModelRunner:
             FeatureCache(feature_cache_bytes),
             self.fingerprint,
             device,
-            precision.feature_dtype,
+            precision.image_dtype,
             feature_folder,
         )
         self._running = RunningRows()
@@ -149,8 +155,8 @@ class ModelRunner:
         """Return an incremental decoder for one answer."""
         return self._tokenizer.stream(stop)
 
-    def open_image(self, image: TiledImage) -> bool:
-        """Declare that one more waiting row needs an image; True if no tile has to be encoded for this row.
+    def open_image(self, image: TiledImage) -> int:
+        """Declare that one more waiting row needs an image; returns how many tiles need not be encoded for this row.
 
         Raises:
             ValueError: the tiles are not of this model's geometry.
@@ -186,7 +192,7 @@ class ModelRunner:
             DeviceMemoryError: nothing was encoded.
         """
         tiles = [self._images[span.image_key].tiles(span) for span in spans]
-        indices = [index for span in spans for index in range(span.start, span.stop)]
+        indices = [index for span in spans for index in self._images[span.image_key].indices(span)]
         features = self._with_room(lambda: self._features(tiles, indices))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
@@ -238,8 +244,8 @@ class ModelRunner:
         return [first[row.slot] for row in rows]
 
     def _admit_image(self, image_key: ImageKey) -> None:
-        features = self._images[image_key].features.flatten(0, 1)
-        self._with_room(lambda: self._model.admit_image(self._slots, image_key, features))
+        tiles = self._images[image_key].complete
+        self._with_room(lambda: self._model.admit_image(self._slots, image_key, tiles))
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
@@ -292,7 +298,7 @@ class ModelRunner:
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
         if self._vision is not None:
             self._vision.warm_up()
-        features = self._features([tiles], range(self.config.tiles)).flatten(0, 1)
+        features = list(self._features([tiles], range(self.config.tiles)))
         self._model.admit_image(self._slots, _WARM_UP, features)
         prompt = self.prompt("")[: self.context_tokens - 1]
         self._slots.occupy(0, _WARM_UP, len(prompt))

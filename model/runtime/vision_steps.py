@@ -69,37 +69,27 @@ def series(views: int, local: int, batches: Sequence[VisionBatch]) -> list[Visio
 
 
 class _Inputs:
-    """Tiles and their numbers on the device, where graphs read them, and on the host, from where they are uploaded."""
+    """Tiles and their places on the device, where graphs read them, and on the host, from where they are uploaded."""
 
     def __init__(self, config: PheyeConfig, device: torch.device) -> None:
         side = config.vision.tile_px
         pinned = device.type == "cuda"
-        sizes = ((MOST_TILES, side, side, 3), torch.uint8), ((2, MOST_TILES), torch.int64)
-        self.tiles, self.numbers = (torch.zeros(size, dtype=dtype, device=device) for size, dtype in sizes)
+        sizes = ((MOST_TILES, side, side, 3), torch.uint8), ((MOST_TILES,), torch.int64)
+        self.tiles, self.places = (torch.zeros(size, dtype=dtype, device=device) for size, dtype in sizes)
         self._staged = [torch.zeros(size, dtype=dtype, pin_memory=pinned) for size, dtype in sizes]
-        self._tiles, self._numbers = (staged.numpy() for staged in self._staged)
+        self._tiles, self._places = (staged.numpy() for staged in self._staged)
         self._uploaded = torch.cuda.Event() if pinned else None  # type: ignore[no-untyped-call]
 
-    @property
-    def indices(self) -> Tensor:
-        """Index of each tile in its image [MOST_TILES]."""
-        return self.numbers[0]
-
-    @property
-    def places(self) -> Tensor:
-        """Place of each tile among all that were asked for [MOST_TILES]."""
-        return self.numbers[1]
-
-    def fill(self, tiles: Sequence[Tiles], indices: Sequence[int], places: Sequence[int]) -> None:
+    def fill(self, tiles: Sequence[Tiles], places: Sequence[int]) -> None:
         """Upload the tiles at these places; the device may still be busy with what was uploaded before."""
         if self._uploaded is not None:
             self._uploaded.synchronize()  # or the last upload would read what is written here
         for number, place in enumerate(places):
             self._tiles[number] = tiles[place]
         count = len(places)
-        self._numbers[:, :count] = [[indices[place] for place in places], places]
+        self._places[:count] = places
         self.tiles[:count].copy_(self._staged[0][:count], non_blocking=True)
-        self.numbers.copy_(self._staged[1], non_blocking=True)
+        self.places.copy_(self._staged[1], non_blocking=True)
         if self._uploaded is not None:
             self._uploaded.record(torch.cuda.current_stream(self.tiles.device))
 
@@ -143,7 +133,7 @@ class VisionSteps:
         for batch in series(len(views), len(local), self._batches):
             places = views[: batch.views] + local[: batch.local]
             views, local = views[batch.views :], local[batch.local :]
-            self._inputs.fill(tiles, indices, places)
+            self._inputs.fill(tiles, places)
             self._run(batch)
             features.index_copy_(0, self._inputs.places[: batch.tiles], self._features[: batch.tiles])
         return features
@@ -195,10 +185,9 @@ class VisionSteps:
     def _encode_views(self, batch: VisionBatch) -> None:
         if batch.views:
             part = slice(0, batch.views)
-            self._encoder.encode_global(self._inputs.tiles[part], out=self._features[part])
+            self._features[part].copy_(self._encoder.encode_global(self._inputs.tiles[part]))
 
     def _encode_local(self, batch: VisionBatch) -> None:
         if batch.local:
             part = slice(batch.views, batch.tiles)
-            indices = self._inputs.indices[part]
-            self._encoder.encode_local(self._inputs.tiles[part], indices, out=self._features[part])
+            self._features[part].copy_(self._encoder.encode_local(self._inputs.tiles[part]))

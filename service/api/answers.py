@@ -114,7 +114,8 @@ class Answer:
             completion_tokens=sum(end.usage.completion_tokens for end in ends),
             image_tokens=max(end.usage.image_tokens for end in ends),
             image_tiles=max(end.usage.image_tiles for end in ends),
-            # The rows share one image: it was cached only if none of them had to encode it.
+            # The rows share one image: what one of them had to encode was not cached.
+            image_tiles_cached=min(end.usage.image_tiles_cached for end in ends),
             image_features_cached=all(end.usage.image_features_cached for end in ends),
         )
 

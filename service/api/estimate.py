@@ -51,12 +51,16 @@ class CurrentLoad:
     Attributes:
         costs: what work has cost lately.
         wait_s: for which a new row would wait; None if that is not known.
-        resident: whether the image's features are here; None if no image was sent.
+        cached_tiles: tiles of the image whose features are here; None if no image was sent.
     """
 
     costs: Costs
     wait_s: float | None
-    resident: bool | None
+    cached_tiles: int | None
+
+    def new_tiles(self, config: PheyeConfig) -> int:
+        """Count the tiles that have to be encoded."""
+        return config.tiles - (self.cached_tiles or 0)
 
 
 def estimate(
@@ -70,18 +74,19 @@ def estimate(
         image_tokens=config.image_tokens,
         prompt_tokens=sum(row.prompt_tokens for row in rows),
         max_completion_tokens=sum(row.max_tokens for row in rows),
-        features_resident=present.resident,
-        flops=_flops(config, rows, resident=bool(present.resident)),
+        image_tiles_cached=present.cached_tiles,
+        features_resident=None if present.cached_tiles is None else not present.new_tiles(config),
+        flops=_flops(config, rows, present.new_tiles(config)),
         bytes=_bytes(card),
         seconds=_seconds(card, rows, present),
-        cache_saves=CacheSaving(flops=encode_flops(config), seconds=_encode_s(config, present.costs)),
+        cache_saves=CacheSaving(flops=encode_flops(config), seconds=_encode_s(present.costs, config.tiles)),
         image=None if image is None else ImageFields.of(image),
         warnings=[] if image is None else list(image.facts.warnings),
     )
 
 
-def _flops(config: PheyeConfig, rows: Sequence[AskedRow], *, resident: bool) -> EstimatedFlops:
-    encode = 0 if resident else encode_flops(config)
+def _flops(config: PheyeConfig, rows: Sequence[AskedRow], new_tiles: int) -> EstimatedFlops:
+    encode = encode_flops(config) * new_tiles // config.tiles
     shared = (len(rows) - 1) * project_flops(config)  # rows about one image project its keys and values once
     prefill = sum(prefill_flops(config, row.read_tokens) for row in rows) - shared
     decode = sum(_decode_flops(config, row) for row in rows)
@@ -103,7 +108,7 @@ def _bytes(card: ModelCard) -> EstimatedBytes:
 def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) -> EstimatedSeconds:
     parts = {
         "queue": present.wait_s,
-        "encode": 0.0 if present.resident else _encode_s(card.config, present.costs),
+        "encode": _encode_s(present.costs, present.new_tiles(card.config)),
         "prefill": _measured(present.costs.prompt_token_s, sum(row.read_tokens for row in rows)),
         "decode": _measured(present.costs.decode_step_s, _decode_steps(rows, card.slots)),
     }
@@ -112,8 +117,8 @@ def _seconds(card: ModelCard, rows: Sequence[AskedRow], present: CurrentLoad) ->
     return EstimatedSeconds(**parts, total=total, unknown=_unknown(parts))
 
 
-def _encode_s(config: PheyeConfig, costs: Costs) -> float | None:
-    return _measured(costs.tile_s, config.tiles)
+def _encode_s(costs: Costs, tiles: int) -> float | None:
+    return _measured(costs.tile_s, tiles)
 
 
 def _decode_steps(rows: Sequence[AskedRow], slots: int) -> int:

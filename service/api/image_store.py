@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from model.tiles import ImageKey, TiledImage
+from model.tiles import ImageKey, TiledImage, TileKey
 from service.api.request_context import EVERYBODY
 from service.errors import NotFound
 from service.images import DIGEST_HEADER
@@ -47,11 +47,18 @@ class StoredImage:
 
 
 def owned_by(owner: str, image: TiledImage) -> TiledImage:
-    """Give an image the key under which one owner alone finds its features; where nobody owns anything, its own."""
+    """Give an image the key under which one owner alone finds its features; where nobody owns anything, its own.
+
+    The same holds for its tiles: how fast an answer comes would tell what others sent.
+    """
     if owner == EVERYBODY:
         return image
-    key = hashlib.sha256(f"{owner} {image.image_key}".encode()).hexdigest()
-    return replace(image, image_key=ImageKey(key))
+    key, *tile_keys = (_owned_key(owner, key) for key in (image.image_key, *image.tile_keys))
+    return replace(image, image_key=ImageKey(key), tile_keys=tuple(map(TileKey, tile_keys)))
+
+
+def _owned_key(owner: str, key: str) -> str:
+    return hashlib.sha256(f"{owner} {key}".encode()).hexdigest()
 
 
 class ImageStore:

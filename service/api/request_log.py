@@ -93,6 +93,7 @@ def work_of(rows: Sequence[AcceptedRow], preprocess_s: float | None) -> dict[str
             "prompt_tokens": sum(end.usage.prompt_tokens for end in ends),
             "image_tokens": max(end.usage.image_tokens for end in ends),
             "image_tiles": max(end.usage.image_tiles for end in ends),
+            "cached_tiles": min(end.usage.image_tiles_cached for end in ends),
             "cache_hit": all(end.usage.image_features_cached for end in ends),
             "encode_s": max(end.timings.encode_s for end in ends),
             "prefill_s": max(end.timings.prefill_s for end in ends),

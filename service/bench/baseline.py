@@ -66,7 +66,7 @@ class Baseline:
         timings = RowTimings(began_s - tiled_s, 0.0, 0.0, ended_s - began_s)
         answer = Answer(uuid.uuid4().hex, config.name, key, len(rows), image=image)
         for index, row in enumerate(told):
-            usage = Usage(row.prompt_tokens, row.completion_tokens, config.image_tokens, config.tiles, False)
+            usage = Usage(row.prompt_tokens, row.completion_tokens, config.image_tokens, config.tiles, 0)
             answer.take(index, Finished(answer.id, row.text, row.finish_reason, usage, timings))
         return json_response(answer.whole(preprocess_s=tiled_s - arrived_s, total_s=ended_s - arrived_s))
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from struct import Struct
 from typing import Any
 
-from model.tiles import ImageFacts, ImageKey, TiledImage, Tiles
+from model.tiles import ImageFacts, ImageKey, TiledImage, TileKey, Tiles
 from service.errors import BadRequest, InvalidField, ServiceError, TooLarge, UnsupportedImage
 
 QUESTION = Struct("<IIQ")  # tile_px, level, bytes of the file
@@ -41,6 +41,7 @@ class AnswerHead:
         width_px: width of the decoded image.
         height_px: height of the decoded image.
         facts: what else is known of the file.
+        tile_keys: the hashes of its tiles.
     """
 
     refusal: ServiceError | None
@@ -49,16 +50,23 @@ class AnswerHead:
     width_px: int = 0
     height_px: int = 0
     facts: ImageFacts = NO_FACTS
+    tile_keys: tuple[TileKey, ...] = ()
 
     def image(self, tiles: Tiles) -> TiledImage:
-        """Put the image together."""
-        return TiledImage(self.image_key, self.width_px, self.height_px, tiles, self.facts)
+        """Put the image together.
+
+        Raises:
+            BrokenAnswer: there are more or fewer tiles than keys.
+        """
+        if len(self.tile_keys) != len(tiles):
+            raise BrokenAnswer(f"{len(self.tile_keys)} keys for {len(tiles)} tiles")
+        return TiledImage(self.image_key, self.width_px, self.height_px, tiles, self.facts, self.tile_keys)
 
 
 def tiles_head(image: TiledImage, retire: str) -> bytes:
     """Build the head of an answer whose tiles follow."""
     named = {"image_key": image.image_key, "width_px": image.width_px, "height_px": image.height_px}
-    return _head(named | {"facts": asdict(image.facts), "retire": retire})
+    return _head(named | {"facts": asdict(image.facts), "tile_keys": image.tile_keys, "retire": retire})
 
 
 def refusal_head(error: ServiceError, retire: str) -> bytes:
@@ -92,12 +100,13 @@ def read_head(text: bytes) -> AnswerHead:
         if "refused" in fields:
             return AnswerHead(_REFUSALS[fields["refused"]](str(fields["detail"])), retire)
         key, width_px, height_px = str(fields["image_key"]), int(fields["width_px"]), int(fields["height_px"])
-        if not _KEY.fullmatch(key) or min(width_px, height_px) < 1:
+        tile_keys = tuple(TileKey(str(each)) for each in fields["tile_keys"])
+        if not all(map(_KEY.fullmatch, [key, *tile_keys])) or min(width_px, height_px) < 1:
             raise ValueError(key[:64])
         facts = _facts(fields["facts"])
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenAnswer(f"{type(error).__name__}: {error}") from None
-    return AnswerHead(None, retire, ImageKey(key), width_px, height_px, facts)
+    return AnswerHead(None, retire, ImageKey(key), width_px, height_px, facts, tile_keys)
 
 
 def _facts(fields: dict[str, Any]) -> ImageFacts:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 
-def expected_wait(rows: int, slots: int, *, here: bool) -> int:
-    """Estimate a new row's wait for a worker, in rows: one that has the image's features, or will, is preferred.
+def expected_wait(rows: int, slots: int, share: float) -> float:
+    """Estimate a new row's wait for a worker, in rows: one that has features of the image is preferred.
 
     Args:
         rows: that the worker has and has not finished.
         slots: of the worker; 0 if it is not ready.
-        here: whether the image is known to the worker, or is asked about by one of its rows.
+        share: of the image's tiles whose features the worker has; 1 if one of its rows is about the image.
 
-    >>> expected_wait(9, 8, here=True), expected_wait(2, 8, here=False)
-    (1, 2)
+    >>> expected_wait(9, 8, 1.0), expected_wait(9, 8, 0.5), expected_wait(2, 8, 0.0)
+    (1.0, 5.0, 2.0)
     """
-    return rows - (slots if here else 0)
+    return rows - slots * share

@@ -11,11 +11,12 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from model.tiles import ImageKey, TiledImage
+from model.tiles import TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.placement import expected_wait
 from service.dispatch.reservation import AcceptedRow
+from service.dispatch.residency import Residency
 from service.dispatch.worker_handle import WorkerProcess
 from service.messages import (
     Cancel,
@@ -76,7 +77,7 @@ class WorkerSupervisor:
         self.tokenizer: TextTokenizer | None = None
         self.rows: dict[str, AcceptedRow] = {}
         self.report = StepReport()
-        self.resident: set[ImageKey] = set()
+        self.resident = Residency()
         self.costs = Costs()
         self.deaths = 0
         self._settings = settings
@@ -133,12 +134,11 @@ class WorkerSupervisor:
         """True if the worker runs a request in quarantine, and must be given nothing else."""
         return self._quarantined is not None and self._quarantined.quarantined and self._quarantined.id in self.rows
 
-    def cost(self, image: TiledImage) -> int:
-        """Estimate a new row's wait, in rows: a worker that has the image's features, or will, is preferred."""
-        here = image.image_key in self.resident or any(
-            row.image.image_key == image.image_key for row in self.rows.values()
-        )
-        return expected_wait(len(self.rows), self.card.slots if self.card is not None else 0, here=here)
+    def cost(self, image: TiledImage) -> float:
+        """Estimate a new row's wait, in rows: a worker that has the features of the image's tiles is preferred."""
+        coming = any(row.image.image_key == image.image_key for row in self.rows.values())
+        share = 1.0 if coming else self.resident.cached_tiles(image) / len(image.tiles)
+        return expected_wait(len(self.rows), self.card.slots if self.card is not None else 0, share)
 
     def give(self, rows: Iterable[AcceptedRow]) -> None:
         """Hand rows of one reservation to the worker."""
@@ -210,8 +210,7 @@ class WorkerSupervisor:
     def _learn(self, step: StepDone) -> None:
         self.report = step.report
         self.costs = self.costs.after(step.report)
-        self.resident |= set(step.cache.added)
-        self.resident -= set(step.cache.dropped)
+        self.resident.learn(step.cache)
 
     def _exited(self, code: int | None) -> None:
         was_ready = self.card is not None

@@ -111,6 +111,10 @@ class WorkerPool:
         """Say whether an image's features are in some worker's cache, as the workers tell."""
         return any(image_key in supervisor.resident for supervisor in self.supervisors)
 
+    def cached_tiles(self, image: TiledImage) -> int:
+        """Count the tiles of an image that need not be encoded by the worker that has most of them."""
+        return max((supervisor.resident.cached_tiles(image) for supervisor in self.supervisors), default=0)
+
     def costs(self) -> Costs:
         """Return the recent cost of work on the least loaded device."""
         return min(self.supervisors, key=lambda supervisor: (supervisor.card is None, len(supervisor.rows))).costs

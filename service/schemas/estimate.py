@@ -49,6 +49,10 @@ class Estimate(BaseModel):
     image_tokens: int = Field(description="Vision tokens of the image.")
     prompt_tokens: int = Field(description="Tokens of the prompts, exactly, image not included.")
     max_completion_tokens: int = Field(description="Most tokens generated, all answers together.")
+    image_tiles_cached: int | None = Field(
+        description="Tiles that would not have to be encoded: they equal tiles of this or an earlier image; "
+        "null without an image."
+    )
     features_resident: bool | None = Field(description="Whether the image's features are here; null without an image.")
     flops: EstimatedFlops
     bytes: EstimatedBytes

@@ -24,7 +24,10 @@ class UsageFields(BaseModel):
     completion_tokens: int = Field(description="Tokens generated.")
     image_tokens: int = Field(description="Vision tokens of the image, counted once.")
     image_tiles: int = Field(description="Tiles the image was cut into, counted once.")
-    image_features_cached: bool = Field(description="The vision encoder did not have to run.")
+    image_tiles_cached: int = Field(
+        description="Tiles that did not have to be encoded: they equal tiles of this or an earlier image."
+    )
+    image_features_cached: bool = Field(description="No tile had to be encoded: the vision encoder did not run.")
 
 
 class TimingFields(BaseModel):

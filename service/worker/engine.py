@@ -120,7 +120,7 @@ class Engine:
             return
         if len(self._prefetch) == MAX_PREFETCH:
             self._end_prefetch(next(iter(self._prefetch)))
-        if self._runner.open_image(image):
+        if self._runner.open_image(image) == self._runner.config.tiles:
             self._runner.close_image(image.image_key)  # its features are here, or on their way
         else:
             self._prefetch[image.image_key] = image
@@ -168,14 +168,15 @@ class Engine:
 
     def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
         """Complete a step's report with what is known at its end; `held_up`: rows were decoding when it began."""
-        queries, found = self._waiting.take_lookups()
+        found = self._waiting.take_lookups()
         return replace(
             step.report,
             step_s=step_s,
             stall_s=step.report.encode_s + step.report.prefill_s if held_up else 0.0,
             generated_tokens=sum(len(event.tokens) for event in step.events if isinstance(event, Delta)),
-            cache_queries=queries,
-            cache_hits=found,
+            cache_queries=found.images,
+            cache_hits=found.cached_images,
+            cached_tiles=found.cached_tiles,
             cache_bytes=self._runner.cache_bytes,
             slots_used=len(self._running),
             folder=self._runner.take_folder_counts(),
@@ -302,7 +303,7 @@ class Engine:
             completion_tokens=len(row.pieces),
             image_tokens=self._runner.config.image_tokens,
             image_tiles=self._runner.config.tiles,
-            image_features_cached=row.cached,
+            image_tiles_cached=row.cached_tiles,
         )
         origin = row.row.origin
         logger.debug(

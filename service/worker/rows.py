@@ -33,7 +33,7 @@ class EngineRow:
             restart included.
         tokens: those of its answer so far; as many as pieces.
         choices: the tree of its choices; None if it may say anything.
-        cached: no tile had to be encoded for it.
+        cached_tiles: tiles of its image that did not have to be encoded for it.
         queued_since_s: since when it waits, the first time or because it was preempted.
         slot_tokens: tokens it had when it got its slot.
         timeline: its phases, if it is traced.
@@ -48,7 +48,7 @@ class EngineRow:
     pieces: list[str]
     choices: ChoiceTree | None = None
     tokens: list[int] = field(init=False)
-    cached: bool = False
+    cached_tiles: int = 0
     opened: bool = False
     queued_since_s: float = field(init=False)
     slot_tokens: int = 0

@@ -7,6 +7,7 @@ that were open before others came ahead of them or are of preempted rows. Engine
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.messages import Flow
@@ -15,6 +16,15 @@ from service.worker.rows import EngineRow
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Images that rows looked up in the feature cache: all, those found whole, and the tiles found of all."""
+
+    images: int = 0
+    cached_images: int = 0
+    cached_tiles: int = 0
 
 
 class WaitingRows:
@@ -31,7 +41,7 @@ class WaitingRows:
     def __init__(self, runner: ModelRunner) -> None:
         self._runner = runner
         self._rows: dict[str, EngineRow] = {}
-        self._lookups = (0, 0)  # images looked up in the cache, and found there, since they were asked for
+        self._lookups = Lookups()
         self.queue = WeightedFairQueue()
         self.opened: dict[str, EngineRow] = {}
 
@@ -81,18 +91,19 @@ class WaitingRows:
         return first | self.opened
 
     def _open(self, row: EngineRow) -> None:
-        cached = self._runner.open_image(row.image)
+        tiles = self._runner.open_image(row.image)
         self.opened[row.id] = row
         if not row.opened:
-            queries, found = self._lookups
-            self._lookups = (queries + 1, found + cached)
-            row.cached, row.opened = cached, True
+            before = self._lookups
+            whole = tiles == self._runner.config.tiles
+            self._lookups = Lookups(before.images + 1, before.cached_images + whole, before.cached_tiles + tiles)
+            row.cached_tiles, row.opened = tiles, True
 
     def about(self, image_keys: Container[str]) -> list[EngineRow]:
         """Return the rows whose open image is one of these."""
         return [row for row in self.opened.values() if row.image_key in image_keys]
 
-    def take_lookups(self) -> tuple[int, int]:
-        """Return the images looked up in the feature cache since the last call, and how many were there."""
-        lookups, self._lookups = self._lookups, (0, 0)
+    def take_lookups(self) -> Lookups:
+        """Return what was looked up in the feature cache since the last call."""
+        lookups, self._lookups = self._lookups, Lookups()
         return lookups

@@ -207,6 +207,7 @@ def test_every_alert_is_loaded_and_healthy(prometheus):
         ('pheye_requests_total{endpoint="other", status="401"}', 2),
         ("pheye_feature_cache_queries_total", 10),
         ("pheye_feature_cache_hits_total", 8),
+        ("pheye_feature_cache_tile_hits_total > bool 39", 1),
         ("pheye_worker_restarts_total", 0),
         ("pheye_request_replays_total", 0),
         ("pheye_requests_waiting + on (instance) pheye_requests_running", 0),

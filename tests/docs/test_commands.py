@@ -54,10 +54,11 @@ def check_torchrun(words: Sequence[str]) -> None:
 def check_python(words: Sequence[str]) -> None:
     flag, module, *rest = words
     assert flag == "-m"
+    place = ROOT / module.replace(".", "/")
     if module == "loadtest":
         assert parse(rest).command
     else:
-        assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
 
 
 def check_llm(words: Sequence[str]) -> None:

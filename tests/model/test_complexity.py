@@ -138,7 +138,9 @@ def test_slot_and_feature_bytes_are_what_the_arrays_hold(checkpoint: Checkpoint)
     slots = model.new_slots(3, 96, range(PREFIX_TOKENS))
     kept = [*vars(slots).values(), slots.images.keys, slots.images.values, slots.images.features]
     assert 3 * slot_bytes(config, 96, "float32") == sum(item.nbytes for item in kept if isinstance(item, torch.Tensor))
-    assert slot_bytes(config, 96, "int8") == slot_bytes(config, 96, "float32")
+    saved = cross_attention_bytes(config, "float32") - cross_attention_bytes(config, "int8")  # images are bfloat16
+    assert saved == cross_attention_bytes(config, "bfloat16")
+    assert slot_bytes(config, 96, "int8") == slot_bytes(config, 96, "float32") - saved
     assert 3 * self_attention_bytes(config, 96, "float32") == slots.keys.nbytes + slots.values.nbytes
     assert 3 * cross_attention_bytes(config, "float32") == slots.images.keys.nbytes + slots.images.values.nbytes
     tiles = blank_tiles(config)
@@ -167,7 +169,7 @@ def test_flops_of_the_fast_path_are_what_torch_counts(checkpoint: Checkpoint) ->
     model = Pheye(checkpoint.tensors, config, torch.device("cpu"), torch.float32)
     slots = model.new_slots(2, 64)
     encoding, features = measured(lambda: model.encode_tiles(blank_tiles(config), range(config.tiles)))
-    projecting, _ = measured(lambda: model.admit_image(slots, "image", features.flatten(0, 1)))
+    projecting, _ = measured(lambda: model.admit_image(slots, "image", list(features)))
     slots.occupy(0, "image", len(prompt))
     reading, _ = measured(lambda: model.prefill(slots, [0], [prompt]))
     decoding, _ = measured(lambda: model.decode(slots, [0], [1]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.support.serving import Server, body, data_uri, image_file, running_server
 
@@ -61,6 +63,14 @@ def seen(server: Server, image: str, key: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def black_but_for(corner: tuple[int, int, int]) -> str:
+    image = Image.new("RGB", (400, 400))
+    image.paste(corner, (0, 0, 40, 40))
+    file = BytesIO()
+    image.save(file, "PNG")
+    return data_uri(file.getvalue(), "image/png")
+
+
 def upload(server: Server, image: str, key: dict[str, str]) -> dict[str, Any]:
     with server.client(headers=key) as client:
         return checked(client.post("/v1/images", json={"image_url": image}))
@@ -80,6 +90,21 @@ def test_a_key_learns_nothing_of_the_images_that_another_has_asked_about(apart: 
     assert seen(apart, picture(101), BOB) == NOTHING
     assert seen(apart, picture(101), ALICE) == ALL
     assert seen(apart, picture(101), BOB) == ALL
+
+
+def test_a_key_learns_nothing_of_the_parts_of_images_that_another_has_asked_about(apart: Server) -> None:
+    with apart.client(headers=ALICE) as client:
+        first = checked(client.post("/v1/vqa", json=body(image_url=black_but_for((255, 0, 0)), question="What?")))
+    image = black_but_for((0, 255, 0))
+    told = []
+    for key in (BOB, ALINA):  # she is of Alice's group
+        with apart.client(headers=key) as client:
+            told.append(checked(client.post("/v1/estimate", json={"image_url": image}))["image_tiles_cached"])
+            answer = checked(client.post("/v1/vqa", json=body(image_url=image, question="What?")))
+            told.append(answer["usage"]["image_tiles_cached"])
+    equal = first["usage"]["image_tiles_cached"]
+    assert equal == 2  # three of its own tiles are black
+    assert told == [equal, equal, 3, 3]
 
 
 def test_keys_of_one_group_share_what_they_have_paid_for(apart: Server) -> None:

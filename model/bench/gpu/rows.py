@@ -62,7 +62,9 @@ class Rows:
         """Open images, and return the tiles that must be encoded."""
         tiles = self.runner.config.tiles
         known = [self.runner.open_image(image) for image in images]
-        return [TileSpan(image.image_key, 0, tiles) for image, here in zip(images, known, strict=True) if not here]
+        return [
+            TileSpan(image.image_key, here, tiles) for image, here in zip(images, known, strict=True) if here < tiles
+        ]
 
     def encode(self, images: Sequence[TiledImage]) -> None:
         """Encode images that are not known into the feature cache, and keep them open."""
@@ -75,8 +77,8 @@ class Rows:
             self.runner.close_image(image.image_key)
 
     def features(self, image: TiledImage) -> Tensor:
-        """Return features of an open image [N, tokens per tile, D_vit]."""
-        return self.runner._images[image.image_key].features
+        """Return features of an open image [V, D_vit]."""
+        return self.runner._model.placed(self.runner._images[image.image_key].complete)
 
     def new(self, slot: int, image: TiledImage, prompt: Sequence[int], sampling: Sampling = GREEDY) -> NewRow:
         """Return a row to be prefilled."""

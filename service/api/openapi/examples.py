@@ -73,7 +73,12 @@ _END = StreamEnd(
     image=ImageFields(format="PNG", width=64, height=64, frames=1, has_transparency=False),
     warnings=[],
     usage=UsageFields(
-        prompt_tokens=62, completion_tokens=4, image_tokens=1450, image_tiles=10, image_features_cached=False
+        prompt_tokens=62,
+        completion_tokens=4,
+        image_tokens=1450,
+        image_tiles=10,
+        image_tiles_cached=6,
+        image_features_cached=False,
     ),
     timings=TimingFields(queue=0.001, preprocess=0.004, encode=0.11, prefill=0.05, decode=0.03, total=0.2),
 )

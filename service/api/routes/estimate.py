@@ -42,9 +42,9 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
     count = partial(asked_rows, queue, rows_asked(parts, fields, asked), card.context_tokens)
     rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
     image = None if ask.image is None else await _tiled(request, parts, ask.image)
-    resident = None if image is None else queue.workers.resident(image.image_key)
+    cached_tiles = None if image is None else queue.workers.cached_tiles(image)
     wait_s = queue.wait_s(context_of(request.scope).flow)
-    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, resident), image)
+    return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, cached_tiles), image)
 
 
 async def _tiled(request: Request, parts: ServiceParts, image: AskedImage) -> TiledImage:

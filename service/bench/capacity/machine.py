@@ -102,12 +102,12 @@ class SimulatedWorker:
             if not self._cached.get(key, False):
                 self._cached[key] = True
 
-    def wait(self, request: SimulatedRequest) -> int:
+    def wait(self, request: SimulatedRequest) -> float:
         """Estimate a request's wait, as the supervisor of a worker does."""
         here = ImageKey(str(request.image)) in self._cached or any(
             row.image == request.image for row in self.rows.values()
         )
-        return expected_wait(len(self.rows), self._machine.slots, here=here)
+        return expected_wait(len(self.rows), self._machine.slots, float(here))
 
     def give(self, request: SimulatedRequest) -> None:
         """Send a request to the engine, which takes it up before its next step."""

@@ -88,13 +88,14 @@ class SimulatedModel:
         """Return the text of an answer."""
         return SimulatedText()
 
-    def open_image(self, image: TiledImage) -> bool:
-        """Count one more row that needs an image; True if it is encoded or about to be."""
+    def open_image(self, image: TiledImage) -> int:
+        """Count one more row that needs an image, and return how many of its tiles need not be encoded for it."""
         key = image.image_key
         known = key in self._open or self._cached.get(key, False)
         self._open[key] = self._open.get(key, 0) + 1
-        self._encoded.setdefault(key, self.config.tiles if known else 0)
-        return known
+        tiles = self.config.tiles if known else 0
+        self._encoded.setdefault(key, tiles)
+        return tiles
 
     def close_image(self, image_key: ImageKey) -> None:
         """Count one row less that needs it."""

@@ -120,8 +120,9 @@ def test_rows_look_at_an_image_each_or_at_one(twin: Twin, fast: Pheye) -> None:
 
 
 def test_a_repeated_step_is_the_same_step(twin: Twin, fast: Pheye) -> None:
-    (image,), (prompt,) = model_under_test(twin, fast).features(1), model_under_test(twin, fast).prompts(1)
-    naive, slots = NaiveRow(twin.model, image), model_under_test(twin, fast).slots(1, 8)
+    under_test = model_under_test(twin, fast)
+    (image,), (prompt,) = under_test.features(1), under_test.prompts(1)
+    naive, slots = NaiveRow(twin.model, *under_test.placed([image])), under_test.slots(1, 8)
     first = naive.read(prompt)
     assert slots.read({"it": image}, [prompt]) == [first]
     said = [naive.repeat(5), naive.repeat(6), naive.repeat(5), *slots.repeat([5]), *slots.repeat([6])]

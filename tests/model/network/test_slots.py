@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def slots(count: int = 4) -> Slots:
-    return Slots(TINY, count, 16, CPU, torch.float32)
+    return Slots(TINY, count, 16, CPU, (torch.float32, torch.float32))
 
 
 def enter(state: Slots, row: int, image_key: str) -> None:
@@ -69,7 +69,7 @@ def test_an_image_that_is_forgotten_goes_with_its_last_row() -> None:
 
 
 def beginning(count: int = 2) -> Slots:
-    return Slots(TINY, count, 16, CPU, torch.float32, prefix=(5, 6, 7))
+    return Slots(TINY, count, 16, CPU, (torch.float32, torch.float32), prefix=(5, 6, 7))
 
 
 def test_the_next_row_about_an_image_is_given_the_beginning_that_another_has_read() -> None:

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from model.prompt import caption_instruction
-from model.runtime.feature_cache import FeatureKey
-from model.runtime.feature_folder import FeatureFolder, FeatureFolderError
+from model.runtime.feature_folder import FeatureFolder, FeatureFolderError, FeatureKey
 from service.messages import Submit
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import row, run

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.network import cross_attention
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import MemoryDemand
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage
+from model.tiles import TiledImage, prepare
 from model.tokenizer import END_OF_TEXT
 from tests.support.golden import OWN_GOLDEN, fp32_runner, noise_image
 
@@ -70,6 +73,62 @@ def done(runner: ModelRunner, image: TiledImage, rows: int) -> None:
         runner.close_image(image.image_key)
 
 
+def grid_image(checkpoint: Checkpoint, changed: tuple[int, int] | None = None, blank: int = 0) -> TiledImage:
+    """Noise as large as the local tiles together, so that resizing mixes none of them.
+
+    Args:
+        checkpoint: the model.
+        changed: pixel that is black.
+        blank: rows at the bottom that are white.
+    """
+    config = checkpoint.config
+    side_px = config.vision.tile_px * config.level
+    pixels = np.random.default_rng(0).integers(1, 256, size=(side_px, side_px, 3), dtype=np.uint8)
+    pixels[side_px - blank :] = 255
+    if changed is not None:
+        pixels[changed] = 0
+    return prepare(Image.fromarray(pixels), config.vision.tile_px, config.level)
+
+
+def encoded(runner: ModelRunner, image: TiledImage) -> int:
+    """Encode an image; return the number of tiles that had to be."""
+    known = runner.open_image(image)
+    if known < runner.config.tiles:
+        runner.encode([TileSpan(image.image_key, known, runner.config.tiles)])
+    return runner.config.tiles - known
+
+
+def test_an_image_of_which_a_corner_changed_costs_that_tile_and_the_global_view(tiny: Checkpoint) -> None:
+    before, after = grid_image(tiny), grid_image(tiny, changed=(2, 2))
+    runner, fresh = fp32_runner(tiny), fp32_runner(tiny)
+    assert [encoded(runner, image) for image in (before, after)] == [5, 2]
+    assert asked(runner, after, "What?") == asked(fresh, after, "What?")
+    shared, alone = (each._images[after.image_key].complete for each in (runner, fresh))
+    torch.testing.assert_close(shared, alone, atol=1e-5, rtol=0)
+    tile_bytes = 4 * tiny.config.image_tokens * tiny.config.vision.width // tiny.config.tiles
+    assert runner.cache_bytes == 7 * tile_bytes
+
+
+def test_equal_tiles_of_one_image_are_encoded_once_and_stand_at_their_own_places(tiny: Checkpoint) -> None:
+    image = grid_image(tiny, blank=tiny.config.vision.tile_px)
+    runner, fresh = fp32_runner(tiny), fp32_runner(tiny)
+    assert encoded(runner, image) == 4
+    with torch.inference_mode():
+        each = fresh._model.encode_tiles(image.tiles, range(5))
+        torch.testing.assert_close(
+            runner._model.placed(runner._images[image.image_key].complete),
+            fresh._model.placed(list(each)),
+            atol=1e-5,
+            rtol=0,
+        )
+
+
+def test_without_keys_of_tiles_nothing_is_shared(tiny: Checkpoint) -> None:
+    runner, image = fp32_runner(tiny), grid_image(tiny, blank=tiny.config.vision.tile_px)
+    other = replace(grid_image(tiny, changed=(2, 2)), tile_keys=())
+    assert [encoded(runner, each) for each in (replace(image, tile_keys=()), other)] == [5, 5]
+
+
 def test_what_prompts_share_is_read_once_for_an_image_and_answers_stay_the_same(tiny: Checkpoint) -> None:
     questions, image, read = ["What?", "Which colour is it?", "How many are there in all?"], noise_image(tiny), []
     runner, fresh = fp32_runner(tiny), fp32_runner(tiny)
@@ -113,7 +172,11 @@ def test_forgetting_an_image_forgets_its_beginning(tiny: Checkpoint) -> None:
     assert not runner._slots.has_image(image.image_key)
 
 
-def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(tiny: Checkpoint) -> None:
+@pytest.mark.parametrize("amx", [True, False], ids=["amx", "no-amx"])
+def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(
+    tiny: Checkpoint, amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_attention, "_has_tiles", lambda: amx)
     one, other = (
         ModelRunner(tiny, torch.device("cpu"), Precision(torch.float32, "tested", int8=True), slots=4) for _ in range(2)
     )
@@ -124,17 +187,18 @@ def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(tiny: 
         assert asked(other, image, question) == [answer]
         done(other, image, 1)
     assert one.cache_bytes == 2 * tiny.config.image_tokens * tiny.config.vision.width
+    assert one._slots.images.keys.dtype is one._slots.images.values.dtype is torch.bfloat16
 
 
 def test_tiles_encoded_one_by_one_are_the_tiles_encoded_together(tiny: Checkpoint) -> None:
     runner, image = fp32_runner(tiny), noise_image(tiny)
     with torch.inference_mode():
         together = runner._model.encode_tiles(image.tiles, range(5))
-    assert runner.open_image(image) is False
+    assert runner.open_image(image) == 0
     for index in range(5):
         assert runner.encoded_tiles(image.image_key) == index
         runner.encode([TileSpan(image.image_key, index, index + 1)])
-    pieces = runner._images[image.image_key].features
+    pieces = torch.stack(runner._images[image.image_key].complete)
     torch.testing.assert_close(pieces, together, atol=1e-5, rtol=0)
 
 

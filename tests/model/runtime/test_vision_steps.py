@@ -71,7 +71,7 @@ def encoded(runner: ModelRunner, checkpoint: Checkpoint) -> list[torch.Tensor]:
     runner.encode([TileSpan(first, 1, 3)])
     runner.encode([TileSpan(first, 3, 5), TileSpan(second, 0, 5), TileSpan(third, 0, 2)])
     runner.encode([TileSpan(third, 2, 5)])
-    return [runner._images[image.image_key].features for image in images]
+    return [torch.stack(runner._images[image.image_key].complete) for image in images]
 
 
 def test_images_cut_by_a_stall_budget_get_the_features_of_an_eager_runner(tiny: Checkpoint) -> None:

@@ -17,7 +17,9 @@ from service.schemas.responses import Problem, StreamFailure
 
 
 def finished(text="", reason="stop", cached=True, seconds=1.0):
-    usage = Usage(prompt_tokens=10, completion_tokens=3, image_tokens=325, image_tiles=5, image_features_cached=cached)
+    usage = Usage(
+        prompt_tokens=10, completion_tokens=3, image_tokens=325, image_tiles=5, image_tiles_cached=5 if cached else 2
+    )
     return Finished("row", text, reason, usage, RowTimings(seconds, seconds, seconds, seconds))
 
 
@@ -43,6 +45,7 @@ def test_usage_is_summed_over_the_rows_but_the_image_counts_once():
         "completion_tokens": 6,
         "image_tokens": 325,
         "image_tiles": 5,
+        "image_tiles_cached": 2,
         "image_features_cached": False,
     }
     assert whole["timings"] == {

@@ -80,26 +80,30 @@ def test_the_seconds_are_the_measured_costs_times_the_work(rows: list[AskedRow],
 
 
 def test_resident_features_cost_nothing_and_the_saving_is_told_either_way() -> None:
-    here, not_here = (estimate(CARD, [ROW], CurrentLoad(MEASURED, 0.0, resident)) for resident in (True, False))
+    tiles = CARD.config.tiles
+    here, two_here, not_here = (estimate(CARD, [ROW], CurrentLoad(MEASURED, 0.0, cached)) for cached in (tiles, 2, 0))
     assert (here.flops.encode, here.seconds.encode) == (0, 0.0)
     assert here.cache_saves == not_here.cache_saves
     assert not_here.flops.total - here.flops.total == here.cache_saves.flops == encode_flops(CARD.config)
     assert not_here.seconds.total - here.seconds.total == pytest.approx(here.cache_saves.seconds)
+    assert two_here.flops.encode / not_here.flops.encode == pytest.approx((tiles - 2) / tiles)
+    assert two_here.seconds.encode / not_here.seconds.encode == pytest.approx((tiles - 2) / tiles)
+    assert [each.features_resident for each in (here, two_here, not_here)] == [True, False, False]
 
 
 @pytest.mark.parametrize(
-    ("costs", "wait_s", "resident", "missing"),
+    ("costs", "wait_s", "cached_tiles", "missing"),
     [
         (Costs(), 0.0, None, "encode, prefill, decode"),
-        (Costs(), None, True, "queue, prefill, decode"),
-        (Costs(prompt_token_s=0.1, decode_step_s=0.1), 0.0, False, "encode"),
+        (Costs(), None, CARD.config.tiles, "queue, prefill, decode"),
+        (Costs(prompt_token_s=0.1, decode_step_s=0.1), 0.0, CARD.config.tiles - 1, "encode"),
     ],
     ids=["nothing", "only-the-cache", "only-hits-so-far"],
 )
 def test_what_was_not_measured_is_null_and_says_so(
-    costs: Costs, wait_s: float | None, resident: bool | None, missing: str
+    costs: Costs, wait_s: float | None, cached_tiles: int | None, missing: str
 ) -> None:
-    seconds = estimate(CARD, [ROW], CurrentLoad(costs, wait_s, resident)).seconds
+    seconds = estimate(CARD, [ROW], CurrentLoad(costs, wait_s, cached_tiles)).seconds
     assert seconds.unknown == f"not measured since the start: {missing}; the first answer will tell"
     assert [name for name in ("queue", "encode", "prefill", "decode") if getattr(seconds, name) is None] == (
         missing.split(", ")

@@ -367,7 +367,7 @@ class SlowEngine:
         row_id, instruction = self.rows.pop(0)
         if instruction == "break":
             return StepDone((Broken(row_id, "not finite"),))
-        return StepDone((Finished(row_id, f" {row_id}", "stop", Usage(1, 1, 1, 1, False), RowTimings(0, 0, 0, 0)),))
+        return StepDone((Finished(row_id, f" {row_id}", "stop", Usage(1, 1, 1, 1, 0), RowTimings(0, 0, 0, 0)),))
 
 
 def test_no_more_images_are_in_memory_than_allowed() -> None:

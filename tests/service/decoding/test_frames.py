@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from service.decoding.frames import ANSWER_HEAD, BrokenAnswer, read_head, refusal_head
 from service.errors import InvalidField, TooLarge
 
 FACTS = {"format": "PNG", "frames": 1, "has_transparency": False, "warnings": []}
-GOOD = {"image_key": "a" * 64, "width_px": 3, "height_px": 2, "facts": FACTS, "retire": ""}
+GOOD = {
+    "image_key": "a" * 64,
+    "width_px": 3,
+    "height_px": 2,
+    "facts": FACTS,
+    "tile_keys": ["b" * 64] * 5,
+    "retire": "",
+}
 
 
 def test_a_refusal_arrives_as_the_error_it_was():
@@ -26,6 +34,8 @@ def test_a_refusal_arrives_as_the_error_it_was():
         pytest.param(b"[]", id="no-object"),
         pytest.param(b"{}", id="nothing"),
         pytest.param(json.dumps(GOOD | {"image_key": "../../etc/passwd"}).encode(), id="no-hash"),
+        pytest.param(json.dumps(GOOD | {"tile_keys": ["b" * 64, "../b"]}).encode(), id="no-hash-of-a-tile"),
+        pytest.param(json.dumps(GOOD | {"tile_keys": 5}).encode(), id="no-tiles"),
         pytest.param(json.dumps(GOOD | {"width_px": -1}).encode(), id="negative"),
         pytest.param(json.dumps(GOOD | {"width_px": "wide"}).encode(), id="no-number"),
         pytest.param(json.dumps({"refused": "SystemExit", "detail": "x", "retire": ""}).encode(), id="no-refusal"),
@@ -38,6 +48,13 @@ def test_a_refusal_arrives_as_the_error_it_was():
 def test_what_no_decoder_says_is_a_broken_answer(text):
     with pytest.raises(BrokenAnswer):
         read_head(text)
+
+
+def test_an_image_is_put_together_when_each_tile_has_its_key():
+    head = read_head(json.dumps(GOOD).encode())
+    assert head.image(np.zeros((5, 4, 4, 3), dtype=np.uint8)).tile_keys == ("b" * 64,) * 5
+    with pytest.raises(BrokenAnswer, match="5 keys for 10 tiles"):
+        head.image(np.zeros((10, 4, 4, 3), dtype=np.uint8))
 
 
 def test_a_long_refusal_is_cut():

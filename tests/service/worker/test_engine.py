@@ -205,12 +205,15 @@ def test_a_row_whose_numbers_go_wrong_fails_alone_and_leaves_nothing_behind(gold
     expected = alone(runner, images[0], good)
     open_image = runner.open_image
 
-    def poisoned(image: TiledImage) -> bool:
-        cached = open_image(image)
+    def poisoned(image: TiledImage) -> int:
+        known = open_image(image)
         if image is images[1]:
-            runner._images[image.image_key].features.fill_(float("nan"))
-            runner._images[image.image_key].encoded = golden.checkpoint.config.tiles
-        return cached
+            opened, vision = runner._images[image.image_key], golden.checkpoint.config.vision
+            opened.features[:] = [torch.full((vision.tokens_per_tile, vision.width), float("nan"))] * len(
+                opened.features
+            )
+            opened.missing, opened.encoded = (), golden.checkpoint.config.tiles
+        return known
 
     monkeypatch.setattr(runner, "open_image", poisoned)
     engine = Engine(runner, stall_s=0.25)
@@ -372,7 +375,7 @@ def test_memory_stays_within_the_bound_after_a_thousand_distinct_images(golden: 
     assert len(run(engine, limit=5000).ended) == 1000
     assert runner.cache_bytes == 10 * one_image_bytes
     assert not runner._images._open
-    held = sum(features.untyped_storage().nbytes() for features in runner._images._cache._entries.values())
+    held = sum(features.untyped_storage().nbytes() for features in runner._images._cache._tiles.values())
     assert held == runner.cache_bytes  # the tensors kept are no views of larger ones
 
 

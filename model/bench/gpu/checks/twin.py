@@ -98,7 +98,7 @@ def _costs(twin: Twin, prompt: tuple[int, ...], answer: list[int | None], featur
 def _angle(rows: Rows, image: TiledImage, expected: Tensor) -> float:
     """Return the greatest 1 - cosine between both sides' features of an image token; expected [1, V, D_vit]."""
     rows.encode([image])
-    found = rows.features(image).flatten(0, 1).double()
+    found = rows.features(image).double()
     rows.close([image])
     cosine = torch.cosine_similarity(found, expected[0].to(found.device).double(), dim=-1)
     return float(1 - cosine.min())

@@ -1,0 +1,1 @@
+"""Sequences of screenshots, asked about one after another: what a cache of tiles saves."""
