@@ -69,7 +69,10 @@ def test_asking_for_alternatives_changes_no_token(golden: Golden, steps, setting
     watched = told(Engine(golden.runner(steps=steps), stall_s=0.25), *zip(images, curious, strict=True))
     for each in asked:
         assert watched[each.id][0] == plain[each.id][0]
-        assert [one.logprob for one in watched[each.id][1]] == [one.logprob for one in plain[each.id][1]]
+        # Not to the last bit: on a slow machine the budget of a step may batch other rows together.
+        assert [one.logprob for one in watched[each.id][1]] == pytest.approx(
+            [one.logprob for one in plain[each.id][1]], abs=1e-4
+        )
 
 
 @SETTINGS
