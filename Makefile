@@ -25,7 +25,8 @@ serve: install  ## serve the default model on port 8000; ARGS="--port 9000" pass
 	$(BIN)/pheye serve $(ARGS)
 
 test: install  ## run the whole test suite; ARGS="tests/model/test_tiles.py" runs a part
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	# Python keeps what it compiles, for the hundreds of processes that the tests start, even where it is told not to.
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install  ## the one definition of clean
 	$(BIN)/ruff format --check .

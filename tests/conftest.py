@@ -9,7 +9,32 @@ import pytest
 from safetensors.torch import load_file
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from tests.support import warm_processes
 from tests.support.golden import Golden, golden_folders
+
+warm_processes.fork_workers()
+
+# Files of half a minute and more. They come first: one that begins last would leave the other processes idle.
+LONGEST = (
+    "model/network/test_kernels_interpreted.py",
+    "chaos/test_scenarios.py",
+    "service/api/connections/test_shutdown.py",
+    "service/cli/test_full_disks.py",
+    "service/cli/test_train.py",
+    "service/cli/dev/test_bench.py",
+    "service/dispatch/test_supervisor.py",
+    "service/api/connections/test_violence.py",
+    "service/api/test_contract.py",
+    "model/weights/test_embedded.py",
+    "service/test_service.py",
+    "service/bench/gpu/test_gpu.py",
+    "docs/test_examples.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"tests/{file}": place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 
 
 @pytest.fixture(scope="session", params=golden_folders(), ids=lambda folder: folder.name)

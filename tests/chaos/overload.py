@@ -28,9 +28,10 @@ async def _overload(scale: Scale) -> str:
     with victim() as service:
         traffic = Traffic(service.url, max_tokens=32)
         await traffic.learn()
+        measure_s = min(MEASURE_S, scale.seconds(OVERLOAD_S))
         async with traffic.flowing(CALM_CLIENTS) as calm:
-            await asyncio.sleep(MEASURE_S)
-        rate = TIMES * calm.right / MEASURE_S
+            await asyncio.sleep(measure_s)
+        rate = TIMES * calm.right / measure_s
         flood, probes = Tally(), list[float]()
         probing = asyncio.create_task(_probe(service.url, probes))
         sent = await traffic.pour(rate, scale.seconds(OVERLOAD_S), flood)

@@ -104,5 +104,5 @@ def _found(pattern: str, text: str) -> str:
 @contextmanager
 def victim(**settings: Any) -> Iterator[Victim]:
     """Start a service that serves the built-in model unless the settings say otherwise."""
-    with running_server(**{"model": "pheye-tiny", **settings}) as server:
+    with running_server(warm=False, **{"model": "pheye-tiny", **settings}) as server:
         yield Victim(server)

@@ -69,7 +69,7 @@ def worker_pid(server: Server) -> int:
 
 @pytest.fixture(scope="module", params=golden_folders(), ids=lambda folder: folder.name)
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Path]]:
-    with running_server(model=request.param, max_waiting=200, default_max_tokens=64) as server:
+    with running_server(warm=False, model=request.param, max_waiting=200, default_max_tokens=64) as server:
         yield server, request.param
 
 
@@ -114,7 +114,7 @@ def test_a_worker_killed_in_the_middle_of_eight_requests_loses_no_answer() -> No
     folder = golden_folders()[0]
 
     def collect(server: Server, index: int, began: threading.Event, trace_id: str = "") -> str:
-        settings = {"max_tokens": 400, "temperature": 1.0, "seed": index}
+        settings = {"max_tokens": 250, "temperature": 1.0, "seed": index}
         body, text = fields(folder, cases_of(folder)[index], stream=True, settings=settings), ""
         headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
         with httpx.stream("POST", f"{server.url}/v1/vqa", json=body, headers=headers, timeout=120) as response:
@@ -159,7 +159,7 @@ def traced_server(collector: Collector) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-        with running_server() as server:
+        with running_server(warm=False) as server:
             yield server
 
 
@@ -178,7 +178,7 @@ def test_two_hundred_requests_of_32_clients_with_hang_ups_leave_no_slot_taken(se
 def test_sigterm_finishes_what_runs_and_exits_with_zero(served: tuple[Server, Path]) -> None:
     _, folder = served
     case = max(cases_of(folder), key=lambda case: len(case["greedy_eos"]))
-    with running_server(model=folder) as server, ThreadPoolExecutor(1) as client:
+    with running_server(warm=False, model=folder) as server, ThreadPoolExecutor(1) as client:
         began = threading.Event()
         running = client.submit(ask_streamed, server, folder, case, began)
         assert began.wait(60)

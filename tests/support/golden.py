@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
 from model.checkpoint.checkpoint import Checkpoint
-from model.reference.naive import NaivePheye
 from model.runtime.hardware import Precision
 from model.runtime.runner import ModelRunner
 from model.tiles import TiledImage, prepare
+
+if TYPE_CHECKING:
+    from model.reference.naive import NaivePheye
 
 OWN_GOLDEN = Path(__file__).parents[1] / "golden"
 MORE_GOLDEN = "TEST_GOLDEN"  # the variable that names a folder of more variants; not PHEYE_*, which are settings
@@ -58,6 +60,8 @@ def fp32_runner(checkpoint: Checkpoint, **kwargs: Any) -> ModelRunner:
 
 
 def naive_twin(checkpoint: Checkpoint) -> NaivePheye:
+    from model.reference.naive import NaivePheye  # peft and transformers take seconds, and few tests need them
+
     naive = NaivePheye(checkpoint.config, checkpoint.ranks).eval()
     naive.load_state_dict(dict(checkpoint.tensors), strict=True)
     return naive

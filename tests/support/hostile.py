@@ -63,12 +63,19 @@ def png_packed(kind: bytes, head: bytes, unpacked: bytes, copies: int, *, cut_by
 
 def png_claiming(header: bytes, unpacked_bytes: int, crc: int | None = None) -> bytes:
     """A PNG of this header, with a checksum that may be wrong, and of so many zeros, packed, without an end."""
-    packing = zlib.compressobj(9)
-    steps = [2**20] * (unpacked_bytes >> 20) + [unpacked_bytes % 2**20]
-    packed = b"".join(packing.compress(bytes(step)) for step in steps) + packing.flush()
+    packed = _packed_zeros(unpacked_bytes)
     head = png_chunk(b"IHDR", header)
     head = head if crc is None else head[:-4] + struct.pack(">I", crc)
     return b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"IDAT", packed)
+
+
+def _packed_zeros(count: int) -> bytes:
+    """So many zeros in zlib's format, of which one MiB is packed and then repeated."""
+    packing, mib = zlib.compressobj(9, wbits=-15), bytes(2**20)
+    repeated = packing.compress(mib) + packing.flush(zlib.Z_FULL_FLUSH)  # of which what follows does not depend
+    end = packing.compress(bytes(count % 2**20)) + packing.flush()
+    checksum = (count % 65_521) << 16 | 1  # Adler-32 of zeros
+    return b"\x78\xda" + repeated * (count >> 20) + end + struct.pack(">I", checksum)
 
 
 def png_bad_exif(tags: int) -> bytes:

@@ -26,7 +26,7 @@ FOLDER = OWN_GOLDEN / "x2-l2"
 CASES = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
 # Golden answers end soon; the random model's go on, and one can be in the middle of them when something happens.
 RAMBLING = "random:pheye-micro"
-LONG = {"max_tokens": 400}
+LONG = {"max_tokens": 250}
 
 
 def image(name: str, tile_px: int) -> TiledImage:

@@ -22,6 +22,8 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from tests.support.warm_processes import ADDRESS, WORKERS, ServerProcess, fork_workers
+
 SERVE = (
     "import sys; from service.api.server import serve; from service.settings import load_settings; "
     "sys.exit(serve(load_settings()))"
@@ -36,7 +38,7 @@ ENDLESS = {"temperature": 1.0, "seed": 4}  # a seed with which it goes on to the
 class Server:
     """A running service."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ServerProcess
     url: str
     log_file: Path
 
@@ -59,11 +61,12 @@ class Server:
 
 @contextmanager
 def running_server(
-    *, ready: bool = True, serve: str = SERVE, open_files: int | None = None, **settings: Any
+    *, ready: bool = True, serve: str = SERVE, warm: bool = True, open_files: int | None = None, **settings: Any
 ) -> Iterator[Server]:
     """A service with these settings over the defaults; with `ready` it has loaded its model.
 
-    `serve` is the program that it runs; it may have `open_files` open at the same time.
+    `serve` is the program that it runs; it may have `open_files` open at the same time. With `warm` its processes are
+    forked from ones that have imported everything: see `warm_processes`.
 
     One compute thread is enough for the tiny model, and several would wait for each other on a busy machine.
     Every warning in the service's process is an error, as it is in the tests'.
@@ -74,13 +77,8 @@ def running_server(
     with TemporaryDirectory() as folder:
         log_file = Path(folder) / "log"
         with log_file.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", serve],
-                env=inherited | variables,
-                stderr=log,
-                stdout=log,
-                preexec_fn=partial(_allow_open_files, open_files) if open_files else None,
-            )
+            start = _forked if warm else _started
+            process = start(serve, inherited | variables, log.fileno(), open_files)
         try:
             server = Server(process, _await_url(process, log_file), log_file)
             if ready:
@@ -90,16 +88,40 @@ def running_server(
             process.terminate()
             try:
                 process.wait(20)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, TimeoutError):
                 process.kill()
                 process.wait()
 
 
-def _allow_open_files(most: int) -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def _started(serve: str, variables: dict[str, str], log: int, open_files: int | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", serve],
+        env=variables,
+        stderr=log,
+        stdout=log,
+        preexec_fn=partial(_allow_open_files, open_files),
+    )
 
 
-def _await_url(process: subprocess.Popen[bytes], log_file: Path) -> str:
+def _forked(serve: str, variables: dict[str, str], log: int, open_files: int | None) -> ServerProcess:
+    variables[ADDRESS] = WORKERS.address
+    process = ServerProcess(target=_serve, args=(serve, open_files), environment=variables, outputs=(log, log))
+    process.start()
+    return process
+
+
+def _serve(serve: str, open_files: int | None) -> None:
+    _allow_open_files(open_files)
+    fork_workers()
+    exec(serve, {"__name__": "__main__"})
+
+
+def _allow_open_files(most: int | None) -> None:
+    if most is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _await_url(process: subprocess.Popen[bytes] | ServerProcess, log_file: Path) -> str:
     def url() -> str | None:
         text = log_file.read_text(encoding="utf-8")
         assert process.poll() is None, text

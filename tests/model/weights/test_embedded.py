@@ -10,16 +10,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors import safe_open
+from typer.testing import CliRunner
 
 from model.checkpoint.checkpoint import open_checkpoint
 from model.checkpoint.sources import EMBEDDED
 from model.config import named_geometry
 from model.data.world.captions import NOTHING
+from service.cli.main import app
 from service.settings import Settings
 
 FOLDER = EMBEDDED["pheye-tiny"]
@@ -62,8 +65,9 @@ def test_its_record_names_no_path_of_the_machine_that_made_it():
 
 
 def evaluated(folder: Path, *words: str) -> dict[str, float]:
-    command = [str(Path(sys.executable).with_name("pheye")), "evaluate", *words, "--threads", "1", "--device", "cpu"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    with chdir(folder):
+        done = CliRunner().invoke(app, ["evaluate", *words, "--threads", "1", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
     report = json.loads(next(folder.glob("*.scores.json")).read_text(encoding="utf-8"))
     assert report["answered"] == report["asked"]
     return {score["metric"]: score["score"] for score in report["scores"] if score["group"] == "all"}

@@ -37,7 +37,7 @@ def test_a_deadline_in_the_middle_of_a_stream_is_its_last_event():
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_service_with_the_reason():
-    with running_server(ready=False, model="random:no-such-geometry") as running:
+    with running_server(ready=False, warm=False, model="random:no-such-geometry") as running:
         assert running.process.wait(60) == 1
         assert "there is no geometry 'no-such-geometry'" in running.log
 
@@ -51,7 +51,7 @@ def test_too_few_open_files_end_the_command_as_any_setting_does_that_cannot_be()
 
 
 def test_until_the_model_is_loaded_the_service_lives_but_is_not_ready():
-    with running_server(ready=False) as running:
+    with running_server(ready=False, warm=False) as running:  # warm, it would be ready too soon
         ready = httpx.get(f"{running.url}/readyz")
         assert_problem(ready, 503, "the model is loading")
         assert int(ready.headers["retry-after"]) > 0
@@ -60,7 +60,7 @@ def test_until_the_model_is_loaded_the_service_lives_but_is_not_ready():
 
 
 def test_a_worker_that_dies_costs_its_clients_a_pause_and_not_their_answer(own_server: Server):
-    asked = body(settings=LONG)
+    asked = body(settings=LONG | {"max_tokens": 250})
     with own_server.client() as client:
         undisturbed = client.post("/v1/caption", json=asked).json()["caption"]
         with client.stream("POST", "/v1/caption", json=asked | {"stream": True}) as response:

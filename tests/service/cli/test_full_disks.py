@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Thread
 
 import pytest
@@ -21,26 +23,48 @@ from model.config import named_geometry
 from model.training.export import Trained, export, export_published
 from model.training.journal import MetricsFile, TrainingStep, read_journal
 from service.batch.results.appended import read_records
+from service.cli import entry
 from service.cli.main import app
 from tests.support.full_disks import no_file_above
 from tests.support.golden import OWN_GOLDEN
+from tests.support.warm_processes import ADDRESS, WORKERS, CommandProcess, fork_workers
 
 GOLDEN = OWN_GOLDEN / "x2-l2"
 ROOT = Path(__file__).parents[3]
 KIB = 1024
 
 
+def run_warm(words: list[str], limit_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `pheye` as `run` does, in a process that is forked from one with all imports."""
+    variables = os.environ | {ADDRESS: WORKERS.address}
+    with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
+        outputs = (out.fileno(), err.fileno())
+        process = CommandProcess(target=pheye, args=(words, limit_bytes), environment=variables, outputs=outputs)
+        process.start()
+        code = process.wait(120)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def pheye(words: list[str], limit_bytes: int | None) -> None:
+    limit(limit_bytes)
+    fork_workers()
+    sys.argv = ["pheye", *words]
+    entry.main()
+
+
+def limit(most_bytes: int | None) -> None:
+    if most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+
 def run(words: list[str], limit_bytes: int | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `pheye` in a process of its own, in which no file may grow beyond the limit."""
-
-    def limit() -> None:
-        if limit_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
     return subprocess.run(
         [sys.executable, "-m", "service.cli.entry", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        preexec_fn=limit,
+        preexec_fn=partial(limit, limit_bytes),
         capture_output=True,
         text=True,
         timeout=120,
@@ -48,13 +72,13 @@ def run(words: list[str], limit_bytes: int | None = None, **environment: str) ->
 
 
 def test_convert_on_a_full_disk_leaves_nothing_and_says_where(tmp_path: Path) -> None:
-    done = run(["convert", str(GOLDEN), str(tmp_path / "out")], limit_bytes=300 * KIB)
+    done = run_warm(["convert", str(GOLDEN), str(tmp_path / "out")], limit_bytes=300 * KIB)
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("pheye: ")
     assert f"'{tmp_path / 'out'}'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
-    assert run(["convert", str(GOLDEN), str(tmp_path / "out")]).returncode == 0
+    assert run_warm(["convert", str(GOLDEN), str(tmp_path / "out")]).returncode == 0
     open_checkpoint(str(tmp_path / "out"))
 
 
@@ -80,7 +104,7 @@ def test_convert_on_a_disk_that_is_really_full(small_disk: Path) -> None:
 
 def test_convert_on_a_disk_that_is_read_only(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = run(["convert", str(GOLDEN), str(small_disk / "out")])
+    done = run_warm(["convert", str(GOLDEN), str(small_disk / "out")])
     assert (done.returncode, done.stderr) == (1, f"pheye: [Errno 30] Read-only file system: '{small_disk / 'out'}'\n")
 
 
@@ -210,7 +234,7 @@ def test_serve_ends_at_once_with_one_reason_when_a_checkpoint_is_hostile(
     folder = tmp_path / "hostile"
     shutil.copytree(GOLDEN, folder, ignore=shutil.ignore_patterns("images", "golden.safetensors", "cases.json"))
     damage(folder)  # type: ignore[operator]
-    done = run(["serve", "--model", str(folder), "--port", "0", "--threads", "1"])
+    done = run_warm(["serve", "--model", str(folder), "--port", "0", "--threads", "1"])
     assert done.returncode == 1, done.stderr
     assert "giving up: " in done.stderr
     assert words in done.stderr

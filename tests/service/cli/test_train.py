@@ -26,7 +26,7 @@ from service.cli.main import app
 from tests.support.small_model import answer, small_folder, write_pictures
 
 PHEYE = [str(Path(sys.executable).with_name("pheye"))]
-STEPS, KILL_AFTER, CHECKPOINT_STEPS = 120, 25, 10
+STEPS, KILL_AFTER, CHECKPOINT_STEPS = 90, 25, 10
 PLAIN = ["--validation", "0"]
 LEARN = [*PLAIN, "--steps", str(STEPS), "--learning-rate", "5e-3", "--batch", "20", "--micro-batch", "20"]
 MORE = ["--published", "--gradient-checkpointing", "--turns", "2"]

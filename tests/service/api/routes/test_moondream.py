@@ -14,7 +14,7 @@ import moondream
 import pytest
 from PIL import Image
 
-from tests.support.serving import ENDLESS, TALKATIVE, data_uri, image_file, running_server
+from tests.support.serving import ENDLESS, TALKATIVE, body, data_uri, image_file, running_server, wait_until
 
 SETTINGS = {"max_tokens": 10} | TALKATIVE
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -202,13 +202,14 @@ def test_when_to_come_back_is_what_the_client_prints(picture):
 
 
 def test_that_the_model_still_loads_is_what_the_client_prints(picture):
-    with running_server(ready=False) as server:
+    with running_server(ready=False, warm=False) as server:
         said = printed(moondream.vl(endpoint=f"{server.url}/v1").caption, picture)
     assert re.fullmatch(r"HTTP Error 503: the model is loading.*; try again in \d+ s", said)
 
 
 def test_an_answer_that_fails_in_the_middle_is_an_error_and_not_a_short_answer(picture):
-    with running_server(deadline_s=0.5) as server:
+    with running_server(deadline_s=1.0) as server:
+        wait_until(lambda: httpx.post(f"{server.url}/v1/caption", json=body()).is_success)  # a decoder has come up
         model = moondream.vl(endpoint=f"{server.url}/v1")
         pieces = model.caption(picture, stream=True, settings={"max_tokens": 780} | ENDLESS)["caption"]
         assert next(pieces)

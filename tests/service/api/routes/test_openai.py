@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from tests.support.golden import OWN_GOLDEN
-from tests.support.serving import ENDLESS, TALKATIVE, data_uri, image_file, running_server, wait_until
+from tests.support.serving import ENDLESS, TALKATIVE, body, data_uri, image_file, running_server, wait_until
 
 KEY = {"authorization": "Bearer secret"}
 ASK = {"model": "eye", "max_tokens": 12} | TALKATIVE
@@ -250,9 +250,10 @@ def test_a_client_that_gives_up_frees_its_slot(server, client, stream):
 
 def test_a_chat_that_fails_in_mid_stream_is_an_error_and_not_a_short_answer():
     with (
-        running_server(deadline_s=0.5, name="eye") as server,
+        running_server(deadline_s=1.0, name="eye") as server,
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as client,
     ):
+        wait_until(lambda: httpx.post(f"{server.url}/v1/caption", json=body()).is_success)  # a decoder has come up
         chunks = client.chat.completions.create(messages=[about("a")], stream=True, **LONG)
         with pytest.raises(openai.APIError, match="no complete answer within") as caught:
             list(chunks)
@@ -264,7 +265,7 @@ def test_a_chat_that_fails_in_mid_stream_is_an_error_and_not_a_short_answer():
 
 
 def test_that_the_model_still_loads_is_told_in_openais_shape():
-    with running_server(ready=False) as server:
+    with running_server(ready=False, warm=False) as server:
         response = httpx.get(f"{server.url}/v1/models")
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1

@@ -36,6 +36,8 @@ MICRO = ("--model", "random:pheye-micro", "--threads", "1", "--repeats", "1", "-
 def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ceilings.PROBES, "cpu", ProbeSize(1 << 20, 64))  # type: ignore[arg-type]
     monkeypatch.setattr(timing, "LEAST_SAMPLE_S", 0.0)
+    fewer = {**decoding_bench.decoding_speed.__kwdefaults__, "size_px": (900, 700), "repeats": 1}
+    monkeypatch.setattr(decoding_bench.decoding_speed, "__kwdefaults__", fewer)
     monkeypatch.setenv("PHEYE_MODEL", "random:pheye-micro")
     monkeypatch.setenv("PHEYE_CONTEXT_TOKENS", "512")
 
@@ -67,9 +69,7 @@ def test_only_what_is_named_is_measured(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "bench.json").read_text())["results"][1]["images"] == 1
 
 
-def test_decoding_of_a_photograph_is_measured_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fewer = {**decoding_bench.decoding_speed.__kwdefaults__, "size_px": (900, 700), "repeats": 1}
-    monkeypatch.setattr(decoding_bench.decoding_speed, "__kwdefaults__", fewer)
+def test_decoding_of_a_photograph_is_measured_both_ways(tmp_path: Path) -> None:
     done = bench("--only", "decoding", "--model", "random:pheye-micro", "--threads", "1", "--report", str(tmp_path))
     assert done.exit_code == 0, done.output
     (found,) = json.loads((tmp_path / "bench.json").read_text())["decodings"]
