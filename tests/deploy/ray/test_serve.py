@@ -19,7 +19,7 @@ from tests.support.serving import image_file, wait_until
 
 URL = "http://127.0.0.1:8000"
 ENGINE, EDGE = "ServeReplica:pheye:Engine", "ServeReplica:pheye:Edge"
-READY_S = 180.0
+READY_S = 600.0
 SLOTS = 4
 DEPLOYED = """
 import time
