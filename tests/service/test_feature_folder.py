@@ -35,6 +35,6 @@ def test_a_killed_worker_and_a_restarted_service_read_features_that_were_kept(tm
 
 def test_a_folder_that_cannot_be_written_to_ends_the_service_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with running_server(ready=False, feature_folder=tmp_path / "file" / "features") as running:
+    with running_server(ready=False, warm=False, feature_folder=tmp_path / "file" / "features") as running:
         assert running.process.wait(60) == 1
         assert f"feature_folder: {tmp_path}/file/features cannot be used" in running.log

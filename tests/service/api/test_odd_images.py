@@ -81,7 +81,7 @@ def about(response) -> dict:
 def test_every_route_reads_it_and_tells_what_it_was(client, send, file, form, told):
     response = send(client, file)
     assert response.status_code in (200, 201), response.text
-    expected = {"format": form, "width": 239, "height": 239, "frames": 1, "has_transparency": False, **told}
+    expected = {"format": form, "width": 240, "height": 240, "frames": 1, "has_transparency": False, **told}
     warnings = expected.pop("warnings", [])
     assert about(response) == {"image": expected, "warnings": warnings}
 

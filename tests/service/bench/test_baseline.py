@@ -60,7 +60,7 @@ def test_it_answers_in_the_services_words_and_shape(
     ours, theirs = asked(service, path, **fields).json(), asked(baseline, path, **fields).json()
     assert theirs.keys() == ours.keys() - {"confidence", "confidences"}  # which the service adds
     assert theirs["timings"].keys() == ours["timings"].keys()
-    assert theirs["usage"] == ours["usage"] | {"image_features_cached": False}
+    assert theirs["usage"] == ours["usage"] | {"image_tiles_cached": 0, "image_features_cached": False}
     for key in theirs.keys() - {"id", "usage", "timings"}:
         assert theirs[key] == ours[key]
 

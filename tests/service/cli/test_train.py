@@ -203,7 +203,7 @@ def test_every_refusal_of_a_folder_says_what_resume_and_fresh_are_for(
         assert done.exit_code == 2, done.output
         return str(done.stderr)
 
-    begun = "there is a run in it already, 120 steps long; add --resume to go on with it, or choose another --output"
+    begun = "there is a run in it already, 90 steps long; add --resume to go on with it, or choose another --output"
     assert begun in refused()
     other = write_pictures(tmp_path / "other")
     other.write_text(other.read_text().replace("red", "pink"))
