@@ -290,8 +290,8 @@ class Stub:
 
 CAPTIONED = {
     "id": "1", "model": "stub", "caption": "a stub", "finish_reason": "stop",
-    "usage": dict.fromkeys(("prompt_tokens", "completion_tokens", "image_tokens", "image_tiles", "image_tiles_cached"), 1)
-    | {"image_features_cached": False},
+    "usage": dict.fromkeys(("prompt_tokens", "completion_tokens", "image_tokens", "image_tiles"), 1)
+    | {"image_tiles_cached": 0, "image_features_cached": False},
     "timings": dict.fromkeys(("queue", "preprocess", "encode", "prefill", "decode", "total"), 0.0),
 }  # fmt: skip
 GOOD = (200, {}, CAPTIONED)

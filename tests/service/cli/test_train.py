@@ -209,7 +209,7 @@ def test_every_refusal_of_a_folder_says_what_resume_and_fresh_are_for(
     other.write_text(other.read_text().replace("red", "pink"))
     for said, more in {
         "was begun with --batch 20, not 8": {"more": ["--batch", 8]},
-        "was begun with 120 steps at 0.005, not 9 steps at 0.005": {"more": ["--steps", 9]},
+        "was begun with 90 steps at 0.005, not 9 steps at 0.005": {"more": ["--steps", 9]},
         "was begun with other data (see --data": {"manifest": other},
         "was begun with [20] images to learn from, not [15]": {"more": ["--validation", "25%"]},
         "was begun with another model": {"model": killed_and_resumed / "model"},

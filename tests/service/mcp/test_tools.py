@@ -27,7 +27,8 @@ TOLD: Mapping[str, Any] = {
     "finish_reason": "length",
     "warnings": ["outside_known_world", "new_one"],
     "usage": {
-        "prompt_tokens": 1, "completion_tokens": 1, "image_tokens": 1, "image_tiles": 1, "image_tiles_cached": 1, "image_features_cached": True,
+        "prompt_tokens": 1, "completion_tokens": 1, "image_tokens": 1, "image_tiles": 1,
+        "image_tiles_cached": 1, "image_features_cached": True,
     },
     "timings": dict.fromkeys(("queue", "preprocess", "encode", "prefill", "decode", "total"), 0.1),
 }  # fmt: skip
