@@ -120,6 +120,16 @@ def _reads(device: torch.device, size_bytes: int) -> Iterator[tuple[str, int, Ca
     yield "sum", matrix.nbytes, lambda _: matrix.sum()
     yield "matrix_vector", matrix.nbytes, lambda _: matrix @ vector
     yield "copy", 2 * matrix.nbytes, lambda _: other.copy_(matrix)
+    for dtype in (torch.float32, torch.bfloat16):
+        if packs(device, dtype):
+            yield f"packed_{dtype}".replace("torch.", ""), size_bytes, _packed_row(size_bytes, dtype)
+
+
+def _packed_row(size_bytes: int, dtype: torch.dtype) -> Call[Tensor]:
+    """Multiply one row with packed weights of so many bytes, as decode steps do: often the fastest way to read."""
+    packed = PackedLinear(torch.ones(size_bytes // dtype.itemsize // _WIDTH, _WIDTH, dtype=dtype), None)
+    row = torch.ones(1, _WIDTH, dtype=dtype)
+    return lambda _: packed(row)
 
 
 def _forms(shape: Product, device: torch.device, dtype: str) -> Iterator[tuple[str, Call[Tensor]]]:
