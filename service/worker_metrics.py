@@ -81,7 +81,7 @@ class WorkerMetrics(MetricRegistry):
         )
         self.feature_cache_hits = self._counter(
             "feature_cache_hits_total",
-            "Images whose features were in the cache, so that no tile was encoded.",
+            "Images whose features were in the cache or in the feature folder, so that no tile was encoded.",
             WORKER_LABELS,
         )
         self.feature_cache_tile_hits = self._counter(
