@@ -5,6 +5,7 @@ Exit code 0; 1 if the server does not answer.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import secrets
@@ -54,10 +55,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _frames(text: str) -> int:
-    frames = int(text)
-    if frames < LEAST_FRAMES:
-        raise ValueError(text)
-    return frames
+    if not text.isdecimal() or int(text) < LEAST_FRAMES:
+        raise argparse.ArgumentTypeError(f"{text} is not {LEAST_FRAMES} or more frames")
+    return int(text)
 
 
 def _table(costs: Sequence[SequenceCost]) -> Table:

@@ -31,6 +31,7 @@ class FeatureCache:
         self._limit_bytes = limit_bytes
         self._images: OrderedDict[ImageKey, tuple[TileKey, ...]] = OrderedDict()  # least recently used first
         self._tiles: dict[TileKey, Tensor] = {}
+        self._known: dict[TileKey, TileKey] = {}  # the string of each key that all images share
         self._uses: Counter[TileKey] = Counter()  # images that have the tile
         self._changed_images: dict[ImageKey, bool] = {}  # whether it came or went
         self._changed_tiles: dict[TileKey, bool] = {}
@@ -65,11 +66,11 @@ class FeatureCache:
             return
         for key, tensor in own.items():
             if key not in self._tiles:
-                self._tiles[key] = tensor
+                self._tiles[key], self._known[key] = tensor, key
                 self.size_bytes += tensor.nbytes
                 self._changed_tiles[key] = True
             self._uses[key] += 1
-        self._images[image_key] = tuple(keys)
+        self._images[image_key] = tuple(self._known[key] for key in keys)
         self._changed_images[image_key] = True
         while self.size_bytes > self._limit_bytes or len(self._images) > MOST_IMAGES:
             self.drop(next(iter(self._images)))
@@ -81,6 +82,7 @@ class FeatureCache:
             if not self._uses[key]:
                 del self._uses[key]
                 self.size_bytes -= self._tiles.pop(key).nbytes
+                del self._known[key]
                 self._changed_tiles[key] = False
             self._changed_images[image_key] = False
 

@@ -127,8 +127,6 @@ class OpenImages:
         opened.encoded = span.stop
         if opened.encoded == self._config.tiles and opened.keep:
             self._keep(opened)
-            if self._folder is not None:
-                self._folder.write(self._folder_key(span.image_key), torch.stack(opened.complete))
 
     def forget(self, image_key: ImageKey) -> None:
         """Drop an image's features from cache and folder, and keep those that are being encoded out of both."""
@@ -157,6 +155,7 @@ class OpenImages:
             return OpenImage(image, (), list(whole), (), len(whole))
         keys = image.tile_keys or tuple(TileKey(f"{image.image_key} {index}") for index in range(len(image.tiles)))
         features = [self._cache.tile(key) for key in keys]
+        read = None
         if any(each is None for each in features) and self._folder is not None:
             read = self._folder.read(self._folder_key(image.image_key))
             features = features if read is None else [tile.clone() for tile in read.to(self._device)]
@@ -164,11 +163,14 @@ class OpenImages:
         missing = tuple(sorted(index for index in first.values() if features[index] is None))
         opened = OpenImage(image, keys, features, missing, len(keys) - len(missing))
         if not missing:
-            self._keep(opened)
+            self._keep(opened, write=read is None)
         return opened
 
-    def _keep(self, opened: OpenImage) -> None:
+    def _keep(self, opened: OpenImage, *, write: bool = True) -> None:
+        """Put a complete image into the cache, and into the folder if it is not from there."""
         self._cache.put(opened.image.image_key, opened.keys, opened.complete)
+        if write and self._folder is not None:
+            self._folder.write(self._folder_key(opened.image.image_key), torch.stack(opened.complete))
 
     def _folder_key(self, image_key: ImageKey) -> FeatureKey:
         return FeatureKey(image_key, PREPROCESSING, self._fingerprint)

@@ -34,6 +34,7 @@ class Deletions:
     def revoke(self, image_key: ImageKey) -> None:
         """Let an image's features stay again, because it has been uploaded anew."""
         self._deleted_s.pop(image_key, None)
+        self._workers.revoke(image_key)
 
     def request_ended(self, ended: Reservation, others: Iterable[Reservation]) -> None:
         """Repeat the deletion that a request has survived, and drop those that none of the others has to survive."""

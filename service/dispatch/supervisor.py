@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.placement import expected_wait
@@ -35,6 +35,7 @@ from service.messages import (
 from service.settings import Settings
 
 LONGEST_PAUSE_S = 8.0  # longest backoff between starts of a worker that dies before it is ready
+MOST_DELETED = 4096  # images whose deletion is told again to the next worker
 LOAD_PATIENCE = 5.0  # a successor that loads so many times longer than the one before is stuck
 
 logger = logging.getLogger("pheye.supervisor")
@@ -86,6 +87,7 @@ class WorkerSupervisor:
         self._load_s = math.inf  # what loading took last; before that it may be a long download
         self._failed_starts = 0  # consecutive
         self._quarantined: AcceptedRow | None = None  # the row in quarantine that the worker was given last
+        self._deleted: dict[ImageKey, None] = {}  # images of which the next worker is told; the oldest deletion first
         self._touched: list[AcceptedRow] = []  # rows announced by `Started`, by steps not yet known to be over
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
@@ -151,9 +153,20 @@ class WorkerSupervisor:
         self._worker.send(Submit(batch[0].image, tuple(row.replay() for row in batch), batch[0].quarantined))
 
     def tell(self, message: Prefetch | Forget) -> None:
-        """Send a message about an image, if there is a worker."""
+        """Send a message about an image, if there is a worker; a deletion also reaches the next one.
+
+        A worker that dies may not have read it, and the feature folder outlives them all.
+        """
+        if isinstance(message, Forget) and self._settings.feature_folder is not None:
+            self._deleted[message.image_key] = None
+            if len(self._deleted) > MOST_DELETED:
+                del self._deleted[next(iter(self._deleted))]
         if self._worker is not None:
             self._worker.send(message)
+
+    def revoke(self, image_key: ImageKey) -> None:
+        """Do not repeat a deletion, because the image is here again."""
+        self._deleted.pop(image_key, None)
 
     def take_back(self, ids: list[str]) -> None:
         """Cancel rows; the worker frees their slots with its next step."""
@@ -190,6 +203,9 @@ class WorkerSupervisor:
                     logger.info("memory of %s: %s", self.device, line)
                 self.card, self.tokenizer = card, tokenizer
                 self._load_s, self._failed_starts = load_s, 0
+                deleted, self._deleted = self._deleted, {}
+                for image_key in deleted:
+                    self.tell(Forget(image_key))
                 self._on_change(self, [])
             case LoadFailed(reason) if self.tokenizer is not None:  # loaded once, so not wrong: its files may be gone
                 logger.error("the model cannot be loaded again on %s: %s", self.device, reason)

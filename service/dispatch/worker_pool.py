@@ -107,6 +107,11 @@ class WorkerPool:
         for supervisor in self.supervisors:
             supervisor.tell(Forget(image_key))
 
+    def revoke(self, image_key: ImageKey) -> None:
+        """Let an image's features stay that was deleted and is here again."""
+        for supervisor in self.supervisors:
+            supervisor.revoke(image_key)
+
     def resident(self, image_key: ImageKey) -> bool:
         """Say whether an image's features are in some worker's cache, as the workers tell."""
         return any(image_key in supervisor.resident for supervisor in self.supervisors)

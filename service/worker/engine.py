@@ -77,7 +77,7 @@ class Engine:
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, reported by the next step
         self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
-        self._changed = False  # a cancellation or a dropped image between steps: the next step must report it
+        self._changed = False  # what came, went or was cancelled between steps: the next step must report it
 
     @property
     def busy(self) -> bool:
@@ -122,6 +122,7 @@ class Engine:
             self._end_prefetch(next(iter(self._prefetch)))
         if self._runner.open_image(image) == self._runner.config.tiles:
             self._runner.close_image(image.image_key)  # its features are here, or on their way
+            self._changed = True  # they may have come into the cache just now, from tiles or the feature folder
         else:
             self._prefetch[image.image_key] = image
 

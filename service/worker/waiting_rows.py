@@ -77,7 +77,17 @@ class WaitingRows:
         """Take out rows that are over; unknown ids wait no more."""
         for row_id in ids:
             if row_id in self._rows:
-                self.queue.end(self.leave(row_id).flow)
+                opened = row_id in self.opened
+                row = self.leave(row_id)
+                self.queue.end(row.flow)
+                if opened:
+                    self._hand_on(row)
+
+    def _hand_on(self, gone: EngineRow) -> None:
+        """Let the next row about the image of a cancelled one be that for which its tiles are encoded."""
+        heirs = self.about([gone.image_key])
+        if heirs:
+            heirs[0].cached_tiles = min(heirs[0].cached_tiles, gone.cached_tiles)
 
     def open_first(self, running: Mapping[Flow, int], shares: Mapping[Flow, float]) -> dict[str, EngineRow]:
         """Open the images of the first rows in the fair order, and return the rows with an open image, those first."""

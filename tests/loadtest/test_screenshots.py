@@ -67,4 +67,4 @@ def test_a_sequence_has_two_frames_at_least(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as ended:
         main(["http://127.0.0.1:1", "--frames", "1"])
     assert ended.value.code == 2
-    assert "--frames" in capsys.readouterr().err
+    assert "Invalid value for '--frames': 1 is not 2 or more frames" in capsys.readouterr().err

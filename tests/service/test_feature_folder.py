@@ -31,6 +31,13 @@ def test_a_killed_worker_and_a_restarted_service_read_features_that_were_kept(tm
         image_id = httpx.post(f"{server.url}/v1/images", json={"image_url": body()["image_url"]}).json()["id"]
         assert httpx.delete(f"{server.url}/v1/images/{image_id}").is_success
         wait_until(lambda: not file.exists(), 20)
+        image_id = httpx.post(f"{server.url}/v1/images", json={"image_url": body()["image_url"]}).json()["id"]
+        wait_until(file.exists, 20)
+        worker = int(re.findall(r"worker (\d+) on", server.log)[-1])
+        os.kill(worker, signal.SIGSTOP)
+        assert httpx.delete(f"{server.url}/v1/images/{image_id}").is_success
+        os.kill(worker, signal.SIGKILL)  # which has not read of it
+        wait_until(lambda: not file.exists(), 60)
 
 
 def test_a_folder_that_cannot_be_written_to_ends_the_service_with_its_name(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -26,6 +26,7 @@ from service.api.connections.quiet_log import quieten
 from service.metrics import Metrics
 
 MOST_HELD = 2048  # spans; the specification's default
+MOST_AT_ONCE = 512  # likewise
 CLOSE_S = 2.0  # for the last spans at the end of the process
 NOISY = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
 UNNAMED = "unknown_service"
@@ -78,10 +79,10 @@ async def close(pipeline: SpanPipeline, within_s: float = CLOSE_S) -> None:
 
 def _most_held() -> int:
     given = os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, "").strip()
-    try:
-        return int(given or MOST_HELD)
-    except ValueError:
-        raise ValueError(f"{OTEL_BSP_MAX_QUEUE_SIZE}: write a number of spans, such as {MOST_HELD}") from None
+    most = int(given or MOST_HELD) if given.isdecimal() or not given else 0
+    if most < 1:
+        raise ValueError(f"{OTEL_BSP_MAX_QUEUE_SIZE}: write a number of spans, such as {MOST_HELD}")
+    return most
 
 
 def _resource() -> Resource:
@@ -101,7 +102,9 @@ class CountedSpans(SpanProcessor):
         self._counter = metrics.spans
         self._most, self._held = most, 0
         self._lock = threading.Lock()
-        self._batches = BatchSpanProcessor(_CountingExporter(exporter, self), max_queue_size=most)
+        at_once = None if os.environ.get(OTEL_BSP_MAX_EXPORT_BATCH_SIZE) else min(most, MOST_AT_ONCE)
+        exported = _CountingExporter(exporter, self)
+        self._batches = BatchSpanProcessor(exported, max_queue_size=most, max_export_batch_size=at_once)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Nothing is done before a span's end."""

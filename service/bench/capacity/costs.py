@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,23 @@ class MachineModel:
 
         Raises:
             TypeError: a field is missing or unknown.
+            ValueError: one is no number of its kind.
         """
-        return cls(**values | {"costs": StepCosts(**values["costs"])})
+        costs = StepCosts(**values["costs"])
+        machine = cls(**values | {"costs": costs})
+        _check_numbers(asdict(machine) | asdict(costs))
+        return machine
+
+
+COUNTS = ("workers", "slots", "tiles", "decoders")
+
+
+def _check_numbers(values: dict[str, Any]) -> None:
+    """Check that counts are 1 or more, and all else is a finite number of 0 or more."""
+    for name, value in values.items():
+        kinds, least = ((int,), 1) if name in COUNTS else ((int, float), 0)
+        if name != "costs" and (type(value) not in kinds or not least <= value < math.inf):
+            raise ValueError(f"{name} is {value!r}, not a number of {least} or more")
 
 
 def fit_costs(loads: Sequence[LoadCounts]) -> StepCosts:

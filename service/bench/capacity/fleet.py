@@ -108,10 +108,16 @@ class FleetPlan:
     seed: int = 1
 
 
+class NobodyAsked(ValueError):
+    """A simulation in which no machine gets a request that counts."""
+
+
 def simulate_fleet(plan: FleetPlan, machines: int, routing: Routing) -> FleetResult:
     """Simulate a fleet of so many machines."""
     runs = _with_affinity(plan, machines, routing.balance) if routing.affinity else [_without_affinity(plan, machines)]
     latencies = np.concatenate([np.array(run.latencies_s) for run in runs])
+    if not len(latencies):
+        raise NobodyAsked(f"in {plan.seconds:g} s nobody asks the machines that are simulated; take a higher rate")
     busy = [each for run in runs for each in run.busy]
     return FleetResult(
         machines=machines,
@@ -164,6 +170,9 @@ def size_fleet(plan: FleetPlan, routing: Routing, most: int = 1_000_000) -> Flee
 
     It begins where every image would be encoded, grows until the goal is kept, and then goes down by bisection, not
     below what the workers' busy time allows: fewer machines find no more features.
+
+    Raises:
+        NobodyAsked: the rate is so low that nothing can be said.
     """
     engine_s = plan.machine.engine_s(plan.traffic.tokens, hit=False)
     low, high = 0, max(1, math.ceil(plan.goal.rate_per_s * engine_s / plan.machine.workers / plan.goal.busy))
@@ -172,7 +181,10 @@ def size_fleet(plan: FleetPlan, routing: Routing, most: int = 1_000_000) -> Flee
         low, high = high, max(high + 1, math.ceil(high * 1.4))
         if high > most or _hopeless(plan, low, kept, routing):
             return None
-        kept = simulate_fleet(plan, high, routing)
+        try:
+            kept = simulate_fleet(plan, high, routing)
+        except NobodyAsked:  # of so many that there are no more requests for most of them
+            return None
     while high - low > max(1, PRECISION * high):
         low = max(low, min(high - 1, math.floor(0.95 * high * kept.busy / plan.goal.busy)))
         middle = (low + high) // 2

@@ -43,7 +43,9 @@ def capacity(
         bool, typer.Option("--check", help="Compare the simulation with the load test; exit code 1 beyond 15 %.")
     ] = False,
     turns: Annotated[int, typer.Option(min=1, help="Times that each load is measured.")] = 3,
-    rate: Annotated[float | None, typer.Option(min=0.01, help="Requests a second of a fleet to be sized.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, max=1e6, help="Requests a second of a fleet to be sized.")
+    ] = None,
     repeated: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of requests about a known image.")] = 0.8,
     images: Annotated[int, typer.Option(min=1, max=10_000_000, help="Known images.")] = 100_000,
     zipf: Annotated[float, typer.Option(min=0.0, max=3.0, help="Exponent of their popularity; 0: all alike.")] = 0.8,
@@ -117,7 +119,7 @@ def _read(file: Path) -> MachineModel:
     try:
         return MachineModel.parsed(json.loads(file.read_text(encoding="utf-8"))["machine"])
     except OSError as error:
-        fail_for(error)
+        fail(f"--costs: {file}: {error.strerror}")
     except (ValueError, KeyError, TypeError) as error:
         fail(f"--costs: {file} was not written by --save: {error}")
 
@@ -173,7 +175,11 @@ def _print_fleets(plan: FleetPlan, routings: Sequence[Routing], price: float | N
         table.add_column(name, justify="right")
     for routing in routings:
         _tell(f"{routing.words}: sizing")
-        table.add_row(routing.words, *_fleet_cells(plan, size_fleet(plan, routing), price))
+        try:
+            found = size_fleet(plan, routing)
+        except ValueError as error:
+            fail(f"--rate: {error}")
+        table.add_row(routing.words, *_fleet_cells(plan, found, price))
     out.print(table)
 
 

@@ -35,6 +35,8 @@ def test_equal_tiles_are_kept_once_and_as_long_as_any_image_has_them() -> None:
     put(cache, "other", "pqrs")
     assert cache.size_bytes == 4 * 40
     assert cache.get("one")[1] is cache.get("one")[3] is cache.get("other")[1] is cache.tile("q")
+    many = [cache._images["one"][1], cache._images["other"][1], *cache._known]
+    assert len({id(key) for key in many if key == "q"}) == 1  # a string of 64 characters for each image would add up
     cache.drop("one")
     assert (cache.size_bytes, len(cache.get("other"))) == (4 * 40, 4)
     cache.drop("other")

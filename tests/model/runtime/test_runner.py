@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from PIL import Image
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.network import cross_attention
 from model.request import NewRow, Sampling, TileSpan
+from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import MemoryDemand
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage, prepare
+from model.tiles import ImageKey, TiledImage, prepare
 from model.tokenizer import END_OF_TEXT
 from tests.support.golden import OWN_GOLDEN, fp32_runner, noise_image
 
@@ -121,6 +123,16 @@ def test_equal_tiles_of_one_image_are_encoded_once_and_stand_at_their_own_places
             atol=1e-5,
             rtol=0,
         )
+
+
+def test_an_image_of_known_tiles_is_written_to_the_feature_folder_too(tiny: Checkpoint, tmp_path: Path) -> None:
+    shape = (tiny.config.tiles, tiny.config.vision.tokens_per_tile, tiny.config.vision.width)
+    folder = FeatureFolder(tmp_path, 1 << 30, "float32 cpu", shape, torch.float32)
+    runner, image = fp32_runner(tiny, feature_folder=folder), grid_image(tiny)
+    same = replace(image, image_key=ImageKey("of the same tiles"))
+    assert [encoded(runner, each) for each in (image, same)] == [5, 0]
+    folder.finish()
+    assert len(list(tmp_path.glob("*.features"))) == 2
 
 
 def test_without_keys_of_tiles_nothing_is_shared(tiny: Checkpoint) -> None:

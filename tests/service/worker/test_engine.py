@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from model.checkpoint.checkpoint import Checkpoint
 from model.network.cross_attention import CrossAttentionBlock
 from model.prompt import render
 from model.request import Sampling
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage
+from model.tiles import ImageKey, TiledImage
 from service.messages import Admitted, Broken, Delta, Finished, Refused, Row, StepDone, Submit
 from service.worker.engine import MAX_PREFETCH, Engine
 from tests.support.golden import Golden, fp32_runner, noise_image
@@ -315,6 +316,26 @@ def test_a_prefetched_image_is_encoded_when_somebody_asks_about_it(golden: Golde
     after = run(engine)
     assert sum(report.encoded_tiles for report in after.reports) == 0
     assert after.text["r"].lstrip() == golden.cases[0]["answer"]
+
+
+def test_an_image_made_of_known_tiles_is_told_of_at_once_when_it_is_prefetched(tiny: Checkpoint) -> None:
+    engine, image = Engine(fp32_runner(tiny), stall_s=0.25), noise_image(tiny)
+    submit(engine, image, row("first", "What?", max_tokens=1))
+    run(engine)
+    engine.prefetch(replace(image, image_key=ImageKey("of the same tiles")))
+    assert engine.busy
+    assert "of the same tiles" in engine.step().cache.added
+    assert not engine.busy
+
+
+def test_tiles_are_told_to_be_encoded_for_the_next_row_when_the_first_is_cancelled(tiny: Checkpoint) -> None:
+    engine = Engine(fp32_runner(tiny), stall_s=0.25)
+    submit(engine, noise_image(tiny), row("first", "What?"), row("second", "Why?"), row("third", "Who?"))
+    engine._waiting.open_first({}, {})
+    assert [engine._waiting[name].cached_tiles for name in ("first", "second", "third")] == [0, 5, 5]
+    engine.cancel(["first"])
+    ended = run(engine).ended
+    assert [ended[name].usage.image_tiles_cached for name in ("second", "third")] == [0, 5]
 
 
 def test_prefetching_takes_only_the_tiles_that_waiting_rows_leave(tiny) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Mapping
@@ -64,10 +65,11 @@ def test_what_cannot_be_done_is_said_and_the_service_goes_on_without_traces(
     ("name", "value", "words"),
     [
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "write a number of spans"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "10", "max_export_batch_size"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-5", "write a number of spans"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", "max_export_batch_size"),
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
     ],
-    ids=["queue", "batch", "limit"],
+    ids=["queue", "no queue", "batch", "limit"],
 )
 def test_a_variable_that_the_sdk_refuses_does_not_keep_the_service_from_starting(
     name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -75,6 +77,13 @@ def test_a_variable_that_the_sdk_refuses_does_not_keep_the_service_from_starting
     monkeypatch.setenv(name, value)
     assert tracing_from({ENDPOINT: HERE}, Metrics()) is None
     assert words in caplog.text
+
+
+def test_a_short_queue_has_short_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    tracing = tracing_from({ENDPOINT: HERE}, Metrics())
+    assert tracing is not None
+    asyncio.run(tracing.close())
 
 
 def test_without_the_extra_the_log_says_how_to_get_it(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -62,3 +63,16 @@ def test_an_answer_costs_its_image_only_once() -> None:
         COSTS.encode_s(TILES) + COSTS.new_image_s
     )
     assert MachineModel.parsed(asdict(machine)) == machine
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("slots", 0), ("slots", "8"), ("workers", 1.5), ("cached_images", -1), ("stall_s", None)]
+)
+def test_a_machine_that_cannot_be_is_refused_by_field(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} is "):
+        MachineModel.parsed(asdict(MachineModel(COSTS, tiles=TILES)) | {field: value})
+
+
+def test_costs_that_are_no_numbers_are_refused_by_field() -> None:
+    with pytest.raises(ValueError, match="tile_s is nan"):
+        MachineModel.parsed(asdict(MachineModel(replace(COSTS, tile_s=math.nan), tiles=TILES)))

@@ -37,12 +37,18 @@ def test_a_fleet_is_sized_for_each_way_of_routing_with_what_it_costs(tmp_path: P
         assert per_million == pytest.approx(an_hour / 20 / 3600 * 1e6, abs=0.01)
 
 
+def test_a_rate_at_which_nobody_asks_is_named(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["dev", "capacity", "--costs", saved(tmp_path), "--rate", "0.01"])
+    assert done.exit_code == 2
+    assert "--rate: in 60 s nobody asks" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ([], "--rate: give a rate of requests to size a fleet for, or --check, or --save FILE"),
         (["--costs", "COSTS", "--check"], "--costs: --save and --check measure; leave one of them out"),
-        (["--costs", "nowhere.json", "--rate", "1"], "nowhere.json"),
+        (["--costs", "nowhere.json", "--rate", "1"], "--costs: nowhere.json: No such file"),
         (["--costs", "OTHER", "--rate", "1"], "was not written by --save"),
     ],
     ids=["nothing to do", "measured and read", "no file", "another file"],
