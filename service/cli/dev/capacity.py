@@ -44,7 +44,7 @@ def capacity(
     ] = False,
     turns: Annotated[int, typer.Option(min=1, help="Times that each load is measured.")] = 3,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, max=1e6, help="Requests a second of a fleet to be sized.")
+        float | None, typer.Option(min=0.01, max=1_000_000, help="Requests a second of a fleet to be sized.")
     ] = None,
     repeated: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of requests about a known image.")] = 0.8,
     images: Annotated[int, typer.Option(min=1, max=10_000_000, help="Known images.")] = 100_000,
