@@ -218,14 +218,14 @@ def _attend(q: Tensor, keys: Tensor, values: Tensor, groups: Sequence[ImageGroup
 def _by_products(q: Tensor) -> bool:
     """Return whether two products with a softmax between read bfloat16 faster than torch's attention does.
 
-    On processors without tiles of bfloat16 (AMX), that attention reads keys and values at a fourth of the speed at
-    which a product does when it has few queries.
+    On processors without AMX, that attention reads keys and values at a fourth of the speed at which a product does
+    when it has few queries.
     """
-    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= _FEW and not _has_tiles()
+    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= _FEW and not _has_amx()
 
 
 @functools.cache
-def _has_tiles() -> bool:
+def _has_amx() -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 

@@ -20,15 +20,15 @@ def parts(dtype: torch.dtype, new_tokens: int) -> tuple[torch.Tensor, torch.Tens
     return q, keys.to(dtype), values.to(dtype)
 
 
-@pytest.mark.parametrize("tiles", [True, False], ids=["with-amx", "without"])
+@pytest.mark.parametrize("amx", [True, False], ids=["with-amx", "without"])
 @pytest.mark.parametrize("new_tokens", [1, 2, 9])
 @pytest.mark.parametrize(
     ("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)], ids=["float32", "bfloat16"]
 )
 def test_every_form_sees_what_attention_in_float32_sees(
-    dtype: torch.dtype, error: float, new_tokens: int, tiles: bool, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, error: float, new_tokens: int, amx: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_attention, "_has_tiles", lambda: tiles)
+    monkeypatch.setattr(cross_attention, "_has_amx", lambda: amx)
     q, keys, values = parts(dtype, new_tokens)
     seen = cross_attention._attend(q, keys, values, GROUPS)
     assert seen.dtype is torch.float32
@@ -38,11 +38,11 @@ def test_every_form_sees_what_attention_in_float32_sees(
         torch.testing.assert_close(seen[row], scores.softmax(-1) @ values[slot].float(), atol=error, rtol=0)
 
 
-def test_few_queries_of_bfloat16_are_products_where_there_are_no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_queries_of_bfloat16_are_products_where_there_is_no_amx(monkeypatch: pytest.MonkeyPatch) -> None:
     q, *_ = parts(torch.float32, 1)
-    monkeypatch.setattr(cross_attention, "_has_tiles", lambda: False)
+    monkeypatch.setattr(cross_attention, "_has_amx", lambda: False)
     assert cross_attention._by_products(q.bfloat16())
     assert not cross_attention._by_products(q)
     assert not cross_attention._by_products(q.bfloat16().expand(5, 3, 9, 64))
-    monkeypatch.setattr(cross_attention, "_has_tiles", lambda: True)
+    monkeypatch.setattr(cross_attention, "_has_amx", lambda: True)
     assert not cross_attention._by_products(q.bfloat16())

@@ -188,7 +188,7 @@ def test_forgetting_an_image_forgets_its_beginning(tiny: Checkpoint) -> None:
 def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(
     tiny: Checkpoint, amx: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_attention, "_has_tiles", lambda: amx)
+    monkeypatch.setattr(cross_attention, "_has_amx", lambda: amx)
     one, other = (
         ModelRunner(tiny, torch.device("cpu"), Precision(torch.float32, "tested", int8=True), slots=4) for _ in range(2)
     )
