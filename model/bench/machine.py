@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from model.runtime.hardware import usable_cores
+from model.cores import usable_cores
 from model.runtime.processor import MATRIX_FLAGS, processor
 
 

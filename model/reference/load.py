@@ -14,8 +14,8 @@ from accelerate import init_empty_weights  # comes with peft
 from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.cores import usable_cores
 from model.reference.naive import NaivePheye
-from model.runtime.hardware import usable_cores
 
 
 def ready_tensors(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:

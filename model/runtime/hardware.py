@@ -5,38 +5,12 @@ Pure questions to torch and the operating system; any thread may ask.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from model.config import PheyeConfig
 from model.runtime.processor import processor_multiplies_bf16
-
-_WIDE = 1024  # width of a decoder from which threads pay
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may use: the scheduler's, within a container's CPU quota (cgroup v2).
-
-    torch sees only the first; with a quota below it, its threads would be throttled in turns.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup, or a quota of "max"
-        return cores
-
-
-def compute_threads(config: PheyeConfig, workers: int = 1) -> int:
-    """Return the number of threads for a model's operations, where `workers` processes share the cores.
-
-    The products of a narrow model are over before a second thread has begun, and threads that wait take cores away from
-    whoever answers the clients.
-    """
-    return max(1, usable_cores() // workers) if config.decoder.width >= _WIDE else 1
 
 
 @dataclass(frozen=True, slots=True)

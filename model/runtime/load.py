@@ -12,8 +12,9 @@ import torch
 
 from model.checkpoint.checkpoint import open_checkpoint
 from model.config import PheyeConfig
+from model.cores import compute_threads
 from model.runtime.feature_folder import FeatureFolder
-from model.runtime.hardware import Precision, choose_precision, compute_threads, memory_budget, resolve_device
+from model.runtime.hardware import Precision, choose_precision, memory_budget, resolve_device
 from model.runtime.memory_plan import MemoryDemand, MemoryPlanError, plan_memory
 from model.runtime.runner import ModelRunner
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from model.checkpoint.sources import CheckpointError
-from model.runtime.hardware import multiplies_bf16, resolve_device, usable_cores
+from model.cores import usable_cores
+from model.runtime.hardware import multiplies_bf16, resolve_device
 from model.training.learner import Passes
 
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -85,7 +85,9 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
     server = DrainingServer(
         config, queue, settings, connections, app.state.running, partial(announce, model=settings.model)
     )
-    logger.info("listening on %s; loading %s", url_of(listener, connections.tls is not None), settings.model)
+    count = len(settings.devices.split(","))
+    where = "" if count == 1 else f" in {count} workers"
+    logger.info("listening on %s; loading %s%s", url_of(listener, connections.tls is not None), settings.model, where)
     if ignored := ignored_links():
         logger.info(ignored)
     renewal = None if connections.tls is None else asyncio.create_task(connections.tls.watch())

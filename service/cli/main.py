@@ -69,9 +69,10 @@ def serve(**flags: str | None) -> None:
     settings = read_settings(flags)
     check_model(settings.model, settings.revision)
     from service.api.server import serve as run_server
+    from service.machine.workers import with_workers
 
     try:
-        code = run_server(settings)
+        code = run_server(with_workers(settings))
     except SettingsError as error:
         fail(str(error))
     raise typer.Exit(code)

@@ -5,16 +5,18 @@ Imports torch through `model`, which takes seconds. Any thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from model.checkpoint.hub import cache_folder, is_cached
 from model.checkpoint.names import PUBLISHED, RANDOM, check_source
 from model.checkpoint.sources import EMBEDDED, local_folder
 from model.config import PheyeConfig, named_geometry
+from model.cores import compute_threads, usable_cores
 from service.machine.finding import Finding
+from service.machine.free_memory import available_mb
 from service.machine.memory import need, parts
+from service.machine.workers import with_workers
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,14 +51,15 @@ def compute(settings: Settings) -> Sequence[Finding]:
     """Find out on what, in which number format and with how many threads the model would compute, and if it fits."""
     from model.runtime import hardware
 
-    usable, config = hardware.usable_cores(), _config(settings)
+    settings = with_workers(settings)
+    usable, config = usable_cores(), _config(settings)
     lines = [f"{usable} cores usable by this process"]
     if config is None:
         lines.append("number format and memory are not known before the model is here")
         return [Finding("compute", tuple(lines)), Finding("GPU", tuple(hardware.gpus()))]
     faults, findings = [], []
     names = settings.devices.split(",")
-    threads = settings.threads or hardware.compute_threads(config, len(names))
+    threads = settings.threads or compute_threads(config, len(names))
     for name in dict.fromkeys(names):
         try:
             device = hardware.resolve_device(name)
@@ -64,7 +67,8 @@ def compute(settings: Settings) -> Sequence[Finding]:
         except ValueError as error:
             faults.append(str(error))
             continue
-        lines.append(f"{name} is {device}: {precision.name}, because {precision.reason}; threads: {threads}")
+        count = f"{names.count(name)} workers on {name}: " if names.count(name) > 1 else f"{name} is {device}: "
+        lines.append(f"{count}{precision.name}, because {precision.reason}; threads: {threads}")
         findings.append(_memory(settings, config, precision, device))
     return [Finding("compute", tuple(lines), tuple(faults)), *findings, Finding("GPU", tuple(hardware.gpus()))]
 
@@ -107,25 +111,3 @@ def _card_memory(settings: Settings, config: PheyeConfig, precision: Precision, 
     except MemoryPlanError as error:
         return Finding("memory", (f"{device}: does not fit",), (str(error),))
     return Finding("memory", (f"{device}: {plan.slots} slots", *(str(part).strip() for part in plan.parts)))
-
-
-def available_mb() -> float | None:
-    """Return the memory that this process could still get: the machine's, or its container's if that is less."""
-    found = list(_available_bytes())
-    return min(found) / MB if found else None
-
-
-def _available_bytes() -> Iterator[int]:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                yield int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    try:
-        most, used = (
-            Path("/sys/fs/cgroup", name).read_text(encoding="ascii") for name in ("memory.max", "memory.current")
-        )
-        yield int(most) - int(used)
-    except (OSError, ValueError):
-        pass  # no cgroup, or one without a limit

@@ -23,6 +23,7 @@ from service.batch.bounded_http import ask
 from service.key_files import read_key_file, read_plain_keys
 from service.machine.finding import Finding, masked_value
 from service.machine.listener import listener_of
+from service.machine.workers import with_workers
 from service.mcp.extra import ExtraMissing, check_extra
 from service.plain_words import plain_value
 from service.schemas.responses import ServiceCard
@@ -117,7 +118,8 @@ def _service_at(number: int) -> str:
 
 def open_files(settings: Settings) -> Sequence[Finding]:
     """Find out how many connections the limit of open files leaves."""
-    workers, fetches = len(settings.devices.split(",")), settings.image_fetches if settings.image_hosts else 0
+    workers = len(with_workers(settings).devices.split(","))
+    fetches = settings.image_fetches if settings.image_hosts else 0
     limit = raise_descriptor_limit()
     try:
         plan = plan_connections(limit, workers, settings.max_connections, fetches)

@@ -47,7 +47,7 @@ class ModelSettings(BaseModel):
     devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
         description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
-        "`auto` is the first GPU or else the CPU.",
+        "`auto` is the first GPU or else the CPU, for a small model with a worker for each core, up to 8.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",

@@ -14,7 +14,8 @@ from model.bench.result import BenchResult, CachedImage
 from model.bench.run import BenchSession, cached_image, check, open_session, report
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from model.runtime.hardware import choose_precision, usable_cores
+from model.cores import usable_cores
+from model.runtime.hardware import choose_precision
 
 CPU = torch.device("cpu")
 MICRO = "random:pheye-micro"

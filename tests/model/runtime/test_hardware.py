@@ -1,4 +1,4 @@
-"""Devices, number formats and cores: what is chosen, and the reason given."""
+"""Devices and number formats: what is chosen, and the reason given."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from model.config import GEOMETRIES
 from model.runtime import hardware
 from model.runtime.hardware import (
     choose_precision,
-    compute_threads,
     device_uuid,
     memory_budget,
     multiplies_bf16,
     resolve_device,
-    usable_cores,
 )
 
 CPU = torch.device("cpu")
@@ -64,15 +62,6 @@ def test_bfloat16_instructions_are_read_from_the_processors_flags(
     assert multiplies_bf16(CPU) is fast
 
 
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("150000 100000", 1), ("400000 100000", 4), ("50000 100000", 1), ("max 100000", 8)]
-)
-def test_a_containers_cpu_quota_bounds_the_cores(monkeypatch: pytest.MonkeyPatch, quota: str, cores: int) -> None:
-    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: range(8))
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
-    assert usable_cores() == cores
-
-
 def test_auto_is_a_device_of_this_machine() -> None:
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -83,17 +72,6 @@ def test_auto_is_a_device_of_this_machine() -> None:
 def test_a_device_that_is_not_here_is_refused_by_name(asked: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resolve_device(asked)
-
-
-def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.runtime.hardware.usable_cores", lambda: 8)
-    threads = {
-        (name, workers): compute_threads(GEOMETRIES[name], workers)
-        for name in ("pheye-tiny", "Pheye-x4-448")
-        for workers in (1, 3, 16)
-    }
-    assert [threads["pheye-tiny", workers] for workers in (1, 3, 16)] == [1, 1, 1]
-    assert [threads["Pheye-x4-448", workers] for workers in (1, 3, 16)] == [8, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""Cores that a process may use, and the threads that a model is worth."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from model.config import GEOMETRIES
+from model.cores import compute_threads, usable_cores
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("150000 100000", 1), ("400000 100000", 4), ("50000 100000", 1), ("max 100000", 8)]
+)
+def test_a_containers_cpu_quota_bounds_the_cores(monkeypatch: pytest.MonkeyPatch, quota: str, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    assert usable_cores() == cores
+
+
+def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.cores.usable_cores", lambda: 8)
+    threads = {
+        (name, workers): compute_threads(GEOMETRIES[name], workers)
+        for name in ("pheye-tiny", "Pheye-x4-448")
+        for workers in (1, 3, 16)
+    }
+    assert [threads["pheye-tiny", workers] for workers in (1, 3, 16)] == [1, 1, 1]
+    assert [threads["Pheye-x4-448", workers] for workers in (1, 3, 16)] == [8, 2, 1]
