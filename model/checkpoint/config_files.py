@@ -1,13 +1,15 @@
 """Config files of a checkpoint: its own `config.json`, and the hub configs of its encoder and decoder.
 
 Strict: an unknown key, a missing one or a kind of model that is not served is an error that names it. Imports
-transformers only when a hub config has to be read. Safe from any thread or process.
+transformers, which takes longer than small weights, only for a hub config that leaves something to the library's
+defaults. Safe from any thread or process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from model.checkpoint.files import CheckpointFileError, read_json_object, shown
@@ -68,8 +70,6 @@ def _dtype_name(text: str, where: str) -> str:
 
 def vision_geometry(raw: Mapping[str, Any], where: str) -> VisionGeometry:
     """Read the geometry of a CLIP vision tower from its hub config (a whole CLIP config or its vision half)."""
-    from transformers import CLIPVisionConfig
-
     _expect(
         raw.get("model_type") in ("clip", "clip_vision_model"),
         f"{where}: model_type {shown(repr(raw.get('model_type')))} is not CLIP's",
@@ -77,7 +77,7 @@ def vision_geometry(raw: Mapping[str, Any], where: str) -> VisionGeometry:
     own = raw.get("vision_config", raw)
     if not isinstance(own, dict):
         raise ConfigError(f"{where}: vision_config is not an object")
-    c = _read(CLIPVisionConfig, own, _VISION_BOUNDS, where)
+    c = _read("CLIPVisionConfig", own, _VISION_BOUNDS, where)
     _expect(c.num_channels == 3, f"{where}: num_channels: {c.num_channels} is not 3")
     if c.image_size % c.patch_size:
         raise ConfigError(f"{where}: image_size {c.image_size} is not a multiple of patch_size {c.patch_size}")
@@ -97,10 +97,8 @@ def vision_geometry(raw: Mapping[str, Any], where: str) -> VisionGeometry:
 
 def decoder_geometry(raw: Mapping[str, Any], where: str) -> DecoderGeometry:
     """Read the geometry of a Phi language model from its hub config."""
-    from transformers import PhiConfig
-
     _expect(raw.get("model_type") == "phi", f"{where}: model_type {shown(repr(raw.get('model_type')))} is not 'phi'")
-    c = _read(PhiConfig, raw, _DECODER_BOUNDS, where)
+    c = _read("PhiConfig", raw, _DECODER_BOUNDS, where)
     _expect(not c.qk_layernorm, f"{where}: qk_layernorm is not supported")
     _expect(not c.tie_word_embeddings, f"{where}: tie_word_embeddings is not supported")
     _expect(c.num_key_value_heads == c.num_attention_heads, f"{where}: grouped key/value heads are not supported")
@@ -127,22 +125,39 @@ def decoder_geometry(raw: Mapping[str, Any], where: str) -> DecoderGeometry:
     )
 
 
-def _read(kind: Any, raw: Mapping[str, Any], bounds: Mapping[str, int], where: str) -> Any:
-    """Read a hub config by its library, once its numbers are in bounds; missing ones have the library's defaults."""
+def _read(kind: str, raw: Mapping[str, Any], bounds: Mapping[str, int], where: str) -> Any:
+    """Read a hub config once its numbers are in bounds; what it leaves out is as in the library's class `kind`."""
     for key, most in bounds.items():
         value = raw.get(key)
         if value is not None and (type(value) is not int or not 1 <= value <= most):
             raise ConfigError(f"{where}: {key}: {shown(value)} is not a whole number from 1 to {most}")
-    try:
-        config = kind.from_dict(dict(raw))
-    except Exception as error:  # the library's own checks, of whatever a stranger wrote
-        raise ConfigError(f"{where}: not a config that can be read: {shown(error)}") from None
+    config = SimpleNamespace(**raw) if _states_all(kind, raw, bounds) else _by_library(kind, raw, where)
     eps, width, heads = config.layer_norm_eps, config.hidden_size, config.num_attention_heads
     _expect(_is_number(eps) and 0 < eps < 1, f"{where}: layer_norm_eps: {shown(eps)} is not between 0 and 1")
     _expect(width % heads == 0, f"{where}: hidden_size: {width} does not divide into {heads} heads")
     activation = config.hidden_act
     _expect(activation in _ACTIVATIONS, f"{where}: hidden_act: {shown(activation)} is not {', '.join(_ACTIVATIONS)}")
     return config
+
+
+def _states_all(kind: str, raw: Mapping[str, Any], bounds: Mapping[str, int]) -> bool:
+    """Return whether a config states all that is read of it, in the form in which the library of today writes it."""
+    stated = all(raw.get(key) is not None for key in (*bounds, "hidden_act", "layer_norm_eps"))
+    if kind == "CLIPVisionConfig":
+        return stated
+    flags = all(type(raw.get(key)) is bool for key in ("qk_layernorm", "tie_word_embeddings"))
+    theta_and_share = {"rope_theta", "partial_rotary_factor"}
+    older, rope = theta_and_share | {"rope_scaling"}, raw.get("rope_parameters")
+    return stated and flags and not older & raw.keys() and isinstance(rope, dict) and theta_and_share <= rope.keys()
+
+
+def _by_library(kind: str, raw: Mapping[str, Any], where: str) -> Any:
+    import transformers
+
+    try:
+        return getattr(transformers, kind).from_dict(dict(raw))
+    except Exception as error:  # the library's own checks, of whatever a stranger wrote
+        raise ConfigError(f"{where}: not a config that can be read: {shown(error)}") from None
 
 
 def _is_number(value: Any) -> bool:

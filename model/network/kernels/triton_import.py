@@ -1,28 +1,38 @@
-"""Triton where it is installed, and the types in which it multiplies.
+"""Triton where it is installed and of use, and the types in which it multiplies.
 
-Torch for CPUs comes without it: then kernels are defined as plain functions that nobody can call. Any thread may import
-this.
+Its import takes a third of a second, which a worker on a CPU has no use for: without a GPU it is imported only for its
+interpreter. Without it kernels are defined as plain functions that nobody can call. Any thread may import this.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+from importlib import import_module
 from typing import Any
 
 import torch
 
-try:
-    import triton
-    import triton.language as tl
-    from triton import jit
-except ModuleNotFoundError:
-    triton = tl = None
 
-    def jit(function: Any) -> Any:
-        """Return the function as it is."""
-        return function
+def _imported() -> tuple[Any, Any]:
+    """Return Triton and its language, or None twice."""
+    if not (torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1" or "triton" in sys.modules):
+        return None, None
+    try:
+        return import_module("triton"), import_module("triton.language")
+    except ModuleNotFoundError:  # torch for CPUs comes without it
+        return None, None
 
 
-__all__ = ["DOT_TYPES", "INSTALLED", "INTERPRETED", "LOG2_E", "jit", "tl", "triton"]
+def _as_it_is(given: Any) -> Any:
+    return given
+
+
+triton, tl = _imported()
+jit: Any = _as_it_is if triton is None else triton.jit
+constexpr: Any = _as_it_is if triton is None else tl.constexpr
+
+__all__ = ["DOT_TYPES", "INSTALLED", "INTERPRETED", "LOG2_E", "constexpr", "jit", "tl", "triton"]
 
 INSTALLED = triton is not None
 INTERPRETED = INSTALLED and type(tl.max).__name__ == "InterpretedFunction"  # by TRITON_INTERPRET=1, when it is imported

@@ -13,29 +13,11 @@ Imports without Triton, but can then not be called. Called by the engine's threa
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from model.network.kernels.triton_import import constexpr, jit, tl, triton
 from model.runtime.sampling.reference import FAILED, KEY_STEPS, MULTIPLIERS, ROUNDS
-
-try:
-    import triton
-    import triton.language as tl
-    from triton import jit
-    from triton.language import constexpr
-except ModuleNotFoundError:  # torch for CPUs comes without it
-
-    def jit(function: Any) -> Any:
-        """Return the function as it is; nobody can call it."""
-        return function
-
-    def constexpr(value: Any) -> Any:
-        """Return the value as it is; no kernel reads it."""
-        return value
-
-    triton = tl = None
 
 STRETCH = 1024  # tokens one program draws noise for
 _BLOCK = 4096  # tokens a program looks at together when it searches a nucleus; 8 warps keep them in registers

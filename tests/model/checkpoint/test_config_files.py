@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model.checkpoint import config_files
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
+from model.checkpoint.sources import EMBEDDED
 from model.config import ConfigError
 from tests.support.golden import OWN_GOLDEN
 
@@ -49,6 +52,23 @@ def test_missing_values_of_hub_configs_are_the_libraries_defaults() -> None:
     assert vision_geometry({"model_type": "clip_vision_model"}, "here").activation == "quick_gelu"
     phi = decoder_geometry({"model_type": "phi"}, "here")
     assert (phi.rotary_width, phi.rope_theta, phi.heads) == (32, 10000.0, 32)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_config_that_states_all_is_read_without_the_library_and_as_the_library_reads_it(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    raw = json.loads((EMBEDDED["pheye-tiny"] / part / "config.json").read_text())
+    read = vision_geometry if part == "encoder" else decoder_geometry
+    by_library = config_files._by_library
+    with monkeypatch.context() as patch:
+        patch.setattr(config_files, "_states_all", lambda *_: False)
+        expected = read(raw, "here")  # type: ignore[operator]
+    monkeypatch.setattr(config_files, "_by_library", lambda *_: pytest.fail("the library was asked"))
+    assert read(raw, "here") == expected  # type: ignore[operator]
+    monkeypatch.setattr(config_files, "_by_library", by_library)
+    raw.pop("layer_norm_eps")
+    assert replace(read(raw, "here"), eps=expected.eps) == expected  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
