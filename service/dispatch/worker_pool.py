@@ -17,6 +17,8 @@ from service.dispatch.supervisor import WorkerSupervisor
 from service.messages import Forget, Prefetch, StepDone
 from service.settings import Settings
 
+HEAD_START_S = 10.0  # that the first worker on CPUs has at most, so that the service is ready sooner
+
 
 class WorkerPool:
     """The supervisors of the workers, one for each device that the settings name.
@@ -38,19 +40,36 @@ class WorkerPool:
             supervise(settings, number, device.strip(), on_step, on_change, on_failure)
             for number, device in enumerate(devices)
         ]
+        self._waiting: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start all workers."""
-        for supervisor in self.supervisors:
+        """Start all workers; on CPUs the first alone until it is ready, because they would share the cores."""
+        first, *others = self.supervisors
+        first.start()
+        share = {supervisor.device for supervisor in self.supervisors} == {"cpu"}
+        self._start_others(others, asyncio.get_running_loop().time() + HEAD_START_S * share)
+
+    def _start_others(self, others: list[WorkerSupervisor], at_latest: float) -> None:
+        loop = asyncio.get_running_loop()
+        if others and not self.ready and loop.time() < at_latest:
+            self._waiting = loop.call_later(HEAD_START_S / 100, self._start_others, others, at_latest)
+            return
+        for supervisor in others:
             supervisor.start()
+
+    def _end_start(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def kill(self) -> None:
         """End all workers at once."""
+        self._end_start()
         for supervisor in self.supervisors:
             supervisor.kill()
 
     async def stop(self) -> None:
         """End all workers."""
+        self._end_start()
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))
 
     @property

@@ -1,0 +1,85 @@
+"""The order in which workers start."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.dispatch import worker_pool
+from service.dispatch.worker_pool import WorkerPool
+from service.settings import Settings
+
+
+class Started:
+    """What stands for a supervisor: it knows whether it was started."""
+
+    def __init__(self, _settings: Settings, number: int, device: str, *_callbacks: Any) -> None:
+        self.number, self.device, self.card, self.started = number, device, None, False
+
+    def start(self) -> None:
+        self.started = True
+
+    def kill(self) -> None:
+        pass
+
+
+def pool_of(devices: str) -> WorkerPool:
+    return WorkerPool(Settings(devices=devices), *[lambda *_: None] * 3, Started)  # type: ignore[arg-type]
+
+
+def started(pool: WorkerPool) -> list[bool]:
+    return [each.started for each in pool.supervisors]  # type: ignore[attr-defined]
+
+
+async def soon(pool: WorkerPool, expected: list[bool]) -> None:
+    async with asyncio.timeout(20):
+        while started(pool) != expected:
+            await asyncio.sleep(0.01)
+
+
+def test_on_cpus_the_others_start_when_the_first_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(worker_pool, "HEAD_START_S", 3600.0)
+        pool = pool_of("cpu,cpu,cpu")
+        pool.start()
+        assert started(pool) == [True, False, False]
+        pool.supervisors[0].card = object()  # type: ignore[assignment]
+        pool._start_others(pool.supervisors[1:], at_latest=1e12)
+        assert started(pool) == [True, True, True]
+
+    asyncio.run(scenario())
+
+
+def test_a_first_worker_that_does_not_get_ready_holds_the_others_up_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(worker_pool, "HEAD_START_S", 0.1)
+        pool = pool_of("cpu,cpu")
+        pool.start()
+        await soon(pool, [True, True])
+
+    asyncio.run(scenario())
+
+
+def test_gpus_share_no_cores_and_their_workers_start_together() -> None:
+    async def scenario() -> None:
+        pool = pool_of("cuda:0,cuda:1")
+        pool.start()
+        assert started(pool) == [True, True]
+
+    asyncio.run(scenario())
+
+
+def test_a_pool_that_ends_meanwhile_starts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(worker_pool, "HEAD_START_S", 0.1)
+        pool = pool_of("cpu,cpu")
+        pool.start()
+        pool.kill()
+        await asyncio.sleep(0.3)
+        assert started(pool) == [True, False]
+
+    asyncio.run(scenario())
