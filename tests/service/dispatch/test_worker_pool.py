@@ -35,7 +35,7 @@ def started(pool: WorkerPool) -> list[bool]:
 
 async def soon(pool: WorkerPool, expected: list[bool]) -> None:
     async with asyncio.timeout(20):
-        while started(pool) != expected:
+        while started(pool) != expected:  # noqa: ASYNC110 - the pool has no event for it
             await asyncio.sleep(0.01)
 
 
