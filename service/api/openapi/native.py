@@ -67,7 +67,7 @@ ERRORS = {
     429: Failure(WaitingRoomFull, "Too many requests wait"),
     431: Failure(HeadTooLarge, "The query and the headers are too long: send the fields in the body"),
     500: Failure(RowFailed, "The request failed in the model"),
-    503: Failure(Unavailable, "Loading, draining, or no worker alive"),
+    503: Failure(Unavailable, "Loading, draining, no worker alive, or the folder of uploaded images fails"),
     504: Failure(DeadlineExceeded, "The deadline passed"),
 }
 FILE = {
