@@ -65,7 +65,7 @@ class ImageSettings(BaseModel):
     )
     image_folder: OptionalFolder = Field(
         default=None,
-        description="Folder in which uploaded images outlive a restart, and which several servers may share: an id that "
+        description="Folder in which uploaded images outlive a restart, and which servers may share: an id that "
         "one of them gave is then good at all. Absent: none, and an id is good at the server that gave it.",
     )
     image_folder_bytes: int = Field(
