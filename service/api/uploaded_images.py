@@ -280,7 +280,8 @@ class UploadedImages:
         now_s = time.monotonic()
         if now_s - self._told_s >= QUIET_S:
             self._told_s = now_s
-            logger.warning("folder of uploaded images (PHEYE_IMAGE_FOLDER): %s", words)
+            place = "" if self._folder is None else self._folder.place
+            logger.warning("PHEYE_IMAGE_FOLDER: %s: %s", place, words)
 
 
 def _key_of(image_id: str) -> ImageKey:

@@ -60,10 +60,13 @@ class ImageFolder:
         limit_bytes: what all files may add up to.
         ttl_s: age, counted from its latest upload, at which an image is gone.
         clock: Unix time in seconds.
+
+    Attributes:
+        place: where it is.
     """
 
     def __init__(self, folder: Path, limit_bytes: int, ttl_s: float, clock: Callable[[], float] = time.time) -> None:
-        self._folder = folder
+        self.place = self._folder = folder
         self._ttl_s = ttl_s
         self._clock = clock
         self._housekeeping = Housekeeping(folder, limit_bytes, ttl_s, clock)
@@ -205,6 +208,7 @@ class ImageFolder:
             if owned is None:
                 yield None
                 return
+            seen: Entry | None = None
             try:
                 try:
                     file = stack.enter_context(owned.reading(name))
@@ -213,11 +217,11 @@ class ImageFolder:
                     return
                 except NoRegularFile as error:
                     raise DamagedFile(str(error)) from None
-                found = _OpenImage(directory, image_key, file, entry_of(name, os.fstat(file.fileno())))
-                yield found if self._left_s(found.entry) > 0 else None
+                seen = entry_of(name, os.fstat(file.fileno()))
+                yield _OpenImage(directory, image_key, file, seen) if self._left_s(seen) > 0 else None
             except DamagedFile:
                 with suppress(OSError):  # the next upload writes it anew, or fails with what is wrong here
-                    owned.remove(name)
+                    _ = owned.unlink(name) if seen is None else owned.remove_unless_renewed(seen)
                 raise
 
 

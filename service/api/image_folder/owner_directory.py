@@ -132,13 +132,13 @@ class OwnerDirectory:
         Raises:
             OSError: it cannot be removed.
         """
-        was_there = self._unlink(name)
+        was_there = self.unlink(name)
         aside = [each for each in os.listdir(self._handle) if each.startswith(name) and each.endswith(_ASIDE)]
         for each in (
             *aside,
             name,
         ):  # the name once more: what was put aside may have come back before it was found there
-            was_there |= self._unlink(each)
+            was_there |= self.unlink(each)
         return was_there
 
     def remove_unless_renewed(self, entry: Entry) -> bool:
@@ -157,7 +157,7 @@ class OwnerDirectory:
                 os.rename(aside, entry.name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
         except FileNotFoundError:  # another server was faster, or somebody has deleted it
             return False
-        return not renewed and self._unlink(aside)
+        return not renewed and self.unlink(aside)
 
     def entries(self) -> Iterator[Entry]:
         """List what is in the directory; what goes meanwhile may be left out."""
@@ -166,7 +166,12 @@ class OwnerDirectory:
                 with suppress(FileNotFoundError):
                     yield entry_of(each.name, each.stat(follow_symlinks=False))
 
-    def _unlink(self, name: str) -> bool:
+    def unlink(self, name: str) -> bool:
+        """Remove what has a name now; return whether there was anything.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
         try:
             os.unlink(name, dir_fd=self._handle)
         except FileNotFoundError:

@@ -41,12 +41,12 @@ class ScriptedFolder(ImageFolder):
 class Replica:
     """A server's images, on a folder that it shares."""
 
-    def __init__(self, place: Path, limit_s: float = 5.0, geometry: TileGeometry = TileGeometry(5, 4)) -> None:
+    def __init__(self, place: Path, limit_s: float = 5.0, tile_px: int = 4) -> None:
         self.folder = ScriptedFolder(place, 1 << 20, 60.0)
         self.folder.open()
         self.memory, self.forgotten = ImageStore(10 * BYTES, 60.0), list[ImageKey]()
         self.images = UploadedImages(
-            self.memory, self.folder, Metrics(), lambda: geometry, self.forgotten.append, limit_s
+            self.memory, self.folder, Metrics(), lambda: TileGeometry(5, tile_px), self.forgotten.append, limit_s
         )
 
 
@@ -120,7 +120,7 @@ def test_what_another_server_deletes_leaves_memory_and_features_here_too_unless_
 def test_an_image_uploaded_for_another_model_is_a_404_that_says_so_until_it_is_uploaded_here(tmp_path: Path) -> None:
     async def scenario() -> None:
         await Replica(tmp_path).images.put(ME, CAT)
-        newer = Replica(tmp_path, geometry=TileGeometry(5, 6))
+        newer = Replica(tmp_path, tile_px=6)
         for asked in (newer.images.use(ME, CAT_ID), newer.images.find(ME, CAT_ID)):
             with pytest.raises(NotFound) as caught:
                 await asked

@@ -158,7 +158,7 @@ def test_the_folder_keeps_more_than_the_memory_and_its_faults_cost_only_requests
     failures = {reason: f'pheye_image_folder_errors_total{{reason="{reason}"}}' for reason in ("failed", "damaged")}
     assert servers[0].metric(failures["failed"], **KEYS[0]) >= 6
     assert servers[0].metric(failures["damaged"], **KEYS[0]) == 1
-    assert servers[0].log.count("folder of uploaded images (PHEYE_IMAGE_FOLDER)") == 1
+    assert servers[0].log.count("WARNING pheye.images: PHEYE_IMAGE_FOLDER: ") == 1
     assert "first" not in servers[0].log
     assert str(place) not in refused[0].text
 
