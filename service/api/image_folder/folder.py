@@ -93,7 +93,7 @@ class ImageFolder:
 
     @property
     def wants_tidying(self) -> bool:
-        """Whether enough was written for the folder to be counted, or room to be made."""
+        """True if enough was written for the folder to be counted, or room to be made."""
         return self._housekeeping.is_due
 
     def write(self, owner: str, image: TiledImage) -> FoundImage:

@@ -63,7 +63,7 @@ class Housekeeping:
 
     @property
     def is_due(self) -> bool:
-        """Whether enough was written for the folder to be counted, or room to be made."""
+        """True if enough was written for the folder to be counted, or room to be made."""
         return self._written_bytes > COUNTED_SHARE * self._limit_bytes or self._known_bytes > self._limit_bytes
 
     def make_room(self, coming_bytes: int) -> None:
