@@ -19,6 +19,7 @@ from service.errors import (
     BadRequest,
     DeadlineExceeded,
     HeadTooLarge,
+    ImagesUnreachable,
     InvalidField,
     NotFound,
     RowFailed,
@@ -70,6 +71,7 @@ ERRORS = {
     503: Failure(Unavailable, "Loading, draining, no worker alive, or the folder of uploaded images fails"),
     504: Failure(DeadlineExceeded, "The deadline passed"),
 }
+OF_IDS = ERRORS | {503: Failure(ImagesUnreachable, "The folder of uploaded images, if there is one, fails")}
 FILE = {
     "type": "string",
     "format": "binary",

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from model.complexity import feature_bytes
 from service.api.connections.disconnect import unless_hung_up
 from service.api.edge.rewriting import link_to
-from service.api.openapi.native import body_docs, problem_docs
+from service.api.openapi.native import OF_IDS, body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import read_ask
@@ -43,20 +43,25 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     return _card(parts, stored)
 
 
-@router.get("/images", responses=problem_docs(401, 503))
+@router.get("/images", responses=problem_docs(401, 503, failures=OF_IDS))
 async def images(request: Request, parts: Parts) -> ImageList:
     """List your images, those uploaded with the same key: the 1,000 used last, most recently used last."""
     mine = await parts.images.owned(context_of(request.scope), LISTED)
     return ImageList(images=[_card(parts, stored) for stored in mine])
 
 
-@router.get("/images/{image_id}", responses=problem_docs(401, 404, 503))
+@router.get("/images/{image_id}", responses=problem_docs(401, 404, 503, failures=OF_IDS))
 async def image(request: Request, parts: Parts, image_id: str) -> ImageCard:
     """Describe one of your images; does not count as use."""
     return _card(parts, await parts.images.find(context_of(request.scope), image_id))
 
 
-@router.delete("/images/{image_id}", status_code=204, response_class=Response, responses=problem_docs(401, 404, 503))
+@router.delete(
+    "/images/{image_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problem_docs(401, 404, 503, failures=OF_IDS),
+)
 async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     """Drop an image, and its features everywhere unless somebody else has uploaded it too.
 
