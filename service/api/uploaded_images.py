@@ -1,56 +1,37 @@
 """Uploaded images as routes use them: in memory, and where there is a folder that servers share, behind that memory.
 
 Owns which of the two is asked: the folder says whether an image is there and how old it is, at every use; the memory
-spares reading it. Owns too what clients are told when the folder fails. Knows no HTTP. Event loop; files are read and
+spares reading it. Knows no HTTP. Event loop; files are read and
 written in threads that nobody waits for without end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
 import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from model.tiles import ImageFacts, ImageKey, TiledImage
-from service.api.image_folder.bounded_threads import BoundedThreads
+from service.api.image_folder.access import LIMIT_S, FolderAccess
 from service.api.image_folder.folder import ImageFolder
-from service.api.image_folder.image_file import DamagedFile, ImageHead, OtherGeometry, TileGeometry
+from service.api.image_folder.image_file import ImageHead, TileGeometry
 from service.api.image_store import NOT_THERE, PREFIX, ImageStore, StoredImage
 from service.api.request_context import RequestContext
-from service.errors import ImagesUnreachable, NotFound
+from service.errors import NotFound
 from service.metrics import Metrics
 
-THREADS = 8  # file operations at a time
-LIMIT_S = 5.0  # for one of them, waiting for a thread included
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 TIDY_S = 30.0  # between two counts of the folder, at most
 TIDY_SHARE = 0.1  # of the time, at most, is spent on counting
-QUIET_S = 60.0  # between two log lines about failures
 
-AGAIN = "upload it again with POST /v1/images"
-INSTEAD = "send the image with the request itself, or try again later"
 NO_ROOM = (
     "uploaded images are off: PHEYE_IMAGE_FOLDER_BYTES leaves no room for an image; send the image with each request"
 )
-DAMAGED = f"image: the file of this image was damaged; {AGAIN}"
-OTHER_MODEL = f"image: it was uploaded for a model with other tiles than the one served here; {AGAIN}"
-FULL = f"image: the disk of uploaded images is full; {INSTEAD}"
-FAILED = f"image: the folder of uploaded images cannot be used now; {INSTEAD}"
-SLOW = f"image: the folder of uploaded images does not answer; {INSTEAD}"
-
 _ID = re.compile(re.escape(PREFIX) + "([0-9a-f]{64})")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-logger = logging.getLogger("pheye.images")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +88,8 @@ class UploadedImages:
         self._metrics = metrics
         self._geometry = geometry
         self._forget_features = forget_features
-        self._threads = BoundedThreads(THREADS, limit_s)
+        self._access = FolderAccess(folder.place if folder else None, metrics, limit_s)
         self._gone: set[ImageKey] = set()  # were here and were deleted elsewhere, or made room
-        self._told_s = -QUIET_S
         self._due = asyncio.Event()
 
     def check_room(self, image_bytes: int) -> None:
@@ -131,7 +111,7 @@ class UploadedImages:
         """
         left_s = None
         if self._folder is not None:
-            left_s = (await self._reach(asked.client, partial(self._folder.write, asked.owner, image))).left_s
+            left_s = (await self._access.reach(asked.client, partial(self._folder.write, asked.owner, image))).left_s
             if self._folder.wants_tidying:
                 self._due.set()
         return self._described(self._memory.put(asked.owner, image, left_s))
@@ -150,7 +130,7 @@ class UploadedImages:
         look_up = partial(self._folder.use, owner, key, self._geometry())
         while True:
             is_here = self._memory.has(owner, image_id)
-            found = await self._reach(asked.client, partial(look_up, read=not is_here))
+            found = await self._access.reach(asked.client, partial(look_up, read=not is_here))
             if found is None:
                 self._drop(owner, image_id)
                 raise NotFound(NOT_THERE)
@@ -171,7 +151,7 @@ class UploadedImages:
         if self._folder is None:
             return self._described(self._memory.find(asked.owner, image_id))
         look_up = partial(self._folder.describe, asked.owner, _key_of(image_id), self._geometry())
-        found = await self._reach(asked.client, look_up)
+        found = await self._access.reach(asked.client, look_up)
         if found is None:
             self._drop(asked.owner, image_id)
             raise NotFound(NOT_THERE)
@@ -185,7 +165,7 @@ class UploadedImages:
         """
         if self._folder is None:
             return [self._described(each) for each in self._memory.owned(asked.owner, most)]
-        found = await self._reach(asked.client, partial(self._folder.owned, asked.owner, most, self._geometry()))
+        found = await self._access.reach(asked.client, partial(self._folder.owned, asked.owner, most, self._geometry()))
         return [UploadedImage.of_file(*each) for each in found]
 
     async def remove(self, asked: RequestContext, image_id: str) -> ImageKey | None:
@@ -199,7 +179,7 @@ class UploadedImages:
             key = self._memory.remove(asked.owner, image_id).image_key
             return None if self._memory.holds(key) else key
         key = _key_of(image_id)
-        removed, is_nobodys = await self._reach(asked.client, partial(_removed, self._folder, asked.owner, key))
+        removed, is_nobodys = await self._access.reach(asked.client, partial(_removed, self._folder, asked.owner, key))
         self._memory.discard(asked.owner, image_id)
         if not removed:
             raise NotFound(NOT_THERE)
@@ -232,19 +212,19 @@ class UploadedImages:
         """Count the folder, and drop from memory what is no longer in it, with its features."""
         here = [(owner, ImageKey(image_id.removeprefix(PREFIX))) for owner, image_id in self._memory.names()]
         try:
-            usage = await self._threads.run("", folder.tidy, limited=False)
-            for owner, key in await self._threads.run("", partial(folder.gone, here), limited=False):
+            usage = await self._access.run(folder.tidy)
+            for owner, key in await self._access.run(partial(folder.gone, here)):
                 self._drop(owner, PREFIX + key)
             gone, self._gone = self._gone, set()
-            for key in await self._threads.run("", partial(folder.nobodys, gone), limited=False):
+            for key in await self._access.run(partial(folder.nobodys, gone)):
                 self._forget_features(key)
         except OSError as error:
-            self._count("failed", error.strerror or str(error))
+            self._access.count("failed", error.strerror or str(error))
             return
         self._metrics.image_folder_bytes.set(usage.size_bytes)
         self._metrics.image_folder_images.set(usage.images)
         for each in usage.errors:
-            self._count("failed", each)
+            self._access.count("failed", each)
 
     def _drop(self, owner: str, image_id: str) -> None:
         if self._memory.discard(owner, image_id):
@@ -252,36 +232,6 @@ class UploadedImages:
 
     def _described(self, stored: StoredImage) -> UploadedImage:
         return UploadedImage.of(stored.image, self._memory.expires_in_s(stored))
-
-    async def _reach(self, client: str, work: Callable[[], T]) -> T:
-        """Do something with the folder, for a client.
-
-        Raises:
-            NotFound: the file is damaged, or of another model.
-            ImagesUnreachable: the folder fails.
-        """
-        try:
-            return await self._threads.run(client, work)
-        except TimeoutError:
-            self._count("slow", "no answer in time")
-            raise ImagesUnreachable(SLOW) from None
-        except OSError as error:
-            self._count("failed", error.strerror or str(error))
-            raise ImagesUnreachable(FULL if error.errno in _FULL else FAILED) from None
-        except DamagedFile as error:
-            self._count("damaged", f"a file {error}")
-            raise NotFound(DAMAGED) from None
-        except OtherGeometry:
-            raise NotFound(OTHER_MODEL) from None
-
-    def _count(self, reason: str, words: str) -> None:
-        """Count a failure, and log it unless another was logged within the last minute: a full disk fails often."""
-        self._metrics.image_folder_errors.labels(reason).inc()
-        now_s = time.monotonic()
-        if now_s - self._told_s >= QUIET_S:
-            self._told_s = now_s
-            place = "" if self._folder is None else self._folder.place
-            logger.warning("PHEYE_IMAGE_FOLDER: %s: %s", place, words)
 
 
 def _key_of(image_id: str) -> ImageKey:

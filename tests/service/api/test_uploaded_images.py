@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from model.tiles import ImageKey
+from service.api.image_folder.access import FAILED, FULL, OTHER_MODEL, SLOW
 from service.api.image_folder.folder import ImageFolder
 from service.api.image_folder.image_file import TileGeometry
 from service.api.image_store import NOT_THERE, PREFIX, ImageStore
 from service.api.request_context import RequestContext
-from service.api.uploaded_images import FAILED, FULL, NO_ROOM, OTHER_MODEL, SLOW, UploadedImages
+from service.api.uploaded_images import NO_ROOM, UploadedImages
 from service.errors import ImagesUnreachable, NotFound
 from service.metrics import Metrics
 from tests.service.api.test_image_store import BYTES, picture

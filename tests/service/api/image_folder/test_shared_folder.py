@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from model.config import named_geometry
+from service.api.image_folder.access import DAMAGED, FAILED
 from service.api.image_store import NOT_THERE
-from service.api.uploaded_images import DAMAGED, FAILED
 from tests.support.serving import Server, assert_problem, body, events_of, image_file, running_server
 
 CONFIG = named_geometry("pheye-micro")
