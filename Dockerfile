@@ -53,7 +53,7 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/site-packages/* \
  && if dpkg -s python3-pip >/dev/null 2>&1; then dpkg --purge python3-pip; fi \
  && groupadd --gid 10001 pheye \
  && useradd --uid 10001 --gid 10001 --home-dir /var/lib/pheye --shell /usr/sbin/nologin pheye \
- && install -d -o pheye -g pheye /var/lib/pheye /var/lib/pheye/hub
+ && install -d -o pheye -g pheye /var/lib/pheye /var/lib/pheye/hub /var/lib/pheye/uploads
 COPY --from=build /opt/pheye /opt/pheye
 COPY --from=sbom /opt/sbom/sbom.cdx.json /usr/share/pheye/sbom.cdx.json
 

@@ -202,6 +202,14 @@ class Unavailable(ServiceError):
     retry_after_s = 5
 
 
+class ImagesUnreachable(ServiceError):
+    """The folder of uploaded images fails or does not answer; requests that name no id are not affected."""
+
+    status = 503
+    title = "Uploaded images cannot be reached"
+    retry_after_s = 5
+
+
 class DeadlineExceeded(ServiceError):
     """The request's time ran out."""
 

@@ -15,6 +15,7 @@ from service.metric_registry import SECONDS, MetricRow
 from service.worker_metrics import WorkerMetrics
 
 DROP_REASONS = ("full", "rate", "concurrency", "loading", "draining", "deadline", "disconnect", "poison", "refused")
+FOLDER_FAILURES = ("failed", "slow", "damaged")
 KILL_REASONS = ("timeout", "hung", "cancelled", "memory", "killed", "crash")
 FETCH_OUTCOMES = get_args(FetchOutcome)
 CLOSED_REASONS = ("head", "leftover", "stalled", "evicted", "full", "malformed")
@@ -142,6 +143,7 @@ class Metrics(WorkerMetrics):
             "Bytes of uploaded images kept to be named by id; PHEYE_IMAGE_STORE_BYTES is the bound.",
         )
         self.image_store_images = self._gauge("image_store_images", "Uploaded images kept to be named by id.")
+        self._declare_image_folder()
         self.event_loop_tasks = self._gauge(
             "event_loop_tasks",
             "Tasks of the API process's event loop; back to a constant when no request is under way.",
@@ -151,6 +153,24 @@ class Metrics(WorkerMetrics):
             "1 if the files of API keys were right when they were read last, or there are none; 0 if a change was "
             "refused, and the keys before it go on.",
         )
+
+    def _declare_image_folder(self) -> None:
+        self.image_folder_bytes = self._gauge(
+            "image_folder_bytes",
+            "Bytes of all files in the folder of uploaded images, as this server counted them last; "
+            "PHEYE_IMAGE_FOLDER_BYTES is the bound.",
+        )
+        self.image_folder_images = self._gauge(
+            "image_folder_images", "Images in the folder of uploaded images, as this server counted them last."
+        )
+        self.image_folder_errors = self._counter(
+            "image_folder_errors_total",
+            "Operations on the folder of uploaded images that failed: failed (the file system said no), slow (no "
+            "answer in time), damaged (a file that is not what it should be).",
+            ("reason",),
+        )
+        for reason in FOLDER_FAILURES:
+            self.image_folder_errors.labels(reason)
 
     def _declare_build(self) -> None:
         self.ready = self._gauge(

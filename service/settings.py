@@ -60,6 +60,15 @@ class Settings(ClientSettings, ImageSettings, HttpSettings, ModelSettings, BaseS
         return self
 
     @model_validator(mode="after")
+    def _image_folder_is_of_use(self) -> Settings:
+        if self.image_folder is not None and not self.image_store_bytes:
+            raise ValueError(
+                f"{PREFIX}IMAGE_FOLDER: of no use, because {PREFIX}IMAGE_STORE_BYTES is 0, which turns ids off; leave "
+                "one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _answers_fit_the_context(self) -> Settings:
         if self.default_max_tokens >= self.context_tokens:
             raise ValueError(

@@ -20,12 +20,16 @@ from service.api.access.key_reload import KeyReload
 from service.api.access.keys import ApiKeys
 from service.api.connections.running import RunningRequests
 from service.api.connections.uploads import Uploads
+from service.api.image_folder.image_file import TileGeometry
+from service.api.image_folder.start import open_folder
 from service.api.image_store import ImageStore
 from service.api.middleware import RequestMiddleware
 from service.api.openapi.document import DESCRIPTION, SUMMARY, TAGS, TITLE, complete_document
 from service.api.parts import ServiceParts
 from service.api.problems import answer_with_problems
-from service.api.routes import caption_vqa, docs, estimate, health, images, mcp, not_offered, openai, playground
+from service.api.routes import caption_vqa, docs, estimate, health, mcp, not_offered, openai, playground
+from service.api.routes import images as image_routes
+from service.api.uploaded_images import UploadedImages
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
@@ -36,24 +40,26 @@ if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing
 
 ROUTERS = tuple(
-    module.router for module in (caption_vqa, openai, images, estimate, health, mcp, not_offered, docs, playground)
+    module.router
+    for module in (caption_vqa, openai, image_routes, estimate, health, mcp, not_offered, docs, playground)
 )
 COUNTING_THREADS = 2  # for the tokens of prompts
 TRIM_S = 5.0  # how often freed memory goes back to the system
-SWEEP_S = 1.0  # how late an expired image may leave the memory
 
 
 def create_app(
     settings: Settings, queue: RequestQueue, metrics: Metrics, tracing: RequestTracing | None = None
 ) -> FastAPI:
-    """Create the service as an ASGI application; its lifespan starts and stops the queue, and ends `tracing`."""
+    """Create the service as an ASGI application; its lifespan starts and stops the queue, and ends `tracing`.
+
+    Raises:
+        SettingsError: the folder of uploaded images cannot be used.
+    """
     executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
-    store = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
-    metrics.image_store_bytes.set_function(lambda: store.size_bytes)
-    metrics.image_store_images.set_function(lambda: len(store))
+    images = _uploaded_images(settings, queue, metrics)
     uploads = Uploads(settings.max_upload_bytes)
     fetcher = ImageFetcher(settings, metrics, uploads)
-    parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), store, fetcher)
+    parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), images, fetcher)
     routes = [route for router in ROUTERS for route in router.routes]
     reload = KeyReload(settings, metrics)
     keys = ApiKeys(reload.keys, default_policy(settings), routes)
@@ -90,6 +96,19 @@ def create_app(
     return app
 
 
+def _uploaded_images(settings: Settings, queue: RequestQueue, metrics: Metrics) -> UploadedImages:
+    memory = ImageStore(settings.image_store_bytes, settings.image_ttl_s)
+    metrics.image_store_bytes.set_function(lambda: memory.size_bytes)
+    metrics.image_store_images.set_function(lambda: len(memory))
+    folder = open_folder(settings)
+
+    def geometry() -> TileGeometry:
+        card = queue.loaded()
+        return TileGeometry(card.image_tiles, card.tile_px)
+
+    return UploadedImages(memory, folder, metrics, geometry, queue.deletions.delete)
+
+
 @asynccontextmanager
 async def _lifespan(
     parts: ServiceParts,
@@ -101,7 +120,7 @@ async def _lifespan(
     parts.metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
     parts.decoders.start()
     await parts.queue.start()
-    upkeep = [asyncio.create_task(each) for each in (_drop_expired(parts.images), _return_memory(), watch_keys())]
+    upkeep = [asyncio.create_task(each) for each in (parts.images.keep_tidy(), _return_memory(), watch_keys())]
     try:
         yield
     finally:
@@ -110,12 +129,6 @@ async def _lifespan(
         parts.executor.shutdown(wait=False, cancel_futures=True)
         await parts.decoders.stop()
         await asyncio.gather(parts.queue.stop(), *([tracing.close()] if tracing else []))
-
-
-async def _drop_expired(store: ImageStore) -> None:
-    while True:
-        more = store.drop_expired()
-        await asyncio.sleep(0 if more else SWEEP_S)
 
 
 async def _return_memory() -> None:

@@ -1,7 +1,8 @@
-"""Storage of uploaded images that requests name by id: their owners, their age, and the bound in bytes.
+"""Storage in memory of uploaded images that requests name by id: their owners, their age, and the bound in bytes.
 
 Owns the ids and the rule that an owner - a key, or a group of keys - sees its own images only. Keeps tiles, not
-features: those are the workers'. Knows no HTTP and reads no clock but the one it is given. Event loop's thread only.
+features: those are the workers'. Knows no HTTP and no folder, and reads no clock but the one it is given. Event loop's
+thread only.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from service.images import DIGEST_HEADER
 PREFIX = "img_"
 DROPPED_AT_ONCE = 256  # expired images; more would hold the event loop up
 OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
-UNKNOWN = (
+NOT_THERE = (
     "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
-    "upload it again with POST /v1/images; where several servers share the work, send that and every request about the "
+    "upload it again with POST /v1/images"
+)
+UNKNOWN = (
+    f"{NOT_THERE}; where several servers share the work, send that and every request about the "
     f"image with the header {DIGEST_HEADER}, the SHA-256 of its file, by which a proxy finds the server that has it"
 )
 
@@ -97,13 +101,18 @@ class ImageStore:
         if image_bytes > self._limit_bytes:
             raise NotFound(OFF)
 
-    def put(self, owner: str, image: TiledImage) -> StoredImage:
+    def put(self, owner: str, image: TiledImage, left_s: float | None = None) -> StoredImage:
         """Keep an image, or begin its age anew; expired ones go, and then others until the bound holds.
+
+        Args:
+            owner: whose.
+            image: what to keep.
+            left_s: seconds until it expires; None for an image that is new.
 
         Raises:
             NotFound: the bound leaves no room for it.
         """
-        stored = StoredImage(image, self._clock() + self._ttl_s)
+        stored = StoredImage(image, self._clock() + (self._ttl_s if left_s is None else left_s))
         self.check_room(stored.held_bytes)
         self._drop((owner, stored.id))
         self.drop_expired()
@@ -157,6 +166,21 @@ class ImageStore:
         stored = self.find(owner, image_id)
         self._drop((owner, image_id))
         return stored.image
+
+    def discard(self, owner: str, image_id: str) -> bool:
+        """Drop one of the owner's images if it is here; return whether it was, and had not expired."""
+        stored = self._images.get((owner, image_id))
+        self._drop((owner, image_id))
+        return stored is not None and self._alive(stored)
+
+    def has(self, owner: str, image_id: str) -> bool:
+        """Say whether one of the owner's images is here."""
+        stored = self._images.get((owner, image_id))
+        return stored is not None and self._alive(stored)
+
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """List all images by owner and id."""
+        return tuple(self._images)
 
     def holds(self, image_key: ImageKey) -> bool:
         """Say whether anybody has stored an image with this key; of a flood that has expired, until it is dropped."""

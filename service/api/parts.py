@@ -12,7 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.api.image_store import ImageStore
+from service.api.uploaded_images import UploadedImages
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
@@ -31,7 +31,7 @@ class ServiceParts:
     metrics: Metrics
     executor: Executor
     decoders: DecoderPool
-    images: ImageStore
+    images: UploadedImages
     fetcher: ImageFetcher
     started_unix_s: float = field(default_factory=time.time)
 

@@ -18,10 +18,11 @@ from starlette.datastructures import FormData, UploadFile
 
 from model.tiles import TiledImage
 from service.api.forms import read_form
-from service.api.image_store import PREFIX, ImageStore
+from service.api.image_store import PREFIX
 from service.api.moondream import is_moondream, set_aside
 from service.api.openai.ignored import header_value
 from service.api.request_context import context_of
+from service.api.uploaded_images import UploadedImages
 from service.errors import BadRequest, InvalidField, UnsupportedBody
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
 from service.images import ImageSource, check_image_text
@@ -60,11 +61,12 @@ class _ParsedBody(Generic[Asked]):
     file: bytes | None
 
 
-def find_image(request: Request, image_url: str) -> AskedImage:
+async def find_image(request: Request, image_url: str) -> AskedImage:
     """Resolve an `image_url`: one of the caller's stored images, a link to be fetched later, or base64.
 
     Raises:
         NotFound: no such image is stored, for this caller.
+        ImagesUnreachable: the folder of stored images fails.
         FetchFailed: a link that nobody could follow.
         BadRequest: nothing of these.
     """
@@ -72,8 +74,8 @@ def find_image(request: Request, image_url: str) -> AskedImage:
         return parse_link(image_url)
     if not image_url.startswith(PREFIX):
         return check_image_text(image_url)
-    store: ImageStore = request.app.state.parts.images
-    return store.use(context_of(request.scope).owner, image_url)
+    images: UploadedImages = request.app.state.parts.images
+    return await images.use(context_of(request.scope), image_url)
 
 
 async def read_json(request: Request) -> dict[str, Any]:
@@ -110,6 +112,7 @@ async def read_ask(request: Request, kind: type[Asked]) -> ImageRequest[Asked]:
         UnsupportedBody: the content type is none of the three.
         InvalidField: a field is unknown or out of range, or there is not exactly one image.
         NotFound: it names an image that is not stored.
+        ImagesUnreachable: the folder of stored images fails.
         TooLarge: too many bytes.
     """
     ask = await read_maybe_ask(request, kind)
@@ -128,7 +131,7 @@ async def read_maybe_ask(request: Request, kind: type[Asked]) -> OptionalImageRe
         return OptionalImageRequest(sent.fields, None if sent.file is None else ImageSource(sent.file))
     if sent.file is not None:
         raise InvalidField("image_url: an image was uploaded too; send one of them")
-    return OptionalImageRequest(sent.fields, find_image(request, url))
+    return OptionalImageRequest(sent.fields, await find_image(request, url))
 
 
 async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:

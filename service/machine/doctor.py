@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from service.batch.server import ServiceConnection
-from service.machine import compute, surroundings
+from service.machine import compute, folders, surroundings
 from service.machine.finding import Finding, Probe, masked, run_probes
 from service.machine.running_server import running
 from service.plain_words import plain_value
@@ -32,6 +32,7 @@ def examine(settings: Settings, server: ServiceConnection | None, timeout_s: flo
         "port": partial(surroundings.port, settings, url),
         "open files": partial(surroundings.open_files, settings),
         "temporary space": surroundings.temporary_space,
+        "folders": partial(folders.folders, settings),
         "keys": partial(surroundings.keys, settings),
         "settings": partial(surroundings.changed_settings, settings),
     }

@@ -5,12 +5,12 @@ Owns the units and words that the documentation shows. Knows no HTTP. Pure; safe
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from model.request import FinishReason
-from model.tiles import TiledImage
+from model.tiles import ImageFacts
 from service.schemas.explanation import ExplanationFields
 
 # To the microsecond: what a clock says beyond it means nothing.
@@ -41,6 +41,22 @@ class TimingFields(BaseModel):
     total: Seconds = Field(description="Seconds from the request's arrival to its last token.")
 
 
+class DescribedImage(Protocol):
+    """Size and facts of an image, whatever else it has."""
+
+    @property
+    def width_px(self) -> int:
+        """Width in pixels, upright."""
+
+    @property
+    def height_px(self) -> int:
+        """Height in pixels, upright."""
+
+    @property
+    def facts(self) -> ImageFacts:
+        """Facts about its file."""
+
+
 class ImageFields(BaseModel):
     """The image of a request, as its file was read."""
 
@@ -51,7 +67,7 @@ class ImageFields(BaseModel):
     has_transparency: bool = Field(description="Some pixels are not opaque; they were laid on white.")
 
     @classmethod
-    def of(cls, image: TiledImage) -> ImageFields:
+    def of(cls, image: DescribedImage) -> ImageFields:
         """Describe an image."""
         facts = image.facts
         return cls(

@@ -9,7 +9,10 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Collection
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from service.client_policy import ClientPolicy
 from service.image_hosts import host_rules
@@ -25,6 +28,14 @@ OWN_PATHS = (
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def none_if_empty(value: Any) -> Any:
+    """Take an empty variable for one that is not set; as a path it would be the current folder."""
+    return None if value == "" else value
+
+
+OptionalFolder = Annotated[Path | None, BeforeValidator(none_if_empty)]
 
 
 def keys_in(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
-from service.setting_fields.checks import check_image_hosts
+from service.setting_fields.checks import OptionalFolder, check_image_hosts
 
 
 class ImageSettings(BaseModel):
@@ -61,7 +61,19 @@ class ImageSettings(BaseModel):
         default=256 * MIB,
         ge=0,
         le=1024 * GIB,
-        description="Bytes of uploaded images kept for requests that name them by id, 0 (no ids) to 1 TiB.",
+        description="Bytes of uploaded images kept in memory for requests that name them by id, 0 (no ids) to 1 TiB.",
+    )
+    image_folder: OptionalFolder = Field(
+        default=None,
+        description="Folder in which uploaded images outlive a restart, and which servers may share: an id that "
+        "one of them gave is then good at all. Absent: none, and an id is good at the server that gave it.",
+    )
+    image_folder_bytes: int = Field(
+        default=10 * GIB,
+        ge=1024**2,
+        le=1024**5,
+        description="Bytes that the files of the image folder may add up to, 1 MiB to 1 PiB; the least recently used "
+        "images of those who hold the most are removed.",
     )
     image_ttl_s: float = Field(
         default=3600.0,

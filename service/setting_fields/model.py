@@ -5,14 +5,13 @@ Each with its unit and bounds. Pure data.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from service.byte_units import GIB
-from service.setting_fields.checks import check_devices, split_names
+from service.setting_fields.checks import OptionalFolder, check_devices, split_names
 
 _Names = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")], ...],
@@ -92,7 +91,7 @@ class ModelSettings(BaseModel):
         description="Bytes of image features a worker keeps for reuse, 0 (none) to 1 TiB; absent: what the slots leave "
         "of a GPU's memory, and 1 GiB on a CPU.",
     )
-    feature_folder: Path | None = Field(
+    feature_folder: OptionalFolder = Field(
         default=None,
         description="Folder in which image features outlive a worker and a restart, shared by all workers; "
         "absent: none. It pays for models whose images take longer to encode than to read from a disk.",

@@ -78,13 +78,24 @@ def test_every_manifest_matches_the_schema_of_its_kind(tmp_path: Path) -> None:
     traced = tmp_path / "traced"
     traced.mkdir()
     parts = {
-        name: os.path.relpath(KUBERNETES / name, traced.resolve()) for name in ("overlays/cpu", "components/traces")
+        name: os.path.relpath(KUBERNETES / name, traced.resolve())
+        for name in ("overlays/cpu", "components/traces", "components/images")
     }
-    text = "resources: ['{overlays/cpu}']\ncomponents: ['{components/traces}']\n".format_map(parts)
+    text = "resources: ['{overlays/cpu}']\ncomponents: ['{components/traces}', '{components/images}']\n".format_map(
+        parts
+    )
     (traced / "kustomization.yaml").write_text(text, encoding="utf-8")
     rendered = [*(render(overlay) for overlay in OVERLAYS), render(traced)]
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in rendered[-1]
     assert "name: pheye-traces" in rendered[-1]
+    [pod] = [each for each in yaml.safe_load_all(rendered[-1]) if each["kind"] == "Deployment"]
+    images = variables(pod["spec"]["template"]["spec"])
+    [claim] = [each for each in yaml.safe_load_all(rendered[-1]) if each["kind"] == "PersistentVolumeClaim"]
+    assert bytes_of(claim["spec"]["resources"]["requests"]["storage"]) > int(images["PHEYE_IMAGE_FOLDER_BYTES"])
+    assert images["PHEYE_IMAGE_FOLDER"].startswith("/images/")
+    assert {name.removeprefix("PHEYE_").lower() for name in images if name.startswith("PHEYE_")} <= {
+        *Settings.model_fields
+    }
     everything.write_text("---\n".join(rendered), encoding="utf-8")
     command = [program("kubernetes-validate"), "--strict", str(everything)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

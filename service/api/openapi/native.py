@@ -19,6 +19,7 @@ from service.errors import (
     BadRequest,
     DeadlineExceeded,
     HeadTooLarge,
+    ImagesUnreachable,
     InvalidField,
     NotFound,
     RowFailed,
@@ -67,9 +68,10 @@ ERRORS = {
     429: Failure(WaitingRoomFull, "Too many requests wait"),
     431: Failure(HeadTooLarge, "The query and the headers are too long: send the fields in the body"),
     500: Failure(RowFailed, "The request failed in the model"),
-    503: Failure(Unavailable, "Loading, draining, or no worker alive"),
+    503: Failure(Unavailable, "Loading, draining, no worker alive, or the folder of uploaded images fails"),
     504: Failure(DeadlineExceeded, "The deadline passed"),
 }
+OF_IDS = ERRORS | {503: Failure(ImagesUnreachable, "The folder of uploaded images, if there is one, fails")}
 FILE = {
     "type": "string",
     "format": "binary",

@@ -1,6 +1,7 @@
 """`/v1/images`: upload an image once, then name it by its id in as many requests as you like.
 
-Owns what becomes of an image's features when it comes and goes; `service.api.image_store` owns the images. Event loop.
+Owns what becomes of an image's features when it comes and goes; `service.api.uploaded_images` owns the images. Event
+loop.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from fastapi import APIRouter, Request, Response
 from model.complexity import feature_bytes
 from service.api.connections.disconnect import unless_hung_up
 from service.api.edge.rewriting import link_to
-from service.api.image_store import StoredImage
-from service.api.openapi.native import body_docs, problem_docs
+from service.api.openapi.native import OF_IDS, body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.reply import tiled
 from service.api.request_body import read_ask
 from service.api.request_context import context_of
+from service.api.uploaded_images import UploadedImage
 from service.schemas.requests import ImageUpload
 from service.schemas.responses import ImageCard, ImageFields, ImageList
 
@@ -34,7 +35,7 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     with parts.queue.reserve(1, context.flow) as reservation:  # uploads are refused like questions when too many wait
         decoding = tiled(parts, ask.image, reservation, request.scope)
         image = await unless_hung_up(request.receive, decoding)
-    stored = parts.images.put(context.owner, image)
+    stored = await parts.images.put(context, image)
     parts.queue.deletions.revoke(image.image_key)
     if feature_bytes(card.config, card.dtype) <= card.feature_cache_bytes:  # else nobody could keep them
         parts.queue.workers.prefetch(image)
@@ -42,41 +43,46 @@ async def upload_image(request: Request, response: Response, parts: Parts) -> Im
     return _card(parts, stored)
 
 
-@router.get("/images", responses=problem_docs(401))
+@router.get("/images", responses=problem_docs(401, 503, failures=OF_IDS))
 async def images(request: Request, parts: Parts) -> ImageList:
     """List your images, those uploaded with the same key: the 1,000 used last, most recently used last."""
-    mine = parts.images.owned(context_of(request.scope).owner, LISTED)
+    mine = await parts.images.owned(context_of(request.scope), LISTED)
     return ImageList(images=[_card(parts, stored) for stored in mine])
 
 
-@router.get("/images/{image_id}", responses=problem_docs(401, 404))
+@router.get("/images/{image_id}", responses=problem_docs(401, 404, 503, failures=OF_IDS))
 async def image(request: Request, parts: Parts, image_id: str) -> ImageCard:
     """Describe one of your images; does not count as use."""
-    return _card(parts, parts.images.find(context_of(request.scope).owner, image_id))
+    return _card(parts, await parts.images.find(context_of(request.scope), image_id))
 
 
-@router.delete("/images/{image_id}", status_code=204, response_class=Response, responses=problem_docs(401, 404))
+@router.delete(
+    "/images/{image_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problem_docs(401, 404, 503, failures=OF_IDS),
+)
 async def delete_image(request: Request, parts: Parts, image_id: str) -> None:
     """Drop an image, and its features everywhere unless somebody else has uploaded it too.
 
     Requests that were accepted before are answered all the same.
     """
-    gone = parts.images.remove(context_of(request.scope).owner, image_id)
-    if not parts.images.holds(gone.image_key):
-        parts.queue.deletions.delete(gone.image_key)
+    nobodys = await parts.images.remove(context_of(request.scope), image_id)
+    if nobodys is not None:
+        parts.queue.deletions.delete(nobodys)
 
 
-def _card(parts: ServiceParts, stored: StoredImage) -> ImageCard:
+def _card(parts: ServiceParts, stored: UploadedImage) -> ImageCard:
     model = parts.queue.loaded()
     return ImageCard(
         id=stored.id,
-        width_px=stored.image.width_px,
-        height_px=stored.image.height_px,
+        width_px=stored.width_px,
+        height_px=stored.height_px,
         image_tiles=model.image_tiles,
         image_tokens=model.image_tokens,
         held_bytes=stored.held_bytes,
-        expires_in_s=round(parts.images.expires_in_s(stored), 3),
-        features_resident=parts.queue.workers.resident(stored.image.image_key),
-        image=ImageFields.of(stored.image),
-        warnings=list(stored.image.facts.warnings),
+        expires_in_s=round(stored.expires_in_s, 3),
+        features_resident=parts.queue.workers.resident(stored.image_key),
+        image=ImageFields.of(stored),
+        warnings=list(stored.facts.warnings),
     )

@@ -62,7 +62,7 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     asked = check_chat(fields, strict=parts.settings.strict)
     context.priority, context.ignored = asked.priority, header_value(each.path for each in asked.ignored)
     conversation = fold(asked.messages)
-    image = find_image(request, conversation.image_url)
+    image = await find_image(request, conversation.image_url)
     card = parts.queue.loaded()
     if not (asked.model == UNNAMED and is_moondream(request.scope)):
         _check_model(parts, asked.model)

@@ -84,9 +84,11 @@ def assert_come_back(response: httpx.Response, status: int, words: str) -> None:
 @pytest.mark.parametrize(("method", "path", "operation"), ALL)
 def test_while_the_model_loads_every_route_that_needs_it_says_when_to_come_back(method, path, operation):
     response = Service().ask(method, path.replace("{", "").replace("}", ""), example(operation))
-    if "503" in operation["responses"]:
+    passing = operation["responses"].get("503")
+    if passing is not None:
+        assert passing["headers"].keys() == {"Retry-After"}
+    if passing is not None and passing["description"].startswith("Loading"):  # not of a folder, which this one has not
         assert_come_back(response, 503, "the model is loading")
-        assert operation["responses"]["503"]["headers"].keys() == {"Retry-After"}
     else:
         assert response.status_code < 500
 

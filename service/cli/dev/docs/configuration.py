@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Agents (MCP)": ("mcp", "mcp_hosts"),
     "Decoding of images": ("decoders", "decode_timeout_s", "exact_decoding"),
     "Images by URL": ("image_hosts", "image_fetches", "image_fetch_timeout_s"),
-    "Uploaded images": ("image_store_bytes", "image_ttl_s"),
+    "Uploaded images": ("image_store_bytes", "image_folder", "image_folder_bytes", "image_ttl_s"),
     "Graceful shutdown and restarts": ("drain_delay_s", "drain_grace_s", "step_timeout_s"),
     "Log": ("log_level", "log_format", "log_texts"),
 }  # fmt: skip

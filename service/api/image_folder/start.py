@@ -1,0 +1,40 @@
+"""Start of the folder of uploaded images: it is tried once, before anything is served, and not without end."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from service.api.image_folder.folder import ImageFolder, ImageFolderError
+from service.settings import Settings, SettingsError
+
+START_S = 30.0
+
+
+def open_folder(settings: Settings, limit_s: float = START_S) -> ImageFolder | None:
+    """Open the folder that the settings name, if they name one.
+
+    Raises:
+        SettingsError: it cannot be used, or does not answer.
+    """
+    if settings.image_folder is None:
+        return None
+    folder = ImageFolder(settings.image_folder, settings.image_folder_bytes, settings.image_ttl_s)
+    outcome: queue.SimpleQueue[ImageFolderError | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            folder.open()
+            outcome.put(None)
+        except ImageFolderError as error:
+            outcome.put(error)
+
+    # A daemon, because a network file system that hangs must not keep the process from ending.
+    threading.Thread(target=run, name="pheye-image-folder", daemon=True).start()
+    try:
+        error = outcome.get(timeout=limit_s)
+    except queue.Empty:
+        error = ImageFolderError(f"{settings.image_folder} has not answered for {limit_s:.0f} s")
+    if error is not None:
+        raise SettingsError(f"PHEYE_IMAGE_FOLDER: {error}")
+    return folder

@@ -1,0 +1,41 @@
+"""Probe of the folders that a server would write to: image features, and uploaded images. Any thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.machine.finding import Finding
+from service.settings import Settings
+
+LEAST_SPACE_BYTES = 1 << 30
+
+
+def folders(settings: Settings) -> Sequence[Finding]:
+    """Find out whether each folder in the settings can be written to; none is made."""
+    named = {
+        "PHEYE_FEATURE_FOLDER": (settings.feature_folder, settings.feature_folder_bytes),
+        "PHEYE_IMAGE_FOLDER": (settings.image_folder, settings.image_folder_bytes),
+    }
+    return [_folder(name, path, limit) for name, (path, limit) in named.items() if path is not None]
+
+
+def _folder(name: str, path: Path, limit_bytes: int) -> Finding:
+    existing = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            about, free_bytes = existing.stat(), shutil.disk_usage(existing).free
+    except OSError as error:
+        words = f"{name}: {path} cannot be used: {error.strerror or error}"
+        return Finding("folders", (words,), (f"{words}; make it writable for this user, or choose another",))
+    lines = [f"{name}: {path}{'' if existing == path else ', which will be made'}: {free_bytes / 1e9:.1f} GB free"]
+    faults = []
+    if free_bytes < min(limit_bytes, LEAST_SPACE_BYTES):
+        faults.append(f"{name}: {free_bytes / 1e9:.1f} GB are free at {path}; make room, or lower {name}_BYTES")
+    if existing == path and about.st_mode & stat.S_IWOTH and not about.st_mode & stat.S_ISVTX:
+        faults.append(f"{name}: every user of this machine may write to {path}; chmod 700 it")
+    return Finding("folders", tuple(lines), tuple(faults))

@@ -1,0 +1,405 @@
+"""The folder of uploaded images: owners, age, hostile files, several servers, each of which is an object here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.tiles import PREPROCESSING, ImageFacts, ImageKey, TiledImage, TileKey
+from service.api.image_folder.folder import NOTED_S, ImageFolder, ImageFolderError
+from service.api.image_folder.housekeeping import ABANDONED_S, FILL
+from service.api.image_folder.image_file import DamagedFile, OtherGeometry, TileGeometry
+from service.api.image_folder.owner_directory import Entry, OwnerDirectory
+from tests.support.full_disks import no_file_above
+
+TTL_S = 60.0
+GEOMETRY = TileGeometry(5, 8)
+ROOM = 100_000
+
+
+class Clock:
+    """The time of day that a server reads; files have the machine's own."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+def picture(name: str) -> TiledImage:
+    key = hashlib.sha256(name.encode()).hexdigest()
+    tiles = np.frombuffer(bytes.fromhex(key) * 30, np.uint8).reshape(5, 8, 8, 3)
+    facts = ImageFacts("PNG", 2, has_transparency=True, warnings=("odd",))
+    return TiledImage(ImageKey(key), 11, 7, tiles, facts, (TileKey(key),) * 5)
+
+
+CAT = picture("cat")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+def server(place: Path, clock: Clock, limit_bytes: int = ROOM) -> ImageFolder:
+    folder = ImageFolder(place, limit_bytes, TTL_S, clock)
+    folder.open()
+    return folder
+
+
+def file_of(place: Path, image: TiledImage = CAT) -> Path:
+    [path] = place.glob(f"*/{image.image_key}.image")
+    return path
+
+
+def used(folder: ImageFolder, owner: str = "me", image: TiledImage = CAT) -> TiledImage | None:
+    found = folder.use(owner, image.image_key, GEOMETRY, read=True)
+    return None if found is None else found.image
+
+
+def names(folder: ImageFolder, owner: str = "me") -> list[str]:
+    return [head.image_key for head, _ in folder.owned(owner, 1000, GEOMETRY)]
+
+
+def test_another_server_and_the_next_one_read_all_that_was_written(place: Path, clock: Clock) -> None:
+    assert server(place, clock).write("me", CAT).left_s == TTL_S
+    for other in (server(place, clock), server(place, clock)):
+        found = used(other)
+        assert found is not None
+        assert (found.image_key, found.width_px, found.height_px) == (CAT.image_key, 11, 7)
+        assert (found.facts, found.tile_keys) == (CAT.facts, CAT.tile_keys)
+        assert np.array_equal(found.tiles, CAT.tiles)
+        [(head, left_s)] = other.owned("me", 10, GEOMETRY)
+        assert (head.image_key, head.geometry.size_bytes) == (CAT.image_key, CAT.tiles.nbytes)
+        assert 0 < left_s <= TTL_S
+
+
+def test_an_owner_finds_and_removes_its_own_images_only(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    assert used(folder, "you") is None
+    assert folder.describe("you", CAT.image_key, GEOMETRY) is None
+    assert names(folder, "you") == []
+    assert not folder.remove("you", CAT.image_key)
+    assert folder.nobodys([CAT.image_key]) == []
+    folder.write("you", CAT)
+    assert folder.remove("me", CAT.image_key)
+    assert folder.nobodys([CAT.image_key]) == []
+    assert folder.remove("you", CAT.image_key)
+    assert folder.nobodys([CAT.image_key]) == [CAT.image_key]
+    # Put under another owner's name by hand, it is no image of theirs.
+    folder.write("me", CAT)
+    folder.write("you", picture("dog"))
+    mine, yours = file_of(place), file_of(place, picture("dog")).parent
+    (yours / mine.name).write_bytes(mine.read_bytes())
+    with pytest.raises(DamagedFile, match="elsewhere"):
+        used(folder, "you")
+
+
+def test_files_are_for_this_user_alone_and_their_names_tell_of_no_owner(place: Path, clock: Clock) -> None:
+    server(place, clock).write("secret", CAT)
+    path = file_of(place)
+    assert [each.stat().st_mode & 0o777 for each in (place, path.parent, path)] == [0o700, 0o700, 0o600]
+    assert "secret" not in str(path)
+    assert hashlib.sha256(b"secret").hexdigest() not in str(path)
+    assert b"secret" not in path.read_bytes()
+
+
+def test_a_removed_image_is_gone_at_every_server(place: Path, clock: Clock) -> None:
+    one, two = server(place, clock), server(place, clock)
+    one.write("me", CAT)
+    assert two.use("me", CAT.image_key, GEOMETRY, read=False) is not None
+    assert two.remove("me", CAT.image_key)
+    assert not one.remove("me", CAT.image_key)
+    assert one.use("me", CAT.image_key, GEOMETRY, read=False) is None
+    assert one.gone([("me", CAT.image_key)]) == [("me", CAT.image_key)]
+
+
+def test_an_image_is_as_old_as_its_latest_upload_anywhere_and_using_it_makes_it_no_younger(
+    place: Path, clock: Clock
+) -> None:
+    one, two = server(place, clock), server(place, clock)
+    one.write("me", CAT)
+    os.utime(file_of(place), (0, file_of(place).stat().st_mtime - TTL_S / 2))
+    left = two.use("me", CAT.image_key, GEOMETRY, read=True)
+    assert left is not None
+    assert left.left_s < TTL_S / 2 + 1
+    two.write("me", CAT)
+    again = one.use("me", CAT.image_key, GEOMETRY, read=False)
+    assert again is not None
+    assert again.left_s > TTL_S - 5
+    clock.ahead_s = TTL_S
+    assert used(one) is None
+    assert not one.remove("me", CAT.image_key)
+    one.write("you", picture("dog"))
+    assert one.tidy().images == 0
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda content: b"", "no file of an image"),
+        (lambda content: content[:100], "head|no file"),
+        (lambda content: content[:-1], "cut short"),
+        (lambda content: content + b"x", "too long"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "tiles are damaged"),
+        (lambda content: content.replace(b'"width_px":11', b'"width_px":12'), "head is damaged"),
+        (lambda content: b"\n" * 1000, "no file of an image"),
+        (lambda content: b"\x80\x04N." * 200, "no file of an image"),
+        (lambda content: b"pheye-image-1 a b\n{}\n", "head is damaged"),
+    ],
+    ids=["empty", "head-cut", "cut", "longer", "bit", "field", "lines", "pickle", "made-up"],
+)
+def test_a_damaged_file_is_refused_removed_and_written_anew(
+    place: Path, clock: Clock, spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    path = file_of(place)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(DamagedFile, match=words):
+        used(folder)
+    assert not path.exists()
+    assert used(folder) is None
+    folder.write("me", CAT)
+    assert used(folder) is not None
+
+
+def test_a_head_that_promises_much_takes_no_memory(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    huge = TiledImage(CAT.image_key, 1, 1, np.broadcast_to(np.zeros((), np.uint8), (1, 4, 4, 3)))
+    folder.write("me", huge)
+    path = file_of(place)
+    path.write_bytes(path.read_bytes())
+    os.truncate(path, 1 << 40)  # of which nothing is on the disk
+    with pytest.raises(OtherGeometry):
+        used(folder)
+    folder.write("me", CAT)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(DamagedFile, match="too long"):
+        used(folder)
+
+
+@pytest.mark.parametrize("kind", ["link", "broken-link", "pipe", "directory"])
+def test_what_is_no_file_is_not_opened_and_what_it_points_to_stays(place: Path, clock: Clock, kind: str) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    path, target = file_of(place), place.parent / "target"
+    target.write_bytes(path.read_bytes())
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(target if kind == "link" else place / "nothing")
+    with pytest.raises(DamagedFile, match="no regular file"):
+        used(folder)
+    assert target.exists()
+    assert folder.tidy().errors == ()
+    if kind != "directory":
+        folder.write("me", CAT)
+        assert used(folder) is not None
+
+
+def test_an_owners_directory_that_is_a_link_is_not_followed(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    directory = file_of(place).parent
+    directory.rename(place.parent / "elsewhere")
+    directory.symlink_to(place.parent / "elsewhere")
+    for act in (lambda: used(folder), lambda: folder.write("me", CAT), lambda: folder.remove("me", CAT.image_key)):
+        with pytest.raises(OSError, match=r"Not a directory|symbolic"):
+            act()
+    assert folder.tidy().errors
+    assert file_of(place.parent / "elsewhere" / "..").exists()
+
+
+@pytest.mark.parametrize("geometry", [TileGeometry(2, 8), TileGeometry(5, 16), TileGeometry(5, 8, PREPROCESSING + 1)])
+def test_an_image_with_another_models_tiles_is_not_used_and_stays_for_that_model(
+    place: Path, clock: Clock, geometry: TileGeometry
+) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    with pytest.raises(OtherGeometry):
+        folder.use("me", CAT.image_key, geometry, read=True)
+    assert folder.owned("me", 10, geometry) == []
+    assert used(folder) is not None
+
+
+def test_a_write_that_fails_leaves_the_file_before_and_nothing_else(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    with no_file_above(500), pytest.raises(OSError, match="too large"):
+        folder.write("me", CAT)
+    assert used(folder) is not None
+    assert os.listdir(file_of(place).parent) == [file_of(place).name]
+
+
+def test_leftovers_of_a_killed_process_go_when_nobody_can_be_writing_them(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    leftover = file_of(place).with_name("x.unfinished")
+    leftover.write_bytes(b"half")
+    folder.tidy()
+    assert leftover.exists()
+    clock.ahead_s = ABANDONED_S
+    folder.tidy()
+    assert not leftover.exists()
+
+
+def test_a_folder_that_is_gone_is_an_error_and_not_an_unknown_image(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    place.rename(place.parent / "moved")
+    acts: list[Callable[[], object]] = [
+        lambda: used(folder),
+        lambda: folder.write("me", CAT),
+        lambda: folder.remove("me", CAT.image_key),
+        lambda: names(folder),
+        lambda: folder.gone([("me", CAT.image_key)]),
+        lambda: folder.nobodys([CAT.image_key]),
+        folder.tidy,
+    ]
+    for act in acts:
+        with pytest.raises(FileNotFoundError):
+            act()
+    assert not place.exists()
+    (place.parent / "moved").rename(place)
+    assert used(folder) is not None
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImageFolderError, match=rf"{tmp_path}/file/images cannot be used: Not a directory"):
+        server(tmp_path / "file/images", clock)
+
+
+SIZE = 1900  # of a file, about: 960 bytes of tiles, and the head
+
+
+def age(place: Path, image: TiledImage, seconds: float) -> None:
+    """Say that an image was used and uploaded so long ago."""
+    about = file_of(place, image).stat()
+    os.utime(file_of(place, image), (about.st_mtime - seconds, about.st_mtime - seconds))
+
+
+def test_the_images_used_longest_ago_of_those_who_hold_most_make_room(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    pictures = [picture(str(number)) for number in range(10)]
+    for number, image in enumerate(pictures):
+        folder.write("greedy", image)
+        age(place, image, 20 - number)
+    mine = [picture("mine 1"), picture("mine 2")]
+    for image in mine:
+        folder.write("me", image)
+        age(place, image, 30)
+    size_bytes = file_of(place, mine[0]).stat().st_size
+    full = server(place, clock, limit_bytes=11 * size_bytes)  # 12 are there; 9.9 stay
+    assert full.tidy().images == 9
+    assert len(names(full, "me")) == 2
+    assert names(full, "greedy") == [each.image_key for each in pictures[3:]]
+    for number in range(40):
+        full.write("greedy", picture(f"more {number}"))
+        assert sum(each.stat().st_size for each in place.glob("*/*")) <= 11.3 * size_bytes
+    assert len(names(full, "me")) == 2
+    assert 1 + FILL * 11 - 2 >= len(names(full, "greedy")) >= 6
+
+
+def test_an_image_that_is_used_stays_and_one_that_is_looked_at_does_not(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    pictures = [picture(str(number)) for number in range(4)]
+    for image in pictures:
+        folder.write("me", image)
+        age(place, image, NOTED_S - 10)
+    clock.ahead_s = 20
+    wanted = ImageFolder(place, ROOM, 10 * TTL_S, clock)
+    wanted.use("me", pictures[0].image_key, GEOMETRY, read=False)
+    assert names(folder) == []  # too old for this one
+    assert [head.image_key for head, _ in wanted.owned("me", 2, GEOMETRY)][-1] == pictures[0].image_key
+
+
+def test_two_servers_that_make_room_at_once_remove_no_more_than_one_would(place: Path, clock: Clock) -> None:
+    one = server(place, clock)
+    for number in range(40):
+        one.write(f"owner {number % 4}", picture(str(number)))
+    limit_bytes = sum(each.stat().st_size for each in place.glob("*/*")) // 2
+    servers = [ImageFolder(place, limit_bytes, TTL_S, clock) for _ in range(4)]
+    threads = [threading.Thread(target=each.tidy) for each in servers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    left = servers[0].tidy()
+    assert left.images in (17, 18)  # nine tenths of 20
+    assert left.errors == ()
+    assert {len(names(one, f"owner {number}")) for number in range(4)} <= {4, 5}
+
+
+def test_an_image_renewed_while_another_server_removes_it_for_its_age_stays(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    path = file_of(place)
+    old = Entry(path.name, 1, path.stat().st_mtime_ns - 1, 0.0)  # as it was seen before it was renewed
+    with OwnerDirectory.opened(place, path.parent.name) as owned:
+        assert owned is not None
+        assert not owned.remove_unless_renewed(old)
+        assert used(folder) is not None
+        assert owned.remove_unless_renewed(Entry(path.name, 1, path.stat().st_mtime_ns, 0.0))
+        assert not owned.remove_unless_renewed(old)
+    assert os.listdir(path.parent) == []
+
+
+def test_an_image_that_is_deleted_while_it_is_put_aside_does_not_come_back(place: Path, clock: Clock) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    path = file_of(place)
+    path.rename(path.with_name(f"{path.name}.0.aside"))
+    folder.remove("me", CAT.image_key)
+    assert os.listdir(path.parent) == []
+
+
+def test_servers_that_write_use_delete_and_tidy_at_once_never_see_a_broken_image(place: Path, clock: Clock) -> None:
+    pictures, faults = [picture(str(number)) for number in range(6)], []
+
+    def work(seed: int) -> None:
+        folder = ImageFolder(place, 4 * SIZE, TTL_S, clock)
+        random = np.random.default_rng(seed)
+        try:
+            for _ in range(150):
+                image, owner = pictures[random.integers(6)], f"owner {random.integers(2)}"
+                match random.integers(5):
+                    case 0 | 1:
+                        folder.write(owner, image)
+                    case 2:
+                        folder.remove(owner, image.image_key)
+                    case 3:
+                        folder.tidy()
+                found = used(folder, owner, image)
+                assert found is None or np.array_equal(found.tiles, image.tiles)
+                names(folder, owner)
+        except Exception as error:
+            faults.append(error)
+
+    server(place, clock)
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert [each.name for each in place.glob("*/*") if each.suffix != ".image"] == []
