@@ -23,12 +23,16 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from service.api.connections.quiet_log import quieten
+from service.api.traces.bounded_session import BoundedSession
 from service.metrics import Metrics
 
 MOST_HELD = 2048  # spans; the specification's default
 MOST_AT_ONCE = 512  # likewise
 CLOSE_S = 2.0  # for the last spans at the end of the process
 NOISY = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
+CREDENTIAL_PROVIDERS = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+)  # fmt: skip
 UNNAMED = "unknown_service"
 
 
@@ -52,7 +56,7 @@ def pipeline_from_environment(metrics: Metrics, exporter: SpanExporter | None = 
     """
     quieten(NOISY)
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-    spans = CountedSpans(exporter or OTLPSpanExporter(), metrics, _most_held())
+    spans = CountedSpans(exporter or OTLPSpanExporter(session=_session()), metrics, _most_held())
     provider.add_span_processor(spans)
     return SpanPipeline(provider, spans)
 
@@ -75,6 +79,11 @@ async def close(pipeline: SpanPipeline, within_s: float = CLOSE_S) -> None:
             await done.wait()
     except TimeoutError:
         logging.getLogger("pheye.traces").warning("the last spans were not sent within %.0f s", within_s)
+
+
+def _session() -> BoundedSession | None:
+    """Return the session that sends spans; None where a credential provider brings its own."""
+    return None if any(os.environ.get(name) for name in CREDENTIAL_PROVIDERS) else BoundedSession()
 
 
 def _most_held() -> int:
