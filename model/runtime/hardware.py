@@ -45,7 +45,9 @@ def resolve_device(asked: str) -> torch.device:
     except RuntimeError:
         raise ValueError(f"devices: {asked!r} is not a device; write cpu or cuda:0") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"devices: {asked} is not there; torch sees {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(
+            f"devices: {asked} is not there; torch sees {torch.cuda.device_count()} CUDA devices; choose another, or cpu"
+        )
     return device
 
 

@@ -23,7 +23,7 @@ PREFIX = "img_"
 DROPPED_AT_ONCE = 256  # expired images; more would hold the event loop up
 OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
 NOT_THERE = (
-    "image: no image of yours has this id; it was never uploaded, has expired or was dropped for newer ones: "
+    "image: no image of yours has this id; it was never uploaded, was deleted, has expired or was dropped for newer ones: "
     "upload it again with POST /v1/images"
 )
 UNKNOWN = (

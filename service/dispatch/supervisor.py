@@ -99,6 +99,11 @@ class WorkerSupervisor:
         return self._worker.pid if self._worker else None
 
     @property
+    def _name(self) -> str:
+        """What the log calls the worker, with the number that is its label in the metrics."""
+        return f"worker {self.labels[0]} on {self.device} (process {self.pid})"
+
+    @property
     def quiet_s(self) -> float:
         """The seconds since the worker's last sign of progress."""
         return time.monotonic() - self._progress_s
@@ -183,7 +188,7 @@ class WorkerSupervisor:
         if self.card is None:
             after_s = max(after_s, LOAD_PATIENCE * self._load_s)
         if self._worker is not None and self.quiet_s > after_s:
-            logger.error("worker %s on %s made no progress for %.0f s: killed", self.pid, self.device, self.quiet_s)
+            logger.error("%s made no progress for %.0f s: killed", self._name, self.quiet_s)
             self._worker.kill()
 
     def _message(self, message: FromWorker) -> None:
@@ -198,7 +203,7 @@ class WorkerSupervisor:
                 for row in self._touched:
                     row.started = True
             case Ready(card, tokenizer, load_s):
-                logger.info("worker %s on %s is ready after %.1f s", self.pid, self.device, load_s)
+                logger.info("%s is ready after %.1f s", self._name, load_s)
                 for line in card.memory:
                     logger.info("memory of %s: %s", self.device, line)
                 self.card, self.tokenizer = card, tokenizer
@@ -229,7 +234,7 @@ class WorkerSupervisor:
         self.resident.learn(step.cache)
 
     def _exited(self, code: int | None) -> None:
-        was_ready = self.card is not None
+        was_ready, name = self.card is not None, self._name
         self.card, self._worker, self.report = None, None, StepReport()
         self.resident.clear()
         self._touched.clear()
@@ -242,8 +247,8 @@ class WorkerSupervisor:
         # is found only by going on. Pauses are for what only time can mend.
         pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(self._failed_starts, 16) - 1.0)
         logger.error(
-            "worker on %s ended with code %s while it had %s; next start in %.0f s",
-            self.device, code, name_requests(row.row.origin for row in lost), pause_s,
+            "%s ended with code %s while it had %s; next start in %.0f s",
+            name, code, name_requests(row.row.origin for row in lost), pause_s,
         )  # fmt: skip
         self._restart = asyncio.get_running_loop().call_later(pause_s, self.start)
         self._on_change(self, lost)

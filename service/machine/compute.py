@@ -53,7 +53,7 @@ def compute(settings: Settings) -> Sequence[Finding]:
 
     settings = with_workers(settings)
     usable, config = usable_cores(), _config(settings)
-    lines = [f"{usable} cores usable by this process"]
+    lines = [f"{usable} {'core' if usable == 1 else 'cores'} usable by this process"]
     if config is None:
         lines.append("number format and memory are not known before the model is here")
         return [Finding("compute", tuple(lines)), Finding("GPU", tuple(hardware.gpus()))]

@@ -31,11 +31,12 @@ def _folder(name: str, path: Path, limit_bytes: int) -> Finding:
             about, free_bytes = existing.stat(), shutil.disk_usage(existing).free
     except OSError as error:
         words = f"{name}: {path} cannot be used: {error.strerror or error}"
-        return Finding("folders", (words,), (f"{words}; make it writable for this user, or choose another",))
+        return Finding(
+            "folders", (words,), (f"{words}; make it a folder that this user may write to, or choose another",)
+        )
     lines = [f"{name}: {path}{'' if existing == path else ', which will be made'}: {free_bytes / 1e9:.1f} GB free"]
-    faults = []
     if free_bytes < min(limit_bytes, LEAST_SPACE_BYTES):
-        faults.append(f"{name}: {free_bytes / 1e9:.1f} GB are free at {path}; make room, or lower {name}_BYTES")
+        lines.append(f"there is little room: make some, or lower {name}_BYTES")
     if existing == path and about.st_mode & stat.S_IWOTH and not about.st_mode & stat.S_ISVTX:
-        faults.append(f"{name}: every user of this machine may write to {path}; chmod 700 it")
-    return Finding("folders", tuple(lines), tuple(faults))
+        lines.append(f"every user of this machine may write to {path}, and so forge what is in it: chmod 700 it")
+    return Finding("folders", tuple(lines))

@@ -68,7 +68,7 @@ def check_devices(value: str) -> str:
     names = [name.strip() for name in value.split(",")]
     for name in names:
         if not re.fullmatch(r"cpu|cuda|cuda:\d+", name) and names != ["auto"]:
-            raise ValueError(f"{name!r} is not a device; write auto, or cpu, cuda:0, ... with commas between")
+            raise ValueError(f"{name!r} is not a device; write auto alone, or cpu, cuda:0, ... with commas between")
     return ",".join(names)
 
 

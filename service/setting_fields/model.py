@@ -46,7 +46,8 @@ class ModelSettings(BaseModel):
     devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
         description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
-        "`auto` is the first GPU or else the CPU, for a small model with a worker for each core, up to 8.",
+        "`auto` is the first GPU or else the CPU, where a small model (weights below 200 MB) has a worker for each core, "
+        "or for each `PHEYE_THREADS` of them: up to 8, within half of the free memory.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",
@@ -58,7 +59,7 @@ class ModelSettings(BaseModel):
         ge=0,
         le=1024,
         description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers and "
-        "gives a small model one.",
+        "gives a small model one; see `PHEYE_DEVICES` for the number of its workers.",
     )
     slots: int = Field(
         default=0,

@@ -49,7 +49,7 @@ class FolderAccess:
         self._place = place
         self._metrics = metrics
         self._threads = BoundedThreads(THREADS, limit_s)
-        self._told_s = -QUIET_S
+        self._told: dict[str, float] = {}  # when each reason was last logged
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something with the folder for nobody, however long it takes.
@@ -75,15 +75,21 @@ class FolderAccess:
             self.count("failed", error.strerror or str(error))
             raise ImagesUnreachable(FULL if error.errno in _FULL else FAILED) from None
         except DamagedFile as error:
-            self.count("damaged", f"a file {error}")
+            self.count("damaged", str(error))
             raise NotFound(DAMAGED) from None
         except OtherGeometry:
             raise NotFound(OTHER_MODEL) from None
 
     def count(self, reason: str, words: str) -> None:
-        """Count a failure, and log it unless another was logged within the last minute: a full disk fails often."""
+        """Count a failure, and log it unless the same was logged within the last minute: a full disk fails often.
+
+        Args:
+            reason: its label in the metrics.
+            words: what went wrong; of a damaged file, which it is, so the reason alone is the same.
+        """
         self._metrics.image_folder_errors.labels(reason).inc()
-        now_s = time.monotonic()
-        if now_s - self._told_s >= QUIET_S:
-            self._told_s = now_s
+        now_s, same = time.monotonic(), reason if reason == "damaged" else words
+        self._told = {each: told_s for each, told_s in self._told.items() if now_s - told_s < QUIET_S}
+        if same not in self._told:
+            self._told[same] = now_s
             logger.warning("PHEYE_IMAGE_FOLDER: %s: %s", self._place, words)

@@ -84,8 +84,13 @@ class ImageFolder:
             test.write_bytes(b"")
             test.unlink()
             return self.tidy()
+        except (FileExistsError, NotADirectoryError):
+            raise ImageFolderError(f"{self._folder} is no folder: choose another") from None
         except OSError as error:
-            raise ImageFolderError(f"{self._folder} cannot be used: {error.strerror or error}") from None
+            why = error.strerror or error
+            raise ImageFolderError(
+                f"{self._folder} cannot be used: {why}; make it writable for this user, or choose another"
+            ) from None
 
     def fits(self, image_bytes: int) -> bool:
         """Say whether there is room for even one image of this size."""
@@ -219,10 +224,10 @@ class ImageFolder:
                     raise DamagedFile(str(error)) from None
                 seen = entry_of(name, os.fstat(file.fileno()))
                 yield _OpenImage(directory, image_key, file, seen) if self._left_s(seen) > 0 else None
-            except DamagedFile:
+            except DamagedFile as error:
                 with suppress(OSError):  # the next upload writes it anew, or fails with what is wrong here
                     _ = owned.unlink(name) if seen is None else owned.remove_unless_renewed(seen)
-                raise
+                raise DamagedFile(f"removed {directory}/{name}, which {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,12 +99,12 @@ class ImageFile:
             raise DamagedFile("is no file of an image")
         line = file.readline(HEAD_BYTES)
         if _sum(line) != sums[1]:
-            raise DamagedFile("its head is damaged")
+            raise DamagedFile("has a damaged head")
         self._tiles_sum = sums[2].strip()
         try:
             self.head = ImageHead.model_validate_json(line)
         except ValidationError as error:
-            raise DamagedFile(f"its head is wrong: {error.error_count()} fields") from None
+            raise DamagedFile(f"has a head with {error.error_count()} wrong fields") from None
         if (self.head.directory, self.head.image_key) != (directory, image_key):
             raise DamagedFile("belongs elsewhere")
 
@@ -127,10 +127,10 @@ class ImageFile:
         self.check_geometry(geometry)
         head, size_bytes = self.head, geometry.size_bytes  # that of the model: a head cannot make it large
         if os.fstat(self._file.fileno()).st_size != self._file.tell() + size_bytes:
-            raise DamagedFile("is cut short, or too long")
+            raise DamagedFile("is too short or too long")
         content = bytearray(size_bytes)
         if self._file.readinto(content) != size_bytes or _sum(content) != self._tiles_sum:  # type: ignore[attr-defined]
-            raise DamagedFile("its tiles are damaged")
+            raise DamagedFile("has damaged tiles")
         if len(head.tile_keys) not in (0, head.tiles):
             raise DamagedFile(f"has {len(head.tile_keys)} keys for {head.tiles} tiles")
         tiles = np.frombuffer(content, np.uint8).reshape(head.tiles, head.tile_px, head.tile_px, 3)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 
 from service.api.image_folder.folder import ImageFolder, ImageFolderError
+from service.api.image_folder.housekeeping import FolderUsage
 from service.settings import Settings, SettingsError
 
 START_S = 30.0
+
+logger = logging.getLogger("pheye.images")
 
 
 def open_folder(settings: Settings, limit_s: float = START_S) -> ImageFolder | None:
@@ -20,21 +24,26 @@ def open_folder(settings: Settings, limit_s: float = START_S) -> ImageFolder | N
     if settings.image_folder is None:
         return None
     folder = ImageFolder(settings.image_folder, settings.image_folder_bytes, settings.image_ttl_s)
-    outcome: queue.SimpleQueue[ImageFolderError | None] = queue.SimpleQueue()
+    outcome: queue.SimpleQueue[ImageFolderError | FolderUsage] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            folder.open()
-            outcome.put(None)
+            outcome.put(folder.open())
         except ImageFolderError as error:
             outcome.put(error)
 
     # A daemon, because a network file system that hangs must not keep the process from ending.
     threading.Thread(target=run, name="pheye-image-folder", daemon=True).start()
     try:
-        error = outcome.get(timeout=limit_s)
+        found = outcome.get(timeout=limit_s)
     except queue.Empty:
-        error = ImageFolderError(f"{settings.image_folder} has not answered for {limit_s:.0f} s")
-    if error is not None:
-        raise SettingsError(f"PHEYE_IMAGE_FOLDER: {error}")
+        found = ImageFolderError(f"{settings.image_folder} has not answered for {limit_s:.0f} s; is it mounted?")
+    if isinstance(found, ImageFolderError):
+        raise SettingsError(f"PHEYE_IMAGE_FOLDER: {found}")
+    logger.info(
+        "uploaded images are shared in %s: %d of them, %.1f MB",
+        folder.place.absolute(),
+        found.images,
+        found.size_bytes / 1e6,
+    )
     return folder

@@ -20,5 +20,6 @@ def test_a_folder_is_named_with_what_is_wrong_and_is_not_made(tmp_path: Path) ->
     assert not (tmp_path / "a").exists()
     assert f"PHEYE_IMAGE_FOLDER: {broken} cannot be used: Not a directory" in images.faults[0]
     [images] = folders(Settings(image_folder=tmp_path / "open"))
-    assert "every user of this machine may write" in images.faults[0]
+    assert "every user of this machine may write" in images.lines[1]
+    assert images.faults == ()
     assert list((tmp_path / "open").iterdir()) == []

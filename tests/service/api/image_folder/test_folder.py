@@ -154,13 +154,13 @@ def test_an_image_is_as_old_as_its_latest_upload_anywhere_and_using_it_makes_it_
     [
         (lambda content: b"", "no file of an image"),
         (lambda content: content[:100], "head|no file"),
-        (lambda content: content[:-1], "cut short"),
+        (lambda content: content[:-1], "too short"),
         (lambda content: content + b"x", "too long"),
-        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "tiles are damaged"),
-        (lambda content: content.replace(b'"width_px":11', b'"width_px":12'), "head is damaged"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "damaged tiles"),
+        (lambda content: content.replace(b'"width_px":11', b'"width_px":12'), "damaged head"),
         (lambda content: b"\n" * 1000, "no file of an image"),
         (lambda content: b"\x80\x04N." * 200, "no file of an image"),
-        (lambda content: b"pheye-image-1 a b\n{}\n", "head is damaged"),
+        (lambda content: b"pheye-image-1 a b\n{}\n", "damaged head"),
     ],
     ids=["empty", "head-cut", "cut", "longer", "bit", "field", "lines", "pickle", "made-up"],
 )
