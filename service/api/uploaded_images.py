@@ -1,8 +1,7 @@
 """Uploaded images as routes use them: in memory, and where there is a folder that servers share, behind that memory.
 
 Owns which of the two is asked: the folder says whether an image is there and how old it is, at every use; the memory
-spares reading it. Knows no HTTP. Event loop; files are read and
-written in threads that nobody waits for without end.
+spares reading it. Knows no HTTP. Event loop; files are read and written in threads that nobody waits for without end.
 """
 
 from __future__ import annotations
@@ -215,9 +214,10 @@ class UploadedImages:
             usage = await self._access.run(folder.tidy)
             for owner, key in await self._access.run(partial(folder.gone, here)):
                 self._drop(owner, PREFIX + key)
-            gone, self._gone = self._gone, set()
+            gone = frozenset(self._gone)
             for key in await self._access.run(partial(folder.nobodys, gone)):
                 self._forget_features(key)
+            self._gone -= gone
         except OSError as error:
             self._access.count("failed", error.strerror or str(error))
             return
@@ -248,4 +248,7 @@ def _key_of(image_id: str) -> ImageKey:
 
 def _removed(folder: ImageFolder, owner: str, key: ImageKey) -> tuple[bool, bool]:
     """Remove an image; say whether it was there, and whether it is nobody's now."""
-    return folder.remove(owner, key), bool(folder.nobodys([key]))
+    removed, nobodys = folder.remove(owner, key), list[ImageKey]()
+    with suppress(OSError):  # what is removed is removed, and features that stay do no harm
+        nobodys = folder.nobodys([key])
+    return removed, bool(nobodys)

@@ -100,7 +100,7 @@ class WorkerSupervisor:
 
     @property
     def _name(self) -> str:
-        """What the log calls the worker, with the number that is its label in the metrics."""
+        """The worker's name in the log, with the number that is its label in the metrics."""
         return f"worker {self.labels[0]} on {self.device} (process {self.pid})"
 
     @property

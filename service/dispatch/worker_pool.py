@@ -55,6 +55,7 @@ class WorkerPool:
             self._waiting = loop.call_later(HEAD_START_S / 100, self._start_others, others, at_latest)
             return
         for supervisor in others:
+            supervisor.tokenizer = self.tokenizer  # the model has been loaded once: a failure now is none of its files
             supervisor.start()
 
     def _end_start(self) -> None:

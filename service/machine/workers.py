@@ -57,5 +57,8 @@ def _is_small(model: str) -> bool:
     folder = local_folder(model)
     if folder is None:
         return False  # of the hub: all published checkpoints are large
-    weights = [path.stat().st_size for path in folder.iterdir() if path.suffix in _WEIGHTS]
+    try:
+        weights = [path.stat().st_size for path in folder.iterdir() if path.suffix in _WEIGHTS]
+    except OSError:
+        return False  # loading says what is wrong with it
     return bool(weights) and sum(weights) < _SMALL_BYTES

@@ -188,13 +188,19 @@ class ImageFolder:
         return [(owner, key) for owner, key in images if not self._is_there(_directory_of(owner), key)]
 
     def nobodys(self, image_keys: Iterable[ImageKey]) -> list[ImageKey]:
-        """Return those of some images that no owner has any more.
+        """Return those of some images that no owner has any more; what only looks like an owner's directory has none.
 
         Raises:
             OSError: the folder cannot be read.
         """
         directories = owner_directories(self._folder)
-        return [key for key in image_keys if not any(self._is_there(each, key) for each in directories)]
+        return [key for key in image_keys if not any(self._has(each, key) for each in directories)]
+
+    def _has(self, directory: str, image_key: ImageKey) -> bool:
+        try:
+            return self._is_there(directory, image_key)
+        except (NotADirectoryError, PermissionError):  # a file or a link of that name; another user's directory
+            return False
 
     def _is_there(self, directory: str, image_key: ImageKey) -> bool:
         with suppress(DamagedFile), self._opened(directory, image_key) as found:

@@ -93,7 +93,7 @@ class Housekeeping:
             errors: list[str] = []
             living = {each: self._living(each, errors) for each in owner_directories(self._folder)}
             images = {each: [entry for entry in held if _is_image(entry)] for each, held in living.items()}
-            total_bytes = sum(entry.size_bytes for held in living.values() for entry in held)
+            total_bytes = sum(entry.size_bytes for held in living.values() for entry in held if _is_ours(entry))
             count = sum(map(len, images.values()))
             if total_bytes + coming_bytes > self._limit_bytes:
                 for directory, entry in losers(images, total_bytes + coming_bytes - FILL * self._limit_bytes):
@@ -111,8 +111,7 @@ class Housekeeping:
             with OwnerDirectory.opened(self._folder, directory) as owned:
                 for entry in [] if owned is None else owned.entries():
                     most_s = ABANDONED_S if is_leftover(entry.name) else self._ttl_s
-                    is_ours = is_leftover(entry.name) or _is_image(entry)
-                    if not is_ours or now_s - entry.written_s < most_s:
+                    if not _is_ours(entry) or now_s - entry.written_s < most_s:
                         living.append(entry)
                     else:
                         self._removed(directory, entry, errors)
@@ -140,6 +139,11 @@ def owner_directories(folder: Path) -> list[str]:
     """
     with root_opened(folder) as root:
         return [name for name in os.listdir(root) if _DIRECTORY_NAME.fullmatch(name)]
+
+
+def _is_ours(entry: Entry) -> bool:
+    """Return whether a file counts: no room is made for what others have put here, since it cannot be removed."""
+    return is_leftover(entry.name) or _is_image(entry)
 
 
 def _is_image(entry: Entry) -> bool:

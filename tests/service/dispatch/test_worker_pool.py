@@ -17,6 +17,7 @@ class Started:
 
     def __init__(self, _settings: Settings, number: int, device: str, *_callbacks: Any) -> None:
         self.number, self.device, self.card, self.started = number, device, None, False
+        self.tokenizer: object = None
 
     def start(self) -> None:
         self.started = True
@@ -45,9 +46,11 @@ def test_on_cpus_the_others_start_when_the_first_is_ready(monkeypatch: pytest.Mo
         pool = pool_of("cpu,cpu,cpu")
         pool.start()
         assert started(pool) == [True, False, False]
-        pool.supervisors[0].card = object()  # type: ignore[assignment]
+        pool.supervisors[0].card = pool.supervisors[0].tokenizer = object()  # type: ignore[assignment]
         pool._start_others(pool.supervisors[1:], at_latest=1e12)
         assert started(pool) == [True, True, True]
+        # A worker that knows the tokenizer takes a failed load for a passing one, and does not end the service.
+        assert len({each.tokenizer for each in pool.supervisors}) == 1
 
     asyncio.run(scenario())
 

@@ -67,6 +67,9 @@ def test_a_folder_is_small_by_its_weights_and_one_without_any_is_left_to_loading
     with (tmp_path / "more.pt").open("wb") as weights:
         weights.truncate(200 * 10**6)
     assert worker_count(settings) == 1
+    (tmp_path / "more.pt").unlink()
+    (tmp_path / "more.pt").symlink_to(tmp_path / "nowhere")
+    assert worker_count(settings) == 1
 
 
 def test_the_workers_share_the_default_feature_cache_and_keep_a_bound_that_was_set() -> None:

@@ -250,6 +250,33 @@ def test_a_write_that_fails_leaves_the_file_before_and_nothing_else(place: Path,
     assert os.listdir(file_of(place).parent) == [file_of(place).name]
 
 
+def test_files_of_others_are_left_alone_and_take_no_image_with_them(place: Path, clock: Clock) -> None:
+    folder = server(place, clock, limit_bytes=20 * SIZE)
+    for owner in ("me", "you"):
+        folder.write(owner, CAT)
+    foreign = file_of(place).with_name(".nfs0001")
+    with foreign.open("wb") as file:
+        file.truncate(100 * SIZE)
+    assert folder.tidy().images == 2
+    assert foreign.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "pipe"])
+def test_what_only_looks_like_an_owners_directory_has_no_image(place: Path, clock: Clock, kind: str) -> None:
+    folder = server(place, clock)
+    folder.write("me", CAT)
+    odd = place / ("f" * 64)
+    if kind == "file":
+        odd.touch()
+    elif kind == "link":
+        odd.symlink_to("/etc")
+    else:
+        os.mkfifo(odd)
+    assert folder.remove("me", CAT.image_key)
+    assert folder.nobodys([CAT.image_key]) == [CAT.image_key]
+    assert folder.tidy().images == 0
+
+
 def test_leftovers_of_a_killed_process_go_when_nobody_can_be_writing_them(place: Path, clock: Clock) -> None:
     folder = server(place, clock)
     folder.write("me", CAT)
@@ -285,7 +312,7 @@ def test_a_folder_that_is_gone_is_an_error_and_not_an_unknown_image(place: Path,
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ImageFolderError, match=rf"{tmp_path}/file/images cannot be used: Not a directory"):
+    with pytest.raises(ImageFolderError, match=rf"{tmp_path}/file/images is no folder: choose another"):
         server(tmp_path / "file/images", clock)
 
 

@@ -158,7 +158,9 @@ def test_the_folder_keeps_more_than_the_memory_and_its_faults_cost_only_requests
     failures = {reason: f'pheye_image_folder_errors_total{{reason="{reason}"}}' for reason in ("failed", "damaged")}
     assert servers[0].metric(failures["failed"], **KEYS[0]) >= 6
     assert servers[0].metric(failures["damaged"], **KEYS[0]) == 1
-    assert servers[0].log.count("WARNING pheye.images: PHEYE_IMAGE_FOLDER: ") == 1
+    told = re.findall(r"WARNING pheye.images: PHEYE_IMAGE_FOLDER: \S+: (.*)", servers[0].log)
+    assert len(told) == 2  # of the damaged file, and once of the folder that is away
+    assert re.fullmatch(r"removed [0-9a-f]{64}/[0-9a-f]{64}\.image, which has a damaged head|.*, which .*", told[0])
     assert "first" not in servers[0].log
     assert str(place) not in refused[0].text
 
@@ -207,7 +209,7 @@ def test_a_folder_that_cannot_be_used_ends_the_start_with_its_name(tmp_path: Pat
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(
-            AssertionError, match=rf"PHEYE_IMAGE_FOLDER: {re.escape(str(tmp_path))}/file/images cannot be used"
+            AssertionError, match=rf"PHEYE_IMAGE_FOLDER: {re.escape(str(tmp_path))}/file/images is no folder"
         ),
         running_server(image_folder=tmp_path / "file/images"),
     ):
