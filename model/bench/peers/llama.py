@@ -35,6 +35,7 @@ class LlamaServer:
         params.model.path = str(file)
         params.n_ctx = slots * -(-context_tokens // _ROUND_TOKENS) * _ROUND_TOKENS
         params.n_parallel = slots
+        params.n_batch = max(params.n_batch, params.n_ctx)  # else many prompts would be read in several batches
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.n_gpu_layers = params.cache_ram_mib = 0
         params.fit_params = params.ui = False
@@ -55,17 +56,18 @@ class LlamaServer:
         self._server = None
 
     def step_s(self, prompts: Sequence[Sequence[int]], steps: int) -> float:
-        """Decode some steps for all rows at once, and return the mean seconds of one."""
-        told = self._ask(prompts, steps + 1)  # the first token is the prefill's
-        return max(row["predicted_ms"] for row in told) / 1e3 / steps
+        """Decode some steps for prompts of one length at once, and return the mean seconds of one.
+
+        All prompts are read in one batch, whose first tokens start the time, so that it is that of decode steps alone.
+        """
+        return self._ask(prompts, steps + 1)["predicted_ms"] / 1e3 / steps
 
     def prefill_s(self, prompt: Sequence[int]) -> float:
         """Prefill one prompt, and return its seconds."""
-        (told,) = self._ask([prompt], 1)
-        return float(told["prompt_ms"]) / 1e3
+        return self._ask([prompt], 1)["prompt_ms"] / 1e3
 
-    def _ask(self, prompts: Sequence[Sequence[int]], tokens: int) -> list[Mapping[str, Any]]:
-        """Answer all prompts in one request, greedily; return the timings of each row."""
+    def _ask(self, prompts: Sequence[Sequence[int]], tokens: int) -> Mapping[str, float]:
+        """Answer all prompts in one request, greedily; return the timings of one, which are those of all."""
         lists = [list(prompt) for prompt in prompts]
         request = {
             "prompt": lists if len(lists) > 1 else lists[0],
@@ -77,12 +79,12 @@ class LlamaServer:
             "stream": False,
         }
         answered = self._server.handle_completions(request)
-        answers = json.loads(answered) if isinstance(answered, str | bytes) else answered
-        answers = answers if isinstance(answers, list) else [answers]
-        timings = [answer.get("timings", answer) for answer in answers]
-        wanted = sorted((len(prompt), tokens) for prompt in lists)
-        if sorted((each.get("prompt_n"), each.get("predicted_n")) for each in timings if "prompt_n" in each) != wanted:
-            raise PeerFailed(f"llama.cpp did not read and write the tokens that it was asked for: {timings}")
+        answer = json.loads(answered) if isinstance(answered, str | bytes) else answered
+        timings: Mapping[str, float] = answer.get("timings", {})
+        done = [len(answer.get("choices", [])), timings.get("prompt_n"), timings.get("predicted_n")]
+        wanted = [len(lists), len(lists[0]), tokens]
+        if done != wanted:
+            raise PeerFailed(f"llama.cpp was asked for {wanted} rows, tokens read and tokens written, and did {done}")
         return timings
 
 

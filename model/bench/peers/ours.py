@@ -1,6 +1,7 @@
 """Our side of a comparison with peers: the fast path's decoder or its vision encoder alone, which time their own work.
 
-A half is loaded from a checkpoint whose other half is a stand-in, in one number format; nothing else is held. One thread.
+A half is loaded from a checkpoint whose other half is a stand-in, in one number format; nothing else is held. One
+thread.
 """
 
 from __future__ import annotations

@@ -121,10 +121,10 @@ def peer_markdown(report: PeerReport) -> str:
 
 def peer_heading(report: PeerReport) -> list[str]:
     """Return the lines above the table: where, and what."""
-    packages = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    packages = ", ".join(f"{name} {version}" for name, version in report.versions.items()) or "no peer"
     return [
         machine(report.machine),
-        f"{report.model}, random weights; {report.repeats} turns each; {packages or 'no peer'}; commit {report.commit}.",
+        f"{report.model}; {report.repeats} turns each; {packages}; commit {report.commit}.",
     ]
 
 
