@@ -22,13 +22,12 @@ from model.bench.peers import ours
 from model.bench.peers.extra import LLAMA, peer_versions
 from model.bench.peers.llama import LlamaServer, compiled_for
 from model.bench.peers.openvino_tower import OpenVinoTower, features_alike, normalised
-from model.bench.peers.others import OtherWork
 from model.bench.peers.phi_file import PhiModel, layers_for, write_phi
 from model.bench.peers.plan import DECODE, ENCODE, PeerWork
 from model.bench.peers.result import PeerReport, PeerResult
 from model.bench.peers.turns import Sample, take_turns
 from model.bench.sides import encode_fast
-from model.bench.timing import Spread, Stopwatch
+from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import CPU, RANDOM, Checkpoint, open_checkpoint, read_config
 from model.complexity import PAPER_TEXT_TOKENS
 from model.provenance import commit
@@ -130,9 +129,8 @@ def _decoder_race(run: PeerRun, half: ours.LoadedHalf, server: LlamaServer, work
     else:
         prompt = ours.DecoderPrompt(half, prompts[0], watch)
         peer, mine = (lambda: server.prefill_s(prompts[0])), prompt.prefill_s
-    others = OtherWork()
-    race = take_turns(peer, mine, run.repeats)
-    return PeerResult(work, run.prompt_tokens, race.fast_s, race, others_cores=others.cores())
+    turns = take_turns(peer, mine, run.repeats)
+    return PeerResult(work, run.prompt_tokens, turns.race.fast_s, turns.race, others_cores=turns.others_cores)
 
 
 def _prompts(vocab_size: int, rows: int, tokens: int) -> list[list[int]]:
@@ -158,16 +156,13 @@ def _encoder_race(run: PeerRun, checkpoint: Checkpoint, half: ours.LoadedHalf, w
 
     if work.peer is None:
         run.tell(f"encode, {size} tiles in {work.dtype}")
-        others = OtherWork()
-        mine()
-        alone = Spread.of([mine() for _ in range(run.repeats)])
-        return PeerResult(work, size, alone, None, others_cores=others.cores())
+        alone = take_turns(mine, mine, run.repeats)
+        return PeerResult(work, size, alone.race.fast_s, None, others_cores=alone.others_cores)
     run.tell(f"OpenVINO {work.form}: compiling")
     tower = OpenVinoTower(trimmed(checkpoint, frozenset({"vision"})), size, work.form, run.threads)
     pixels = normalised(tiles[0], checkpoint.config.vision.patch_px)
     local = list(half.model.vision.encode_local(torch.from_numpy(tiles[0])))
     agreement = features_alike(local, tower(pixels))
     run.tell(f"encode, {size} tiles in {work.dtype}, and {work.against}")
-    others = OtherWork()
-    race = take_turns(lambda: watch.once(lambda _: tower(pixels))[1][-1], mine, run.repeats)
-    return PeerResult(work, size, race.fast_s, race, agreement, others.cores())
+    turns = take_turns(lambda: watch.once(lambda _: tower(pixels))[1][-1], mine, run.repeats)
+    return PeerResult(work, size, turns.race.fast_s, turns.race, agreement, turns.others_cores)
