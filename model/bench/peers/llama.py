@@ -59,14 +59,15 @@ class LlamaServer:
         """Decode some steps for prompts of one length at once, and return the mean seconds of one.
 
         All prompts are read in one batch, whose first tokens start the time, so that it is that of decode steps alone.
+        Prompts that were asked before are still in their slots.
         """
-        return self._ask(prompts, steps + 1)["predicted_ms"] / 1e3 / steps
+        return self._ask(prompts, steps + 1, cached=True)["predicted_ms"] / 1e3 / steps
 
     def prefill_s(self, prompt: Sequence[int]) -> float:
         """Prefill one prompt, and return its seconds."""
-        return self._ask([prompt], 1)["prompt_ms"] / 1e3
+        return self._ask([prompt], 1, cached=False)["prompt_ms"] / 1e3
 
-    def _ask(self, prompts: Sequence[Sequence[int]], tokens: int) -> Mapping[str, float]:
+    def _ask(self, prompts: Sequence[Sequence[int]], tokens: int, *, cached: bool) -> Mapping[str, float]:
         """Answer all prompts in one request, greedily; return the timings of one, which are those of all."""
         lists = [list(prompt) for prompt in prompts]
         request = {
@@ -75,13 +76,14 @@ class LlamaServer:
             "samplers": ["top_k"],
             "top_k": 1,
             "ignore_eos": True,
-            "cache_prompt": False,
+            "cache_prompt": cached,
             "stream": False,
         }
         answered = self._server.handle_completions(request)
         answer = json.loads(answered) if isinstance(answered, str | bytes) else answered
         timings: Mapping[str, float] = answer.get("timings", {})
-        done = [len(answer.get("choices", [])), timings.get("prompt_n"), timings.get("predicted_n")]
+        read = timings.get("prompt_n", 0) + (timings.get("cache_n", 0) if cached else 0)
+        done = [len(answer.get("choices", [])), read, timings.get("predicted_n")]
         wanted = [len(lists), len(lists[0]), tokens]
         if done != wanted:
             raise PeerFailed(f"llama.cpp was asked for {wanted} rows, tokens read and tokens written, and did {done}")

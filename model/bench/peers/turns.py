@@ -17,9 +17,9 @@ from model.bench.peers.others import OtherWork
 from model.bench.timing import Race
 
 QUIET_CORES = 0.2  # in use by others, up to which a pair counts as undisturbed
-_TRIES = 3  # times as many pairs as are kept, at most
+_TRIES = 2  # times as many pairs as are kept, at most
 _LOOK_S = 0.5
-_WAITS = 90  # looks in all that may find the machine busy
+_WAITS = 40  # looks in all that may find the machine busy
 
 Sample = Callable[[], float]  # does the work once and returns its seconds
 
