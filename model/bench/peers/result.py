@@ -17,8 +17,8 @@ US, NEITHER = "we", "neither"
 HEAD = ("work", "we", "the peer", "ratio", "who is ahead")
 NOTE = (
     "Medians of turns, the quietest of those taken; the ratio is the peer's time over ours with its quartiles, and "
-    "neither is ahead where they lie on both sides of 1. llama.cpp has a Phi of as many layers as hold the weights that "
-    "our decode step reads, and no image: our steps read an image's keys and values besides, and our prefill makes "
+    "neither is ahead where they lie on both sides of 1. llama.cpp has a Phi of as many layers as hold the weights "
+    "that our decode step reads, and no image: our steps read an image's keys and values besides, and our prefill makes "
     "them. OpenVINO encodes all tiles of an image with one set of weights, given normalised pixels; ours normalises "
     "them."
 )
