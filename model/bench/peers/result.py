@@ -18,7 +18,7 @@ HEAD = ("work", "we", "the peer", "ratio", "who is ahead")
 NOTE = (
     "Medians of turns, the quietest of those taken; the ratio is the peer's time over ours with its quartiles, and "
     "neither is ahead where they lie on both sides of 1. llama.cpp has a Phi of as many layers as hold the weights "
-    "that our decode step reads, and no image: our steps read an image's keys and values besides, and our prefill makes "
+    "that our decode step reads, and no image: our steps read its keys and values besides, and our prefill makes "
     "them. OpenVINO encodes all tiles of an image with one set of weights, given normalised pixels; ours normalises "
     "them."
 )
@@ -46,7 +46,7 @@ class PeerResult:
 
     @property
     def leader(self) -> str | None:
-        """Who is ahead; None without a peer."""
+        """The side that is ahead; None without a peer."""
         if self.race is None:
             return None
         if self.race.ratio.low > 1:

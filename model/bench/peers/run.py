@@ -38,7 +38,7 @@ STEPS = 16  # of one turn of decoding
 
 @dataclass(frozen=True, slots=True)
 class PeerRun:
-    """What a comparison is to do.
+    """Plan and settings of one comparison.
 
     Attributes:
         model: `random:NAME`, a folder or a hub id.
