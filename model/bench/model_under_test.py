@@ -17,6 +17,7 @@ from model.bench.floors import PassCosts
 from model.bench.halves import Twin
 from model.bench.sides import FastRows
 from model.complexity import PAPER_TEXT_TOKENS, PREFIX_TOKENS
+from model.config import PheyeConfig
 from model.network.pheye import Pheye
 from model.runtime.hardware import Precision
 from model.tiles import Tiles
@@ -60,17 +61,11 @@ class ModelUnderTest:
 
     def tiles(self, images: int) -> list[Tiles]:
         """Return noise as images, each uint8 [N, S, S, 3]."""
-        config = self.fast.config
-        side = config.vision.tile_px
-        noise = np.random.default_rng(0).integers(256, size=(images, config.tiles, side, side, 3), dtype=np.uint8)
-        return list(noise)
+        return noise_tiles(self.fast.config, images)
 
     def features(self, images: int) -> list[Tensor]:
         """Return noise as features without positions, each [N, tokens per tile, D_vit] as a layer norm leaves them."""
-        config, vision = self.fast.config, self.fast.config.vision
-        shape = (images, config.tiles, vision.tokens_per_tile, vision.width)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        return list(noise.to(self.twin.device, self.twin.dtype))
+        return [each.to(self.twin.device, self.twin.dtype) for each in noise_features(self.fast.config, images)]
 
     def placed(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Add the positions of tiles to features without them, as the naive twin wants them: [V, D_vit] each."""
@@ -88,3 +83,16 @@ class ModelUnderTest:
         ids = np.random.default_rng(1).integers(self.fast.config.decoder.vocab_size, size=(tokens, rows))
         steps: list[list[int]] = ids.tolist()
         return steps
+
+
+def noise_tiles(config: PheyeConfig, images: int) -> list[Tiles]:
+    """Return noise as images, each uint8 [N, S, S, 3]."""
+    side = config.vision.tile_px
+    noise = np.random.default_rng(0).integers(256, size=(images, config.tiles, side, side, 3), dtype=np.uint8)
+    return list(noise)
+
+
+def noise_features(config: PheyeConfig, images: int) -> list[Tensor]:
+    """Return noise as features without positions, each [N, tokens per tile, D_vit] as a layer norm leaves them."""
+    shape = (images, config.tiles, config.vision.tokens_per_tile, config.vision.width)
+    return list(torch.randn(shape, generator=torch.Generator().manual_seed(0)))

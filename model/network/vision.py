@@ -27,8 +27,8 @@ GLOBAL_ADAPTER = "first"
 LOCAL_ADAPTER = "second"
 
 
-def _merged(weights: Weights, adapter: str | None) -> Tensor:
-    """Merge a LoRA adapter, W + 2 B A in float32, then cast: the adapter costs nothing at run time."""
+def merged(weights: Weights, adapter: str | None) -> Tensor:
+    """Merge a LoRA adapter into the layer below, W + 2 B A in float32, then cast: it costs nothing at run time."""
     base = weights.stored("base_layer.weight")
     if adapter is None:
         return weights.ready(base)
@@ -40,7 +40,7 @@ def _merged(weights: Weights, adapter: str | None) -> Tensor:
 def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:
     """Put the layers of these names side by side, each with its LoRA adapter merged in."""
     layers = [weights.at(name) for name in names]
-    weight = torch.cat([_merged(layer, adapter) for layer in layers])
+    weight = torch.cat([merged(layer, adapter) for layer in layers])
     return weights.fastest(weight, torch.cat([layer.tensor("base_layer.bias") for layer in layers]))
 
 
@@ -84,7 +84,7 @@ class VisionTower:
         self._heads = geometry.heads
         self._activation = geometry.activation
         self._patches = patches
-        patch = _merged(embeddings.at("patch_embedding"), adapter).flatten(1)
+        patch = merged(embeddings.at("patch_embedding"), adapter).flatten(1)
         self._patch = weights.fastest(F.pad(patch, (0, patches.width - patch.shape[1])), None)
         self._cls = embeddings.tensor("class_embedding")
         self._positions = embeddings.tensor("position_embedding.weight")

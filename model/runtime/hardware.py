@@ -44,10 +44,9 @@ def resolve_device(asked: str) -> torch.device:
         device = torch.device(asked)
     except RuntimeError:
         raise ValueError(f"devices: {asked!r} is not a device; write cpu or cuda:0") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"devices: {asked} is not there; torch sees {torch.cuda.device_count()} CUDA devices; choose another, or cpu"
-        )
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(f"devices: {asked} is not there; torch sees {count} CUDA devices: choose another, or cpu")
     return device
 
 

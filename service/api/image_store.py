@@ -23,8 +23,8 @@ PREFIX = "img_"
 DROPPED_AT_ONCE = 256  # expired images; more would hold the event loop up
 OFF = "uploaded images are off: PHEYE_IMAGE_STORE_BYTES leaves no room for an image; send the image with each request"
 NOT_THERE = (
-    "image: no image of yours has this id; it was never uploaded, was deleted, has expired or was dropped for newer ones: "
-    "upload it again with POST /v1/images"
+    "image: no image of yours has this id; it was never uploaded, was deleted, has expired or was dropped for newer "
+    "ones: upload it again with POST /v1/images"
 )
 UNKNOWN = (
     f"{NOT_THERE}; where several servers share the work, send that and every request about the "

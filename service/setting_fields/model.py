@@ -46,8 +46,8 @@ class ModelSettings(BaseModel):
     devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
         description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
-        "`auto` is the first GPU or else the CPU, where a small model (weights below 200 MB) has a worker for each core, or "
-        "for each `PHEYE_THREADS` of them: up to 8, within half of the free memory.",
+        "`auto` is the first GPU or else the CPU, where a small model (weights below 200 MB) has a worker for each "
+        "core, or for each `PHEYE_THREADS` of them: up to 8, within half of the free memory.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         default="auto",

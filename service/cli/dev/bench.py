@@ -6,10 +6,10 @@ does to answers, `service/bench/report.py` tells. All of them are imported only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -60,11 +60,17 @@ def bench(
             "default all but features.",
         ),
     ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Beside llama.cpp and OpenVINO instead; needs the extra peers.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
     threads: THREADS = 0,
     report: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write bench.json, bench.md and bench.png there.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write bench.json, bench.md and bench.png there, or peers.json and peers.md."
+        ),
     ] = None,
 ) -> None:
     """Time the fast path beside the naive model and the machine's own limits."""
@@ -80,12 +86,33 @@ def bench(
         prompt_tokens=prompt_tokens,
         shared_image=shared_image,
     )
+    if peers:
+        others = {
+            "--quick": quick,
+            "--images": bool(images),
+            "--shared-image": shared_image,
+            "--device": device != "cpu",
+        }
+        _compare(model or (), overrides, threads, report, others)
     sections = [overrides.applied_to(section) for section in plan(device, model or (), quick=quick)]
     try:
         if report is not None:
             _prepare(report)
-        others = list(_others(overrides, model or (), device, threads, quick=quick))
-        code = _carry_out([section for section in sections if section.work], others, device, threads, report)
+        more = list(_others(overrides, model or (), device, threads, quick=quick))
+        code = _carry_out([section for section in sections if section.work], more, device, threads, report)
+    except (ValueError, OSError) as error:
+        fail_for(error)
+    raise typer.Exit(code)
+
+
+def _compare(
+    models: Sequence[str], overrides: PlanOverrides, threads: int, folder: Path | None, others: Mapping[str, bool]
+) -> NoReturn:
+    """Compare with other libraries in place of the naive model."""
+    from service.cli.dev.peers import compare_with_peers
+
+    try:
+        code = compare_with_peers(models, overrides, threads, folder, others)
     except (ValueError, OSError) as error:
         fail_for(error)
     raise typer.Exit(code)

@@ -252,8 +252,8 @@ def test_a_write_that_fails_leaves_the_file_before_and_nothing_else(place: Path,
 
 def test_files_of_others_are_left_alone_and_take_no_image_with_them(place: Path, clock: Clock) -> None:
     folder = server(place, clock, limit_bytes=20 * SIZE)
-    for owner in ("me", "you"):
-        folder.write(owner, CAT)
+    folder.write("me", CAT)
+    folder.write("you", picture("dog"))
     foreign = file_of(place).with_name(".nfs0001")
     with foreign.open("wb") as file:
         file.truncate(100 * SIZE)
