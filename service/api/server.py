@@ -101,7 +101,8 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
 def announce(card: ModelCard, model: str) -> None:
     """Log what is served, on which device, in which precision and why."""
     logger.info(
-        "serving %s: %.1f M parameters on %s in %s (%s); %d slots a worker of %d tokens, %d tiles and %d tokens an image",
+        "serving %s: %.1f M parameters on %s in %s (%s); %d slots of %d tokens a worker, "
+        "%d tiles and %d tokens an image",
         card.name, card.parameters / 1e6, card.device, card.dtype, card.dtype_reason,
         card.slots, card.context_tokens, card.image_tiles, card.image_tokens,
     )  # fmt: skip
