@@ -148,7 +148,7 @@ kill_worker() {  # while it writes several answers, which go on on the next work
     stream >"$WORK/undisturbed"
     has_ended "$WORK/undisturbed" || return 1
     restarts=$(metric pheye_worker_restarts_total)
-    worker=$(service_log | sed -n 's/.*worker \([0-9]*\) on .* is ready.*/\1/p' | tail -n 1)
+    worker=$(service_log | sed -n 's/.*worker [0-9]* on .* (process \([0-9]*\)) is ready.*/\1/p' | tail -n 1)
     in_service python3 -c "$KILL_A_BUSY_WORKER" "$worker" "$STREAMS" >"$WORK/killer" 2>&1 &
     killer=$!
     wait_until 30 grep -q watching "$WORK/killer" || return 1
@@ -165,7 +165,7 @@ kill_worker() {  # while it writes several answers, which go on on the next work
     wait_until 60 is_ready || return 1
     expect $((restarts + 1)) "$(metric pheye_worker_restarts_total)" || return 1
     [ "$(metric pheye_request_replays_total)" -gt 0 ] || { echo 'no answer was under way on the worker'; return 1; }
-    service_log | sed -n 's/.*\(worker on .* ended with code -9 while it had [0-9]* requests\).*/\1/p' | tail -n 1 >&3
+    service_log | sed -n 's/.*\(worker .* ended with code -9 while it had [0-9]* requests\).*/\1/p' | tail -n 1 >&3
 }
 
 # What the kernel killed for want of memory, by either version of cgroups.

@@ -19,7 +19,7 @@ import httpx
 from tests.support.serving import Server, running_server, wait_until
 
 MIB = 1024**2
-READY = re.compile(r"worker (\d+) on \S+ is ready")
+READY = re.compile(r"worker \d+ on \S+ \(process (\d+)\) is ready")
 RECOVERY_S = 90.0
 
 

@@ -17,8 +17,8 @@ def test_a_killed_worker_and_a_restarted_service_read_features_that_were_kept(tm
     with running_server(feature_folder=kept) as server:
         first = httpx.post(f"{server.url}/v1/caption", json=body()).json()
         wait_until(lambda: list(kept.glob("*.features")), 20)
-        os.kill(int(re.findall(r"worker (\d+) on", server.log)[-1]), signal.SIGKILL)
-        wait_until(lambda: len(re.findall(r"worker \d+ on \S+ is ready", server.log)) == 2, 60)
+        os.kill(int(re.findall(r"worker \d+ on \S+ \(process (\d+)\)", server.log)[-1]), signal.SIGKILL)
+        wait_until(lambda: len(re.findall(r"worker \d+ on \S+ \(process \d+\) is ready", server.log)) == 2, 60)
         again = httpx.post(f"{server.url}/v1/caption", json=body()).json()
         assert again["caption"] == first["caption"]
         assert [said["usage"]["image_features_cached"] for said in (first, again)] == [False, True]
@@ -33,7 +33,7 @@ def test_a_killed_worker_and_a_restarted_service_read_features_that_were_kept(tm
         wait_until(lambda: not file.exists(), 20)
         image_id = httpx.post(f"{server.url}/v1/images", json={"image_url": body()["image_url"]}).json()["id"]
         wait_until(file.exists, 20)
-        worker = int(re.findall(r"worker (\d+) on", server.log)[-1])
+        worker = int(re.findall(r"worker \d+ on \S+ \(process (\d+)\)", server.log)[-1])
         os.kill(worker, signal.SIGSTOP)
         assert httpx.delete(f"{server.url}/v1/images/{image_id}").is_success
         os.kill(worker, signal.SIGKILL)  # which has not read of it

@@ -66,7 +66,7 @@ def test_a_worker_that_dies_costs_its_clients_a_pause_and_not_their_answer(own_s
         with client.stream("POST", "/v1/caption", json=asked | {"stream": True}) as response:
             events = events_of(response)
             first = next(events)
-            os.kill(int(re.findall(r"worker (\d+) on", own_server.log)[-1]), signal.SIGKILL)
+            os.kill(int(re.findall(r"worker \d+ on \S+ \(process (\d+)\)", own_server.log)[-1]), signal.SIGKILL)
             *chunks, end = [first, *events]
     assert end["completed"] is True
     assert "".join(chunk["chunk"] for chunk in chunks) == undisturbed

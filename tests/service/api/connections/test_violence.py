@@ -45,8 +45,8 @@ def test_more_connections_than_open_files_do_not_keep_others_out(first_bytes: by
         with crowd(server, OPEN_FILES + 76, first_bytes):
             assert max(probe_times(server, 20)) < QUICK_S
             assert open_descriptors(server) < OPEN_FILES * 0.8
-            os.kill(int(re.findall(r"worker (\d+) on", server.log)[-1]), signal.SIGKILL)
-            wait_until(lambda: len(re.findall(r"worker \d+ on \S+ is ready", server.log)) == 2, 60)  # the next one
+            os.kill(int(re.findall(r"worker \d+ on \S+ \(process (\d+)\)", server.log)[-1]), signal.SIGKILL)
+            wait_until(lambda: len(re.findall(r"worker \d+ on \S+ \(process \d+\) is ready", server.log)) == 2, 60)
             wait_until(lambda: httpx.get(f"{server.url}/readyz").is_success, 60)
             assert httpx.post(f"{server.url}/v1/caption", json=body()).json()["caption"] == answered
             assert server.metric('pheye_connections_closed_total{reason="evicted"}') > 76

@@ -227,7 +227,7 @@ def test_after_its_workers_death_an_image_is_there_and_its_features_are_not(serv
 
 def kill_worker(server: Server) -> None:
     """End the only worker as the kernel would; its process id is in the log."""
-    pid = re.findall(r"worker (\d+) on \S+ is ready", server.log)[-1]
+    pid = re.findall(r"worker \d+ on \S+ \(process (\d+)\) is ready", server.log)[-1]
     os.kill(int(pid), signal.SIGKILL)
 
 
