@@ -14,15 +14,13 @@ from model.checkpoint.sources import EMBEDDED, local_folder
 from model.config import PheyeConfig, named_geometry
 from model.cores import compute_threads, usable_cores
 from service.machine.finding import Finding
-from service.machine.free_memory import available_mb
+from service.machine.free_memory import MB, available_mb
 from service.machine.memory import need, parts
 from service.machine.workers import with_workers
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from model.runtime.hardware import Precision
-
-MB = 10**6
 
 
 def model(settings: Settings) -> Sequence[Finding]:

@@ -13,13 +13,13 @@ from model.checkpoint.names import RANDOM
 from model.checkpoint.sources import local_folder
 from model.config import named_geometry
 from model.cores import WIDE, usable_cores
+from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES
 from service.machine.free_memory import available_mb
 from service.settings import Settings
 
 AUTO = "auto"
 MOST = 8  # more were never measured, and each reads the checkpoint and takes its memory
 EACH_MB = 1000  # about what a worker with a small model takes once it has answered a while
-CACHE_BYTES = 1 << 30  # of features, in all; the default of a single worker
 _SMALL_BYTES = 200 * 10**6  # of the files of weights
 _WEIGHTS = (".safetensors", ".pt", ".bin")
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # what the drivers of NVIDIA, AMD and WSL make
@@ -34,7 +34,7 @@ def with_workers(settings: Settings) -> Settings:
     if count == 1:
         return settings
     cache = settings.feature_cache_bytes
-    each = CACHE_BYTES // count if cache is None else cache
+    each = CPU_FEATURE_CACHE_BYTES // count if cache is None else cache
     return settings.model_copy(update={"devices": ",".join(["cpu"] * count), "feature_cache_bytes": each})
 
 
