@@ -66,10 +66,11 @@ def compare(run: PeerRun) -> Iterator[PeerReport]:
         ValueError: the model or a number format cannot be used.
     """
     run = replace(run, threads=run.threads or usable_cores())
-    peers = {work.peer for work in run.work if work.peer is not None}
-    versions, config = peer_versions(peers), read_config(run.model)
+    config = read_config(run.model)
     if run.prompt_tokens + STEPS + 1 > config.decoder.max_positions:
         raise ValueError(f"--prompt-tokens: {run.model} has room for {config.decoder.max_positions} tokens")
+    peers = {work.peer for work in run.work if work.peer is not None}
+    versions = peer_versions(peers)
     torch.set_num_threads(run.threads)
     report = PeerReport(
         model=run.model.removeprefix(RANDOM),
