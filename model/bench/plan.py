@@ -26,6 +26,7 @@ _EVERYTHING: Work = {
     MEMORY: (1,),
 }
 _ON_CPU, _ON_GPU = ("float32", "int8"), ("bfloat16",)
+_CPU_REPEATS = 3  # of full size; more would take this past what anybody waits for
 _X4, _X2 = f"{RANDOM}Pheye-x4-448", f"{RANDOM}Pheye-x2-672"
 _GPU_WORK: Work = {
     **_EVERYTHING,
@@ -100,8 +101,8 @@ def plan(device: str, models: Sequence[str], *, quick: bool) -> tuple[Section, .
         return _quick(dtypes)
     if device == "cpu":
         return (
-            Section(_X4, dtypes, {**_EVERYTHING, "decode": (1, 4)}),
-            Section(_X2, dtypes, {"decode": (1, 8), MEMORY: (1,)}),
+            Section(_X4, dtypes, {**_EVERYTHING, "decode": (1, 4)}, _CPU_REPEATS),
+            Section(_X2, dtypes, {"decode": (1, 8), MEMORY: (1,)}, _CPU_REPEATS),
         )
     geometries = ("Pheye-x4-448", "Pheye-x4-672", "Pheye-x2-448", "Pheye-x2-672")
     return tuple(Section(RANDOM + geometry, dtypes, work, repeats=3) for geometry in geometries)

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 LEAST_SAMPLE_S = 0.05  # shorter work is done several times for one sample
 SLOW_S = 1.0  # work whose first turn took so long is not tried again to see how long it takes warm
+COUNTED_S = 5.0  # a baseline's first turn that took so long counts: what is set up lazily is little beside it
 
 Made = TypeVar("Made")
 Lap = Callable[[], None]
@@ -109,9 +110,11 @@ class Stopwatch:
 
 
 def race(baseline: Call[Made], fast: Call[Made], repeats: int, watch: Stopwatch) -> Raced[Made]:
-    """Time both sides in turns, baseline first, after a turn each that is not counted."""
+    """Time both sides in turns, baseline first; the first turns count only where they take long."""
     made = (_warmed(baseline, watch), _warmed(fast, watch))
-    pairs = [(watch.mean(baseline, made[0].calls), watch.mean(fast, made[1].calls)) for _ in range(repeats)]
+    pairs = [(made[0].marks, made[1].marks)] if made[0].marks[-1] >= COUNTED_S else []
+    while len(pairs) < repeats:
+        pairs.append((watch.mean(baseline, made[0].calls), watch.mean(fast, made[1].calls)))
     by_mark = zip(*(zip(*pair, strict=True) for pair in pairs), strict=True)
     races = tuple(Race.of([slow for slow, _ in mark], [quick for _, quick in mark]) for mark in by_mark)
     return Raced(made[0].made, made[1].made, races)
@@ -121,10 +124,11 @@ def race(baseline: Call[Made], fast: Call[Made], repeats: int, watch: Stopwatch)
 class _Warm(Generic[Made]):
     made: Made
     calls: int  # for one sample
+    marks: list[float]
 
 
 def _warmed(call: Call[Made], watch: Stopwatch) -> _Warm[Made]:
     made, marks = watch.once(call)
     if marks[-1] < SLOW_S:
         marks = watch.once(call)[1]  # the first call pays for what is set up lazily
-    return _Warm(made, max(1, math.ceil(LEAST_SAMPLE_S / max(marks[-1], 1e-6))))
+    return _Warm(made, max(1, math.ceil(LEAST_SAMPLE_S / max(marks[-1], 1e-6))), marks)

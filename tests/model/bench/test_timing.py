@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.bench.timing import LEAST_SAMPLE_S, Lap, Race, Spread, Stopwatch, race
+from model.bench.timing import COUNTED_S, LEAST_SAMPLE_S, Lap, Race, Spread, Stopwatch, race
 
 
 class Work:
@@ -34,18 +34,25 @@ class Work:
 
 def test_sides_take_turns_after_one_turn_each_that_is_not_counted() -> None:
     work = Work()
-    raced = race(work.side("naive", 99.0, 8.0), work.side("fast", 77.0, 2.0), 3, work.watch())
+    raced = race(work.side("naive", 4.5, 3.0), work.side("fast", 77.0, 2.0), 3, work.watch())
     assert work.order == ["naive", "fast"] * 4
     (only,) = raced.races
-    assert (only.baseline_s.median, only.fast_s.median) == (8.0, 2.0)
+    assert (only.baseline_s.median, only.fast_s.median) == (3.0, 2.0)
     assert (raced.baseline, raced.fast) == ("made by naive", "made by fast")
+
+
+def test_the_first_turns_of_work_that_takes_long_count() -> None:
+    work = Work()
+    raced = race(work.side("naive", COUNTED_S, 99.0), work.side("fast", 1.0, 2.0), 1, work.watch())
+    assert work.order == ["naive", "fast"]
+    assert raced.races[0].ratio.median == COUNTED_S
 
 
 def test_the_ratio_is_the_median_of_the_pairs_ratios_not_the_ratio_of_medians() -> None:
     work = Work()
-    naive, fast = work.side("naive", 9.0, 10.0, 20.0, 60.0), work.side("fast", 9.0, 5.0, 2.0, 20.0)
+    naive, fast = work.side("naive", 2.0, 1.0, 2.0, 6.0), work.side("fast", 1.0, 0.5, 0.2, 2.0)
     (only,) = race(naive, fast, 3, work.watch()).races
-    assert only.ratio.median == 3.0  # of 10 / 5, 20 / 2, 60 / 20
+    assert only.ratio.median == pytest.approx(3.0)  # of 1 / 0.5, 2 / 0.2, 6 / 2
     assert only.baseline_s.median / only.fast_s.median == 4.0
 
 
