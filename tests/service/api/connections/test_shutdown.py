@@ -46,7 +46,7 @@ def spawned_server():
 
 
 def refuses_connections(server: Server) -> bool:
-    """Look for the listener; a connection tried while it closes would hang for the second until its packet comes again."""
+    """Look for the listener: a connection tried while it closes hangs for a second, until its packet comes again."""
     states = [each.status for each in psutil.Process(server.process.pid).net_connections("tcp")]
     return psutil.CONN_LISTEN not in states
 
