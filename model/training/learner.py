@@ -20,6 +20,7 @@ from model.reference.naive import NaivePheye
 from model.training.batches import TrainingBatch
 from model.training.passes.text import TextPass, text_layer
 from model.training.passes.vision import VisionPass, under, vision_layer
+from model.training.recipe import Parts
 from model.training.rows import NOTHING, SHARED
 
 _UNUSED = ("vision_encoder.norm_lvl_3.",)  # stored in every checkpoint, used by none: no gradient reaches it
@@ -40,9 +41,9 @@ class Passes:
     recompute: bool = False
 
 
-def learns(name: str) -> bool:
-    """Return whether a parameter is trained: what Pheye trains, less what no pass reads."""
-    return is_trained(name) and not name.startswith(_UNUSED)
+def learns(name: str, parts: Parts = "adapted") -> bool:
+    """Return whether a parameter is trained: all of `parts`, less what no pass reads."""
+    return (parts == "everything" or is_trained(name)) and not name.startswith(_UNUSED)
 
 
 class Learner(nn.Module):
@@ -54,6 +55,7 @@ class Learner(nn.Module):
         tensors: every tensor of a checkpoint by canonical name; trained ones may be missing if `initial` gives them.
         passes: how to compute.
         absent: parts of names of parameters that are neither read nor trained, in ablations.
+        parts: what is trained.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Learner(nn.Module):
         tensors: Mapping[str, Tensor],
         passes: Passes | None = None,
         absent: Sequence[str] = (),
+        parts: Parts = "adapted",
     ) -> None:
         super().__init__()
         passes = passes or Passes()
@@ -73,8 +76,8 @@ class Learner(nn.Module):
         weights = {}
         for name, parameter in self.pheye.named_parameters():
             present = not any(part in name for part in absent)
-            parameter.requires_grad_(present and learns(name))
-            if not learns(name):
+            parameter.requires_grad_(present and learns(name, parts))
+            if not learns(name, parts):
                 parameter.data = parameter.data.to(passes.dtype)
             if present:
                 weights[name] = parameter

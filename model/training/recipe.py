@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from model.data.samples import ENDLESS
 from model.training.optimizers import OptimizerName
+
+Parts = Literal["adapted", "everything"]
 
 
 class RecipeError(ValueError):
@@ -58,6 +60,7 @@ class Recipe:
         clip: largest norm of the gradient.
         seed: of the order of samples, the choice of turns and new weights.
         checkpoint_steps: a checkpoint is written every so many steps.
+        parts: `adapted` trains what the paper trains and freezes both transformers; `everything` trains them, too.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Recipe:
     clip: float = 1.0
     seed: int = 0
     checkpoint_steps: int = 500
+    parts: Parts = "adapted"
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail later."""
@@ -123,6 +127,13 @@ RECIPES: Mapping[str, Recipe] = {
         _small(
             "pheye-tiny-truthful",  # from what `pheye-tiny-level-3` gives, on the stream `truthful`
             (Stage("truthful", 6e-4, steps=1500),),
+        ),
+        replace(
+            _small(
+                "pheye-tiny-whole",  # from what `pheye-tiny-truthful` gives, on the same stream
+                (Stage("whole", 6e-4, steps=1200),),
+            ),
+            parts="everything",
         ),
         _small(
             "ablation",  # of `pheye dev ablate`, from pheye-tiny's frozen parts

@@ -96,7 +96,9 @@ class TrainingRun:
         config, tokenizer = self._checkpoint.config, self._checkpoint.tokenizer
         data.check_lengths(tokenizer, config.decoder.max_positions)
         self.passes = passes_of(compute)
-        self._learner = Learner(config, self._checkpoint.ranks, self._checkpoint.tensors, self.passes)
+        self._learner = Learner(
+            config, self._checkpoint.ranks, self._checkpoint.tensors, self.passes, parts=recipe.parts
+        )
         began = {**data.began, "fresh": start.fresh}
         given = Data(
             data.sources,

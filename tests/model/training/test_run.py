@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def test_frozen_tensors_leave_a_run_as_they_came_whatever_it_computed_in(
     changes = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
     assert any(".lora_B.second." in name for name in changes)
     assert any(".cross_attn_layer.attn.to_kv." in name for name in changes)
+
+
+def test_a_recipe_may_train_everything(start: Path, data: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, parts="everything")
+    run = TrainingRun(StartingPoint(str(start)), read_data((data,), "0"), recipe, tmp_path / "run", COMPUTE)
+    assert [report.done for report in run.steps()] == [1]
+    before, after = (open_checkpoint(str(each)).tensors for each in (start, run.finish()))
+    assert not [name for name, old in before.items() if not is_trained(name) and torch.equal(old, after[name])]
 
 
 def test_a_fresh_start_forgets_what_was_trained(start: Path, data: Path, tmp_path: Path) -> None:

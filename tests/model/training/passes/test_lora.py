@@ -18,11 +18,13 @@ def test_values_and_gradients_are_those_of_peft(bias: bool) -> None:
     layer = adapted.base_model.model[0]
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     x, seen = torch.randn(10, 24, requires_grad=True), torch.randn(10, 16)
+    below = [each.requires_grad_() for each in (layer.base_layer.weight, layer.base_layer.bias) if each is not None]
+    learning = (x, down, up, *below)
     expected = adapted(x)
-    wanted = torch.autograd.grad(expected, (x, down, up), seen)
+    wanted = torch.autograd.grad(expected, learning, seen)
     found = adapted_linear(x, layer.base_layer.weight, layer.base_layer.bias, down, up)
     torch.testing.assert_close(found, expected)
-    for ours, theirs in zip(torch.autograd.grad(found, (x, down, up), seen), wanted, strict=True):
+    for ours, theirs in zip(torch.autograd.grad(found, learning, seen), wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
