@@ -23,7 +23,10 @@ from model.training.passes.vision import VisionPass, under, vision_layer
 from model.training.recipe import Parts
 from model.training.rows import NOTHING, SHARED
 
-_UNUSED = ("vision_encoder.norm_lvl_3.",)  # stored in every checkpoint, used by none: no gradient reaches it
+_UNUSED = (  # stored in every checkpoint, used by none: no gradient reaches them
+    "vision_encoder.norm_lvl_3.",
+    "vision_encoder.vision_model.base_model.model.post_layernorm.",
+)
 
 
 @dataclass(frozen=True, slots=True)
