@@ -49,7 +49,7 @@ class TrainOptions:
         str,
         typer.Option(
             help="finetune suits itself to the number of your images; paper is the paper's; or pheye-tiny, "
-            "pheye-tiny-level-3, pheye-tiny-truthful."
+            "pheye-tiny-level-3, pheye-tiny-truthful, pheye-tiny-whole."
         ),
     ] = "finetune"
     dry_run: Annotated[
