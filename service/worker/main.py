@@ -16,6 +16,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from service.allocator import collect_from_now_on
 from service.logs import configure_logging
 from service.messages import Cancel, Forget, Heartbeat, LoadFailed, ModelCard, Prefetch, Ready, Stop, Submit, ToWorker
 from service.settings import Settings
@@ -50,6 +51,7 @@ def _run(settings: Settings, device: str, pipe: Connection) -> None:
     except (ValueError, OSError) as error:
         pipe.send(LoadFailed(str(error)))
         return
+    collect_from_now_on()
     pipe.send(Ready(_card(runner), runner.tokenizer, time.monotonic() - started))
     engine = Engine(runner, stall_s=settings.stall_s, announce=pipe.send)
     inbox = _Inbox(pipe)
