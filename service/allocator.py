@@ -22,6 +22,6 @@ def return_freed_memory() -> bool:
 
 
 def collect_from_now_on() -> None:
-    """Let Python's collector look at what is made from now on: what a start has made stays to the end of the process."""
+    """Let Python's collector look at what is made from now on; what a start has made stays."""
     gc.freeze()
     gc.enable()

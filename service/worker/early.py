@@ -46,7 +46,7 @@ def _import_and_wait(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal reaches the whole group
     gc.disable()  # the worker's own start turns it on again
     with suppress(ImportError):  # the worker says what is wrong
-        import model.runtime.load
+        import model.runtime.load  # noqa: F401
         import service.worker.main  # noqa: F401
     with suppress(EOFError):  # whoever began this process has ended
         run, *arguments = pipe.recv()
