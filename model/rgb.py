@@ -128,7 +128,8 @@ class RgbRows:
         (width, height), turn = self._image.size, self._turn
         if turn in _FROM_THE_END:
             top, bottom = self.size[1] - bottom, self.size[1] - top
-        part = self._image.crop((top, 0, bottom, height) if self._sideways else (0, top, width, bottom))
+        box = (top, 0, bottom, height) if self._sideways else (0, top, width, bottom)
+        part = self._image if box == (0, 0, width, height) else self._image.crop(box)  # a copy
         return part if turn is None else part.transpose(turn)
 
     def _rgb(self, strip: Image.Image) -> Image.Image:

@@ -122,17 +122,22 @@ class _ResizedAcross:
     """
 
     def __init__(self, side_px: int, height_px: int) -> None:
-        self._side_px = side_px
-        self._image = Image.new("RGB", (side_px, height_px))
+        self._size = (side_px, height_px)
+        self._image: Image.Image | None = None  # until rows come
 
     def paste(self, rgb: Image.Image, top: int) -> None:
         """Take the rows from `top` on."""
-        across = rgb.resize((self._side_px, rgb.height), Image.Resampling.BICUBIC)
-        if rgb.height == self._image.height:
+        side_px, height_px = self._size
+        across = rgb.resize((side_px, rgb.height), Image.Resampling.BICUBIC)
+        if rgb.height == height_px:
             self._image = across
-        else:
-            self._image.paste(across, (0, top))
+            return
+        if self._image is None:
+            self._image = Image.new("RGB", self._size)
+        self._image.paste(across, (0, top))
 
     def down(self) -> Image.Image:
         """Return the square view, when all rows were taken."""
-        return self._image.resize((self._side_px, self._side_px), Image.Resampling.BICUBIC)
+        assert self._image is not None
+        side_px = self._size[0]
+        return self._image.resize((side_px, side_px), Image.Resampling.BICUBIC)

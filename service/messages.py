@@ -112,11 +112,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class OthersIdle:
+    """The word that no other worker on these cores has any row, or that one has again."""
+
+    idle: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the worker; whatever is running is dropped."""
 
 
-ToWorker = Submit | Prefetch | Forget | Cancel | Stop
+ToWorker = Submit | Prefetch | Forget | Cancel | OthersIdle | Stop
 
 
 @dataclass(frozen=True, slots=True)

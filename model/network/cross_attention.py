@@ -20,7 +20,7 @@ from model.network.decode.linear import add_and_norm, apply
 from model.network.kernels.groups import DecodeGroups
 from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
 
-_CHUNK_TOKENS = 320  # of an image that a CPU projects together, so that what it then copies is still in its caches
+_CHUNK_NUMBERS = 320 * 4096  # that a CPU projects together, so that what it then copies is still in its caches
 Stream = tuple[Tensor, Tensor]  # hidden states [B, D] of a decode step, and the same normalised for the next block
 _FEW = 4  # queries that look at one image
 SCALE = CROSS_HEAD_WIDTH**-0.5  # stays so when `reduce` makes the heads narrower, as in the published checkpoints
@@ -106,6 +106,7 @@ class CrossAttentionBlock:
         self._to_q = attention.linear("to_q")
         projection, bias = (attention.tensor(f"to_kv.{part}") for part in ("weight", "bias"))
         self._to_kv = attention.fastest(projection, bias)
+        self._together = max(1, _CHUNK_NUMBERS // len(bias))  # tokens
         self._absorbed = _Absorbed(projection, bias, config.cross_heads) if absorbed else None
         self._to_out = attention.linear("to_out")
         self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
@@ -114,7 +115,7 @@ class CrossAttentionBlock:
 
     def project(self, features: Tensor, keys: Tensor, values: Tensor) -> None:
         """Write keys and values [H, V, d] of one image's features [V, D_vit]."""
-        together = _CHUNK_TOKENS if features.device.type == "cpu" else len(features)
+        together = self._together if features.device.type == "cpu" else len(features)
         for start in range(0, len(features), together):
             part = slice(start, start + together)
             projected = self._to_kv(features[part].unsqueeze(0)).chunk(2, dim=-1)

@@ -19,9 +19,8 @@ from model.network.layers import LORA_SCALE, LayerNorm, Weights
 from model.network.linear import Linear
 from model.network.patches import Patches
 
-_CHUNK_TOKENS = (
-    320  # of tiles that a CPU takes through a layer together: what lies between its products fits its caches
-)
+# Of tiles that a CPU takes through a layer together: what lies between its products fits its caches.
+_CHUNK_TOKENS = 450
 
 GLOBAL_ADAPTER = "first"
 LOCAL_ADAPTER = "second"

@@ -12,7 +12,7 @@ import torch
 
 from model.checkpoint.checkpoint import open_checkpoint
 from model.config import PheyeConfig
-from model.cores import compute_threads
+from model.cores import compute_threads, lone_threads
 from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision, choose_precision, memory_budget, resolve_device
 from model.runtime.memory_plan import MemoryDemand, MemoryPlanError, plan_memory
@@ -58,7 +58,8 @@ def load_runner(
         torch.cuda.set_device(where)  # Triton launches on the current device
     budget = memory_budget(where, gpu_memory_share)  # before anything is there
     checkpoint = open_checkpoint(source, revision, where)
-    torch.set_num_threads(threads or compute_threads(checkpoint.config, workers))
+    usual = threads or compute_threads(checkpoint.config, workers)
+    torch.set_num_threads(usual)
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))
     precision = choose_precision(dtype, where, checkpoint.config)
@@ -74,6 +75,7 @@ def load_runner(
             feature_cache_bytes=plan.feature_cache_bytes,
             feature_folder=kept,
             memory=plan.parts,
+            threads=(usual, threads or lone_threads(checkpoint.config, workers)),
         )
         runner.warm_up()
     except torch.OutOfMemoryError as error:

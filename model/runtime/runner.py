@@ -58,6 +58,7 @@ class ModelRunner:
             CPU.
         absorbed: whether image slots keep features, and not the keys and values projected from them.
         memory: what takes how much of the device, for people to read.
+        threads: for operations on a CPU, usually and while one row alone is worked on; None to leave them as they are.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class ModelRunner:
         steps: DecodeForm | None = None,
         absorbed: bool = False,
         memory: Sequence[MemoryPart] = (),
+        threads: tuple[int, int] | None = None,
     ) -> None:
         self.config = checkpoint.config
         self.device = device
@@ -82,6 +84,7 @@ class ModelRunner:
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
         self.feature_cache_bytes = feature_cache_bytes
         self.memory = tuple(memory)
+        self._threads = threads
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
@@ -137,6 +140,12 @@ class ModelRunner:
     def cache_bytes(self) -> int:
         """Number of bytes that the feature cache holds."""
         return self._images.cache_bytes
+
+    def use_cores(self, *, alone: bool) -> None:
+        """Use the cores of others too while one row alone is worked on, or none but our own; the process's setting."""
+        if self._threads is not None and self.device.type == "cpu":
+            usual, lone = self._threads
+            torch.set_num_threads(lone if alone else usual)
 
     def prompt(self, instruction: str) -> tuple[int, ...]:
         """Return the token ids of the whole prompt around an instruction."""

@@ -183,6 +183,7 @@ class Reply(Response):
             context.texts = texts_of([row.instruction for row in self._rows], self._answer.texts)
 
     async def _send_whole(self, reservation: Reservation, scope: Scope, receive: Receive, send: Send) -> None:
+        reservation.hold_deltas()
         await self._submit(reservation, scope)
         async for index, told in reservation.events():
             self._answer.take(index, told)

@@ -14,6 +14,7 @@ from functools import partial
 
 import uvicorn
 
+from service.allocator import collect_from_now_on
 from service.api.app import create_app
 from service.api.connections.descriptors import ConnectionPlan, plan_connections, raise_descriptor_limit
 from service.api.connections.protocol import GuardedProtocol
@@ -91,6 +92,7 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
     if ignored := ignored_links():
         logger.info(ignored)
     renewal = None if connections.tls is None else asyncio.create_task(connections.tls.watch())
+    collect_from_now_on()
     await server.serve(sockets=[listener])
     if renewal is not None:
         renewal.cancel()

@@ -5,6 +5,7 @@ Knows no commands (`service.cli.main` does, and takes its time to import). Main 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ def main() -> None:
     _read_names_as_utf8()
     signal.signal(signal.SIGTERM, _end)
     _make_streams_usable()
+    if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
+        _begin_to_serve()
     from service.cli.main import main as run
 
     run()
@@ -30,6 +33,17 @@ def _read_names_as_utf8() -> None:
     if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+
+
+def _begin_to_serve() -> None:
+    """Let the first worker begin to import, on another core than this process, which has as much to import.
+
+    What is imported stays, so there is nothing to collect until the server runs, which turns collection on again.
+    """
+    from service.worker import early
+
+    early.begin()
+    gc.disable()
 
 
 def _make_streams_usable() -> None:

@@ -101,6 +101,7 @@ class Reservation:
         self._events: asyncio.Queue[tuple[int, Delta | Finished | ServiceError]] = asyncio.Queue()
         self._gave_up = asyncio.Event()
         self._deadline_s = deadline_s
+        self._held: list[tuple[int, Delta]] | None = None
         self.reserved = rows
         self.flow = flow or Flow()
         self.exemplar = exemplar
@@ -128,7 +129,21 @@ class Reservation:
         """Take an event for one of the rows, from the queue."""
         if isinstance(event, ServiceError) and index < len(self.rows):
             self.rows[index].failure = event
+        if self._held is not None and isinstance(event, Delta):
+            self._held.append((index, event))
+            return
+        self._release_held()
         self._events.put_nowait((index, event))
+
+    def hold_deltas(self) -> None:
+        """Keep tokens back until a row has finished, for a client that wants whole answers: one wake-up for all."""
+        self._held = []
+
+    def _release_held(self) -> None:
+        if self._held:
+            for held in self._held:
+                self._events.put_nowait(held)
+            self._held.clear()
 
     async def events(self) -> AsyncGenerator[tuple[int, Delta | Finished]]:
         """Yield the events of all rows with the row's index, until every row has finished.
@@ -179,6 +194,8 @@ class Reservation:
         try:
             if left_s <= 0:  # a timeout would not end a queue that is never empty
                 raise TimeoutError
+            if not self._events.empty():
+                return self._events.get_nowait()
             # Not `wait_for`: in Python 3.11 it drops a cancellation that comes together with an event, and a client
             # that hung up would be worked for to the end.
             async with asyncio.timeout(left_s):

@@ -24,6 +24,7 @@ from service.messages import (
     FromWorker,
     LoadFailed,
     ModelCard,
+    OthersIdle,
     Prefetch,
     Ready,
     Started,
@@ -89,6 +90,7 @@ class WorkerSupervisor:
         self._quarantined: AcceptedRow | None = None  # the row in quarantine that the worker was given last
         self._deleted: dict[ImageKey, None] = {}  # images of which the next worker is told; the oldest deletion first
         self._touched: list[AcceptedRow] = []  # rows announced by `Started`, by steps not yet known to be over
+        self._knows_others_idle = False
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
         self._worker: WorkerProcess | None = None
@@ -169,6 +171,12 @@ class WorkerSupervisor:
         if self._worker is not None:
             self._worker.send(message)
 
+    def tell_others_idle(self, idle: bool) -> None:
+        """Tell a worker that has rows whether it may use the cores of the others, if it does not know."""
+        if self.rows and idle != self._knows_others_idle and self._worker is not None:
+            self._knows_others_idle = idle
+            self._worker.send(OthersIdle(idle))
+
     def revoke(self, image_key: ImageKey) -> None:
         """Do not repeat a deletion, because the image is here again."""
         self._deleted.pop(image_key, None)
@@ -236,6 +244,7 @@ class WorkerSupervisor:
     def _exited(self, code: int | None) -> None:
         was_ready, name = self.card is not None, self._name
         self.card, self._worker, self.report = None, None, StepReport()
+        self._knows_others_idle = False
         self.resident.clear()
         self._touched.clear()
         lost, self.rows = list(self.rows.values()), {}

@@ -12,9 +12,12 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 from service.messages import FromWorker, Stop, ToWorker
 from service.settings import Settings
+from service.worker import early
 from service.worker.main import run
 
 STOP_S = 5.0  # how long a worker may take to end when asked
@@ -23,7 +26,7 @@ logger = logging.getLogger("pheye.worker")
 
 
 class WorkerProcess:
-    """A running worker, seen from the API process.
+    """A running worker, seen from the API process; the first is the process that was begun early, if one was.
 
     Args:
         settings: given to the child.
@@ -44,13 +47,12 @@ class WorkerProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_message, self._on_exit = on_message, on_exit
-        context = multiprocessing.get_context("spawn")
-        self._pipe, child_end = context.Pipe()
-        self._process = context.Process(
-            target=run, args=(settings, device, child_end), name=f"pheye-{device}", daemon=True
-        )
-        self._process.start()
-        child_end.close()  # else the pipe would stay open when the child ends
+        begun = early.take()
+        if begun is None:
+            self._process, self._pipe = _spawned(settings, device)
+        else:
+            self._process, self._pipe = begun
+            self._pipe.send((run, settings, device))
         self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         self._start_threads()
 
@@ -106,3 +108,13 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(callback, value)
         except RuntimeError:
             logger.debug("the event loop is closed; nobody waits for worker %s", self.pid)
+
+
+def _spawned(settings: Settings, device: str) -> tuple[BaseProcess, Connection]:
+    """Start a worker process; returns it with our end of its pipe."""
+    context = multiprocessing.get_context("spawn")
+    pipe, child_end = context.Pipe()
+    process = context.Process(target=run, args=(settings, device, child_end), name=f"pheye-{device}", daemon=True)
+    process.start()
+    child_end.close()  # else the pipe would stay open when the child ends
+    return process, pipe

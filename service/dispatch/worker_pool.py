@@ -40,14 +40,14 @@ class WorkerPool:
             supervise(settings, number, device.strip(), on_step, on_change, on_failure)
             for number, device in enumerate(devices)
         ]
+        self._share_cores = len(devices) > 1 and {device.strip() for device in devices} == {"cpu"}
         self._waiting: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Start all workers; on CPUs the first alone until it is ready, because they would share the cores."""
         first, *others = self.supervisors
         first.start()
-        share = {supervisor.device for supervisor in self.supervisors} == {"cpu"}
-        self._start_others(others, asyncio.get_running_loop().time() + HEAD_START_S * share)
+        self._start_others(others, asyncio.get_running_loop().time() + HEAD_START_S * self._share_cores)
 
     def _start_others(self, others: list[WorkerSupervisor], at_latest: float) -> None:
         loop = asyncio.get_running_loop()
@@ -110,7 +110,15 @@ class WorkerPool:
                     min(free, key=lambda supervisor: supervisor.cost(batch[0].image)).give(batch)
                 else:
                     kept += batch
+        self._tell_who_is_alone()
         return kept
+
+    def _tell_who_is_alone(self) -> None:
+        """Tell workers that share the cores whether the others have nothing to do."""
+        if self._share_cores:
+            busy = sum(bool(supervisor.rows) for supervisor in self.supervisors)
+            for supervisor in self.supervisors:
+                supervisor.tell_others_idle(busy == 1)
 
     def take_back(self, ids: set[str]) -> None:
         """Cancel rows, wherever they are."""

@@ -59,7 +59,8 @@ class ModelSettings(BaseModel):
         ge=0,
         le=1024,
         description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers and "
-        "gives a small model one; see `PHEYE_DEVICES` for the number of its workers.",
+        "gives a small model one, and a second while it works for one answer and no other worker has any; see "
+        "`PHEYE_DEVICES` for the number of its workers.",
     )
     slots: int = Field(
         default=0,

@@ -58,7 +58,12 @@ class Engine:
         stall_s: how long a step may hold up decoding rows in order to encode and prefill others
             (`service/worker/budget.py`).
         announce: told of rows before the first step that works on them.
+        use_cores: told before a step, when it changes, whether the step may use the cores of other workers, since it
+            works for one row and they have none.
         clock: seconds; a simulation has one of its own.
+
+    Attributes:
+        others_idle: whether no other worker has any row.
     """
 
     def __init__(
@@ -67,10 +72,14 @@ class Engine:
         *,
         stall_s: float,
         announce: Callable[[Started], None] = lambda _: None,
+        use_cores: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
         self._clock = clock
+        self.others_idle = False
+        self._alone = False
+        self._use_cores = use_cores
         self._waiting = WaitingRows(runner)
         self._planner = StepPlanner(runner, self._waiting, stall_s=stall_s, announce=announce)
         self._queue = self._waiting.queue
@@ -148,6 +157,7 @@ class Engine:
     def step(self) -> StepDone:
         """Run one step - plan, encode, prefill, decode, commit - and return everything that came of it."""
         started, held_up = self._clock(), bool(self._running)
+        self._spread()
         step = Step(events=self._early)
         self._early, self._changed = [], False
         planned = self._planner.plan(self._running, list(self._prefetch))
@@ -166,6 +176,12 @@ class Engine:
                 self._decode(step)
         report = self._completed(step, self._clock() - started, held_up=held_up)
         return StepDone(tuple(step.events), report, self._runner.take_cache_changes())
+
+    def _spread(self) -> None:
+        alone = self.others_idle and len(self._waiting) + len(self._running) == 1
+        if alone != self._alone:
+            self._alone = alone
+            self._use_cores(alone)
 
     def _completed(self, step: Step, step_s: float, *, held_up: bool) -> StepReport:
         """Complete a step's report with what is known at its end; `held_up`: rows were decoding when it began."""

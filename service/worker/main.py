@@ -16,8 +16,21 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from service.allocator import collect_from_now_on
 from service.logs import configure_logging
-from service.messages import Cancel, Forget, Heartbeat, LoadFailed, ModelCard, Prefetch, Ready, Stop, Submit, ToWorker
+from service.messages import (
+    Cancel,
+    Forget,
+    Heartbeat,
+    LoadFailed,
+    ModelCard,
+    OthersIdle,
+    Prefetch,
+    Ready,
+    Stop,
+    Submit,
+    ToWorker,
+)
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
@@ -50,8 +63,15 @@ def _run(settings: Settings, device: str, pipe: Connection) -> None:
     except (ValueError, OSError) as error:
         pipe.send(LoadFailed(str(error)))
         return
+    collect_from_now_on()
     pipe.send(Ready(_card(runner), runner.tokenizer, time.monotonic() - started))
-    engine = Engine(runner, stall_s=settings.stall_s, announce=pipe.send)
+    engine = Engine(
+        runner,
+        stall_s=settings.stall_s,
+        announce=pipe.send,
+        use_cores=lambda alone: runner.use_cores(alone=alone),
+    )
+    engine.others_idle = "," not in settings.devices
     inbox = _Inbox(pipe)
     while inbox.deliver(engine, wait_s=0.0 if engine.busy else IDLE_S):
         pipe.send(engine.step() if engine.busy else Heartbeat())
@@ -111,6 +131,8 @@ class _Inbox:
                         engine.prefetch(image)
                     case Forget(image_key):
                         engine.forget(image_key)
+                    case OthersIdle(idle):
+                        engine.others_idle = idle
                     case Cancel(ids):
                         engine.cancel(ids)
                     case Stop():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.config import GEOMETRIES
-from model.cores import compute_threads, usable_cores
+from model.cores import compute_threads, lone_threads, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,12 @@ def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(mo
     }
     assert [threads["pheye-tiny", workers] for workers in (1, 3, 16)] == [1, 1, 1]
     assert [threads["Pheye-x4-448", workers] for workers in (1, 3, 16)] == [8, 2, 1]
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (8, 2)])
+def test_an_answer_that_is_alone_gets_a_second_thread_where_there_is_a_core(
+    cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.cores.usable_cores", lambda: cores)
+    assert lone_threads(GEOMETRIES["pheye-tiny"], cores) == threads
+    assert lone_threads(GEOMETRIES["Pheye-x4-448"], 2) == max(1, cores // 2), "a large model has its share anyway"

@@ -62,7 +62,16 @@ def test_what_is_no_number_stays_none_in_int8() -> None:
 
 
 def test_a_cpu_packs_float32_and_never_float16() -> None:
-    assert isinstance(linear(torch.ones(4, 4), None), PackedLinear)
+    assert isinstance(linear(torch.ones(513, 512), None), PackedLinear)
     assert isinstance(linear(torch.ones(4, 4, dtype=torch.float16), None), PlainLinear)
     assert isinstance(linear(torch.ones(4, 4), None, int8=True), Int8Linear)
     assert not packs(torch.device("cuda"), torch.bfloat16)
+
+
+@pytest.mark.parametrize(("capability", "form"), [("AVX2", PlainLinear), ("AVX512", PackedLinear)])
+def test_a_small_float32_matrix_is_not_packed_without_avx_512(
+    capability: str, form: type[Linear], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert isinstance(linear(torch.ones(512, 512), None), form)
+    assert isinstance(linear(torch.ones(513, 512), None), PackedLinear)

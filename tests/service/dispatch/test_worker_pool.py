@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
 from service.dispatch import worker_pool
 from service.dispatch.worker_pool import WorkerPool
+from service.messages import OthersIdle
 from service.settings import Settings
 
 
@@ -86,3 +88,33 @@ def test_a_pool_that_ends_meanwhile_starts_no_more(monkeypatch: pytest.MonkeyPat
         assert started(pool) == [True, False]
 
     asyncio.run(scenario())
+
+
+def test_workers_are_told_when_no_other_has_any_row_and_only_when_that_changes() -> None:
+    pool = WorkerPool(Settings(devices="cpu,cpu"), *[lambda *_: None] * 3)
+    one, other = pool.supervisors
+    one._worker, other._worker = Mock(), Mock()
+    row: Any = Mock()
+    one.rows["a"] = row
+    pool.hand_out([])
+    pool.hand_out([])
+    other.rows["b"] = row
+    pool.hand_out([])
+    del one.rows["a"]
+    pool.hand_out([])
+    assert one._worker.send.mock_calls == [call(OthersIdle(True)), call(OthersIdle(False))]
+    assert other._worker.send.mock_calls == [call(OthersIdle(True))]
+    one.kill()
+    one._exited(None)  # the next process knows nothing
+    one._worker, one.rows["c"] = Mock(), row
+    del other.rows["b"]
+    pool.hand_out([])
+    assert one._worker.send.mock_calls == [call(OthersIdle(True))]
+
+
+def test_workers_that_share_no_cores_are_told_nothing_of_each_other() -> None:
+    pool = WorkerPool(Settings(devices="cuda:0,cuda:1"), *[lambda *_: None] * 3)
+    pool.supervisors[0]._worker = sent = Mock()
+    pool.supervisors[0].rows["a"] = Mock()
+    pool.hand_out([])
+    assert not sent.send.mock_calls

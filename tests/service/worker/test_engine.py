@@ -424,3 +424,28 @@ def run_first(engine: Engine, tiny) -> None:
     """Let the engine learn what tiles, prompts and steps cost."""
     submit(engine, noise_image(tiny, 1), row("first", "What?", max_tokens=4))
     run(engine)
+
+
+def test_a_row_has_the_cores_of_others_while_it_is_alone_and_no_other_worker_has_any(golden: Golden) -> None:
+    told: list[bool] = []
+    engine = Engine(golden.runner(), stall_s=1.0, use_cores=told.append)
+    first, second, *_ = golden.cases
+
+    def ask(case: dict[str, Any], name: str) -> None:
+        submit(engine, golden.image(case["image"]), row(name, case["question"]))
+
+    ask(first, "while others work")
+    run(engine)
+    assert told == []
+    engine.others_idle = True
+    ask(first, "alone")
+    run(engine)
+    assert told == [True]
+    ask(first, "one of two")
+    ask(second, "the other")
+    collected = run(engine)
+    assert told[:2] == [True, False]
+    assert {collected.text[name].lstrip() for name in ("one of two", "the other")} == {
+        first["answer"],
+        second["answer"],
+    }

@@ -1,0 +1,53 @@
+"""A worker process that imports what a model needs before anybody knows which model: torch alone takes over a second.
+
+The console script begins one before its own imports, and the first worker is made of it. Imports next to nothing here.
+Main thread only.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
+
+
+class EarlyProcess(NamedTuple):
+    """A process that imports, and then waits at the other end of `pipe` for a worker's function and its arguments."""
+
+    process: BaseProcess
+    pipe: Connection
+
+
+_begun: list[EarlyProcess] = []
+
+
+def begin() -> None:
+    """Begin a process for the first worker; without room for one, that worker will be started as all others are."""
+    with suppress(OSError):
+        context = multiprocessing.get_context("spawn")
+        pipe, child_end = context.Pipe()
+        process = context.Process(target=_import_and_wait, args=(child_end,), name="pheye-worker", daemon=True)
+        process.start()
+        child_end.close()  # else the pipe would stay open when the child ends
+        _begun.append(EarlyProcess(process, pipe))
+
+
+def take() -> EarlyProcess | None:
+    """Return the process that was begun, once; None if there is none."""
+    return _begun.pop() if _begun else None
+
+
+def _import_and_wait(pipe: Connection) -> None:
+    """Import, then call the function that comes through the pipe with the arguments beside it and the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal reaches the whole group
+    gc.disable()  # the worker's own start turns it on again
+    with suppress(ImportError):  # the worker says what is wrong
+        import model.runtime.load  # noqa: F401
+        import service.worker.main  # noqa: F401
+    with suppress(EOFError):  # whoever began this process has ended
+        run, *arguments = pipe.recv()
+        run(*arguments, pipe)

@@ -1,0 +1,53 @@
+"""The process that imports before anybody knows what it will do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+
+import pytest
+
+from service.worker import early
+
+
+@pytest.fixture(autouse=True)
+def _no_other() -> Iterator[None]:
+    early._begun.clear()
+    yield
+    while (begun := early.take()) is not None:
+        begun.process.kill()
+
+
+def tell_what_is_imported(names: list[str], pipe: Connection) -> None:
+    pipe.send([name for name in names if name in sys.modules])
+
+
+def test_it_has_imported_what_a_worker_needs_before_it_is_told_what_to_do() -> None:
+    early.begin()
+    begun = early.take()
+    assert begun is not None
+    assert early.take() is None, "it can be had once"
+    begun.pipe.send((tell_what_is_imported, ["torch", "model.runtime.runner", "service.worker.main"]))
+    assert begun.pipe.poll(60)
+    assert begun.pipe.recv() == ["torch", "model.runtime.runner", "service.worker.main"]
+    begun.process.join(20)
+    assert begun.process.exitcode == 0
+
+
+def test_it_ends_with_whoever_began_it() -> None:
+    early.begin()
+    begun = early.take()
+    assert begun is not None
+    begun.pipe.close()
+    begun.process.join(60)
+    assert begun.process.exitcode == 0
+
+
+def test_a_machine_without_room_for_it_starts_its_workers_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: object) -> None:
+        raise OSError("no process left")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", start)
+    early.begin()
+    assert early.take() is None
