@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
-_LEVELS = 127.0  # int8 values on either side of zero
+_LEVELS = 127  # int8 values on either side of zero
+_EXACT_LEVELS = 64  # of weights where two products are added in 16 bits: 2 * 255 * 64 is less than 2**15
 _MIDDLE = 128  # what stands for zero in the unsigned bytes that the processor's int8 instructions take
 
 
@@ -59,11 +61,11 @@ class Int8Linear:
     """Linear layer in int8 with sums in int32: a scale for each output channel, and one for each row of the input.
 
     A row's scale depends on that row alone and integer sums are exact: this layer computes a row alike alone and in a
-    batch.
+    batch. Weights have 7 bits instead of 8 on processors whose sums would not be exact otherwise.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        scales = weight.float().abs().amax(dim=1).clamp(min=1e-8) / _LEVELS  # [out]
+        scales = weight.float().abs().amax(dim=1).clamp(min=1e-8) / weight_levels()  # [out]
         rounded = (weight.float() / scales.unsqueeze(1)).round().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, None)
         self._scales = scales
@@ -75,13 +77,34 @@ class Int8Linear:
         rows = x.reshape(-1, x.shape[-1]).float()
         scales = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / _LEVELS  # [rows, 1]
         bytes_ = (rows / scales).round_().add_(_MIDDLE).to(torch.uint8)
-        out: Tensor = torch.ops.onednn.qlinear_pointwise(
-            bytes_, 1.0, _MIDDLE, self._weight, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
+        out = _int8_product(bytes_, self._weight, self._scales, self._zeros)
         out.mul_(scales)
         if self._bias is not None:
             out.add_(self._bias)
         return out.view(*x.shape[:-1], -1).to(x.dtype)
+
+
+@cache
+def weight_levels() -> int:
+    """Return how many int8 values on either side of zero weights may take for this processor's sums to be exact.
+
+    Processors without instructions made for int8 (AVX-512 VNNI, AVX-VNNI and later) add pairs of products in 16 bits,
+    which saturate without a word. A product that would saturate is tried once, as oneDNN alone knows what it runs.
+    """
+    inputs, rows = 64, 2
+    weight = torch.full((inputs, inputs), _LEVELS, dtype=torch.int8)
+    bytes_ = torch.full((rows, inputs), 255, dtype=torch.uint8)
+    packed = torch.ops.onednn.qlinear_prepack(weight, None)
+    sums = _int8_product(bytes_, packed, torch.ones(inputs), torch.zeros(inputs, dtype=torch.int32))
+    return _LEVELS if bool((sums == inputs * _LEVELS * (255 - _MIDDLE)).all()) else _EXACT_LEVELS
+
+
+def _int8_product(bytes_: Tensor, weight: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
+    """Multiply uint8 rows, whose zero is the middle byte, with prepacked int8 weights [out, in] of these scales [out]."""
+    out: Tensor = torch.ops.onednn.qlinear_pointwise(
+        bytes_, 1.0, _MIDDLE, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return out
 
 
 class LinearSum:
