@@ -18,6 +18,7 @@ from torch import Tensor
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
 _LEVELS = 127  # int8 values on either side of zero
 _EXACT_LEVELS = 64  # of weights where two products are added in 16 bits: 2 * 255 * 64 is less than 2**15
+_FEW_NUMBERS = 1 << 18  # of an input: what its passes cost is mostly their number
 _MIDDLE = 128  # what stands for zero in the unsigned bytes that the processor's int8 instructions take
 
 
@@ -74,14 +75,29 @@ class Int8Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map inputs [..., in] to outputs [..., out]."""
-        rows = x.reshape(-1, x.shape[-1]).float()
-        scales = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / _LEVELS  # [rows, 1]
-        bytes_ = (rows / scales).round_().add_(_MIDDLE).to(torch.uint8)
+        bytes_, scales = _quantised(x.reshape(-1, x.shape[-1]).float())
         out = _int8_product(bytes_, self._weight, self._scales, self._zeros)
-        out.mul_(scales)
-        if self._bias is not None:
-            out.add_(self._bias)
+        if self._bias is None:
+            out.mul_(scales)
+        else:
+            torch.addcmul(self._bias, out, scales, out=out)
         return out.view(*x.shape[:-1], -1).to(x.dtype)
+
+
+def _quantised(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row [rows, in] to bytes of a scale of its own; return them and the scales [rows, 1].
+
+    Torch turns numbers into signed bytes four times as fast as into unsigned ones, and the other highest bit adds 128.
+    """
+    scales = _largest(rows).clamp_(min=1e-8).div_(_LEVELS)
+    return (rows / scales).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(_MIDDLE), scales
+
+
+def _largest(rows: Tensor) -> Tensor:
+    """Return each row's largest absolute value [rows, 1]; what is no number stays none."""
+    if rows.numel() < _FEW_NUMBERS:
+        return rows.abs().amax(dim=1, keepdim=True)
+    return torch.maximum(rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_())
 
 
 @cache
@@ -100,7 +116,7 @@ def weight_levels() -> int:
 
 
 def _int8_product(bytes_: Tensor, weight: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """Multiply uint8 rows, whose zero is the middle byte, with prepacked int8 weights [out, in] of these scales [out]."""
+    """Multiply uint8 rows, whose zero is the middle byte, with packed int8 weights [out, in] of these scales [out]."""
     out: Tensor = torch.ops.onednn.qlinear_pointwise(
         bytes_, 1.0, _MIDDLE, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )
