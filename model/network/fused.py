@@ -7,6 +7,7 @@ engine's thread only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,9 @@ from torch import Tensor
 from model.network.decode.attention import available
 from model.network.kernels import fused
 
-__all__ = ["activate_", "add_norm", "available"]
+__all__ = ["activate_", "add_norm", "available", "folded"]
+
+_QUICK = 1.702  # of CLIP's approximation of GELU, x * sigmoid(1.702 * x)
 
 
 def activate_(x: Tensor, name: str) -> Tensor:
@@ -32,6 +35,21 @@ def activate_(x: Tensor, name: str) -> Tensor:
         return IN_PLACE[name](x)
     fused.activate(x, name)
     return x
+
+
+def folded(name: str, device: torch.device) -> tuple[Callable[[Tensor], Tensor], float]:
+    """Return the quickest activation in place, and a factor c: name(x) = activation(c * x) / c.
+
+    The factor goes into the weights on either side. On CPUs CLIP's x * sigmoid(1.702 * x) takes three passes over
+    memory and SiLU, x * sigmoid(x), takes one; every other activation stays as it is, with a factor of 1.
+
+    Args:
+        name: as `activate_` takes it.
+        device: where it is applied.
+    """
+    if name == "quick_gelu" and not available(device):
+        return _silu_, _QUICK
+    return partial(activate_, name=name), 1.0
 
 
 def add_norm(x: Tensor, delta: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -55,7 +73,11 @@ def add_norm(x: Tensor, delta: Tensor, weight: Tensor, bias: Tensor, eps: float)
 
 
 def _quick_gelu_(x: Tensor) -> Tensor:
-    return x.mul_((1.702 * x).sigmoid_())
+    return x.mul_((_QUICK * x).sigmoid_())
+
+
+def _silu_(x: Tensor) -> Tensor:
+    return F.silu(x, inplace=True)
 
 
 def _gelu_(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
-from model.network.fused import activate_, add_norm
+from model.network.fused import add_norm, folded
 from model.network.layers import LORA_SCALE, LayerNorm, Weights
 from model.network.linear import Linear
 from model.network.patches import Patches
@@ -26,14 +26,14 @@ GLOBAL_ADAPTER = "first"
 LOCAL_ADAPTER = "second"
 
 
-def merged(weights: Weights, adapter: str | None) -> Tensor:
-    """Merge a LoRA adapter into the layer below, W + 2 B A in float32, then cast: it costs nothing at run time."""
-    base = weights.stored("base_layer.weight")
-    if adapter is None:
-        return weights.ready(base)
-    down = weights.stored(f"lora_A.{adapter}.weight").flatten(1).float()  # [r, in]
-    up = weights.stored(f"lora_B.{adapter}.weight").flatten(1).float()  # [out, r]
-    return weights.ready(base.float() + LORA_SCALE * (up @ down).view_as(base))
+def merged(weights: Weights, adapter: str | None, factor: float = 1.0) -> Tensor:
+    """Merge a LoRA adapter into the layer below, factor * (W + 2 B A) in float32, then cast: free at run time."""
+    whole = weights.stored("base_layer.weight")
+    if adapter is not None:
+        down = weights.stored(f"lora_A.{adapter}.weight").flatten(1).float()  # [r, in]
+        up = weights.stored(f"lora_B.{adapter}.weight").flatten(1).float()  # [out, r]
+        whole = whole.float() + LORA_SCALE * (up @ down).view_as(whole)
+    return weights.ready(whole if factor == 1.0 else factor * whole.float())
 
 
 def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:
@@ -41,6 +41,16 @@ def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:
     layers = [weights.at(name) for name in names]
     weight = torch.cat([merged(layer, adapter) for layer in layers])
     return weights.fastest(weight, torch.cat([layer.tensor("base_layer.bias") for layer in layers]))
+
+
+def _around(activation_factor: float, mlp: Weights, adapter: str | None) -> tuple[Linear, Linear]:
+    """Return the layers on either side of an activation, with its factor in the first and out of the second."""
+    first, second = mlp.at("fc1"), mlp.at("fc2")
+    bias = first.ready(activation_factor * first.stored("base_layer.bias").float())
+    return (
+        mlp.fastest(merged(first, adapter, activation_factor), bias),
+        mlp.fastest(merged(second, adapter, 1 / activation_factor), second.tensor("base_layer.bias")),
+    )
 
 
 @dataclass(slots=True)
@@ -53,15 +63,16 @@ class _Layer:
     fc2: Linear
 
     @classmethod
-    def load(cls, weights: Weights, adapter: str | None, eps: float) -> _Layer:
-        attention, mlp = weights.at("self_attn"), weights.at("mlp")
+    def load(cls, weights: Weights, adapter: str | None, eps: float, activation_factor: float) -> _Layer:
+        attention = weights.at("self_attn")
+        fc1, fc2 = _around(activation_factor, weights.at("mlp"), adapter)
         return cls(
             norm1=LayerNorm.load(weights.at("layer_norm1"), eps),
             qkv=_adapted(attention, adapter, "q_proj", "k_proj", "v_proj"),
             out=_adapted(attention, adapter, "out_proj"),
             norm2=LayerNorm.load(weights.at("layer_norm2"), eps),
-            fc1=_adapted(mlp, adapter, "fc1"),
-            fc2=_adapted(mlp, adapter, "fc2"),
+            fc1=fc1,
+            fc2=fc2,
         )
 
 
@@ -81,7 +92,7 @@ class VisionTower:
     ) -> None:
         embeddings = weights.at("embeddings")
         self._heads = geometry.heads
-        self._activation = geometry.activation
+        self._activate_, factor = folded(geometry.activation, weights.device)
         self._patches = patches
         patch = merged(embeddings.at("patch_embedding"), adapter).flatten(1)
         self._patch = weights.fastest(F.pad(patch, (0, patches.width - patch.shape[1])), None)
@@ -89,7 +100,9 @@ class VisionTower:
         self._positions = embeddings.tensor("position_embedding.weight")
         self._pre_norm = LayerNorm.load(weights.at("pre_layrnorm"), geometry.eps)
         layers = weights.at("encoder", "layers")
-        self._layers = [_Layer.load(layers.at(index), adapter, geometry.eps) for index in range(geometry.layers)]
+        self._layers = [
+            _Layer.load(layers.at(index), adapter, geometry.eps, factor) for index in range(geometry.layers)
+        ]
         self._norms = [*(layer.norm1 for layer in self._layers), norm]
 
     def __call__(self, tiles: Tensor) -> Tensor:
@@ -112,7 +125,7 @@ class VisionTower:
         for layer, norm in zip(self._layers, self._norms[1:], strict=True):
             seen = layer.out(self._attend(layer.qkv(normed), n))
             normed = add_norm(x, seen, layer.norm2.weight, layer.norm2.bias, layer.norm2.eps)
-            inner = layer.fc2(activate_(layer.fc1(normed), self._activation))
+            inner = layer.fc2(self._activate_(layer.fc1(normed)))
             normed = add_norm(x, inner, norm.weight, norm.bias, norm.eps)
         return normed.view(n, -1, normed.shape[-1])
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.network.fused import IN_PLACE, activate_, add_norm
+from model.network.fused import IN_PLACE, activate_, add_norm, folded
 from model.network.kernels import triton_import
 from model.network.layers import ACTIVATIONS
 from model.network.patches import Patches
@@ -33,6 +33,20 @@ def test_an_activation_in_place_is_the_activation(dtype, name):
     assert torch.equal(activate_(x, name), expected)
     assert x.data_ptr() == storage
     assert torch.equal(x, expected)
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_a_folded_activation_is_the_activation_but_for_a_factor(name):
+    x = torch.randn(3, 50) * 4
+    expected = ACTIVATIONS[name](x)
+    activate, factor = folded(name, torch.device("cpu"))
+    scaled = factor * x
+    assert activate(scaled).data_ptr() == scaled.data_ptr()
+    torch.testing.assert_close(scaled / factor, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_only_the_activation_of_three_passes_is_folded():
+    assert {name for name in IN_PLACE if folded(name, torch.device("cpu"))[1] != 1.0} == {"quick_gelu"}
 
 
 @by_dtype
