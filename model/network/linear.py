@@ -1,4 +1,4 @@
-"""Linear layers in the form in which a device multiplies them fastest: plain, packed for CPUs, or int8.
+"""Linear layers in the form in which a device multiplies them fastest: plain, packed for CPUs, int8 or int4.
 
 Owns how weights are stored once they are loaded; knows nothing of Pheye. All forms take any leading axes and keep the
 dtype of their input. Inference only. One thread at a time (the engine's).
@@ -14,9 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.network.compiled import available
+from model.network.compiled.packing import pack_int4, pack_int8, quantised_int8
+
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
-_LEVELS = 127.0  # int8 values on either side of zero
-_MIDDLE = 128  # what stands for zero in the unsigned bytes that the processor's int8 instructions take
+# What stands for zero in the unsigned bytes that the processor's int8 instructions take, and as many less one are on
+# either side of it. Without an instruction that is exact, oneDNN adds two products in 16 bits: seven bits fit there.
+_MIDDLE = 128 if available.multiplies_bytes() else 64
 
 
 class Linear(Protocol):
@@ -63,8 +67,7 @@ class Int8Linear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        scales = weight.float().abs().amax(dim=1).clamp(min=1e-8) / _LEVELS  # [out]
-        rounded = (weight.float() / scales.unsqueeze(1)).round().to(torch.int8)
+        rounded, scales = quantised_int8(weight)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int32)
@@ -73,7 +76,7 @@ class Int8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """Map inputs [..., in] to outputs [..., out]."""
         rows = x.reshape(-1, x.shape[-1]).float()
-        scales = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / _LEVELS  # [rows, 1]
+        scales = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) / (_MIDDLE - 1)  # [rows, 1]
         bytes_ = (rows / scales).round_().add_(_MIDDLE).to(torch.uint8)
         out: Tensor = torch.ops.onednn.qlinear_pointwise(
             bytes_, 1.0, _MIDDLE, self._weight, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
@@ -87,23 +90,25 @@ class Int8Linear:
 class LinearSum:
     """Sum of several linear layers, each on an input of its own: y = x1 W1^T + x2 W2^T + ... + b.
 
-    One product over the inputs side by side, which needs no addition afterwards. Not in int8: one scale for inputs of
-    different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
+    One product over the inputs side by side, which needs no addition afterwards. Not in int8 or int4: one scale for
+    inputs of different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
     """
 
-    def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, int8: bool = False) -> None:
-        together = not int8
-        self._layers = (
-            [linear(torch.cat(list(weights), dim=1), bias)]
-            if together
-            else [linear(weight, None if place else bias, int8=True) for place, weight in enumerate(weights)]
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, bits: int = 0, stepped: bool = False) -> None:
+        self.layers = (
+            [
+                linear(weight, None if place else bias, bits=bits, stepped=stepped)
+                for place, weight in enumerate(weights)
+            ]
+            if bits
+            else [linear(torch.cat(list(weights), dim=1), bias)]
         )
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Map one input [..., in] for each layer to outputs [..., out]."""
-        if len(self._layers) == 1:
-            return self._layers[0](torch.cat(inputs, dim=-1))
-        first, *others = (layer(x) for layer, x in zip(self._layers, inputs, strict=True))
+        if len(self.layers) == 1:
+            return self.layers[0](torch.cat(inputs, dim=-1))
+        first, *others = (layer(x) for layer, x in zip(self.layers, inputs, strict=True))
         for other in others:
             first.add_(other)
         return first
@@ -111,15 +116,36 @@ class LinearSum:
     @property
     def joined(self) -> Linear:
         """Return the layer over inputs that lie side by side already [..., in1 + in2 + ...]; there is none in int8."""
-        (layer,) = self._layers
+        (layer,) = self.layers
         return layer
 
 
-def linear(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:
-    """Build the fastest form for the device and dtype that the weight [out, in] is on; int8 is for CPUs with oneDNN."""
-    if int8:
+def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool = False) -> Linear:
+    """Build the fastest form for the device and dtype that the weight [out, in] is on.
+
+    Args:
+        weight: [out, in].
+        bias: [out]; none if None.
+        bits: of the weights: 8 or 4, on CPUs alone; 0 for those of the dtype.
+        stepped: whether a decode step multiplies a row or two by it, for which compiled kernels are the fastest.
+
+    Raises:
+        RuntimeError: 4 bits without numba, which compiles the kernels for them.
+    """
+    if not bits:
+        return PackedLinear(weight, bias) if packs(weight.device, weight.dtype) else PlainLinear(weight, bias)
+    if not available.installed():
+        if bits == 4:
+            raise RuntimeError("int4 needs numba: pip install 'pheye-service[cpu]'")
         return Int8Linear(weight, bias)
-    return PackedLinear(weight, bias) if packs(weight.device, weight.dtype) else PlainLinear(weight, bias)
+    if bits == 8 and available.multiplies_bytes() and not stepped:
+        return Int8Linear(weight, bias)
+    from model.network.compiled.linear import CompiledLinear
+
+    if bits == 4:
+        return CompiledLinear(pack_int4(weight), bias)
+    # Many rows are oneDNN's, if it is good at them: such a layer is held twice.
+    return CompiledLinear(pack_int8(weight), bias, Int8Linear(weight, bias) if available.multiplies_bytes() else None)
 
 
 def packs(device: torch.device, dtype: torch.dtype) -> bool:

@@ -15,21 +15,25 @@ from model.runtime.processor import processor_multiplies_bf16
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Number format to compute in, and the reason in words; with `int8`, linear layers multiply in int8."""
+    """Number format to compute in, and the reason in words.
+
+    With `bits` of 8, weights of linear layers are rounded to int8, and so are their inputs; with 4, those of the
+    decoder's are rounded to int4, in groups.
+    """
 
     dtype: torch.dtype
     reason: str
-    int8: bool = False
+    bits: int = 0
 
     @property
     def image_dtype(self) -> torch.dtype:
         """Dtype of features of images, and of keys and values made of them; what int8 made is not worth float32."""
-        return torch.bfloat16 if self.int8 else self.dtype
+        return torch.bfloat16 if self.bits else self.dtype
 
     @property
     def name(self) -> str:
-        """Name of the number format: `float32`, `bfloat16` or `int8`."""
-        return "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
+        """Name of the number format: `float32`, `bfloat16`, `int8` or `int4`."""
+        return f"int{self.bits}" if self.bits else str(self.dtype).removeprefix("torch.")
 
 
 def resolve_device(asked: str) -> torch.device:
@@ -64,7 +68,7 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
     if asked == "int8":
         if device.type != "cpu" or "onednn" not in torch.backends.quantized.supported_engines:
             raise ValueError(f"dtype: int8 is offered on CPUs with oneDNN, not on this {device.type}; choose bfloat16")
-        return Precision(torch.float32, "asked for", int8=True)
+        return Precision(torch.float32, "asked for", bits=8)
     if asked != "auto":
         return Precision(getattr(torch, asked), "asked for")
     if config.encoder_dtype == config.decoder_dtype == "float32":
