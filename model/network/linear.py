@@ -136,7 +136,7 @@ def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool 
         return PackedLinear(weight, bias) if packs(weight.device, weight.dtype) else PlainLinear(weight, bias)
     if not available.installed():
         if bits == 4:
-            raise RuntimeError("int4 needs numba: pip install 'pheye-service[cpu]'")
+            raise RuntimeError(f"int4 needs numba: {available.INSTALL}")
         return Int8Linear(weight, bias)
     if bits == 8 and available.multiplies_bytes() and not stepped:
         return Int8Linear(weight, bias)

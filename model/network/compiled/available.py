@@ -11,6 +11,8 @@ from importlib.util import find_spec
 
 import torch
 
+INSTALL = "pip install 'pheye-service[cpu]'"
+
 
 @functools.cache
 def installed() -> bool:

@@ -46,7 +46,7 @@ def _sums(e: Emitter, parts: list[Any]) -> Any:
 def _scores(wide: bool) -> Any:
     @intrinsic
     def scores(typing_context, query, keys, stride, width, count, scale, out):
-        """Write products of a query with 8 * count keys, times a scale; the keys are at `keys`, `stride` bytes apart, as floats at `out`."""
+        """Write products of a query with 8 * count keys, `stride` bytes apart, times a scale, as floats at `out`."""
 
         def generate(context, builder, signature, arguments):
             query, keys, stride, width, count, scale, out = arguments
