@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.network.compiled import available
-from model.network.compiled.packing import pack_int4, pack_int8, quantised_int8
+from model.network.compiled.packing import quantised_int8
 
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
 # What stands for zero in the unsigned bytes that the processor's int8 instructions take, and as many less one are on
@@ -140,12 +140,14 @@ def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool 
         return Int8Linear(weight, bias)
     if bits == 8 and available.multiplies_bytes() and not stepped:
         return Int8Linear(weight, bias)
-    from model.network.compiled.linear import CompiledLinear
+    from model.network.compiled.linear import CompiledLinear, crew
+    from model.network.compiled.rounding import pack_int4_fast, pack_int8_fast
 
     if bits == 4:
-        return CompiledLinear(pack_int4(weight), bias)
+        return CompiledLinear(pack_int4_fast(weight, crew()), bias)
+    of_many = Int8Linear(weight, bias) if available.multiplies_bytes() else None
     # Many rows are oneDNN's, if it is good at them: such a layer is held twice.
-    return CompiledLinear(pack_int8(weight), bias, Int8Linear(weight, bias) if available.multiplies_bytes() else None)
+    return CompiledLinear(pack_int8_fast(weight, crew()), bias, of_many)
 
 
 def packs(device: torch.device, dtype: torch.dtype) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 BLOCK_OUTPUTS = 8
 GROUP = 64  # inputs that share a scale in int4
 _LEVELS = 127.0  # int8 values on either side of zero
-_SHRINKS = (1.0, 0.94, 0.88, 0.82, 0.76)  # of the largest weight of a group, to find the scale that loses least
+SHRINKS = (1.0, 0.94, 0.88, 0.82, 0.76)  # of the largest weight of a group, to find the scale that loses least
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ def quantised_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 def pack_int8(weight: Tensor) -> PackedWeights:
     """Round weights [out, in] to int8, with a scale for each output, and pack them."""
     rounded, scales = quantised_int8(weight)
-    padded = F.pad(rounded, _padding(weight))
+    padded = F.pad(rounded, padding(weight))
     raised = (padded.view(torch.uint8) ^ 128).view(-1, BLOCK_OUTPUTS, padded.shape[1] // 4, 4)
     blocks = raised.transpose(1, 2).reshape(len(raised), -1)
-    return PackedWeights(8, *_sizes(weight), blocks, F.pad(scales, (0, _padding(weight)[3])))
+    return PackedWeights(8, *_sizes(weight), blocks, F.pad(scales, (0, padding(weight)[3])))
 
 
 def quantised_int4(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ def quantised_int4(weight: Tensor) -> tuple[Tensor, Tensor]:
     largest = groups.gather(-1, place).squeeze(-1)
     best = torch.full_like(largest, torch.inf)
     scales = torch.empty_like(largest, dtype=torch.bfloat16)
-    for shrink in _SHRINKS:
+    for shrink in SHRINKS:
         tried = (largest * (shrink / -8)).to(torch.bfloat16)
         lost = (_rounded(groups, tried) * tried.float().unsqueeze(-1) - groups).square().sum(-1)
         scales = torch.where(lost < best, tried, scales)
@@ -92,8 +92,8 @@ def _rounded(groups: Tensor, scales: Tensor) -> Tensor:
 
 
 def pack_int4(weight: Tensor) -> PackedWeights:
-    """Round weights [out, in] to int4 in groups, and pack them."""
-    padded = F.pad(weight, _padding(weight))
+    """Round weights [out, in] to int4 in groups, and pack them; `rounding` does the same faster."""
+    padded = F.pad(weight, padding(weight))
     parts = [_int4_blocks(part) for part in torch.split(padded, 1024)]  # few at a time: rounding works in float32
     scales = torch.ones(len(padded), dtype=torch.float32)
     return PackedWeights(4, *_sizes(weight), torch.cat(parts), scales)
@@ -131,7 +131,7 @@ def _sizes(weight: Tensor) -> tuple[int, int]:
     return outputs, inputs
 
 
-def _padding(weight: Tensor) -> tuple[int, int, int, int]:
+def padding(weight: Tensor) -> tuple[int, int, int, int]:
     """Return what `pad` adds to weights [out, in] for whole blocks and groups."""
     outputs, inputs = weight.shape
     return 0, -inputs % GROUP, 0, -outputs % BLOCK_OUTPUTS

@@ -16,6 +16,7 @@ pytest.importorskip("numba")
 from model.network.compiled import attention, linear, rows
 from model.network.compiled.linear import CompiledLinear
 from model.network.compiled.packing import GROUP, pack_int4, pack_int8, unpacked
+from model.network.compiled.rounding import pack_int4_fast, pack_int8_fast
 from model.network.compiled.steps import _memory
 
 FORMS = {"int8": pack_int8, "int4": pack_int4}
@@ -91,6 +92,26 @@ def test_any_number_of_threads_gives_the_same(threads, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert linear.crew().size == threads
     assert torch.equal(ours(x), wanted)
+
+
+@pytest.mark.parametrize("shape", [(8, GROUP), (19, 200), (64, 3 * GROUP)], ids=str)
+def test_int4_is_packed_as_its_twin_packs_it(shape):
+    weight = torch.randn(shape)
+    weight[0, :GROUP] = 0
+    fast, slow = pack_int4_fast(weight, linear.crew()), pack_int4(weight)
+    assert fast.blocks.shape == slow.blocks.shape
+    # Two scales may lose the same but for the order in which losses are added up.
+    lost = [(unpacked(packed) - weight).square().sum(1) for packed in (fast, slow)]
+    torch.testing.assert_close(*lost, rtol=1e-5, atol=1e-6)
+    assert (fast.blocks == slow.blocks).double().mean() > 0.98
+
+
+@pytest.mark.parametrize("shape", [(8, GROUP), (19, 200), (64, 3 * GROUP)], ids=str)
+def test_int8_is_packed_as_its_twin_packs_it(shape):
+    weight = torch.randn(shape)
+    fast, slow = pack_int8_fast(weight, linear.crew()), pack_int8(weight)
+    assert torch.equal(fast.blocks, slow.blocks)
+    torch.testing.assert_close(fast.scales[: shape[0]], slow.scales[: shape[0]], rtol=1e-6, atol=0)
 
 
 def seen(q: Tensor, keys: Tensor, values: Tensor, slot: int, tokens: int, members: list[int]) -> Tensor:
