@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from model.config import PheyeConfig
 from model.layout import ADAPTER_RANKS, adapters, is_trained, tensor_shapes
 
+INT4_BYTES = 0.5 + 2 / 64  # of a weight, with the share of its group's scale
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}  # what weights are stored in
-KEPT_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 4}  # keys and values of text; int8 is for products only
-IMAGE_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 2}  # features, keys and values of images
+KEPT_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 4, "int4": 4}  # keys and values of text: those are for products
+IMAGE_BYTES: Mapping[str, int] = {**DTYPE_BYTES, "int8": 2, "int4": 2}  # features, keys and values of images
 PAPER_TEXT_TOKENS = 65  # N_T, "the typical prompt length for captioning" (section 2.2)
 PREFIX_TOKENS = 45  # of these, those every prompt begins with
 _UNUSED = ("post_layernorm", "norm_lvl_3")  # in every checkpoint, in no computation
@@ -176,6 +177,29 @@ def self_attention_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -
 def cross_attention_bytes(config: PheyeConfig, dtype: str) -> int:
     """Compute the bytes of one image's keys and values for every cross-attention block."""
     return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * IMAGE_BYTES[dtype]
+
+
+def weight_bytes(config: PheyeConfig, dtype: str, *, decoder_twice: bool = False) -> int:
+    """Bytes of the weights in memory while serving.
+
+    In int8 and int4 the embedding of tokens stays in float32; in int4 output head and projection of images are int8.
+
+    Args:
+        config: the model.
+        dtype: it computes in.
+        decoder_twice: whether int8 keeps a second form of the decoder's weights, as on processors with VNNI.
+    """
+    served = parameters(config).served
+    if dtype in DTYPE_BYTES:
+        return served * DTYPE_BYTES[dtype]
+    embedding = config.decoder.vocab_size * config.decoder.width
+    projection = len(config.cross_layers) * (config.vision.width + 1) * 2 * config.inner_width
+    count = parameters(config)
+    layers = count.language_model + count.cross_attention - 2 * embedding - projection
+    once = served - embedding - layers
+    form = INT4_BYTES if dtype == "int4" else 2 if decoder_twice else 1
+    head = embedding if decoder_twice else 0
+    return 4 * embedding + once + head + int(layers * form)
 
 
 def slot_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:

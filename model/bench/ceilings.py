@@ -134,7 +134,7 @@ def _packed_row(size_bytes: int, dtype: torch.dtype) -> Call[Tensor]:
 
 def _forms(shape: Product, device: torch.device, dtype: str) -> Iterator[tuple[str, Call[Tensor]]]:
     """Return the ways in which this machine can compute a product."""
-    if dtype == "int8":
+    if dtype in ("int8", "int4"):  # whose inputs are int8 as well
         yield "int8", _int8_product(shape)
         return
     x, weight = (

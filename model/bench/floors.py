@@ -59,7 +59,7 @@ class PassCosts:
 
     Attributes:
         config: the model.
-        dtype: `float32`, `bfloat16` or `int8`, in which weights are multiplied and nothing is kept.
+        dtype: `float32`, `bfloat16`, `int8` or `int4`, in which weights are multiplied and nothing is kept.
     """
 
     config: PheyeConfig
@@ -67,8 +67,19 @@ class PassCosts:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of one weight."""
-        return 1 if self.dtype == "int8" else complexity.DTYPE_BYTES[self.dtype]
+        """Bytes of one weight, outside of a decoder in int4."""
+        return complexity.DTYPE_BYTES.get(self.dtype, 1)
+
+    def _decoder_bytes(self, *, project: bool) -> int:
+        """Bytes of the weights that a pass of the decoder reads; see `decoder_weights`."""
+        weights = decoder_weights(self.config, project=project)
+        if self.dtype != "int4":
+            return self.weight_bytes * weights
+        d = self.config.decoder
+        sensitive = d.vocab_size * d.width
+        if project:
+            sensitive += weights - decoder_weights(self.config, project=False)
+        return sensitive + int((weights - sensitive) * complexity.INT4_BYTES)
 
     def encode(self, images: int) -> Pass:
         """Cost of encoding all tiles of some images in one call; each adapter is a vision tower of its own."""
@@ -80,11 +91,11 @@ class PassCosts:
         again = (len(prompts) - images) * complexity.project_flops(self.config)
         own = [tokens if row < images else tokens - common for row, tokens in enumerate(prompts)]
         flops = sum(complexity.prefill_flops(self.config, tokens) for tokens in own) - again
-        return Pass(self.weight_bytes * decoder_weights(self.config, project=True), flops)
+        return Pass(self._decoder_bytes(project=True), flops)
 
     def decode(self, contexts: Sequence[int], images: int) -> Pass:
         """Cost of decoding one more token for rows that then hold so many."""
-        read = self.weight_bytes * decoder_weights(self.config, project=False)
+        read = self._decoder_bytes(project=False)
         read += sum(complexity.self_attention_bytes(self.config, context, self.dtype) for context in contexts)
         read += images * complexity.cross_attention_bytes(self.config, self.dtype)
         return Pass(read, sum(complexity.decode_flops(self.config, context) for context in contexts))

@@ -76,6 +76,6 @@ def load_fast(twin: Twin, precision: Precision) -> Pheye:
         twin.checkpoint.config,
         twin.device,
         precision.dtype,
-        int8=precision.int8,
+        bits=precision.bits,
         image_dtype=precision.image_dtype,
     )

@@ -9,7 +9,7 @@ from model.bench.workloads import KINDS
 from model.checkpoint.checkpoint import RANDOM
 from model.complexity import PAPER_TEXT_TOKENS
 
-DTYPES = ("float32", "bfloat16", "int8")
+DTYPES = ("float32", "bfloat16", "int8", "int4")
 MEMORY = "memory"  # not timed: what a cached image takes
 WORKLOADS = (*KINDS, MEMORY)
 BY_ROWS = ("prefill", "decode")  # --rows chooses how many rows of these, --images how many images of the others

@@ -15,7 +15,7 @@ from model.whole_files import path_appearing_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"float32": "#0072b2", "bfloat16": "#009e73", "int8": "#e69f00"}
+_COLOURS = {"float32": "#0072b2", "bfloat16": "#009e73", "int8": "#e69f00", "int4": "#cc79a7"}
 _BAR_INCHES = 0.28
 _ERROR = {"elinewidth": 0.8}
 

@@ -23,7 +23,7 @@ class BenchResult:
 
     Attributes:
         model: name of the geometry.
-        dtype: number format of the fast path; the naive twin computes int8's in float32.
+        dtype: number format of the fast path; the naive twin computes that of int8 and int4 in float32.
         workload: what was done.
         rows: answers (images, for `encode`) at once.
         images: that the rows looked at.

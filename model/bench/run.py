@@ -124,8 +124,8 @@ def _section(section: Section, session: BenchSession) -> Iterator[Finding]:
 
 
 def twin_dtype(dtype: str) -> torch.dtype:
-    """Return the dtype of the naive twin: the same, but for int8, which it does not know."""
-    other: torch.dtype = getattr(torch, dtype) if dtype != "int8" else torch.float32
+    """Return the dtype of the naive twin: the same, but for int8 and int4, which it does not know."""
+    other: torch.dtype = getattr(torch, dtype) if dtype not in ("int8", "int4") else torch.float32
     return other
 
 

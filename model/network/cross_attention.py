@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
+from model.network.compiled.parts import CrossParts, compiled_of
 from model.network.decode.attention import absorbed_attention, decode_attention
 from model.network.decode.linear import add_and_norm, apply
 from model.network.kernels.groups import DecodeGroups
@@ -105,13 +106,21 @@ class CrossAttentionBlock:
         self.norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
         self._to_q = attention.linear("to_q")
         projection, bias = (attention.tensor(f"to_kv.{part}") for part in ("weight", "bias"))
-        self._to_kv = attention.fastest(projection, bias)
+        self._to_kv = attention.fastest(projection, bias, sensitive=True, stepped=False)
         self._together = max(1, _CHUNK_NUMBERS // len(bias))  # tokens
         self._absorbed = _Absorbed(projection, bias, config.cross_heads) if absorbed else None
         self._to_out = attention.linear("to_out")
         self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
         self._fc1 = feed_forward.linear("fc1")
         self._fc2 = feed_forward.linear("fc2")
+
+    def parts(self) -> CrossParts | None:
+        """Return what a compiled step reads of this block; None if its layers are not compiled."""
+        layers = compiled_of(self._to_q, self._to_out, self._fc1, self._fc2)
+        if layers is None:
+            return None
+        to_q, to_out, fc1, fc2 = layers
+        return CrossParts(to_q, to_out, fc1, fc2, self.norm, self._ff_norm)
 
     def project(self, features: Tensor, keys: Tensor, values: Tensor) -> None:
         """Write keys and values [H, V, d] of one image's features [V, D_vit]."""

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
-from model.network.cross_attention import AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
+from model.network.compiled.parts import CrossParts, DecoderParts, LayerParts, compiled_of
+from model.network.cross_attention import SCALE, AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
 from model.network.decode.attention import decode_attention, rotate_and_append
 from model.network.decode.linear import add_and_norm, apply
 from model.network.kernels.groups import DecodeGroups
@@ -112,6 +113,14 @@ class DecoderLayer:
         self._in = weights.linear("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.fc1")
         self._out = weights.summed("self_attn.dense", "mlp.fc2")
 
+    def parts(self, cross: CrossParts | None) -> LayerParts | None:
+        """Return what a compiled step reads of this layer and the block before it; None if it is not compiled."""
+        layers = compiled_of(self._in, *self._out.layers)
+        if layers is None:
+            return None
+        into, dense, fc2 = layers
+        return LayerParts(into, dense, fc2, self.norm, cross)
+
     def __call__(self, x: Tensor, keys: Tensor, values: Tensor, batch: TokenBatch, mask: Tensor) -> Tensor:
         """Append keys and values [slots, H, context, d] of the new tokens, then attend: [B, T, D] -> [B, T, D]."""
         qkv, inner = self._halves(self.norm(x))
@@ -161,7 +170,19 @@ class Decoder:
             for index in config.cross_layers
         }
         self._norm = LayerNorm.load(model.at("final_layernorm"), geometry.eps)
-        self._head = weights.linear("lm_head")
+        self._head = weights.linear("lm_head", sensitive=True)
+        self._rotary, self._activation = rotary, geometry.activation
+
+    def parts(self) -> DecoderParts | None:
+        """Return what a compiled step reads of this decoder; None if not all of its layers are compiled."""
+        crosses = {index: block.parts() for index, block in self._cross.items()}
+        layers = [layer.parts(crosses.get(index)) for index, layer in enumerate(self._layers)]
+        whole = [layer for layer in layers if layer is not None]
+        head = compiled_of(self._head)
+        if len(whole) < len(layers) or None in crosses.values() or head is None:
+            return None
+        cos, sin = self._rotary.cos, self._rotary.sin
+        return DecoderParts(self._embedding, cos, sin, self._activation, whole, self._norm, head[0], SCALE)
 
     def admit(self, features: Tensor, slots: Slots, image_slot: int) -> None:
         """Fill an image slot with what cross-attention needs of an image; features [V, D_vit]."""

@@ -25,7 +25,8 @@ class Weights:
         tensors: canonical name -> tensor; reading one may map it from disk, so each is asked for once.
         device: where the model computes.
         dtype: of activations, and of weights that are not quantised.
-        int8: whether linear layers multiply in int8.
+        bits: of the weights of linear layers, 8 or 4; 0 for those of the dtype.
+        stepped: whether decode steps read them.
     """
 
     def __init__(
@@ -34,19 +35,20 @@ class Weights:
         device: torch.device,
         dtype: torch.dtype,
         *,
-        int8: bool = False,
+        bits: int = 0,
+        stepped: bool = False,
         prefix: str = "",
     ) -> None:
         self._tensors = tensors
         self.device = device
         self.dtype = dtype
-        self._int8 = int8
+        self._bits, self._stepped = bits, stepped
         self._prefix = prefix
 
     def at(self, *path: str | int) -> Weights:
         """Return the tensors under a deeper prefix."""
         prefix = self._prefix + "".join(f"{part}." for part in path)
-        return Weights(self._tensors, self.device, self.dtype, int8=self._int8, prefix=prefix)
+        return Weights(self._tensors, self.device, self.dtype, bits=self._bits, stepped=self._stepped, prefix=prefix)
 
     def has(self, name: str) -> bool:
         """Return whether there is a tensor of that name under the prefix."""
@@ -64,21 +66,32 @@ class Weights:
         """Move and cast a tensor to device and compute dtype."""
         return tensor.to(device=self.device, dtype=self.dtype)
 
-    def linear(self, *names: str) -> Linear:
-        """Return one layer that computes the layers of these names on the same input, outputs side by side."""
+    def linear(self, *names: str, sensitive: bool = False) -> Linear:
+        """Return one layer that computes the layers of these names on the same input, outputs side by side.
+
+        One that is `sensitive` is never rounded to 4 bits.
+        """
         layers = [self.at(name) for name in names]
         weight, bias = (torch.cat([layer.tensor(part) for layer in layers]) for part in ("weight", "bias"))
-        return self.fastest(weight, bias)
+        return self.fastest(weight, bias, sensitive=sensitive)
 
     def summed(self, *names: str) -> LinearSum:
         """Return one layer that adds up the layers of these names, each on an input of its own."""
         layers = [self.at(name) for name in names]
         bias = torch.stack([layer.tensor("bias").float() for layer in layers]).sum(0).to(self.dtype)
-        return LinearSum([layer.tensor("weight") for layer in layers], bias, int8=self._int8)
+        return LinearSum([layer.tensor("weight") for layer in layers], bias, bits=self._bits, stepped=self._stepped)
 
-    def fastest(self, weight: Tensor, bias: Tensor | None) -> Linear:
-        """Return a linear layer in the form that suits the device and the precision."""
-        return linear(weight, bias, int8=self._int8)
+    def fastest(self, weight: Tensor, bias: Tensor | None, *, sensitive: bool = False, stepped: bool = True) -> Linear:
+        """Return a linear layer in the form that suits the device and the precision.
+
+        Args:
+            weight: [out, in].
+            bias: [out]; none if None.
+            sensitive: whether it is never rounded to 4 bits.
+            stepped: whether decode steps read it, if they read any of these weights.
+        """
+        bits = max(self._bits, 8) if self._bits and sensitive else self._bits
+        return linear(weight, bias, bits=bits, stepped=stepped and self._stepped)
 
 
 @dataclass(slots=True)

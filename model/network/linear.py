@@ -1,4 +1,4 @@
-"""Linear layers in the form in which a device multiplies them fastest: plain, packed for CPUs, or int8.
+"""Linear layers in the form in which a device multiplies them fastest: plain, packed for CPUs, int8 or int4.
 
 Owns how weights are stored once they are loaded; knows nothing of Pheye. All forms take any leading axes and keep the
 dtype of their input. Inference only. One thread at a time (the engine's).
@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from model.network.compiled import available
 
 _SMALL = 1 << 18  # weights of a matrix that stays in a core's cache, for which calls count and layouts do not
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
@@ -127,23 +129,25 @@ def _int8_product(bytes_: Tensor, weight: Tensor, scales: Tensor, zeros: Tensor)
 class LinearSum:
     """Sum of several linear layers, each on an input of its own: y = x1 W1^T + x2 W2^T + ... + b.
 
-    One product over the inputs side by side, which needs no addition afterwards. Not in int8: one scale for inputs of
-    different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
+    One product over the inputs side by side, which needs no addition afterwards. Not in int8 or int4: one scale for
+    inputs of different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
     """
 
-    def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, int8: bool = False) -> None:
-        together = not int8
-        self._layers = (
-            [linear(torch.cat(list(weights), dim=1), bias)]
-            if together
-            else [linear(weight, None if place else bias, int8=True) for place, weight in enumerate(weights)]
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, bits: int = 0, stepped: bool = False) -> None:
+        self.layers = (
+            [
+                linear(weight, None if place else bias, bits=bits, stepped=stepped)
+                for place, weight in enumerate(weights)
+            ]
+            if bits
+            else [linear(torch.cat(list(weights), dim=1), bias)]
         )
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Map one input [..., in] for each layer to outputs [..., out]."""
-        if len(self._layers) == 1:
-            return self._layers[0](torch.cat(inputs, dim=-1))
-        first, *others = (layer(x) for layer, x in zip(self._layers, inputs, strict=True))
+        if len(self.layers) == 1:
+            return self.layers[0](torch.cat(inputs, dim=-1))
+        first, *others = (layer(x) for layer, x in zip(self.layers, inputs, strict=True))
         for other in others:
             first.add_(other)
         return first
@@ -151,16 +155,39 @@ class LinearSum:
     @property
     def joined(self) -> Linear:
         """Return the layer over inputs that lie side by side already [..., in1 + in2 + ...]; there is none in int8."""
-        (layer,) = self._layers
+        (layer,) = self.layers
         return layer
 
 
-def linear(weight: Tensor, bias: Tensor | None, *, int8: bool = False) -> Linear:
-    """Build the fastest form for the device and dtype that the weight [out, in] is on; int8 is for CPUs with oneDNN."""
-    if int8:
+def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool = False) -> Linear:
+    """Build the fastest form for the device and dtype that the weight [out, in] is on.
+
+    Args:
+        weight: [out, in].
+        bias: [out]; none if None.
+        bits: of the weights: 8 or 4, on CPUs alone; 0 for those of the dtype.
+        stepped: whether a decode step multiplies a row or two by it, for which compiled kernels are the fastest.
+
+    Raises:
+        RuntimeError: 4 bits without numba, which compiles the kernels for them.
+    """
+    if not bits:
+        is_packed = packs(weight.device, weight.dtype) and not _better_plain(weight)
+        return PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
+    if not available.installed():
+        if bits == 4:
+            raise RuntimeError(f"int4 needs numba: {available.INSTALL}")
         return Int8Linear(weight, bias)
-    is_packed = packs(weight.device, weight.dtype) and not _better_plain(weight)
-    return PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
+    if bits == 8 and not stepped:
+        return Int8Linear(weight, bias)
+    from model.network.compiled.linear import CompiledLinear, crew
+    from model.network.compiled.rounding import pack_int4_fast, pack_int8_fast
+
+    if bits == 4:
+        return CompiledLinear(pack_int4_fast(weight, crew()), bias)
+    of_many = Int8Linear(weight, bias) if available.multiplies_bytes() else None
+    # Many rows are oneDNN's, if it is good at them: such a layer is held twice.
+    return CompiledLinear(pack_int8_fast(weight, crew()), bias, of_many)
 
 
 def _better_plain(weight: Tensor) -> bool:

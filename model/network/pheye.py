@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model.choices import ChoiceTree
 from model.config import PheyeConfig
+from model.network.compiled_decoder import CompiledDecoder
 from model.network.cross_attention import AttentionRecorder
 from model.network.decoder import Decoder, StepBatch, TokenBatch
 from model.network.layers import Weights
@@ -33,7 +34,7 @@ class Pheye:
         config: its geometry.
         device: where it computes.
         dtype: what it computes in.
-        int8: whether its linear layers multiply in int8.
+        bits: of the weights of linear layers: 8; 4 in the decoder and 8 elsewhere; 0 for those of the dtype.
         image_dtype: what slots keep of images in; None for `dtype`.
         absorbed: whether slots keep images' features, and not the keys and values projected from them.
     """
@@ -45,16 +46,18 @@ class Pheye:
         device: torch.device,
         dtype: torch.dtype,
         *,
-        int8: bool = False,
+        bits: int = 0,
         image_dtype: torch.dtype | None = None,
         absorbed: bool = False,
     ) -> None:
         self.config = config
         self.device = device
         self.dtype = dtype
-        weights = Weights(tensors, device, dtype, int8=int8)
+        weights = Weights(tensors, device, dtype, bits=8 if bits else 0)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config)
+        weights = Weights(tensors, device, dtype, bits=bits, stepped=True)
         self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
+        self._compiled = CompiledDecoder.of(self._decoder, config, absorbed=absorbed)
         self._image_dtype = image_dtype or dtype
         self._absorbed = absorbed
 
@@ -168,7 +171,10 @@ class Pheye:
     ) -> Tensor:
         """Append one token to each row, and return logits [B, vocab]."""
         lengths = [slots.lengths[row] for row in rows]
-        logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), recorder)
+        if self._compiled is not None and recorder is None:
+            logits = self._compiled.decode(slots, rows, tokens)
+        else:
+            logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), recorder)
         for row in rows:
             slots.lengths[row] += 1
         return logits

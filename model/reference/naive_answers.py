@@ -71,8 +71,8 @@ def load_naive(source: str, revision: str | None, device: str, dtype: str, threa
     Raises:
         ValueError: the model cannot be run like this; the message says what to change.
     """
-    if dtype == "int8":
-        raise ValueError("dtype: the naive twin knows no int8; choose float32 or bfloat16")
+    if dtype in ("int8", "int4"):
+        raise ValueError(f"dtype: the naive twin knows no {dtype}; choose float32 or bfloat16")
     where = resolve_device(device)
     checkpoint = open_checkpoint(source, revision, where)
     if threads:  # else torch's own choice, as most people leave it

@@ -10,26 +10,31 @@ from dataclasses import dataclass
 import torch
 
 from model.config import PheyeConfig
+from model.network.compiled import available
 from model.runtime.processor import processor_multiplies_bf16
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Number format to compute in, and the reason in words; with `int8`, linear layers multiply in int8."""
+    """Number format to compute in, and the reason in words.
+
+    With `bits` of 8, weights of linear layers are rounded to int8, and so are their inputs; with 4, those of the
+    decoder's are rounded to int4, in groups.
+    """
 
     dtype: torch.dtype
     reason: str
-    int8: bool = False
+    bits: int = 0
 
     @property
     def image_dtype(self) -> torch.dtype:
         """Dtype of features of images, and of keys and values made of them; what int8 made is not worth float32."""
-        return torch.bfloat16 if self.int8 else self.dtype
+        return torch.bfloat16 if self.bits else self.dtype
 
     @property
     def name(self) -> str:
-        """Name of the number format: `float32`, `bfloat16` or `int8`."""
-        return "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
+        """Name of the number format: `float32`, `bfloat16`, `int8` or `int4`."""
+        return f"int{self.bits}" if self.bits else str(self.dtype).removeprefix("torch.")
 
 
 def resolve_device(asked: str) -> torch.device:
@@ -54,17 +59,19 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
     """Choose bfloat16 where it is fast and the checkpoint is not float32 on purpose, else float32.
 
     Args:
-        asked: `auto`, `float32`, `bfloat16` or `int8`.
+        asked: `auto`, `float32`, `bfloat16`, `int8` or `int4`.
         device: where the model will compute.
         config: the checkpoint; one stored in float32 is computed in float32, so that nothing of it is lost.
 
     Raises:
-        ValueError: int8 on a device that has no such product here.
+        ValueError: int8 or int4 on a device that has no such product here.
     """
-    if asked == "int8":
+    if asked in ("int8", "int4"):
         if device.type != "cpu" or "onednn" not in torch.backends.quantized.supported_engines:
-            raise ValueError(f"dtype: int8 is offered on CPUs with oneDNN, not on this {device.type}; choose bfloat16")
-        return Precision(torch.float32, "asked for", int8=True)
+            raise ValueError(
+                f"dtype: {asked} is offered on CPUs with oneDNN, not on this {device.type}; choose bfloat16"
+            )
+        return _rounded(asked)
     if asked != "auto":
         return Precision(getattr(torch, asked), "asked for")
     if config.encoder_dtype == config.decoder_dtype == "float32":
@@ -72,6 +79,16 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
     if multiplies_bf16(device):
         return Precision(torch.bfloat16, f"{device.type} multiplies bfloat16 in hardware")
     return Precision(torch.float32, f"this {device.type} has no bfloat16 multiplication; float32 is faster here")
+
+
+def _rounded(asked: str) -> Precision:
+    """Return int8 or int4, and who computes its decode steps."""
+    if available.installed():
+        return Precision(torch.float32, "asked for; decode steps are compiled by numba", bits=int(asked[3:]))
+    install = f"{available.INSTALL} compiles them"
+    if asked == "int4":
+        raise ValueError(f"dtype: int4 has no other kernels than those that numba compiles: {available.INSTALL}")
+    return Precision(torch.float32, f"asked for; torch computes the decode steps, which is slower: {install}", bits=8)
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -42,7 +42,7 @@ def load_runner(
         revision: commit, tag or branch of the hub repository.
         name: what answers call the model; by default the last part of `source`.
         device: `auto`, `cpu`, `cuda:0`.
-        dtype: `auto`, `float32`, `bfloat16`, or `int8` (linear layers, on CPUs with oneDNN).
+        dtype: `auto`, `float32`, `bfloat16`, `int8` or `int4` (linear layers, on CPUs with oneDNN).
         threads: CPU threads for one operation; 0 takes as many as pay.
         workers: processes that share the cores.
         demand: slots, context and caches that must find room.

@@ -12,6 +12,7 @@ from pathlib import Path
 MATRIX_FLAGS = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16",
 )  # fmt: skip
+_BYTE_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86 with tiles, Arm
 
 
@@ -24,6 +25,11 @@ def processor() -> tuple[str, frozenset[str]]:
     fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = fields.get("flags") or fields.get("features") or ""
     return fields.get("model name") or platform.machine(), frozenset(flags.split())
+
+
+def processor_multiplies_bytes() -> bool:
+    """Return whether the processor adds up products of bytes exactly in one instruction (VNNI)."""
+    return not _BYTE_FLAGS.isdisjoint(processor()[1])
 
 
 def processor_multiplies_bf16() -> bool:

@@ -92,7 +92,7 @@ class ModelRunner:
             self.config,
             device,
             precision.dtype,
-            int8=precision.int8,
+            bits=precision.bits,
             image_dtype=precision.image_dtype,
             absorbed=absorbed,
         )

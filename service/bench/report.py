@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.whole_files import write_whole
-from service.bench.agreement import LEAST_SHARE, Agreement
+from service.bench.agreement import Agreement
 from service.bench.decoding import DecodingSpeed
 from service.bench.engine import EngineThroughput
 from service.bench.features import FeatureTimes
@@ -55,9 +55,9 @@ def line(other: Other) -> str:
 def _agreement_line(found: Agreement) -> str:
     verdict = "met" if found.met else "missed"
     return (
-        f"{found.model}: int8 gives float32's answer to {100 * found.share:.1f} % of {found.questions:,} of easy-VQA's "
-        f"test questions ({found.float32_score:.1f} % right in float32, {found.int8_score:.1f} % in int8), "
-        f">= {100 * LEAST_SHARE:.0f} %: {verdict}"
+        f"{found.model}: {found.dtype} gives float32's answer to {100 * found.share:.1f} % of {found.questions:,} of "
+        f"easy-VQA's test questions ({found.float32_score:.1f} % right in float32, {found.score:.1f} % in "
+        f"{found.dtype}), >= {100 * found.least_share:.0f} %: {verdict}"
     )
 
 

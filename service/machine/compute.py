@@ -92,7 +92,7 @@ def _memory(settings: Settings, config: PheyeConfig, precision: Precision, devic
         return Finding("memory", (line,))
     line += f"; {free_mb:,.0f} MB are free"
     if needed.at_start_mb > free_mb:
-        do = "free some, or take fewer PHEYE_SLOTS, --dtype int8 or a smaller model (`pheye info` compares them)"
+        do = "free some, take fewer PHEYE_SLOTS, --dtype int8 or int4, a smaller model (`pheye info` compares them)"
         return Finding("memory", (line,), (f"the model does not fit into memory: {line}; {do}",))
     if needed.at_most_mb > free_mb:
         line += "; lower the bounds of docs/operations.md if strangers may ask"

@@ -49,10 +49,11 @@ class ModelSettings(BaseModel):
         "`auto` is the first GPU or else the CPU, where a small model (weights below 200 MB) has a worker for each "
         "core, or for each `PHEYE_THREADS` of them: up to 8, within half of the free memory.",
     )
-    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "int8", "int4"] = Field(
         default="auto",
         description="Number format to compute in; `auto` chooses what is fast on the device and says why; `int8` "
-        "is for CPUs: the linear layers multiply in int8, which may change an answer.",
+        "is for CPUs: the linear layers multiply in int8, which may change an answer; `int4`: those of the decoder in "
+        "int4, which changes more, for less memory and faster answers to one or two clients; it needs the extra `cpu`.",
     )
     threads: int = Field(
         default=0,

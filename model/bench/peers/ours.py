@@ -47,7 +47,7 @@ def _loaded(checkpoint: Checkpoint, dtype: str) -> LoadedHalf:
     precision = choose_precision(dtype, CPU, checkpoint.config)
     image_dtype = precision.image_dtype
     model = Pheye(
-        checkpoint.tensors, checkpoint.config, CPU, precision.dtype, int8=precision.int8, image_dtype=image_dtype
+        checkpoint.tensors, checkpoint.config, CPU, precision.dtype, bits=precision.bits, image_dtype=image_dtype
     )
     return LoadedHalf(model, precision)
 

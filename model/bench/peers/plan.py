@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.bench.peers.extra import LLAMA, OPENVINO
@@ -11,7 +11,7 @@ from model.bench.peers.phi_file import Q4_0, Q8_0
 DECODE, PREFILL, ENCODE = "decode", "prefill", "encode"
 KINDS = (DECODE, PREFILL, ENCODE)
 ROWS = (1, 4, 8)
-_DECODER_DTYPE = "int8"  # the one that llama.cpp's Q8_0 is compared with
+_LIKE: Mapping[str, str] = {"int8": Q8_0, "int4": Q4_0}  # our number formats of a decoder, and llama.cpp's
 _TOWER_DTYPES = ("float32", "bfloat16", "int8")
 
 
@@ -52,11 +52,10 @@ def plan_peers(only: Sequence[str] = (), dtypes: Sequence[str] = (), rows: Seque
 
 
 def _decoder_work(rows: Sequence[int]) -> Iterator[PeerWork]:
-    for count in rows:
-        yield PeerWork(DECODE, count, _DECODER_DTYPE, LLAMA, Q8_0)
-        if count == 1:
-            yield PeerWork(DECODE, count, _DECODER_DTYPE, LLAMA, Q4_0)
-    yield PeerWork(PREFILL, 1, _DECODER_DTYPE, LLAMA, Q8_0)
+    for dtype, form in _LIKE.items():
+        for count in rows:
+            yield PeerWork(DECODE, count, dtype, LLAMA, form)
+        yield PeerWork(PREFILL, 1, dtype, LLAMA, form)
 
 
 def _tower_work() -> Iterator[PeerWork]:

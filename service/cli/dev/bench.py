@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ENGINE, AGREEMENT, DECODING, FEATURES = "engine", "agreement", "decoding", "features"
 DECODED_FOR = ("pheye-tiny", "Pheye-x4-448")  # models whose tiles a photograph is decoded for, unless others are named
 EMBEDDED_MODEL = "pheye-tiny"  # whose answers should survive int8; random weights have none worth keeping
+ROUNDED = ("int8", "int4")  # number formats that may change answers
 EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
 
 
@@ -41,7 +42,7 @@ def bench(
         typer.Option(metavar="MODEL", help="random:NAME, a folder or a hub id, several times; default: the targets'."),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(metavar="LIST", help="float32, bfloat16, int8, with commas between.")
+        str | None, typer.Option(metavar="LIST", help="float32, bfloat16, int8, int4, with commas between.")
     ] = None,
     rows: Annotated[
         str | None, typer.Option(metavar="LIST", help="Rows of a batch in prefill and decode, like 1,4,8.")
@@ -160,13 +161,17 @@ def _others(
         )
     named = AGREEMENT in overrides.only
     if named and device != "cpu":
-        fail(f"--only {AGREEMENT}: int8 is for CPUs")
-    if named or (everything and device == "cpu" and (not overrides.dtypes or "int8" in overrides.dtypes)):
-        yield from _agreements(models or [EMBEDDED_MODEL], threads, quick=quick, named=named)
+        fail(f"--only {AGREEMENT}: int8 and int4 are for CPUs")
+    if named or (everything and device == "cpu"):
+        asked = overrides.dtypes or ROUNDED
+        rounded = [dtype for dtype in ROUNDED if dtype in asked]
+        yield from _agreements(models or [EMBEDDED_MODEL], rounded, threads, quick=quick, named=named)
 
 
-def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool) -> Iterator[Other]:
-    """Draw the questions of the int8 comparison now, so that missing data is noticed before an hour of work.
+def _agreements(
+    models: Sequence[str], dtypes: Sequence[str], threads: int, *, quick: bool, named: bool
+) -> Iterator[Other]:
+    """Draw the questions of these comparisons now, so that missing data is noticed before an hour of work.
 
     Raises:
         DataError: the data set is not installed, and nothing can be done without where this was asked for by name.
@@ -174,15 +179,17 @@ def _agreements(models: Sequence[str], threads: int, *, quick: bool, named: bool
     from model.data.fields import DataError
     from service.bench import agreement
 
+    if not dtypes:
+        return
     try:
         cases = agreement.draw_questions(agreement.QUICK_QUESTIONS if quick else agreement.QUESTIONS)
     except DataError as error:
         if named:
             raise
-        _tell(f"what int8 does to answers will not be measured: {error}")
+        _tell(f"what int8 and int4 do to answers will not be measured: {error}")
         return
     for model in models:
-        yield partial(_agreement, model, threads, cases)
+        yield from (partial(_agreement, model, dtype, threads, cases) for dtype in dtypes)
 
 
 def _carry_out(
@@ -254,12 +261,12 @@ def _features(model: str, dtype: str | None, device: str, threads: int) -> Featu
     return feature_times(settings, find_config(model, None))
 
 
-def _agreement(model: str, threads: int, cases: Sequence[Case]) -> Agreement:
-    """Measure how often the engine answers in int8 as in float32."""
+def _agreement(model: str, dtype: str, threads: int, cases: Sequence[Case]) -> Agreement:
+    """Measure how often the engine answers in int8 or int4 as in float32."""
     from service.bench.agreement import measure_agreement
 
-    _tell(f"{model}: {len(cases):,} questions in float32 and in int8")
-    return measure_agreement(read_settings({"model": model, "devices": "cpu", "threads": str(threads)}), cases)
+    _tell(f"{model}: {len(cases):,} questions in float32 and in {dtype}")
+    return measure_agreement(read_settings({"model": model, "devices": "cpu", "threads": str(threads)}), cases, dtype)
 
 
 def _tell(line: str) -> None:

@@ -50,7 +50,7 @@ def compare_with_peers(
         fail("--model: --peers compares one model in a run")
     work = plan_peers(overrides.only, overrides.dtypes, overrides.rows)
     if not work:
-        fail("--dtype: of what --only names nothing is compared in these number formats; llama.cpp is beside int8")
+        fail("--dtype: nothing that --only names is compared in these formats; llama.cpp is beside int8 and int4")
     given = {"repeats": overrides.repeats, "prompt_tokens": overrides.prompt_tokens}
     chosen = {name: value for name, value in given.items() if value is not None}
     run = PeerRun(models[0] if models else COMPARED_MODEL, work, _tell, threads=threads, **chosen)

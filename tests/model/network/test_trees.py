@@ -94,7 +94,7 @@ def test_trees_of_different_sizes_are_read_together(tiny: Checkpoint) -> None:
 
 @pytest.mark.parametrize(
     "precision",
-    [Precision(torch.bfloat16, "tested"), Precision(torch.float32, "tested", int8=True)],
+    [Precision(torch.bfloat16, "tested"), Precision(torch.float32, "tested", bits=8)],
     ids=["bfloat16", "int8"],
 )
 def test_other_number_formats_score_choices_nearly_alike(

@@ -190,7 +190,7 @@ def test_int8_answers_alike_alone_and_in_a_crowd_and_keeps_half_the_bytes(
 ) -> None:
     monkeypatch.setattr(cross_attention, "_has_amx", lambda: amx)
     one, other = (
-        ModelRunner(tiny, torch.device("cpu"), Precision(torch.float32, "tested", int8=True), slots=4) for _ in range(2)
+        ModelRunner(tiny, torch.device("cpu"), Precision(torch.float32, "tested", bits=8), slots=4) for _ in range(2)
     )
     image, questions = noise_image(tiny), ["What?", "Which colour is it?"]
     together = asked(one, image, *questions)

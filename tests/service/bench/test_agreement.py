@@ -27,21 +27,21 @@ def answered(*texts: str) -> list[CaseAnswer]:
 
 
 def test_equal_texts_are_counted_and_each_format_is_judged_on_its_own() -> None:
-    found = compare(answered("yes", "yes", "no", "red"), answered("yes", "Yes.", "no", "blue"))
-    assert found == Agreement("tiny", questions=4, equal=2, float32_score=50.0, int8_score=50.0)
+    found = compare(answered("yes", "yes", "no", "red"), answered("yes", "Yes.", "no", "blue"), "int8")
+    assert found == Agreement("tiny", "int8", questions=4, equal=2, float32_score=50.0, score=50.0)
     assert found.share == 0.5
-    assert compare(answered("yes", "no"), answered("no", "no")).float32_score == 50.0
-    assert compare(answered("yes", "no"), answered("no", "no")).int8_score == 0.0
+    assert compare(answered("yes", "no"), answered("no", "no"), "int4").float32_score == 50.0
+    assert compare(answered("yes", "no"), answered("no", "no"), "int4").score == 0.0
 
 
 def test_answers_to_different_numbers_of_questions_are_not_compared() -> None:
     with pytest.raises(ValueError, match="zip"):
-        compare(answered("yes", "no"), answered("yes"))
+        compare(answered("yes", "no"), answered("yes"), "int8")
 
 
 @pytest.mark.parametrize(("equal", "met"), [(989, False), (990, True)], ids=["too few", "just enough"])
 def test_ten_answers_of_a_thousand_may_change(equal: int, met: bool) -> None:
-    found = Agreement("tiny", 1000, equal, 99.0, 99.0)
+    found = Agreement("tiny", "int8", 1000, equal, 99.0, 99.0)
     assert found.met is met
     assert found.as_json()["met"] is met
 
@@ -68,9 +68,9 @@ def test_every_question_is_asked_in_both_formats_of_the_same_model(monkeypatch: 
 
     monkeypatch.setattr(agreement, "engine", recording)
     cases = draw_questions(5)
-    found = measure_agreement(MICRO, cases)
+    found = measure_agreement(MICRO, cases, "int4")
     assert (found.model, found.questions) == ("pheye-micro-random-weights", 5)
-    assert [dtype for dtype, _ in asked] == ["float32", "int8"]
+    assert [dtype for dtype, _ in asked] == ["float32", "int4"]
     assert len({weights for _, weights in asked}) == 1
 
 
@@ -78,4 +78,4 @@ def test_a_question_without_an_answer_ends_it_and_names_the_image(tmp_path: Path
     (case,) = draw_questions(1)
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"agreement: .*broken\.png: "):
-        measure_agreement(MICRO, [replace(case, image_path=tmp_path / "broken.png")])
+        measure_agreement(MICRO, [replace(case, image_path=tmp_path / "broken.png")], "int8")

@@ -15,7 +15,7 @@ from service.bench.report import Findings, draw_findings, print_findings, write_
 from tests.support.bench_results import report, result
 
 ENGINE = EngineThroughput("m", "cpu", "float32", 8, 10, 4, 32, 5.0, 300, 1.0, 1.0, 3.0)
-ALIKE, UNLIKE = Agreement("tiny", 1_000, 990, 99.94, 98.9), Agreement("tiny", 300, 296, 99.0, 98.0)
+ALIKE, UNLIKE = Agreement("tiny", "int8", 1_000, 990, 99.94, 98.9), Agreement("tiny", "int8", 300, 296, 99.0, 98.0)
 FOUND = Findings(report(result(), result(rows=4, images=1), result(dtype="int8")), [ENGINE, ALIKE])
 
 

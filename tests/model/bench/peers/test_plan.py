@@ -16,10 +16,13 @@ def named(*work: PeerWork) -> list[str]:
 def test_everything_is_planned_where_nothing_is_chosen() -> None:
     assert named(*plan_peers()) == [
         "decode 1 int8 llama.cpp Q8_0",
-        "decode 1 int8 llama.cpp Q4_0",
         "decode 4 int8 llama.cpp Q8_0",
         "decode 8 int8 llama.cpp Q8_0",
         "prefill 1 int8 llama.cpp Q8_0",
+        "decode 1 int4 llama.cpp Q4_0",
+        "decode 4 int4 llama.cpp Q4_0",
+        "decode 8 int4 llama.cpp Q4_0",
+        "prefill 1 int4 llama.cpp Q4_0",
         "encode 1 float32 OpenVINO float32",
         "encode 1 bfloat16 OpenVINO bfloat16",
         "encode 1 int8",
@@ -27,7 +30,10 @@ def test_everything_is_planned_where_nothing_is_chosen() -> None:
 
 
 def test_only_what_is_chosen_is_planned() -> None:
-    assert named(*plan_peers(rows=(2,), only=("decode",))) == ["decode 2 int8 llama.cpp Q8_0"]
+    assert named(*plan_peers(rows=(2,), only=("decode",))) == [
+        "decode 2 int8 llama.cpp Q8_0",
+        "decode 2 int4 llama.cpp Q4_0",
+    ]
     assert named(*plan_peers(dtypes=("bfloat16",))) == ["encode 1 bfloat16 OpenVINO bfloat16"]
     assert plan_peers(only=("decode",), dtypes=("float32",)) == ()
 

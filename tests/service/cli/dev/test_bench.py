@@ -118,17 +118,21 @@ def test_the_machine_has_the_threads_of_the_tables_whatever_an_engine_takes(
     assert json.loads((tmp_path / "bench.json").read_text())["machine"]["threads"] == 2
 
 
-def test_int8s_effect_on_answers_is_measured_on_the_model_that_is_built_in(
+def test_the_effect_of_int8_and_int4_on_answers_is_measured_on_the_model_that_is_built_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agreement, "QUESTIONS", 20)
     done = bench("--only", "agreement", "--threads", "1", "--report", str(tmp_path))
     assert done.exit_code == 0, done.output
-    (found,) = json.loads((tmp_path / "bench.json").read_text())["agreements"]
-    assert (found["model"], found["questions"]) == ("pheye-tiny", 20)
-    assert min(found["float32_score"], found["int8_score"]) >= 80
-    for said in (done.stdout, (tmp_path / "bench.md").read_text()):
-        assert "pheye-tiny: int8 gives float32's answer to " in said
+    both = json.loads((tmp_path / "bench.json").read_text())["agreements"]
+    assert [(found["model"], found["dtype"], found["questions"]) for found in both] == [
+        ("pheye-tiny", "int8", 20),
+        ("pheye-tiny", "int4", 20),
+    ]
+    for found in both:
+        assert min(found["float32_score"], found["score"]) >= 80
+        for said in (done.stdout, (tmp_path / "bench.md").read_text()):
+            assert f"pheye-tiny: {found['dtype']} gives float32's answer to " in said
 
 
 @pytest.fixture
@@ -136,9 +140,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """List what would be measured after the sections: a model and how many questions it is asked, the engine's none."""
     asked: list[tuple[str, int]] = []
 
-    def measure_agreement(settings: Settings, cases: Sequence[Case]) -> agreement.Agreement:
+    def measure_agreement(settings: Settings, cases: Sequence[Case], dtype: str) -> agreement.Agreement:
         asked.append((settings.model, len(cases)))
-        return agreement.Agreement(settings.model, len(cases), 1, 0.0, 0.0)
+        return agreement.Agreement(settings.model, dtype, len(cases), 1, 0.0, 0.0)
 
     monkeypatch.setattr(agreement, "measure_agreement", measure_agreement)
     monkeypatch.setattr(benching, "_engine", lambda *_: ENGINE)
@@ -152,12 +156,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], [("pheye-tiny", 1000)]),
+        ([], [("pheye-tiny", 1000)] * 2),
         (["--dtype", "float32,int8", "--quick"], [("pheye-tiny", 300)]),
         (["--dtype", "float32"], []),
         (["--model", "random:pheye-micro"], []),
         (["--device", "cuda"], []),
-        (["--only", "agreement", *MICRO], [("random:pheye-micro", 1000)]),
+        (["--only", "agreement", *MICRO], [("random:pheye-micro", 1000)] * 2),
     ],
     ids=["full", "quick, with int8", "without int8", "a model", "cuda", "named with a model"],
 )
@@ -177,7 +181,7 @@ def test_without_the_data_set_a_run_of_everything_goes_on_and_says_so_on_a_line(
     assert done.exit_code == 0
     assert "engine without HTTP" in done.stdout
     (line,) = (line for line in done.stderr.splitlines() if "easy-VQA" in line)
-    assert line.startswith("pheye: what int8 does to answers will not be measured: ")
+    assert line.startswith("pheye: what int8 and int4 do to answers will not be measured: ")
     assert line.endswith("pip install 'pheye-service[train]'")
     assert asked == []
 
@@ -197,7 +201,7 @@ def test_without_the_data_set_it_cannot_be_asked_for_by_name(monkeypatch: pytest
         (["--rows", "1,zero"], ["--rows: 'zero'", "1 to 512"]),
         (["--images", "0"], ["--images: '0'"]),
         (["--repeats", "0"], ["--repeats"]),
-        (["--only", "agreement", "--device", "cuda"], ["--only agreement", "int8 is for CPUs"]),
+        (["--only", "agreement", "--device", "cuda"], ["--only agreement", "int8 and int4 are for CPUs"]),
         (["--device", "abacus"], ["--device", "cuda"]),
         (["--model", "random:pheye-huge"], ["no geometry 'pheye-huge'", "pheye-micro"]),
         ([*MICRO, "--prompt-tokens", "1020"], ["--prompt-tokens"]),

@@ -1,0 +1,123 @@
+"""Rounding of weights to int8 and int4 and their packing, compiled: what `packing` says in torch, many times as fast.
+
+Called by `linear` while a model is loaded.
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, attr-defined"
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import carray
+from torch import Tensor
+
+from model.network.compiled.jit import compiled, entry, in_any_order, of_numbers
+from model.network.compiled.numbers import bits_of, bytes_at, float_of, floats_at, nearest, words_at
+from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP, SHRINKS, PackedWeights, padding
+from model.network.compiled.products import share
+from model.network.compiled.threads import Crew
+
+_SCALE_BYTES = 2 * BLOCK_OUTPUTS
+_GROUP_BYTES = _SCALE_BYTES + BLOCK_OUTPUTS * GROUP // 2
+_FACTORS = np.array([shrink / -8 for shrink in SHRINKS], dtype=np.float32)
+
+
+@of_numbers
+def _largest(x):
+    """Return the largest size."""
+    largest = np.float32(0)
+    for i in range(len(x)):
+        largest = abs(x[i]) if abs(x[i]) > largest else largest
+    return largest
+
+
+@entry
+def pack_bytes(weights, inputs, blocks, scales, count, thread, threads):
+    """Round this thread's share of blocks of weights to int8; float32 [8 * count, inputs] at `weights`."""
+    levels = np.empty(inputs, dtype=np.uint8)
+    for block in range(share(count, thread, threads), share(count, thread + 1, threads)):
+        packed = carray(bytes_at(blocks + block * BLOCK_OUTPUTS * inputs), (BLOCK_OUTPUTS * inputs,))
+        for output in range(BLOCK_OUTPUTS):
+            row = block * BLOCK_OUTPUTS + output
+            x = carray(floats_at(weights + row * inputs * 4), (inputs,))
+            scale = max(_largest(x), np.float32(1e-8)) / np.float32(127)
+            carray(floats_at(scales + row * 4), (1,))[0] = scale
+            for i in range(inputs):
+                levels[i] = np.uint8(np.int32(nearest(x[i] / scale)) + 128)
+            for four in range(inputs // 4):
+                for i in range(4):
+                    packed[(four * BLOCK_OUTPUTS + output) * 4 + i] = np.int8(levels[4 * four + i])
+
+
+@in_any_order
+def _lost(x, scale):
+    """Return the squared loss of a group that is rounded with this scale."""
+    total = np.float32(0)
+    for i in range(GROUP):
+        level = min(max(nearest(x[i] / scale), np.float32(-8)), np.float32(7))
+        total += (level * scale - x[i]) * (level * scale - x[i])
+    return total
+
+
+@compiled
+def _best_scale(x):
+    """Return the scale in bfloat16, as its bits, by which a group loses least."""
+    largest = x[0]
+    for i in range(1, GROUP):
+        largest = x[i] if abs(x[i]) > abs(largest) else largest
+    best, least = np.uint32(0), np.float32(np.inf)
+    for factor in _FACTORS:
+        bits = bits_of(largest * factor)
+        short = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        scale = float_of(np.uint32(short << np.uint32(16)))
+        lost = _lost(x, scale) if scale != 0 else np.float32(0)
+        if lost < least:
+            best, least = short, lost
+    return best
+
+
+@entry
+def pack(weights, inputs, blocks, count, thread, threads):
+    """Round and pack this thread's share of blocks of weights, float32 [8 * count, inputs] at `weights`."""
+    groups = inputs // GROUP
+    levels = np.empty(GROUP, dtype=np.uint8)
+    for item in range(share(count * groups, thread, threads), share(count * groups, thread + 1, threads)):
+        block, group = item // groups, item % groups
+        place = blocks + item * _GROUP_BYTES
+        scales = carray(words_at(place), (BLOCK_OUTPUTS,))
+        nibbles = carray(bytes_at(place + _SCALE_BYTES), (BLOCK_OUTPUTS * GROUP // 2,))
+        for output in range(BLOCK_OUTPUTS):
+            x = carray(floats_at(weights + ((block * BLOCK_OUTPUTS + output) * inputs + group * GROUP) * 4), (GROUP,))
+            bits = _best_scale(x)
+            scales[output] = np.uint16(bits)
+            scale = float_of(np.uint32(bits << np.uint32(16)))
+            scale = scale if scale != 0 else np.float32(1)
+            for i in range(GROUP):
+                levels[i] = np.uint8(np.int32(min(max(nearest(x[i] / scale), np.float32(-8)), np.float32(7))) + 8)
+            for eight in range(GROUP // 8):
+                for i in range(4):
+                    both = levels[8 * eight + i] | (levels[8 * eight + 4 + i] << np.uint8(4))
+                    nibbles[(eight * BLOCK_OUTPUTS + output) * 4 + i] = np.int8(both)
+
+
+def pack_int8_fast(weight: Tensor, crew: Crew) -> PackedWeights:
+    """Round weights [out, in] to int8 and pack them, as `packing.pack_int8` does."""
+    outputs, inputs = weight.shape
+    padded = F.pad(weight.float(), padding(weight)).contiguous()
+    count = len(padded) // BLOCK_OUTPUTS
+    blocks, scales = torch.empty(count, BLOCK_OUTPUTS * padded.shape[1], dtype=torch.uint8), torch.empty(len(padded))
+    places = padded.data_ptr(), padded.shape[1], blocks.data_ptr(), scales.data_ptr()
+    crew.run(lambda thread: pack_bytes(*places, count, thread, crew.size))
+    return PackedWeights(8, outputs, inputs, blocks, scales)
+
+
+def pack_int4_fast(weight: Tensor, crew: Crew) -> PackedWeights:
+    """Round weights [out, in] to int4 in groups, and pack them, as `packing.pack_int4` does."""
+    outputs, inputs = weight.shape
+    padded = F.pad(weight.float(), padding(weight)).contiguous()
+    count = len(padded) // BLOCK_OUTPUTS
+    blocks = torch.empty(count, padded.shape[1] // GROUP * _GROUP_BYTES, dtype=torch.uint8)
+    crew.run(lambda thread: pack(padded.data_ptr(), padded.shape[1], blocks.data_ptr(), count, thread, crew.size))
+    return PackedWeights(4, outputs, inputs, blocks, torch.ones(len(padded)))

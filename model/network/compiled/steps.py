@@ -1,0 +1,150 @@
+"""Decode steps as one compiled call for a model's slots: the tables that `step` reads, and the threads that run it.
+
+Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.network.compiled import attention, step
+from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, table_of
+from model.network.compiled.parts import DecoderParts, LayerParts, Norm
+from model.network.compiled.rows import ACTIVATION_CODES
+
+_LINE = 64  # bytes of a cache line; the counter has some to itself
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Keys and values of slots, which stay where they are: [layers, slots, H, tokens, d], of text and of images."""
+
+    keys: Tensor
+    values: Tensor
+    image_keys: Tensor
+    image_values: Tensor
+
+
+class CompiledSteps:
+    """Decode steps of one decoder over one set of slots.
+
+    Args:
+        parts: the decoder.
+        memory: its slots.
+    """
+
+    def __init__(self, parts: DecoderParts, memory: Memory) -> None:
+        self._parts, self._memory = parts, memory
+        self._products: list[CompiledLinear] = []
+        self._norms: list[list[int]] = []
+        self._layers = np.array([self._layer(number, layer) for number, layer in enumerate(parts.layers)])
+        last, head = self._norm(parts.norm), self._product(parts.head)
+        self._tables = (self._layers, table_of(self._products), np.array(self._norms), _memories(memory))
+        self._tokens = memory.image_keys.shape[3]
+        slots = memory.keys.shape[1]
+        widest = max(product.weights.padded_inputs for product in self._products)
+        self._rounded = [RoundedRows(slots, widest) for _ in range(2)]
+        self._inputs = np.stack([rounded.table for rounded in self._rounded])
+        self._constants = self._room(slots, crew().size, last, head)
+        self._scale = _bits(parts.scale)
+
+    def decode(
+        self, rows: Sequence[int], tokens: Sequence[int], positions: Sequence[int], images: Sequence[int]
+    ) -> Tensor:
+        """Append one token to each row, and return logits [B, vocab].
+
+        Args:
+            rows: row slots.
+            tokens: what is appended to each.
+            positions: where it goes.
+            images: image slot of each.
+        """
+        members = sorted(range(len(rows)), key=lambda row: images[row])
+        batch = np.array([tokens, rows, positions, members], dtype=np.int64)
+        groups = self._groups([images[row] for row in members])
+        head = self._parts.head
+        logits = torch.empty(len(rows), head.padded_outputs)
+        together, out = crew(), logits.data_ptr()
+        if together.size > self._threads:
+            raise ValueError(f"steps were made for {self._threads} threads, not for {together.size}")
+
+        def work(thread: int) -> None:
+            step.step(
+                self._constants, *self._tables, self._inputs, batch, groups, self._tokens, out, thread, together.size
+            )
+
+        together.run(work)
+        return logits[:, : head.weights.outputs]
+
+    def _groups(self, images: Sequence[int]) -> NDArray[np.int64]:
+        """Return image slot, first and last member, and scale of each image; members are in the images' order."""
+        firsts = [place for place in range(len(images)) if not place or images[place] != images[place - 1]]
+        ends = [*firsts[1:], len(images)]
+        return np.array(
+            [[images[first], first, end, self._scale] for first, end in zip(firsts, ends, strict=True)], dtype=np.int64
+        )
+
+    def _room(self, rows: int, threads: int, last: int, head: int) -> NDArray[np.int64]:
+        """Allocate what a step works in, and return the table of constants."""
+        parts, memory = self._parts, self._memory
+        width = parts.embedding.shape[1]
+        inner = max(product.padded_outputs for product in self._products if product is not parts.head)
+        longest = max(memory.keys.shape[3], self._tokens)
+        head_width = max(memory.keys.shape[4], memory.image_keys.shape[4])
+        scratch = rows * (longest + 8 + 2 * head_width) * 4 // _LINE * _LINE + 2 * _LINE
+        self._threads = threads
+        self._work = [
+            torch.empty(rows * width), torch.empty(rows * width), torch.empty(rows * inner),
+            torch.zeros(2 * _LINE, dtype=torch.int64), torch.empty(threads * scratch, dtype=torch.uint8),
+        ]  # fmt: skip
+        stream, normed, wide, counter, room = (tensor.data_ptr() for tensor in self._work)
+        places = (parts.embedding.data_ptr(), parts.cos.data_ptr(), parts.sin.data_ptr())
+        constants = (
+            stream, normed, wide, counter + _LINE, room, scratch, *places, parts.cos.shape[1],
+            ACTIVATION_CODES[parts.activation], width, head, last,
+        )  # fmt: skip
+        assert len(constants) == step.CONSTANTS
+        return np.array(constants, dtype=np.int64)
+
+    def _layer(self, number: int, layer: LayerParts) -> list[int]:
+        own = [*map(self._product, (layer.into, layer.dense, layer.fc2)), self._norm(layer.norm), number]
+        cross = layer.cross
+        if cross is None:
+            return [*own, *[-1] * (step.LAYER_COLUMNS - len(own))]
+        place = self._memory.keys.shape[0] + sum(before.cross is not None for before in self._parts.layers[:number])
+        block = map(self._product, (cross.to_q, cross.to_out, cross.fc1, cross.fc2))
+        return [*own, 0, *block, self._norm(cross.norm), self._norm(cross.ff_norm), place]
+
+    def _product(self, layer: CompiledLinear) -> int:
+        self._products.append(layer)
+        return len(self._products) - 1
+
+    def _norm(self, norm: Norm) -> int:
+        self._norms.append([norm.weight.data_ptr(), norm.bias.data_ptr(), _bits(norm.eps)])
+        return len(self._norms) - 1
+
+
+def _memories(memory: Memory) -> NDArray[np.int64]:
+    """Return the table of memories: the text's layers, then the blocks' images."""
+    pairs = [*zip(memory.keys, memory.values, strict=True), *zip(memory.image_keys, memory.image_values, strict=True)]
+    return np.array([_memory(keys, values) for keys, values in pairs], dtype=np.int64)
+
+
+def _memory(keys: Tensor, values: Tensor) -> list[int]:
+    assert keys.stride() == values.stride()
+    assert keys.stride(3) == 1
+    size = keys.element_size()
+    row = [keys.data_ptr(), values.data_ptr(), *(size * keys.stride(axis) for axis in range(3))]
+    row += [keys.shape[1], keys.shape[3], int(keys.dtype == torch.float32)]
+    assert len(row) == attention.MEMORY_COLUMNS
+    return row
+
+
+def _bits(value: float) -> int:
+    return int(np.float32(value).view(np.uint32))

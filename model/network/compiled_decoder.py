@@ -1,0 +1,54 @@
+"""Decode steps of a decoder whose layers are compiled, over whichever slots they are asked for.
+
+Called by the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from model.config import PheyeConfig
+from model.network.compiled.parts import DecoderParts
+from model.network.decoder import Decoder
+from model.network.slots import Slots
+
+if TYPE_CHECKING:
+    from model.network.compiled.steps import CompiledSteps
+
+_CHANNELS = 32  # that attention heads have a multiple of
+_OUTPUTS = 8  # likewise linear layers
+
+
+class CompiledDecoder:
+    """Decoder that decodes by compiled steps."""
+
+    def __init__(self, parts: DecoderParts) -> None:
+        self._parts = parts
+        self._steps: WeakKeyDictionary[Slots, CompiledSteps] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, decoder: Decoder, config: PheyeConfig, *, absorbed: bool) -> CompiledDecoder | None:
+        """Return a decoder's compiled steps; None if its layers are not compiled, or have widths that are not known."""
+        heads = config.decoder.head_width, config.inner_width // config.cross_heads
+        layers = config.decoder.width, config.decoder.mlp_width, config.inner_width, config.cross_mlp_width
+        if absorbed or any(width % _CHANNELS for width in heads) or any(width % _OUTPUTS for width in layers):
+            return None
+        parts = decoder.parts()
+        return None if parts is None or parts.embedding.dtype != torch.float32 else cls(parts)
+
+    def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """Append one token to each row, and return logits [B, vocab]; the rows' lengths are left as they are."""
+        steps = self._steps.get(slots)
+        if steps is None:
+            from model.network.compiled.steps import CompiledSteps, Memory
+
+            images = slots.images
+            steps = CompiledSteps(self._parts, Memory(slots.keys, slots.values, images.keys, images.values))
+            self._steps[slots] = steps
+        positions = [slots.lengths[row] for row in rows]
+        return steps.decode(rows, tokens, positions, [slots.image_slot(row) for row in rows])

@@ -1,0 +1,133 @@
+"""The compiled decode step against the same step in torch: alone, in a crowd, with images shared and not."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+pytest.importorskip("numba")
+
+from model.checkpoint.checkpoint import open_checkpoint
+from model.network import linear
+from model.network.pheye import Pheye
+from model.network.slots import Slots
+from model.tiles import ImageKey
+
+CPU = torch.device("cpu")
+ROWS = 4
+
+
+def model(name: str, bits: int, image_dtype: torch.dtype = torch.float32) -> Pheye:
+    checkpoint = open_checkpoint(name, None, CPU)
+    return Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32, bits=bits, image_dtype=image_dtype)
+
+
+def filled(ours: Pheye) -> tuple[Slots, list[int]]:
+    """Slots with rows of unequal length about two images, and the first token of each."""
+    slots = ours.new_slots(ROWS, 40)
+    chance = torch.Generator().manual_seed(0)
+    config = ours.config
+    for image in range(2):
+        tiles = torch.randn(config.tiles, config.vision.tokens_per_tile, config.vision.width, generator=chance)
+        ours.admit_image(slots, ImageKey(f"image {image}"), list(tiles))
+    prompts = [torch.randint(config.decoder.vocab_size, (3 + row,), generator=chance).tolist() for row in range(ROWS)]
+    for row, prompt in enumerate(prompts):
+        slots.occupy(row, ImageKey(f"image {row % 2}"), len(prompt))
+    return slots, ours.prefill(slots, list(range(ROWS)), prompts).argmax(-1).tolist()
+
+
+@pytest.fixture(scope="module", params=[8, 4], ids=["int8", "int4"])
+def micro(request) -> Pheye:
+    return model("random:pheye-micro", request.param)
+
+
+@torch.inference_mode()
+def test_logits_and_cache_are_those_of_the_step_in_torch(micro, monkeypatch):
+    assert micro._compiled is not None
+    ours, tokens = filled(micro)
+    twins, _ = filled(micro)
+    fast = micro.decode(ours, range(ROWS), tokens)
+    monkeypatch.setattr(micro, "_compiled", None)
+    slow = micro.decode(twins, range(ROWS), tokens)
+    # Where a number lies between two of int8, the last bit decides how it is rounded.
+    torch.testing.assert_close(fast, slow, rtol=2e-3, atol=2e-3)
+    assert ours.lengths == twins.lengths
+    for own, twin in ((ours.keys, twins.keys), (ours.values, twins.values)):
+        torch.testing.assert_close(own, twin, rtol=2e-3, atol=2e-3)
+
+
+@torch.inference_mode()
+def test_a_row_says_the_same_alone_and_in_any_crowd(micro):
+    slots, tokens = filled(micro)
+    held = list(slots.lengths)
+    together = micro.decode(slots, range(ROWS), tokens)
+    for crowd in ([0], [1], [2], [3], [3, 1], [2, 0], [1, 0, 3]):
+        slots.lengths[:] = held
+        again = micro.decode(slots, crowd, [tokens[row] for row in crowd])
+        for place, row in enumerate(crowd):
+            assert torch.equal(again[place], together[row])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads_says_the_same(micro, threads, monkeypatch):
+    slots, tokens = filled(micro)
+    wanted = micro.decode(slots, range(ROWS), tokens)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    slots, tokens = filled(micro)
+    assert torch.equal(micro.decode(slots, range(ROWS), tokens), wanted)
+
+
+@torch.inference_mode()
+def test_a_row_that_went_wrong_is_seen_and_costs_its_neighbours_nothing(micro):
+    slots, tokens = filled(micro)
+    held = list(slots.lengths)
+    wanted = micro.decode(slots, range(ROWS), tokens)
+    slots.lengths[:] = held
+    slots.values[0, 2, 0, 0] = float("nan")
+    again = micro.decode(slots, range(ROWS), tokens)
+    assert not again[2].isfinite().any()
+    for row in (0, 1, 3):
+        assert torch.equal(again[row], wanted[row])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("bits", [8, 4], ids=["int8", "int4"])
+def test_images_in_bfloat16_change_little(bits, monkeypatch):
+    ours = model("random:pheye-micro", bits, torch.bfloat16)
+    slots, tokens = filled(ours)
+    held = list(slots.lengths)
+    fast = ours.decode(slots, range(ROWS), tokens)
+    slots.lengths[:] = held
+    monkeypatch.setattr(ours, "_compiled", None)
+    slow = ours.decode(slots, range(ROWS), tokens)
+    assert (fast - slow).abs().max() <= 0.05 * slow.abs().max()
+
+
+@torch.inference_mode()
+def test_the_tables_of_slots_go_with_the_slots(micro):
+    slots, tokens = filled(micro)
+    micro.decode(slots, range(ROWS), tokens)
+    gone = weakref.ref(slots)
+    del slots
+    gc.collect()
+    assert gone() is None
+
+
+def test_without_numba_int8_is_torchs_and_int4_is_refused(monkeypatch):
+    monkeypatch.setattr(linear.available, "installed", lambda: False)
+    assert model("random:pheye-micro", 8)._compiled is None
+    with pytest.raises(RuntimeError, match=r"pheye-service\[cpu\]"):
+        model("random:pheye-micro", 4)
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["vnni", "without"])
+def test_a_layer_of_int8_is_held_twice_only_where_the_library_is_good_at_many_rows(exact, monkeypatch):
+    monkeypatch.setattr(linear.available, "multiplies_bytes", lambda: exact)
+    weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    of_steps, of_images = (linear.linear(weight, None, bits=8, stepped=stepped) for stepped in (True, False))
+    assert (of_steps._of_many is not None) == exact
+    assert isinstance(of_images, linear.Int8Linear) == exact
