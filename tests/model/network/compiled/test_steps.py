@@ -130,4 +130,4 @@ def test_a_layer_of_int8_is_held_twice_only_where_the_library_is_good_at_many_ro
     weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
     of_steps, of_images = (linear.linear(weight, None, bits=8, stepped=stepped) for stepped in (True, False))
     assert (of_steps._of_many is not None) == exact
-    assert isinstance(of_images, linear.Int8Linear) == exact
+    assert isinstance(of_images, linear.Int8Linear)
