@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.network.linear import Int8Linear, Linear, PackedLinear, PlainLinear, linear, packs, weight_levels
+from model.network.linear import Int8Linear, Linear, PackedLinear, PlainLinear, linear, packs, repacks, weight_levels
 
 CPU = torch.device("cpu")
 FORMS = {"plain": PlainLinear, "packed": PackedLinear, "int8": Int8Linear}
@@ -98,3 +98,8 @@ def test_a_small_float32_matrix_is_not_packed_without_avx_512(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert isinstance(linear(torch.ones(512, 512), None), form)
     assert isinstance(linear(torch.ones(513, 512), None), PackedLinear)
+
+
+def test_int8_weights_are_laid_out_anew_where_sums_of_8_bits_saturate() -> None:
+    assert repacks(layer("int8")[0]) == (weight_levels() < 127)
+    assert not repacks(layer("plain")[0])
