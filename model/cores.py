@@ -8,7 +8,7 @@ from pathlib import Path
 from model.config import PheyeConfig
 
 WIDE = 1024  # width of a decoder from which threads pay
-LONE_THREADS = 2  # that a narrow model has when its other cores would be idle; more were never measured
+LONE_THREADS = 2  # that encode for a narrow model when other cores would be idle; more were never measured
 
 
 def usable_cores() -> int:
@@ -33,10 +33,6 @@ def compute_threads(config: PheyeConfig, workers: int = 1) -> int:
     return max(1, usable_cores() // workers) if config.decoder.width >= WIDE else 1
 
 
-def lone_threads(config: PheyeConfig, workers: int = 1) -> int:
-    """Return the number of threads while one answer alone is worked on, and no other worker has any.
-
-    Two threads on a narrow model do less than two workers with one each, but more than one thread.
-    """
-    threads = compute_threads(config, workers)
-    return threads if config.decoder.width >= WIDE else max(threads, min(LONE_THREADS, usable_cores()))
+def lone_threads(config: PheyeConfig) -> int:
+    """Return how many threads may encode an image of a narrow model while it is alone and no other worker has any."""
+    return 1 if config.decoder.width >= WIDE else min(LONE_THREADS, usable_cores())

@@ -58,8 +58,7 @@ def load_runner(
         torch.cuda.set_device(where)  # Triton launches on the current device
     budget = memory_budget(where, gpu_memory_share)  # before anything is there
     checkpoint = open_checkpoint(source, revision, where)
-    usual = threads or compute_threads(checkpoint.config, workers)
-    torch.set_num_threads(usual)
+    torch.set_num_threads(threads or compute_threads(checkpoint.config, workers))
     if name is not None:
         checkpoint = replace(checkpoint, config=replace(checkpoint.config, name=name))
     precision = choose_precision(dtype, where, checkpoint.config)
@@ -75,7 +74,7 @@ def load_runner(
             feature_cache_bytes=plan.feature_cache_bytes,
             feature_folder=kept,
             memory=plan.parts,
-            threads=(usual, threads or lone_threads(checkpoint.config, workers)),
+            lone_threads=1 if threads else lone_threads(checkpoint.config),
         )
         runner.warm_up()
     except torch.OutOfMemoryError as error:

@@ -7,6 +7,7 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -58,7 +59,8 @@ class ModelRunner:
             CPU.
         absorbed: whether image slots keep features, and not the keys and values projected from them.
         memory: what takes how much of the device, for people to read.
-        threads: for operations on a CPU, usually and while one row alone is worked on; None to leave them as they are.
+        lone_threads: for encoding while one row alone is worked on: 2 to take half an image each, where operations
+            have one; 1 to stay at that.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class ModelRunner:
         steps: DecodeForm | None = None,
         absorbed: bool = False,
         memory: Sequence[MemoryPart] = (),
-        threads: tuple[int, int] | None = None,
+        lone_threads: int = 1,
     ) -> None:
         self.config = checkpoint.config
         self.device = device
@@ -84,7 +86,9 @@ class ModelRunner:
         self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
         self.feature_cache_bytes = feature_cache_bytes
         self.memory = tuple(memory)
-        self._threads = threads
+        self._lone_threads = lone_threads
+        self._in_halves = False
+        self._helper = ThreadPoolExecutor(1, "encoder")  # for the other half of an image; its thread starts when needed
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
@@ -142,10 +146,8 @@ class ModelRunner:
         return self._images.cache_bytes
 
     def use_cores(self, *, alone: bool) -> None:
-        """Use the cores of others too while one row alone is worked on, or none but our own; the process's setting."""
-        if self._threads is not None and self.device.type == "cpu":
-            usual, lone = self._threads
-            torch.set_num_threads(lone if alone else usual)
+        """Use the core of another worker too while one row alone is worked on, or none but our own."""
+        self._in_halves = alone and self._lone_threads > 1 and self._vision is None
 
     def prompt(self, instruction: str) -> tuple[int, ...]:
         """Return the token ids of the whole prompt around an instruction."""
@@ -213,9 +215,27 @@ class ModelRunner:
 
     def _features(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
         """Encode tiles that come in several arrays to features [n, tokens, D_vit]."""
+        if self._in_halves and len(indices) > 1:
+            return self._halves(np.concatenate(tiles), indices)
         if self._vision is None:
             return self._model.encode_tiles(np.concatenate(tiles), indices)
         return self._vision.encode([tile for array in tiles for tile in array], indices)
+
+    def _halves(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
+        """Encode half of the tiles here and half in another thread.
+
+        The two meet once. Two threads in each operation meet at its end, and where somebody else needs a core, one of
+        them waits there for the other again and again.
+        """
+
+        @torch.inference_mode()
+        def encode(part: slice) -> Tensor:
+            return self._model.encode_tiles(tiles[part], indices[part])
+
+        middle = len(indices) // 2
+        later = self._helper.submit(encode, slice(middle, None))
+        first = encode(slice(middle))
+        return torch.cat([first, later.result()])
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:

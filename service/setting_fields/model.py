@@ -60,7 +60,7 @@ class ModelSettings(BaseModel):
         ge=0,
         le=1024,
         description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers and "
-        "gives a small model one, and a second while it works for one answer and no other worker has any; see "
+        "gives a small model one, and a second to encode with while it has one answer and no other worker has any; see "
         "`PHEYE_DEVICES` for the number of its workers.",
     )
     slots: int = Field(

@@ -36,5 +36,5 @@ def test_an_answer_that_is_alone_gets_a_second_thread_where_there_is_a_core(
     cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model.cores.usable_cores", lambda: cores)
-    assert lone_threads(GEOMETRIES["pheye-tiny"], cores) == threads
-    assert lone_threads(GEOMETRIES["Pheye-x4-448"], 2) == max(1, cores // 2), "a large model has its share anyway"
+    assert lone_threads(GEOMETRIES["pheye-tiny"]) == threads
+    assert lone_threads(GEOMETRIES["Pheye-x4-448"]) == 1, "its operations have threads of their own"

@@ -214,6 +214,19 @@ def test_tiles_encoded_one_by_one_are_the_tiles_encoded_together(tiny: Checkpoin
     torch.testing.assert_close(pieces, together, atol=1e-5, rtol=0)
 
 
+def test_an_image_encoded_in_halves_by_two_threads_is_the_same(tiny: Checkpoint) -> None:
+    runner = fp32_runner(tiny, lone_threads=2)
+    once = greedy(runner, tiny, 8)
+    runner.forget(noise_image(tiny).image_key)
+    runner.use_cores(alone=True)
+    assert greedy(runner, tiny, 8) == once
+    tiles, places = noise_image(tiny).tiles, range(runner.config.tiles)
+    with torch.inference_mode():
+        halves = runner._features([tiles], places)
+        runner.use_cores(alone=False)
+        torch.testing.assert_close(halves, runner._features([tiles], places), rtol=0, atol=1e-5)
+
+
 def test_features_come_go_and_are_told(tiny: Checkpoint) -> None:
     one_image_bytes = 4 * tiny.config.image_tokens * tiny.config.vision.width
     runner = fp32_runner(tiny, feature_cache_bytes=one_image_bytes)
