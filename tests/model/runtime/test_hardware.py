@@ -105,7 +105,7 @@ def test_int8_and_int4_are_for_cpus_and_say_who_computes_their_steps(
     assert "numba" in chosen.reason
     monkeypatch.setattr(hardware.available, "installed", lambda: False)
     if asked == "int4":
-        with pytest.raises(ValueError, match=r"int4 .* pheye-service\[cpu\]"):
+        with pytest.raises(ValueError, match=r"int4 .*pheye-service\[cpu\]"):
             choose_precision(asked, torch.device("cpu"), config)
     else:
         assert "slower" in choose_precision(asked, torch.device("cpu"), config).reason
