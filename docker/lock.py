@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "docker/requirements.lock"
-EXTRAS = ("gpu", "mcp", "otel")  # those that the Dockerfile names
+EXTRAS = ("cpu", "gpu", "mcp", "otel")  # those that the Dockerfile names
 OF_TORCH = re.compile(r"(torch|triton|cuda-\S+|nvidia-(?!ml-py)\S+)==")
 HEAD = (
     "# Every package of the image but torch and its CUDA libraries. Written by docker/lock.py; `make lock` renews it.\n"

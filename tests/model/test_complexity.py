@@ -32,6 +32,7 @@ from model.complexity import (
     slot_bytes,
     tiled_vit_multiplications,
     vit_multiplications,
+    weight_bytes,
 )
 from model.config import GEOMETRIES, PheyeConfig
 from model.network.pheye import Pheye
@@ -130,6 +131,17 @@ def held(thing: object) -> Iterator[torch.Tensor]:
     elif type(thing).__module__.startswith("model.") and type(thing).__name__ != "Rotary":
         names = [*getattr(thing, "__dict__", {}), *getattr(type(thing), "__slots__", ())]
         yield from held([getattr(thing, name) for name in names if name not in ("_mean", "_std")])
+
+
+def test_weights_in_fewer_bits_take_fewer_bytes_and_a_second_form_takes_more() -> None:
+    config = GEOMETRIES["Pheye-x4-448"]
+    int4, int8, twice = (
+        weight_bytes(config, dtype, decoder_twice=double)
+        for dtype, double in (("int4", False), ("int8", False), ("int8", True))
+    )
+    assert int4 < int8 < twice < weight_bytes(config, "float32") == 2 * weight_bytes(config, "bfloat16")
+    assert 0.5e9 < int8 - int4 < 0.75e9  # 1.46 billion weights of layers
+    assert 1.5e9 < twice - int8 < 1.6e9
 
 
 def test_slot_and_feature_bytes_are_what_the_arrays_hold(checkpoint: Checkpoint) -> None:

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from model.network.compiled.emitter import F32, I32, I64, LANES, Emitter, vector
 
 CHANNELS = 32  # that a head must have, or a multiple of them
-_AHEAD = 2048  # bytes behind what is read, asked for early: the processor alone looks less far ahead here
+_AHEAD = 1024  # bytes behind what is read, asked for early: the processor alone looks less far ahead here
 _TOGETHER = 8  # keys
 _FLOATS, _PAIRS = vector(F32, LANES), vector(I32, LANES)
 _VECTOR_BYTES = 32

@@ -46,6 +46,12 @@ def test_int8_reads_a_quarter_of_the_weights_and_half_of_what_is_kept_of_an_imag
     assert exact - quantised == 3 * decoder_weights(MICRO, project=False) + image // 2
 
 
+def test_int4_reads_half_of_what_int8_reads_but_for_the_head_and_the_scales() -> None:
+    int8, int4 = (PassCosts(MICRO, dtype).decode([1], 1).bytes for dtype in ("int8", "int4"))
+    layers = decoder_weights(MICRO, project=False) - MICRO.decoder.vocab_size * MICRO.decoder.width
+    assert int8 - int4 == pytest.approx(layers * (1 - complexity.INT4_BYTES), abs=1)
+
+
 def test_rows_that_share_an_image_project_it_once() -> None:
     apart, together = COSTS.prefill([20, 30], images=2), COSTS.prefill([20, 30], images=1)
     assert apart.flops == complexity.prefill_flops(MICRO, 20) + complexity.prefill_flops(MICRO, 30)

@@ -90,3 +90,22 @@ def test_a_gpu_is_named_by_its_uuid_as_nvidias_tools_write_it(monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=uuid))
     assert device_uuid(torch.device("cuda:0")) == f"GPU-{uuid}"
     assert device_uuid(torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("asked", ["int8", "int4"])
+def test_int8_and_int4_are_for_cpus_and_say_who_computes_their_steps(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = GEOMETRIES["pheye-micro"]
+    with pytest.raises(ValueError, match=f"dtype: {asked} is offered on CPUs"):
+        choose_precision(asked, torch.device("cuda"), config)
+    monkeypatch.setattr(hardware.available, "installed", lambda: True)
+    chosen = choose_precision(asked, torch.device("cpu"), config)
+    assert (chosen.name, chosen.image_dtype) == (asked, torch.bfloat16)
+    assert "numba" in chosen.reason
+    monkeypatch.setattr(hardware.available, "installed", lambda: False)
+    if asked == "int4":
+        with pytest.raises(ValueError, match=r"int4 .*pheye-service\[cpu\]"):
+            choose_precision(asked, torch.device("cpu"), config)
+    else:
+        assert "slower" in choose_precision(asked, torch.device("cpu"), config).reason
