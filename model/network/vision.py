@@ -16,12 +16,12 @@ from torch import Tensor
 from model.config import PheyeConfig, VisionGeometry
 from model.network.fused import add_norm, folded
 from model.network.layers import LORA_SCALE, LayerNorm, Weights
-from model.network.linear import Linear
+from model.network.linear import Linear, repacks
 from model.network.patches import Patches
 
-_CHUNK_TOKENS = (
-    320  # of tiles that a CPU takes through a layer together: what lies between its products fits its caches
-)
+# Of tiles that a CPU takes through a layer together: what lies between its products fits its caches.
+_CHUNK_TOKENS = 320
+_CHUNK_TOKENS_REPACKED = 800  # likewise, where every product also lays its weights out anew
 
 GLOBAL_ADAPTER = "first"
 LOCAL_ADAPTER = "second"
@@ -104,6 +104,8 @@ class VisionTower:
         self._layers = [
             _Layer.load(layers.at(index), adapter, geometry.eps, factor) for index in range(geometry.layers)
         ]
+        chunk = _CHUNK_TOKENS_REPACKED if repacks(self._patch) else _CHUNK_TOKENS
+        self._together = max(1, chunk // len(self._positions))
         self._norms = [*(layer.norm1 for layer in self._layers), norm]
 
     def __call__(self, tiles: Tensor) -> Tensor:
@@ -111,10 +113,10 @@ class VisionTower:
 
         Tiles do not see one another, so that a CPU may take few at a time.
         """
-        together = max(1, _CHUNK_TOKENS // len(self._positions))
-        if tiles.device.type != "cpu" or len(tiles) <= together:
+        if tiles.device.type != "cpu" or len(tiles) <= self._together:
             return self._encode(tiles)
-        return torch.cat([self._encode(part) for part in torch.split(tiles, together)])
+        parts = -(-len(tiles) // self._together)
+        return torch.cat([self._encode(part) for part in torch.tensor_split(tiles, parts)])
 
     def _encode(self, tiles: Tensor) -> Tensor:
         n = len(tiles)

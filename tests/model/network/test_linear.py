@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.network.linear import Int8Linear, Linear, PackedLinear, PlainLinear, linear, packs, weight_levels
+from model.network.linear import Int8Linear, Linear, PackedLinear, PlainLinear, linear, packs, repacks, weight_levels
 
 CPU = torch.device("cpu")
 FORMS = {"plain": PlainLinear, "packed": PackedLinear, "int8": Int8Linear}
@@ -89,3 +89,8 @@ def test_a_cpu_packs_float32_and_never_float16() -> None:
     assert isinstance(linear(torch.ones(4, 4, dtype=torch.float16), None), PlainLinear)
     assert isinstance(linear(torch.ones(4, 4), None, int8=True), Int8Linear)
     assert not packs(torch.device("cuda"), torch.bfloat16)
+
+
+def test_int8_weights_are_laid_out_anew_where_sums_of_8_bits_saturate() -> None:
+    assert repacks(layer("int8")[0]) == (weight_levels() < 127)
+    assert not repacks(layer("plain")[0])
