@@ -207,14 +207,6 @@ def repacks(layer: Linear) -> bool:
     return isinstance(layer, Int8Linear) and weight_levels() < _LEVELS
 
 
-def repacks(layer: Linear) -> bool:
-    """Return whether each product lays this layer's weights out anew, so that many rows at once pay.
-
-    oneDNN does so with int8 weights on processors without instructions for them.
-    """
-    return isinstance(layer, Int8Linear) and weight_levels() < _LEVELS
-
-
 def packs(device: torch.device, dtype: torch.dtype) -> bool:
     """Return whether oneDNN packs and multiplies this dtype on this device."""
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
