@@ -62,6 +62,7 @@ ENV PATH=/opt/pheye/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HF_HOME=/var/lib/pheye/hub \
+    NUMBA_CACHE_DIR=/var/lib/pheye/hub \
     HF_HUB_DISABLE_TELEMETRY=1 \
     PHEYE_HOST=0.0.0.0
 

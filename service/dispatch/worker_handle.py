@@ -47,12 +47,7 @@ class WorkerProcess:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_message, self._on_exit = on_message, on_exit
-        begun = early.take()
-        if begun is None:
-            self._process, self._pipe = _spawned(settings, device)
-        else:
-            self._process, self._pipe = begun
-            self._pipe.send((run, settings, device))
+        self._process, self._pipe = _begun_early(settings, device) or _spawned(settings, device)
         self._outbox: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         self._start_threads()
 
@@ -108,6 +103,19 @@ class WorkerProcess:
             self._loop.call_soon_threadsafe(callback, value)
         except RuntimeError:
             logger.debug("the event loop is closed; nobody waits for worker %s", self.pid)
+
+
+def _begun_early(settings: Settings, device: str) -> tuple[BaseProcess, Connection] | None:
+    """Make a worker of the process that was begun early; None if there is none, or it has died."""
+    begun = early.take()
+    if begun is None:
+        return None
+    try:
+        begun.pipe.send((run, settings, device))
+    except OSError:
+        begun.pipe.close()
+        return None
+    return begun
 
 
 def _spawned(settings: Settings, device: str) -> tuple[BaseProcess, Connection]:

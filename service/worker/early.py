@@ -44,10 +44,12 @@ def take() -> EarlyProcess | None:
 def _import_and_wait(pipe: Connection) -> None:
     """Import, then call the function that comes through the pipe with the arguments beside it and the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal reaches the whole group
-    gc.disable()  # the worker's own start turns it on again
+    gc.disable()  # imports leave nothing to collect
     with suppress(ImportError):  # the worker says what is wrong
         import model.runtime.load  # noqa: F401
         import service.worker.main  # noqa: F401
+    gc.freeze()
+    gc.enable()  # before a model is loaded, and code compiled for it
     with suppress(EOFError):  # whoever began this process has ended
         run, *arguments = pipe.recv()
         run(*arguments, pipe)

@@ -8,6 +8,8 @@ from multiprocessing.connection import Connection
 
 import pytest
 
+from service.dispatch.worker_handle import _begun_early
+from service.settings import Settings
 from service.worker import early
 
 
@@ -50,4 +52,13 @@ def test_a_machine_without_room_for_it_starts_its_workers_later(monkeypatch: pyt
 
     monkeypatch.setattr("multiprocessing.process.BaseProcess.start", start)
     early.begin()
+    assert early.take() is None
+
+
+def test_one_that_has_died_makes_way_for_a_worker_started_as_all_others_are() -> None:
+    early.begin()
+    (begun,) = early._begun
+    begun.process.kill()
+    begun.process.join(20)
+    assert _begun_early(Settings(), "cpu") is None
     assert early.take() is None
