@@ -18,7 +18,7 @@ from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, tab
 from model.network.compiled.parts import DecoderParts, LayerParts, Norm
 from model.network.compiled.rows import ACTIVATION_CODES
 
-_LINE = 64  # bytes of a cache line; the counter has some to itself
+_LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class CompiledSteps:
         together, out = crew(), logits.data_ptr()
         if together.size > self._threads:
             raise ValueError(f"steps were made for {self._threads} threads, not for {together.size}")
+        self._constants[step.COUNTER] = together.counter
 
         def work(thread: int) -> None:
             step.step(
@@ -101,12 +102,12 @@ class CompiledSteps:
         self._threads = threads
         self._work = [
             torch.empty(rows * width), torch.empty(rows * width), torch.empty(rows * inner),
-            torch.zeros(2 * _LINE, dtype=torch.int64), torch.empty(threads * scratch, dtype=torch.uint8),
+            torch.empty(threads * scratch, dtype=torch.uint8),
         ]  # fmt: skip
-        stream, normed, wide, counter, room = (tensor.data_ptr() for tensor in self._work)
+        stream, normed, wide, room = (tensor.data_ptr() for tensor in self._work)
         places = (parts.embedding.data_ptr(), parts.cos.data_ptr(), parts.sin.data_ptr())
         constants = (
-            stream, normed, wide, counter + _LINE, room, scratch, *places, parts.cos.shape[1],
+            stream, normed, wide, 0, room, scratch, *places, parts.cos.shape[1],
             ACTIVATION_CODES[parts.activation], width, head, last,
         )  # fmt: skip
         assert len(constants) == step.CONSTANTS

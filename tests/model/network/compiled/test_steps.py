@@ -82,6 +82,20 @@ def test_any_number_of_threads_says_the_same(micro, threads, monkeypatch):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("threads", [(3, 2), (2, 1), (3, 2, 3)], ids=str)
+def test_steps_go_on_with_fewer_threads_than_they_began_with(micro, threads, monkeypatch):
+    slots, tokens = filled(micro)
+    held = list(slots.lengths)
+    wanted = micro.decode(slots, range(ROWS), tokens)
+    slots, _ = filled(micro)  # whose steps are made for the first of these numbers
+    for number in threads:
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
+        for _ in range(3):
+            slots.lengths[:] = held
+            assert torch.equal(micro.decode(slots, range(ROWS), tokens), wanted)
+
+
+@torch.inference_mode()
 def test_a_row_that_went_wrong_is_seen_and_costs_its_neighbours_nothing(micro):
     slots, tokens = filled(micro)
     held = list(slots.lengths)
