@@ -64,7 +64,12 @@ class CompiledSteps:
             tokens: what is appended to each.
             positions: where it goes.
             images: image slot of each.
+
+        Raises:
+            IndexError: something is out of range; the compiled code would read or write elsewhere in memory.
+            ValueError: torch computes with more threads now than when these steps were made.
         """
+        self._check(rows, tokens, positions, images)
         members = sorted(range(len(rows)), key=lambda row: images[row])
         batch = np.array([tokens, rows, positions, members], dtype=np.int64)
         groups = self._groups([images[row] for row in members])
@@ -82,6 +87,26 @@ class CompiledSteps:
 
         together.run(work)
         return logits[:, : head.weights.outputs]
+
+    def _check(
+        self, rows: Sequence[int], tokens: Sequence[int], positions: Sequence[int], images: Sequence[int]
+    ) -> None:
+        """Raise an IndexError for what compiled code would take for an address elsewhere."""
+        memory, parts = self._memory, self._parts
+        slots = memory.keys.shape[1]
+        if not 1 <= len(rows) <= slots or len(set(rows)) != len(rows):
+            raise IndexError(f"a step has 1 to {slots} different rows, not {list(rows)}")
+        bounds = (
+            ("row slots", rows, slots),
+            ("tokens", tokens, parts.embedding.shape[0]),
+            ("positions", positions, min(memory.keys.shape[3], parts.cos.shape[0])),
+            ("image slots", images, memory.image_keys.shape[1]),
+        )
+        for name, numbers, bound in bounds:
+            if len(numbers) != len(rows):
+                raise IndexError(f"{len(rows)} rows have {len(numbers)} {name}")
+            if not (min(numbers) >= 0 and max(numbers) < bound):
+                raise IndexError(f"{name} are 0 to {bound - 1}, not {list(numbers)}")
 
     def _groups(self, images: Sequence[int]) -> NDArray[np.int64]:
         """Return image slot, first and last member, and scale of each image; members are in the images' order."""

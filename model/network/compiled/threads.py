@@ -129,7 +129,7 @@ class Crew:
     def _do(self, thread: int) -> None:
         try:
             self._work(thread)
-        except BaseException as failure:  # noqa: BLE001 (it is raised where the work was given)
+        except BaseException as failure:
             self._failures.append(failure)
             self._words[_LINE_WORDS + 1] = 1
 

@@ -96,6 +96,32 @@ def test_steps_go_on_with_fewer_threads_than_they_began_with(micro, threads, mon
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"rows": [0, ROWS]}, "row slots are 0 to 3"),
+        ({"rows": [-1, 0]}, "row slots are 0 to 3"),
+        ({"rows": [1, 1]}, "different rows"),
+        ({"rows": []}, "1 to 4 different rows"),
+        ({"rows": [0, 1, 2, 3, 0]}, "1 to 4 different rows"),
+        ({"tokens": [0, 10**6]}, "tokens are 0 to"),
+        ({"tokens": [0, -1]}, "tokens are 0 to"),
+        ({"tokens": [0]}, "2 rows have 1 tokens"),
+        ({"positions": [0, 40]}, "positions are 0 to 39"),
+        ({"images": [0, 10**6]}, "image slots are 0 to"),
+    ],
+    ids=str,
+)
+def test_nothing_beyond_its_memory_is_read_or_written(micro, changed, said):
+    slots, tokens = filled(micro)
+    micro.decode(slots, [0, 1], tokens[:2])
+    steps = micro._compiled._steps[slots]
+    asked = {"rows": [0, 1], "tokens": [0, 0], "positions": [5, 5], "images": [0, 0]} | changed
+    with pytest.raises(IndexError, match=said):
+        steps.decode(**asked)
+
+
+@torch.inference_mode()
 def test_a_row_that_went_wrong_is_seen_and_costs_its_neighbours_nothing(micro):
     slots, tokens = filled(micro)
     held = list(slots.lengths)
