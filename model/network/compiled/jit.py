@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 import numba
 from numba import njit
+
+logger = logging.getLogger("pheye.kernels")
 
 compiled: Callable[..., Any] = njit(error_model="numpy", nogil=True)
 inlined: Callable[..., Any] = njit(error_model="numpy", inline="always")
@@ -26,16 +29,56 @@ in_any_order: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmat
 of_numbers: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "nnan", "nsz"})
 
 
-def entry(function: Callable[..., Any]) -> Any:
-    """Compile a function that Python calls, and keep it on disk if there is a folder to keep it in."""
-    folder = cache_folder()
-    if folder is None:
-        return njit(error_model="numpy", nogil=True)(function)
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
-    try:
-        return njit(error_model="numpy", nogil=True, cache=True)(function)
-    finally:
-        numba.config.CACHE_DIR = before
+class Entry:
+    """Function that Python calls, compiled for the one kind of arguments it takes, and kept on disk if it can be.
+
+    Args:
+        function: the function.
+        arguments: their types as numba writes them, such as `(int64[::1], int64)`.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: str) -> None:
+        self._function, self._arguments = function, arguments
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it in this thread alone."""
+        return self.ready(*arguments)
+
+    @functools.cached_property
+    def ready(self) -> Any:
+        """The compiled function, which other threads may call: it compiles, reads and writes nothing any more.
+
+        Whatever goes wrong with the folder (it is full, or a file in it is damaged) costs no more than the time to
+        compile.
+        """
+        folder = cache_folder()
+        compiled = None if folder is None else self._kept(folder)
+        if compiled is None:
+            compiled = njit(error_model="numpy", nogil=True)(self._function)
+            compiled.compile(self._arguments)
+        compiled.disable_compile()
+        return compiled
+
+    def _kept(self, folder: Path) -> Any:
+        """Load the function from a folder, or compile it and keep it there; None if neither can be done."""
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        kept = None
+        try:
+            kept = njit(error_model="numpy", nogil=True, cache=True)(self._function)
+            kept.compile(self._arguments)
+        except Exception as failure:  # of any kind: files are unpickled
+            logger.warning(
+                "compiled code cannot be kept in %s (%s: %s); delete it", folder, type(failure).__name__, failure
+            )
+            return kept if kept is not None and kept.signatures else None  # compiled, and only not saved
+        finally:
+            numba.config.CACHE_DIR = before
+        return kept
+
+
+def entry(arguments: str) -> Callable[[Callable[..., Any]], Entry]:
+    """Return the decorator of a function that Python calls with arguments of these types."""
+    return lambda function: Entry(function, arguments)
 
 
 @functools.cache

@@ -84,10 +84,10 @@ class CompiledLinear:
         rows = x.reshape(-1, x.shape[-1]).float().contiguous()
         rounded = RoundedRows(len(rows), rows.shape[1])
         out = torch.empty(len(rows), self.padded_outputs)
-        together = crew()
+        together, ready = crew(), products.layer.ready
 
         def work(thread: int) -> None:
-            products.layer(
+            ready(
                 self.row, rounded.table, rows.data_ptr(), rows.shape[1], len(rows), out.data_ptr(), together.counter,
                 thread, together.size,
             )  # fmt: skip

@@ -75,15 +75,13 @@ class CompiledSteps:
         groups = self._groups([images[row] for row in members])
         head = self._parts.head
         logits = torch.empty(len(rows), head.padded_outputs)
-        together, out = crew(), logits.data_ptr()
+        together, ready, out = crew(), step.step.ready, logits.data_ptr()
         if together.size > self._threads:
             raise ValueError(f"steps were made for {self._threads} threads, not for {together.size}")
         self._constants[step.COUNTER] = together.counter
 
         def work(thread: int) -> None:
-            step.step(
-                self._constants, *self._tables, self._inputs, batch, groups, self._tokens, out, thread, together.size
-            )
+            ready(self._constants, *self._tables, self._inputs, batch, groups, self._tokens, out, thread, together.size)
 
         together.run(work)
         return logits[:, : head.weights.outputs]
