@@ -122,6 +122,23 @@ def test_nothing_beyond_its_memory_is_read_or_written(micro, changed, said):
 
 
 @torch.inference_mode()
+def test_tensors_of_a_checkpoint_may_lie_in_memory_in_any_order():
+    checkpoint = open_checkpoint("random:pheye-micro", None, CPU)
+    whole = dict(checkpoint.tensors)
+    apart = {
+        name: tensor.T.contiguous().T if tensor.ndim == 2 else torch.stack([tensor, tensor + 1], -1)[..., 0]
+        for name, tensor in whole.items()
+    }
+    assert not any(tensor.is_contiguous() for tensor in apart.values() if min(tensor.shape) > 1)
+    logits = []
+    for tensors in (whole, apart):
+        ours = Pheye(tensors, checkpoint.config, CPU, torch.float32, bits=8)
+        slots, tokens = filled(ours)
+        logits.append(ours.decode(slots, range(ROWS), tokens))
+    assert torch.equal(*logits)
+
+
+@torch.inference_mode()
 def test_a_row_that_went_wrong_is_seen_and_costs_its_neighbours_nothing(micro):
     slots, tokens = filled(micro)
     held = list(slots.lengths)
