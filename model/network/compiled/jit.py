@@ -12,10 +12,12 @@ import functools
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba import njit
 
@@ -83,13 +85,34 @@ def entry(arguments: str) -> Callable[[Callable[..., Any]], Entry]:
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """Return the folder for compiled code: in NUMBA_CACHE_DIR or the user's cache; None if it cannot be written."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    """Return the folder for compiled code, in NUMBA_CACHE_DIR or the user's cache.
+
+    None if it cannot be written, or somebody else could: what lies there is run.
+    """
     try:
-        base = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(base) / "pheye" / "kernels" / digest
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        base = Path(numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = base
+        for name in ("pheye", "kernels", _digest()):
+            folder /= name
+            folder.mkdir(exist_ok=True, mode=0o700)
+            if not _is_ours(folder):
+                logger.warning("compiled code is not kept: %s is not this user's, or others may write to it", folder)
+                return None
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether this user owns a folder, and nobody else may write to it; a link is none."""
+    found = folder.lstat()
+    is_writable_by_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not is_writable_by_others
+
+
+def _digest() -> str:
+    """Return a digest of these sources, and of the processor as LLVM names it."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    host = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources) + host.encode()).hexdigest()[:16]

@@ -78,3 +78,55 @@ def test_no_thread_compiles_once_it_is_ready(monkeypatch):
     assert found == [42]
     with pytest.raises(TypeError):
         ready("text")
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(jit.numba.config, "CACHE_DIR", str(tmp_path / "base"))
+    return tmp_path / "base"
+
+
+def find() -> Path | None:
+    return jit.cache_folder.__wrapped__()
+
+
+def test_the_folder_is_its_owners_alone_whatever_new_folders_are(base):
+    before = os.umask(0)
+    try:
+        folder = find()
+    finally:
+        os.umask(before)
+    assert folder is not None
+    assert folder.parent == base / "pheye" / "kernels"
+    for each in (folder, folder.parent, folder.parent.parent):
+        assert each.stat().st_mode & 0o777 == 0o700
+    assert find() == folder
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o777, 0o707], ids=oct)
+@pytest.mark.parametrize("level", range(3))
+def test_nothing_is_loaded_from_where_others_may_write(base, level, mode, caplog):
+    folder = find()
+    [folder, *folder.parents][level].chmod(mode)
+    assert find() is None
+    assert "others may write" in caplog.text
+
+
+def test_nothing_is_loaded_from_a_folder_of_another_user(base, monkeypatch):
+    assert find() is not None
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert find() is None
+
+
+def test_nothing_is_loaded_through_a_link(base, tmp_path):
+    base.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (base / "pheye").symlink_to(tmp_path / "elsewhere")
+    assert find() is None
+
+
+def test_another_processor_has_a_folder_of_its_own(base, monkeypatch):
+    own = find()
+    monkeypatch.setattr(jit.llvm, "get_host_cpu_name", lambda: "another")
+    assert find() not in (None, own)
