@@ -83,7 +83,7 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
 
 def _rounded(asked: str) -> Precision:
     """Return int8 or int4, and who computes its decode steps."""
-    if available.installed():
+    if available.usable():
         return Precision(torch.float32, "asked for; decode steps are compiled by numba", bits=int(asked[3:]))
     install = f"{available.INSTALL} compiles them"
     if asked == "int4":

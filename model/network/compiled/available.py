@@ -1,23 +1,48 @@
 """Availability of the compiled kernels here, and for which layers they are the fastest form.
 
-Asks without importing numba, which takes half a second. Any thread.
+Only `usable` imports numba, which takes half a second. Any thread.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import platform
-from importlib.util import find_spec
+import re
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 INSTALL = "pip install 'pheye-service[cpu]'"
+LEAST = (0, 62)  # version of numba that the extra asks for
+logger = logging.getLogger("pheye.kernels")
 
 
 @functools.cache
 def installed() -> bool:
-    """Return whether numba is here, which compiles them."""
-    return find_spec("numba") is not None
+    """Return whether numba is here, which compiles them, in a version that can."""
+    try:
+        told = version("numba")
+    except PackageNotFoundError:
+        return False
+    found = re.match(r"(\d+)\.(\d+)", told)
+    return found is not None and (int(found[1]), int(found[2])) >= LEAST
+
+
+def usable() -> bool:
+    """Return whether numba is installed and can be imported; what hinders it is said once in the log."""
+    return installed() and _imports()
+
+
+@functools.cache
+def _imports() -> bool:
+    try:
+        import_module("model.network.compiled.linear")
+    except (ImportError, OSError) as failure:  # such as a numpy that is too new for it, or a library that is missing
+        logger.warning("numba is installed but cannot be used, which int8 is faster with: %s", failure)
+        return False
+    return True
 
 
 @functools.cache

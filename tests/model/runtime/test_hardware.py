@@ -99,11 +99,11 @@ def test_int8_and_int4_are_for_cpus_and_say_who_computes_their_steps(
     config = GEOMETRIES["pheye-micro"]
     with pytest.raises(ValueError, match=f"dtype: {asked} is offered on CPUs"):
         choose_precision(asked, torch.device("cuda"), config)
-    monkeypatch.setattr(hardware.available, "installed", lambda: True)
+    monkeypatch.setattr(hardware.available, "usable", lambda: True)
     chosen = choose_precision(asked, torch.device("cpu"), config)
     assert (chosen.name, chosen.image_dtype) == (asked, torch.bfloat16)
     assert "numba" in chosen.reason
-    monkeypatch.setattr(hardware.available, "installed", lambda: False)
+    monkeypatch.setattr(hardware.available, "usable", lambda: False)
     if asked == "int4":
         with pytest.raises(ValueError, match=r"int4 .*pheye-service\[cpu\]"):
             choose_precision(asked, torch.device("cpu"), config)

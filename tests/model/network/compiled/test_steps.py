@@ -177,7 +177,7 @@ def test_the_tables_of_slots_go_with_the_slots(micro):
 def test_without_numba_int8_is_torchs_and_int4_is_refused(monkeypatch):
     monkeypatch.setattr(linear.available, "installed", lambda: False)
     assert model("random:pheye-micro", 8)._compiled is None
-    with pytest.raises(RuntimeError, match=r"pheye-service\[cpu\]"):
+    with pytest.raises(ValueError, match=r"pheye-service\[cpu\]"):
         model("random:pheye-micro", 4)
 
 
