@@ -11,7 +11,7 @@ import torch
 
 from model.config import PheyeConfig
 from model.network.compiled import available
-from model.runtime.processor import processor_multiplies_bf16
+from model.processor import processor_multiplies_bf16
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,17 @@
 """Availability of the compiled kernels here, and for which layers they are the fastest form.
 
-Only `usable` imports numba, which takes half a second. Any thread.
+Only `usable` imports numba, which takes half a second; nothing here needs torch before. Any thread.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import platform
 import re
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-import torch
+from model.processor import processor_multiplies_bytes
 
 INSTALL = "pip install 'pheye-service[cpu]'"
 LEAST = (0, 62)  # version of numba that the extra asks for
@@ -47,8 +46,10 @@ def _imports() -> bool:
 
 @functools.cache
 def multiplies_bytes() -> bool:
-    """Return whether the processor adds up products of bytes in one exact instruction, so that oneDNN is good at int8.
+    """Return whether oneDNN is good at int8 here; see `processor_multiplies_bytes`."""
+    return processor_multiplies_bytes()
 
-    Without it (x86 processors that have AVX2 alone), oneDNN is slow at few rows, and its sums of 16 bits overflow.
-    """
-    return platform.machine() not in ("x86_64", "AMD64") or bool(torch.cpu._is_vnni_supported())
+
+def keeps_second_form() -> bool:
+    """Return whether an int8 layer that decode steps read is held twice here: for few rows, and oneDNN's for many."""
+    return installed() and multiplies_bytes()
