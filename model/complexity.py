@@ -187,7 +187,7 @@ def weight_bytes(config: PheyeConfig, dtype: str, *, decoder_twice: bool = False
     Args:
         config: the model.
         dtype: it computes in.
-        decoder_twice: whether int8 keeps a second form of the decoder's weights, as on processors with VNNI.
+        decoder_twice: whether int8 keeps a second form of the decoder's weights, as with numba on processors with VNNI.
     """
     served = parameters(config).served
     if dtype in DTYPE_BYTES:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from model.cores import usable_cores
-from model.runtime.processor import MATRIX_FLAGS, processor
+from model.processor import MATRIX_FLAGS, processor
 
 
 @dataclass(frozen=True, slots=True)

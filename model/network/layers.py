@@ -63,8 +63,8 @@ class Weights:
         return self.ready(self.stored(name))
 
     def ready(self, tensor: Tensor) -> Tensor:
-        """Move and cast a tensor to device and compute dtype."""
-        return tensor.to(device=self.device, dtype=self.dtype)
+        """Move and cast a tensor to device and compute dtype, its last axis side by side in memory, without gaps."""
+        return tensor.to(device=self.device, dtype=self.dtype).contiguous()  # compiled steps know no strides
 
     def linear(self, *names: str, sensitive: bool = False) -> Linear:
         """Return one layer that computes the layers of these names on the same input, outputs side by side.

@@ -169,14 +169,14 @@ def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool 
         stepped: whether a decode step multiplies a row or two by it, for which compiled kernels are the fastest.
 
     Raises:
-        RuntimeError: 4 bits without numba, which compiles the kernels for them.
+        ValueError: 4 bits without a numba that can be used, which compiles the kernels for them.
     """
     if not bits:
         is_packed = packs(weight.device, weight.dtype) and not _better_plain(weight)
         return PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
-    if not available.installed():
+    if not available.usable():
         if bits == 4:
-            raise RuntimeError(f"int4 needs numba: {available.INSTALL}")
+            raise ValueError(f"int4 needs a numba that can be used: {available.INSTALL}")
         return Int8Linear(weight, bias)
     if bits == 8 and not stepped:
         return Int8Linear(weight, bias)

@@ -11,7 +11,7 @@ import torch
 
 from model.config import PheyeConfig
 from model.network.compiled import available
-from model.runtime.processor import processor_multiplies_bf16
+from model.processor import processor_multiplies_bf16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
 
 def _rounded(asked: str) -> Precision:
     """Return int8 or int4, and who computes its decode steps."""
-    if available.installed():
+    if available.usable():
         return Precision(torch.float32, "asked for; decode steps are compiled by numba", bits=int(asked[3:]))
     install = f"{available.INSTALL} compiles them"
     if asked == "int4":

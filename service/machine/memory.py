@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from model import complexity
 from model.config import PheyeConfig
+from model.network.compiled.available import keeps_second_form
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES, CPU_SLOTS, MemoryDemand
-from model.runtime.processor import processor_multiplies_bytes
 from service.api.connections.descriptors import MOST_CONNECTIONS
 from service.settings import Settings
 
@@ -45,8 +45,13 @@ def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> 
     workers, slots = len(chosen.devices.split(",")), chosen.slots or CPU_SLOTS
     yield MemoryBound("API process", "measured", API_MB, API_MB)
     yield MemoryBound("worker, without a model", "measured", workers * WORKER_MB, workers * WORKER_MB)
-    weights = complexity.weight_bytes(config, dtype, decoder_twice=processor_multiplies_bytes()) * workers
-    yield MemoryBound("weights", "parameters, vision tower twice", weights / MB, weights / MB)
+    weights = complexity.weight_bytes(config, dtype, decoder_twice=keeps_second_form()) * workers
+    yield MemoryBound(
+        "weights",
+        "parameters, vision tower twice; decoder twice in int8 with VNNI and numba",
+        weights / MB,
+        weights / MB,
+    )
     slot = complexity.slot_bytes(config, chosen.context_tokens, dtype)
     taken = workers * slots * slot / MB
     yield MemoryBound("slots", f"`PHEYE_SLOTS` ({slots}) x `pheye info`'s slot", taken, taken)

@@ -84,11 +84,11 @@ class CompiledLinear:
         rows = x.reshape(-1, x.shape[-1]).float().contiguous()
         rounded = RoundedRows(len(rows), rows.shape[1])
         out = torch.empty(len(rows), self.padded_outputs)
-        together, counter = crew(), torch.zeros(1, dtype=torch.int64)
+        together, ready = crew(), products.layer.ready
 
         def work(thread: int) -> None:
-            products.layer(
-                self.row, rounded.table, rows.data_ptr(), rows.shape[1], len(rows), out.data_ptr(), counter.data_ptr(),
+            ready(
+                self.row, rounded.table, rows.data_ptr(), rows.shape[1], len(rows), out.data_ptr(), together.counter,
                 thread, together.size,
             )  # fmt: skip
 

@@ -120,7 +120,7 @@ def multiply_activated(product, inputs, rows, out, stride, start, code, thread, 
             activate(out + row * stride + begin * _FLOAT_BYTES, end - begin, code)
 
 
-@entry
+@entry("(int64[::1], int64[::1], int64, int64, int64, int64, int64, int64, int64)")
 def layer(product, inputs, source, width, rows, out, counter, thread, threads):
     """Round rows of float32 [rows, width] at `source` and multiply them, a share of both in each thread."""
     padded = product[INPUTS]

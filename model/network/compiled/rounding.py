@@ -33,7 +33,7 @@ def _largest(x):
     return largest
 
 
-@entry
+@entry("(int64, int64, int64, int64, int64, int64, int64)")
 def pack_bytes(weights, inputs, blocks, scales, count, thread, threads):
     """Round this thread's share of blocks of weights to int8; float32 [8 * count, inputs] at `weights`."""
     levels = np.empty(inputs, dtype=np.uint8)
@@ -78,7 +78,7 @@ def _best_scale(x):
     return best
 
 
-@entry
+@entry("(int64, int64, int64, int64, int64, int64)")
 def pack(weights, inputs, blocks, count, thread, threads):
     """Round and pack this thread's share of blocks of weights, float32 [8 * count, inputs] at `weights`."""
     groups = inputs // GROUP
@@ -109,7 +109,8 @@ def pack_int8_fast(weight: Tensor, crew: Crew) -> PackedWeights:
     count = len(padded) // BLOCK_OUTPUTS
     blocks, scales = torch.empty(count, BLOCK_OUTPUTS * padded.shape[1], dtype=torch.uint8), torch.empty(len(padded))
     places = padded.data_ptr(), padded.shape[1], blocks.data_ptr(), scales.data_ptr()
-    crew.run(lambda thread: pack_bytes(*places, count, thread, crew.size))
+    ready = pack_bytes.ready
+    crew.run(lambda thread: ready(*places, count, thread, crew.size))
     return PackedWeights(8, outputs, inputs, blocks, scales)
 
 
@@ -119,5 +120,6 @@ def pack_int4_fast(weight: Tensor, crew: Crew) -> PackedWeights:
     padded = F.pad(weight.float(), padding(weight)).contiguous()
     count = len(padded) // BLOCK_OUTPUTS
     blocks = torch.empty(count, padded.shape[1] // GROUP * _GROUP_BYTES, dtype=torch.uint8)
-    crew.run(lambda thread: pack(padded.data_ptr(), padded.shape[1], blocks.data_ptr(), count, thread, crew.size))
+    ready = pack.ready
+    crew.run(lambda thread: ready(padded.data_ptr(), padded.shape[1], blocks.data_ptr(), count, thread, crew.size))
     return PackedWeights(4, outputs, inputs, blocks, torch.ones(len(padded)))

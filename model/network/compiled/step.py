@@ -155,7 +155,10 @@ def _layer(constants, layer, products, norms, memories, inputs, batch, numbers, 
     barrier(counter, threads)
 
 
-@entry
+@entry(
+    "(int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1],"
+    " int64[:, ::1], int64, int64, int64, int64)"
+)
 def step(constants, layers, products, norms, memories, inputs, batch, groups, tokens, logits, thread, threads):
     """Decode one token of each row: this thread's share of it.
 

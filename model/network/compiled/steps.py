@@ -18,7 +18,7 @@ from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, tab
 from model.network.compiled.parts import DecoderParts, LayerParts, Norm
 from model.network.compiled.rows import ACTIVATION_CODES
 
-_LINE = 64  # bytes of a cache line; the counter has some to itself
+_LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,47 @@ class CompiledSteps:
             tokens: what is appended to each.
             positions: where it goes.
             images: image slot of each.
+
+        Raises:
+            IndexError: something is out of range; the compiled code would read or write elsewhere in memory.
+            ValueError: torch computes with more threads now than when these steps were made.
         """
+        self._check(rows, tokens, positions, images)
         members = sorted(range(len(rows)), key=lambda row: images[row])
         batch = np.array([tokens, rows, positions, members], dtype=np.int64)
         groups = self._groups([images[row] for row in members])
         head = self._parts.head
         logits = torch.empty(len(rows), head.padded_outputs)
-        together, out = crew(), logits.data_ptr()
+        together, ready, out = crew(), step.step.ready, logits.data_ptr()
         if together.size > self._threads:
             raise ValueError(f"steps were made for {self._threads} threads, not for {together.size}")
+        self._constants[step.COUNTER] = together.counter
 
         def work(thread: int) -> None:
-            step.step(
-                self._constants, *self._tables, self._inputs, batch, groups, self._tokens, out, thread, together.size
-            )
+            ready(self._constants, *self._tables, self._inputs, batch, groups, self._tokens, out, thread, together.size)
 
         together.run(work)
         return logits[:, : head.weights.outputs]
+
+    def _check(
+        self, rows: Sequence[int], tokens: Sequence[int], positions: Sequence[int], images: Sequence[int]
+    ) -> None:
+        """Raise an IndexError for what compiled code would take for an address elsewhere."""
+        memory, parts = self._memory, self._parts
+        slots = memory.keys.shape[1]
+        if not 1 <= len(rows) <= slots or len(set(rows)) != len(rows):
+            raise IndexError(f"a step has 1 to {slots} different rows, not {list(rows)}")
+        bounds = (
+            ("row slots", rows, slots),
+            ("tokens", tokens, parts.embedding.shape[0]),
+            ("positions", positions, min(memory.keys.shape[3], parts.cos.shape[0])),
+            ("image slots", images, memory.image_keys.shape[1]),
+        )
+        for name, numbers, bound in bounds:
+            if len(numbers) != len(rows):
+                raise IndexError(f"{len(rows)} rows have {len(numbers)} {name}")
+            if not (min(numbers) >= 0 and max(numbers) < bound):
+                raise IndexError(f"{name} are 0 to {bound - 1}, not {list(numbers)}")
 
     def _groups(self, images: Sequence[int]) -> NDArray[np.int64]:
         """Return image slot, first and last member, and scale of each image; members are in the images' order."""
@@ -101,12 +125,12 @@ class CompiledSteps:
         self._threads = threads
         self._work = [
             torch.empty(rows * width), torch.empty(rows * width), torch.empty(rows * inner),
-            torch.zeros(2 * _LINE, dtype=torch.int64), torch.empty(threads * scratch, dtype=torch.uint8),
+            torch.empty(threads * scratch, dtype=torch.uint8),
         ]  # fmt: skip
-        stream, normed, wide, counter, room = (tensor.data_ptr() for tensor in self._work)
+        stream, normed, wide, room = (tensor.data_ptr() for tensor in self._work)
         places = (parts.embedding.data_ptr(), parts.cos.data_ptr(), parts.sin.data_ptr())
         constants = (
-            stream, normed, wide, counter + _LINE, room, scratch, *places, parts.cos.shape[1],
+            stream, normed, wide, 0, room, scratch, *places, parts.cos.shape[1],
             ACTIVATION_CODES[parts.activation], width, head, last,
         )  # fmt: skip
         assert len(constants) == step.CONSTANTS

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model.config import GEOMETRIES
+from model.network.compiled import available
 from model.runtime import hardware
 from model.runtime.hardware import (
     choose_precision,
@@ -62,6 +63,28 @@ def test_bfloat16_instructions_are_read_from_the_processors_flags(
     assert multiplies_bf16(CPU) is fast
 
 
+@pytest.mark.parametrize(
+    ("machine", "cpuinfo", "exact"),
+    [
+        ("x86_64", "flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("x86_64", "flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("x86_64", "flags\t\t: fpu avx2 avx512f\n", False),
+        ("x86_64", "nothing of the kind", False),
+        ("aarch64", "Features\t: fp asimd\n", True),
+    ],
+)
+def test_layers_and_the_estimate_of_memory_ask_one_question_about_int8(
+    monkeypatch: pytest.MonkeyPatch, machine: str, cpuinfo: str, exact: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: cpuinfo)
+    monkeypatch.setattr(available, "multiplies_bytes", available.multiplies_bytes.__wrapped__)
+    for here in (True, False):
+        monkeypatch.setattr(available, "installed", lambda here=here: here)
+        assert available.keeps_second_form() == (here and exact)
+    assert available.multiplies_bytes() == exact
+
+
 def test_auto_is_a_device_of_this_machine() -> None:
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -99,11 +122,11 @@ def test_int8_and_int4_are_for_cpus_and_say_who_computes_their_steps(
     config = GEOMETRIES["pheye-micro"]
     with pytest.raises(ValueError, match=f"dtype: {asked} is offered on CPUs"):
         choose_precision(asked, torch.device("cuda"), config)
-    monkeypatch.setattr(hardware.available, "installed", lambda: True)
+    monkeypatch.setattr(hardware.available, "usable", lambda: True)
     chosen = choose_precision(asked, torch.device("cpu"), config)
     assert (chosen.name, chosen.image_dtype) == (asked, torch.bfloat16)
     assert "numba" in chosen.reason
-    monkeypatch.setattr(hardware.available, "installed", lambda: False)
+    monkeypatch.setattr(hardware.available, "usable", lambda: False)
     if asked == "int4":
         with pytest.raises(ValueError, match=r"int4 .*pheye-service\[cpu\]"):
             choose_precision(asked, torch.device("cpu"), config)

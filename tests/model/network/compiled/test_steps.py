@@ -82,6 +82,63 @@ def test_any_number_of_threads_says_the_same(micro, threads, monkeypatch):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("threads", [(3, 2), (2, 1), (3, 2, 3)], ids=str)
+def test_steps_go_on_with_fewer_threads_than_they_began_with(micro, threads, monkeypatch):
+    slots, tokens = filled(micro)
+    held = list(slots.lengths)
+    wanted = micro.decode(slots, range(ROWS), tokens)
+    slots, _ = filled(micro)  # whose steps are made for the first of these numbers
+    for number in threads:
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
+        for _ in range(3):
+            slots.lengths[:] = held
+            assert torch.equal(micro.decode(slots, range(ROWS), tokens), wanted)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"rows": [0, ROWS]}, "row slots are 0 to 3"),
+        ({"rows": [-1, 0]}, "row slots are 0 to 3"),
+        ({"rows": [1, 1]}, "different rows"),
+        ({"rows": []}, "1 to 4 different rows"),
+        ({"rows": [0, 1, 2, 3, 0]}, "1 to 4 different rows"),
+        ({"tokens": [0, 10**6]}, "tokens are 0 to"),
+        ({"tokens": [0, -1]}, "tokens are 0 to"),
+        ({"tokens": [0]}, "2 rows have 1 tokens"),
+        ({"positions": [0, 40]}, "positions are 0 to 39"),
+        ({"images": [0, 10**6]}, "image slots are 0 to"),
+    ],
+    ids=str,
+)
+def test_nothing_beyond_its_memory_is_read_or_written(micro, changed, said):
+    slots, tokens = filled(micro)
+    micro.decode(slots, [0, 1], tokens[:2])
+    steps = micro._compiled._steps[slots]
+    asked = {"rows": [0, 1], "tokens": [0, 0], "positions": [5, 5], "images": [0, 0]} | changed
+    with pytest.raises(IndexError, match=said):
+        steps.decode(**asked)
+
+
+@torch.inference_mode()
+def test_tensors_of_a_checkpoint_may_lie_in_memory_in_any_order():
+    checkpoint = open_checkpoint("random:pheye-micro", None, CPU)
+    whole = dict(checkpoint.tensors)
+    apart = {
+        name: tensor.T.contiguous().T if tensor.ndim == 2 else torch.stack([tensor, tensor + 1], -1)[..., 0]
+        for name, tensor in whole.items()
+    }
+    assert not any(tensor.is_contiguous() for tensor in apart.values() if min(tensor.shape) > 1)
+    logits = []
+    for tensors in (whole, apart):
+        ours = Pheye(tensors, checkpoint.config, CPU, torch.float32, bits=8)
+        slots, tokens = filled(ours)
+        logits.append(ours.decode(slots, range(ROWS), tokens))
+    assert torch.equal(*logits)
+
+
+@torch.inference_mode()
 def test_a_row_that_went_wrong_is_seen_and_costs_its_neighbours_nothing(micro):
     slots, tokens = filled(micro)
     held = list(slots.lengths)
@@ -120,7 +177,7 @@ def test_the_tables_of_slots_go_with_the_slots(micro):
 def test_without_numba_int8_is_torchs_and_int4_is_refused(monkeypatch):
     monkeypatch.setattr(linear.available, "installed", lambda: False)
     assert model("random:pheye-micro", 8)._compiled is None
-    with pytest.raises(RuntimeError, match=r"pheye-service\[cpu\]"):
+    with pytest.raises(ValueError, match=r"pheye-service\[cpu\]"):
         model("random:pheye-micro", 4)
 
 
