@@ -85,7 +85,7 @@ def test_a_flag_is_no_service_link():
         ("slots", "-1"),
         ("gpu_memory_share", "0"),
         ("gpu_memory_share", "1.1"),
-        ("dtype", "int4"),
+        ("dtype", "int2"),
         ("devices", "gpu"),
         ("devices", "auto,cpu"),
         ("devices", ""),

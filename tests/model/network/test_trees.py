@@ -59,7 +59,7 @@ def test_logits_made_in_parts_are_those_made_together(tiny: Checkpoint, monkeypa
     whole = scored(fp32_runner(tiny), tiny, ODD)
     monkeypatch.setattr(trees, "_SCORED_TOGETHER", 3)
     for logprobs, wanted in zip(scored(fp32_runner(tiny), tiny, ODD), whole, strict=True):
-        assert logprobs == pytest.approx(wanted, abs=1e-6)
+        assert logprobs == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_tree_may_take_all_that_its_prompt_leaves_of_a_slot(tiny: Checkpoint, naive: Likelihood) -> None:

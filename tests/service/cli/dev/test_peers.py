@@ -31,9 +31,11 @@ def test_both_sides_are_timed_printed_and_written(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "peers.json").read_text())
     assert [(each["label"], each["work"]["form"]) for each in told["results"]] == [
         ("decode step, 1 row, int8", "Q8_0"),
-        ("decode step, 1 row, int8", "Q4_0"),
         ("decode step, 2 rows, int8", "Q8_0"),
         ("prompt of 16 tokens, int8", "Q8_0"),
+        ("decode step, 1 row, int4", "Q4_0"),
+        ("decode step, 2 rows, int4", "Q4_0"),
+        ("prompt of 16 tokens, int4", "Q4_0"),
         ("vision tower, 5 tiles, float32", "float32"),
         ("vision tower, 5 tiles, bfloat16", "bfloat16"),
         ("vision tower, 5 tiles, int8", ""),
@@ -60,7 +62,7 @@ def test_without_the_packages_the_way_to_get_them_is_said(monkeypatch: pytest.Mo
         (("--quick",), "--quick: does not go with --peers"),
         (("--device", "cuda"), "--device: does not go with --peers"),
         (("--only", "caption"), "--only: with --peers 'caption' is not one of decode, prefill, encode"),
-        (("--only", "decode", "--dtype", "float32"), "nothing is compared in these number formats"),
+        (("--only", "decode", "--dtype", "float32"), "--dtype: nothing that --only names is compared in these formats"),
         (("--model", "random:pheye-micro", "--model", "random:pheye-tiny"), "--peers compares one model in a run"),
         (("--model", "random:nothing", "--only", "encode", "--dtype", "int8"), "there is no geometry 'nothing'"),
         (("--prompt-tokens", "5000", "--dtype", "int8"), "--prompt-tokens"),
