@@ -13,15 +13,20 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
-from model.network.compiled.parts import DecoderParts
+from model.network.compiled.packing import BLOCK_OUTPUTS
+from model.network.compiled.parts import CHANNELS, DecoderParts
 from model.network.decoder import Decoder
 from model.network.slots import Slots
 
 if TYPE_CHECKING:
     from model.network.compiled.steps import CompiledSteps
 
-_CHANNELS = 32  # that attention heads have a multiple of
-_OUTPUTS = 8  # likewise linear layers
+
+def fits(config: PheyeConfig) -> bool:
+    """Return whether compiled steps know the widths of this geometry's heads and layers."""
+    heads = config.decoder.head_width, config.inner_width // config.cross_heads
+    layers = config.decoder.width, config.decoder.mlp_width, config.inner_width, config.cross_mlp_width
+    return not any(width % CHANNELS for width in heads) and not any(width % BLOCK_OUTPUTS for width in layers)
 
 
 class CompiledDecoder:
@@ -34,9 +39,7 @@ class CompiledDecoder:
     @classmethod
     def of(cls, decoder: Decoder, config: PheyeConfig, *, absorbed: bool) -> CompiledDecoder | None:
         """Return a decoder's compiled steps; None if its layers are not compiled, or have widths that are not known."""
-        heads = config.decoder.head_width, config.inner_width // config.cross_heads
-        layers = config.decoder.width, config.decoder.mlp_width, config.inner_width, config.cross_mlp_width
-        if absorbed or any(width % _CHANNELS for width in heads) or any(width % _OUTPUTS for width in layers):
+        if absorbed or not fits(config):
             return None
         parts = decoder.parts()
         return None if parts is None or parts.embedding.dtype != torch.float32 else cls(parts)

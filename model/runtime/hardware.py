@@ -11,6 +11,7 @@ import torch
 
 from model.config import PheyeConfig
 from model.network.compiled import available
+from model.network.compiled_decoder import fits
 from model.processor import processor_multiplies_bf16
 
 
@@ -71,7 +72,7 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
             raise ValueError(
                 f"dtype: {asked} is offered on CPUs with oneDNN, not on this {device.type}; choose bfloat16"
             )
-        return _rounded(asked)
+        return _rounded(asked, config)
     if asked != "auto":
         return Precision(getattr(torch, asked), "asked for")
     if config.encoder_dtype == config.decoder_dtype == "float32":
@@ -81,10 +82,11 @@ def choose_precision(asked: str, device: torch.device, config: PheyeConfig) -> P
     return Precision(torch.float32, f"this {device.type} has no bfloat16 multiplication; float32 is faster here")
 
 
-def _rounded(asked: str) -> Precision:
+def _rounded(asked: str, config: PheyeConfig) -> Precision:
     """Return int8 or int4, and who computes its decode steps."""
     if available.usable():
-        return Precision(torch.float32, "asked for; decode steps are compiled by numba", bits=int(asked[3:]))
+        what = "decode steps" if fits(config) else "linear layers of decode steps, whose widths are unusual,"
+        return Precision(torch.float32, f"asked for; {what} are compiled by numba", bits=int(asked[3:]))
     install = f"{available.INSTALL} compiles them"
     if asked == "int4":
         raise ValueError(f"dtype: int4 has no other kernels than those that numba compiles: {available.INSTALL}")

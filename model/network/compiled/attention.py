@@ -21,7 +21,7 @@ from model.network.compiled.rows import softmax
 KEYS, VALUES, SLOT_STRIDE, HEAD_STRIDE, TOKEN_STRIDE, HEADS, WIDTH, IS_FLOAT32 = range(8)
 MEMORY_COLUMNS = 8
 _TILE = 64  # tokens
-_TOGETHER = 8  # keys, which must be there in memory: what lies beyond a row's tokens is read and forgotten
+_TOGETHER = 8  # keys, whose scores one loop computes; the last fewer are computed one by one
 
 
 @compiled

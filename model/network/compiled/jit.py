@@ -27,7 +27,7 @@ compiled: Callable[..., Any] = njit(error_model="numpy", nogil=True)
 inlined: Callable[..., Any] = njit(error_model="numpy", inline="always")
 # Of a function whose sums are added up eight at a time: in another order than they are written, but always in that.
 in_any_order: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "contract", "nsz"})
-# Likewise of one that looks for the largest, who has made sure that all are numbers.
+# Likewise of one that looks for the largest, whose caller has made sure that all are numbers.
 of_numbers: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "nnan", "nsz"})
 
 

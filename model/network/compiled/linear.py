@@ -19,7 +19,7 @@ from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP, PackedWeights
 from model.network.compiled.products import INPUT_COLUMNS, PRODUCT_COLUMNS
 from model.network.compiled.threads import Crew
 
-_FEW = 8  # rows
+_FEW = 8  # rows, up to which the kernels compute them; more are `of_many`'s
 _SHARED: dict[int, Crew] = {}  # by the number of threads; a process uses one number, as a rule
 
 
@@ -54,7 +54,8 @@ class RoundedRows:
 class CompiledLinear:
     """Linear layer whose weights are packed for the compiled kernels.
 
-    Each row of the input is rounded by itself and integer sums are exact: a row says the same alone and in a batch.
+    Each row of the input is rounded by itself and integer sums are exact: by the kernels, a row says the same alone and
+    in a batch. `of_many` computes more than 8 rows at once, whose last bits may differ from those of fewer.
 
     Args:
         weights: the weights.

@@ -42,11 +42,6 @@ class PackedWeights:
         """Inputs of a block."""
         return -(-self.inputs // GROUP) * GROUP
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes."""
-        return self.blocks.nbytes + self.scales.nbytes
-
 
 def quantised_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Round weights [out, in] to int8 [out, in] with a scale for each output, float32 [out]."""
@@ -55,7 +50,7 @@ def quantised_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pack_int8(weight: Tensor) -> PackedWeights:
-    """Round weights [out, in] to int8, with a scale for each output, and pack them."""
+    """Round weights [out, in] to int8, a scale for each output, and pack them; naive twin of `rounding`, for tests."""
     rounded, scales = quantised_int8(weight)
     padded = F.pad(rounded, padding(weight))
     raised = (padded.view(torch.uint8) ^ 128).view(-1, BLOCK_OUTPUTS, padded.shape[1] // 4, 4)
@@ -92,7 +87,7 @@ def _rounded(groups: Tensor, scales: Tensor) -> Tensor:
 
 
 def pack_int4(weight: Tensor) -> PackedWeights:
-    """Round weights [out, in] to int4 in groups, and pack them; `rounding` does the same faster."""
+    """Round weights [out, in] to int4 in groups, and pack them; naive twin of `rounding`, for tests."""
     padded = F.pad(weight, padding(weight))
     parts = [_int4_blocks(part) for part in torch.split(padded, 1024)]  # few at a time: rounding works in float32
     scales = torch.ones(len(padded), dtype=torch.float32)
@@ -111,7 +106,7 @@ def _int4_blocks(weight: Tensor) -> Tensor:
 
 
 def unpacked(packed: PackedWeights) -> Tensor:
-    """Return the weights that packed ones stand for, float32 [out, in]."""
+    """Return the weights that packed ones stand for, float32 [out, in]; for tests."""
     count = len(packed.blocks)
     if packed.bits == 8:
         raised = packed.blocks.view(count, -1, BLOCK_OUTPUTS, 4).transpose(1, 2).reshape(count * BLOCK_OUTPUTS, -1)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from model.network.compiled.linear import CompiledLinear
 
 
+CHANNELS = 32  # that a head must have, or a multiple of them
+
+
 def compiled_of(*layers: object) -> Sequence[CompiledLinear] | None:
     """Return these linear layers if all of them are packed for the compiled kernels."""
     if not all(hasattr(layer, "padded_outputs") for layer in layers):

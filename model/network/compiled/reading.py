@@ -1,7 +1,7 @@
 """Products of one query with keys, and of weights with values, where keys and values lie: attention's innermost loops.
 
 Keys and values are float32 or bfloat16; queries and sums are float32. Bfloat16 comes 16 numbers at once, the even ones
-apart from the odd ones, and so do queries and sums then (`parted`). Called by `attention` alone.
+apart from the odd ones, and so do queries and sums then (`attention._part`). Called by `attention` alone.
 """
 
 # ruff: noqa: ANN001, ANN202
@@ -15,8 +15,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from model.network.compiled.emitter import F32, I32, I64, LANES, Emitter, vector
+from model.network.compiled.parts import CHANNELS
 
-CHANNELS = 32  # that a head must have, or a multiple of them
 _AHEAD = 1024  # bytes behind what is read, asked for early: the processor alone looks less far ahead here
 _TOGETHER = 8  # keys
 _FLOATS, _PAIRS = vector(F32, LANES), vector(I32, LANES)

@@ -17,10 +17,12 @@ from model.network.compiled.jit import compiled, entry, in_any_order, of_numbers
 from model.network.compiled.numbers import bits_of, bytes_at, float_of, floats_at, nearest, words_at
 from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP, SHRINKS, PackedWeights, padding
 from model.network.compiled.products import share
+from model.network.compiled.rows import sum_of
 from model.network.compiled.threads import Crew
 
 _SCALE_BYTES = 2 * BLOCK_OUTPUTS
 _GROUP_BYTES = _SCALE_BYTES + BLOCK_OUTPUTS * GROUP // 2
+_NOT_A_NUMBER = np.uint32(0x7FC0)  # in bfloat16
 _FACTORS = np.array([shrink / -8 for shrink in SHRINKS], dtype=np.float32)
 
 
@@ -42,8 +44,9 @@ def pack_bytes(weights, inputs, blocks, scales, count, thread, threads):
         for output in range(BLOCK_OUTPUTS):
             row = block * BLOCK_OUTPUTS + output
             x = carray(floats_at(weights + row * inputs * 4), (inputs,))
-            scale = max(_largest(x), np.float32(1e-8)) / np.float32(127)
-            carray(floats_at(scales + row * 4), (1,))[0] = scale
+            finite = np.isfinite(sum_of(x, np.float32(0)))
+            scale = max(_largest(x) if finite else np.float32(0), np.float32(1e-8)) / np.float32(127)
+            carray(floats_at(scales + row * 4), (1,))[0] = scale if finite else np.float32(np.nan)
             for i in range(inputs):
                 levels[i] = np.uint8(np.int32(nearest(x[i] / scale)) + 128)
             for four in range(inputs // 4):
@@ -90,7 +93,7 @@ def pack(weights, inputs, blocks, count, thread, threads):
         nibbles = carray(bytes_at(place + _SCALE_BYTES), (BLOCK_OUTPUTS * GROUP // 2,))
         for output in range(BLOCK_OUTPUTS):
             x = carray(floats_at(weights + ((block * BLOCK_OUTPUTS + output) * inputs + group * GROUP) * 4), (GROUP,))
-            bits = _best_scale(x)
+            bits = _best_scale(x) if np.isfinite(sum_of(x, np.float32(0))) else _NOT_A_NUMBER
             scales[output] = np.uint16(bits)
             scale = float_of(np.uint32(bits << np.uint32(16)))
             scale = scale if scale != 0 else np.float32(1)

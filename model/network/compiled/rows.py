@@ -84,7 +84,8 @@ def quantise(source, width, padded, x8, x16, scale, total, groups):
     """
     x = carray(floats_at(source), (width,))
     narrow, wide = carray(bytes_at(x8), (padded,)), carray(shorts_at(x16), (padded,))
-    level = max(_largest(x), _TINY) / _LEVELS
+    finite = np.isfinite(sum_of(x, np.float32(0)))
+    level = max(_largest(x) if finite else _TINY, _TINY) / _LEVELS
     for i in range(width):
         rounded = np.int32(nearest(x[i] / level))
         narrow[i] = np.int8(rounded)
@@ -100,7 +101,6 @@ def quantise(source, width, padded, x8, x16, scale, total, groups):
         sums[group] = part
         whole += part
     carray(ints_at(total), (1,))[0] = whole
-    finite = np.isfinite(sum_of(x, np.float32(0)))
     carray(floats_at(scale), (1,))[0] = level if finite else np.float32(np.nan)
 
 
@@ -132,7 +132,7 @@ def softmax(address, count):
     """Turn scores [count] at least one, into weights in place, and return what their sum must be divided by."""
     x = carray(floats_at(address), (count,))
     finite = np.isfinite(sum_of(x, np.float32(0)))
-    largest = _largest_signed(x)
+    largest = _largest_signed(x) if finite else np.float32(0)
     total = np.float32(0)
     for i in range(count):
         weight = exp(x[i] - largest)

@@ -45,12 +45,10 @@ STREAM, NORMED, INNER, COUNTER, SCRATCH, SCRATCH_BYTES, EMBEDDING, COS, SIN, TUR
     range(14)
 )
 CONSTANTS = 14
-# Columns of the table of norms.
+# Columns of the table of norms [norms, 3].
 NORM_WEIGHT, NORM_BIAS, NORM_EPS = range(3)
-NORM_COLUMNS = 3
 # Rows of the table of the batch [4, B]: token, slot, position; and the rows, those of one image side by side.
 TOKENS, SLOTS, POSITIONS, MEMBERS = range(4)
-BATCH_ROWS = 4
 
 
 @compiled
@@ -166,10 +164,10 @@ def step(constants, layers, products, norms, memories, inputs, batch, groups, to
         constants: places of what there is one of, int64 [CONSTANTS].
         layers: int64 [layers, LAYER_COLUMNS].
         products: int64 [products, PRODUCT_COLUMNS].
-        norms: int64 [norms, NORM_COLUMNS].
+        norms: int64 [norms, 3].
         memories: int64 [memories, MEMORY_COLUMNS].
         inputs: rows for two products at once, int64 [2, INPUT_COLUMNS].
-        batch: int64 [BATCH_ROWS, B].
+        batch: int64 [4, B].
         groups: image slot, first and last member, and the scores' scale as bits, int64 [images, 4].
         tokens: of an image.
         logits: where they go, float32 [B, outputs of the head].

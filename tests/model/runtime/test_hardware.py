@@ -125,7 +125,9 @@ def test_int8_and_int4_are_for_cpus_and_say_who_computes_their_steps(
     monkeypatch.setattr(hardware.available, "usable", lambda: True)
     chosen = choose_precision(asked, torch.device("cpu"), config)
     assert (chosen.name, chosen.image_dtype) == (asked, torch.bfloat16)
-    assert "numba" in chosen.reason
+    assert chosen.reason == "asked for; decode steps are compiled by numba"
+    odd = replace(config, decoder=replace(config.decoder, heads=2 * config.decoder.width // 32))  # 16 channels
+    assert "linear layers" in choose_precision(asked, torch.device("cpu"), odd).reason
     monkeypatch.setattr(hardware.available, "usable", lambda: False)
     if asked == "int4":
         with pytest.raises(ValueError, match=r"int4 .*pheye-service\[cpu\]"):

@@ -114,6 +114,16 @@ def test_int8_is_packed_as_its_twin_packs_it(shape):
     torch.testing.assert_close(fast.scales[: shape[0]], slow.scales[: shape[0]], rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")], ids=str)
+@pytest.mark.parametrize("pack", [pack_int8_fast, pack_int4_fast])
+def test_a_weight_that_is_no_number_is_seen_in_its_output_alone(pack, bad):
+    weight = torch.randn(16, 2 * GROUP)
+    weight[3, GROUP + 5] = bad
+    got = CompiledLinear(pack(weight, linear.crew()), None)(torch.randn(2, 2 * GROUP))
+    assert not got[:, 3].isfinite().any()
+    assert got[:, [row for row in range(16) if row != 3]].isfinite().all()
+
+
 def seen(q: Tensor, keys: Tensor, values: Tensor, slot: int, tokens: int, members: list[int]) -> Tensor:
     """Attention by the kernel, head after head, over queries [B, H, d]."""
     out = q.clone()
