@@ -35,7 +35,7 @@ check: install  ## the one definition of clean
 	$(BIN)/lint-imports
 	$(BIN)/pheye dev docs --check
 
-bench: install  ## time the fast path, most of an hour; ARGS="--quick" takes some minutes, "--report FOLDER" keeps it
+bench: install  ## time the fast path, half an hour or more; ARGS="--quick" takes some minutes, "--report FOLDER" keeps it
 	$(BIN)/pheye dev bench $(ARGS)
 
 ray: install  ## try deploy/ray on a real Ray, which is installed, in a network of its own (Linux); ten minutes
