@@ -54,6 +54,8 @@ class Entry:
         compile.
         """
         folder = cache_folder()
+        if folder is None or not any(folder.rglob("*.nbi")):
+            _tell_of_compiling()
         compiled = None if folder is None else self._kept(folder)
         if compiled is None:
             compiled = njit(error_model="numpy", nogil=True)(self._function)
@@ -76,6 +78,14 @@ class Entry:
         finally:
             numba.config.CACHE_DIR = before
         return kept
+
+
+@functools.cache
+def _tell_of_compiling() -> None:
+    """Say why loading takes long, once a process."""
+    logger.info(
+        "compiling decode steps for this processor, which takes half a minute or more; the next start loads them"
+    )
 
 
 def entry(arguments: str) -> Callable[[Callable[..., Any]], Entry]:

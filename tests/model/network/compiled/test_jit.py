@@ -32,11 +32,16 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_what_was_kept_is_loaded(folder):
+def test_what_was_kept_is_loaded(folder, caplog):
+    jit._tell_of_compiling.cache_clear()
+    caplog.set_level("INFO", "pheye.kernels")
     assert another()(21) == 42
+    assert caplog.text.count("compiling decode steps") == 1
+    jit._tell_of_compiling.cache_clear()
     assert list(folder.rglob("*.nbc"))
     again = another()
     assert again(21) == 42
+    assert caplog.text.count("compiling decode steps") == 1, "the second one was loaded"
     assert sum(again.ready.stats.cache_hits.values()) == 1
 
 
