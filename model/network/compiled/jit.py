@@ -31,7 +31,7 @@ in_any_order: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmat
 of_numbers: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "nnan", "nsz"})
 
 
-class Entry:
+class EntryPoint:
     """Function that Python calls, compiled for the one kind of arguments it takes, and kept on disk if it can be.
 
     Args:
@@ -88,9 +88,9 @@ def _tell_of_compiling() -> None:
     )
 
 
-def entry(arguments: str) -> Callable[[Callable[..., Any]], Entry]:
+def entry(arguments: str) -> Callable[[Callable[..., Any]], EntryPoint]:
     """Return the decorator of a function that Python calls with arguments of these types."""
-    return lambda function: Entry(function, arguments)
+    return lambda function: EntryPoint(function, arguments)
 
 
 @functools.cache

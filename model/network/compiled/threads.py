@@ -82,7 +82,7 @@ def barrier(counter, threads):
 
 
 def _nothing(thread: int) -> None:
-    """Do nothing."""
+    """Do no work at all."""
 
 
 class Crew:

@@ -15,15 +15,15 @@ pytest.importorskip("numba")
 from numba.core.caching import IndexDataCacheFile
 
 from model.network.compiled import jit
-from model.network.compiled.jit import Entry
+from model.network.compiled.jit import EntryPoint
 
 
 def doubled(number):
     return 2 * number
 
 
-def another() -> Entry:
-    return Entry(doubled, "(int64,)")
+def another() -> EntryPoint:
+    return EntryPoint(doubled, "(int64,)")
 
 
 @pytest.fixture
