@@ -23,7 +23,11 @@ from model.whole_files import PARTIAL, appearing_whole
 
 _KEPT = 2
 _FREE = ("micro_batch", "checkpoint_steps")  # of a recipe: they change no result
-_UNKNOWN_BEFORE = {"validation": None, "rehearsal": None}  # what a run has that an older version began
+_UNKNOWN_BEFORE = {
+    "parts": "adapted",
+    "validation": None,
+    "rehearsal": None,
+}  # what a run has that an older version began
 _TENSORS, _OPTIMIZER, _PLACE = "trained.safetensors", "optimizer.pt", "place.json"
 _UNREADABLE = (
     OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, EOFError, SafetensorError,
