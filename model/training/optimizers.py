@@ -1,6 +1,6 @@
 """Optimizers of training: AdamW, as the paper has it, or Muon for matrices with AdamW for the rest.
 
-Muon (Jordan et al. 2024; torch's own) turns a matrix's momentum into its nearest orthogonal matrix before the step. The
+Muon (Jordan et al. 2024; `muon.py`) turns a matrix's momentum into its nearest orthogonal matrix before the step. The
 small models of this project, which start from nothing, learn to read several times sooner with it. Knows parameters by
 their canonical names and nothing of a model. Main thread of a training process.
 """
@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from model.training.muon import BatchedMuon
 
 OptimizerName = Literal["adamw", "muon"]
 
@@ -63,7 +65,7 @@ def optimizer_of(
     if not matrices:
         return Optimizer((adamw,))
     inner = [parameters[key] for key in matrices]
-    return Optimizer((torch.optim.Muon(inner, weight_decay=decay, adjust_lr_fn="match_rms_adamw"), adamw))
+    return Optimizer((BatchedMuon(inner, decay), adamw))
 
 
 def _is_inner_matrix(name: str, tensor: Tensor) -> bool:
