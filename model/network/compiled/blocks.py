@@ -1,9 +1,9 @@
-"""Products of one block of weights, 8 outputs wide, with one to four rows of inputs: the innermost loops.
+"""Products of blocks of weights, 8 outputs wide, with one to four rows of inputs: the innermost loops.
 
 Weights are unsigned bytes around 128 (int8) or nibbles around 8 (int4), inputs are signed bytes, so that one
 instruction of VNNI or AVX2 multiplies them; what the middle adds is known from the sum of the inputs, and is taken off.
-Integer sums are exact, and floats are added in one order: a row says the same alone and beside others. Layouts are
-those of `packing`. Called by `products` alone.
+Integer sums are exact, and floats are added in one order: a row says the same alone and beside others. Weights in
+float32 are multiplied with inputs as they are. Layouts are those of `packing`. Called by `products` alone.
 """
 
 # ruff: noqa: ANN001, ANN202
@@ -41,16 +41,55 @@ def _block(rows: int, multiply: Any) -> Any:
             for row, sums in enumerate(multiply(emitter, rows, row_sums, *inputs)):
                 scale = emitter.splat(emitter.load(emitter.at(row_scales, 4 * row), F32))
                 value = builder.fadd(builder.fmul(sums, scale), emitter.load(bias, _FLOATS))
-                place = emitter.at(out, emitter.times(out_stride, row))
-                is_added = builder.icmp_signed("!=", accumulate, emitter.number(0))
-                with builder.if_else(is_added) as (added, written):
-                    with added:
-                        emitter.store(place, builder.fadd(value, emitter.load(place, _FLOATS)))
-                    with written:
-                        emitter.store(place, value)
+                _write(emitter, emitter.at(out, emitter.times(out_stride, row)), value, accumulate)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 11), generate
+
+    return product
+
+
+def _write(e: Emitter, place, value, accumulate) -> None:
+    """Store 8 floats, or add them to what is there."""
+    is_added = e.builder.icmp_signed("!=", accumulate, e.number(0))
+    with e.builder.if_else(is_added) as (added, written):
+        with added:
+            e.store(place, e.builder.fadd(value, e.load(place, _FLOATS)))
+        with written:
+            e.store(place, value)
+
+
+def _floats(rows: int, blocks: int) -> Any:
+    """Return the function that multiplies neighbouring blocks of float32 weights with so many rows of inputs.
+
+    A row's sums are those over its even and over its odd inputs, however many rows and blocks there are: several of
+    either keep the processor's adders busy. Arguments are as in `_block`, inputs being rows of k floats.
+    """
+
+    @intrinsic
+    def product(typing_context, weights, block_bytes, x, k, bias, out, out_stride, accumulate):
+        def generate(context, builder, signature, arguments):
+            weights, block_bytes, x, k, bias, out, out_stride, accumulate = arguments
+            e = Emitter(builder)
+            sums = [[[e.variable(_FLOATS) for _ in range(2)] for _ in range(blocks)] for _ in range(rows)]
+            starts = [e.at(weights, e.times(block_bytes, block)) for block in range(blocks)]
+            with cgutils.for_range(builder, builder.sdiv(k, e.number(2)), intp=I64) as loop:
+                for odd in range(2):
+                    at = e.times(loop.index, 2 * _VECTOR_BYTES)
+                    read = [e.load(e.at(start, at, odd * _VECTOR_BYTES), _FLOATS) for start in starts]
+                    for row in range(rows):
+                        own = e.at(x, e.times(k, 4 * row), e.times(loop.index, 8), 4 * odd)
+                        number = e.splat(e.load(own, F32))
+                        for block in range(blocks):
+                            e.fma_to(sums[row][block][odd], number, read[block])
+            for row in range(rows):
+                for block in range(blocks):
+                    both = builder.fadd(*(builder.load(place) for place in sums[row][block]))
+                    value = builder.fadd(both, e.load(e.at(bias, block * _VECTOR_BYTES), _FLOATS))
+                    _write(e, e.at(out, e.times(out_stride, row), block * _VECTOR_BYTES), value, accumulate)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 8), generate
 
     return product
 
@@ -144,3 +183,6 @@ def _nibbles(e: Emitter, at) -> tuple[Any, Any]:
 
 int8_1, int8_2, int8_3, int8_4 = (_block(rows, _int8) for rows in (1, 2, 3, 4))
 int4_1, int4_2, int4_3, int4_4 = (_block(rows, _int4) for rows in (1, 2, 3, 4))
+floats_1x4, floats_1, floats_2, floats_3, floats_4 = (
+    _floats(*sizes) for sizes in ((1, 4), (1, 1), (2, 1), (3, 1), (4, 1))
+)  # fmt: skip

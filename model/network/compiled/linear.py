@@ -1,4 +1,4 @@
-"""Linear layers in int8 or int4 by the compiled kernels: alone as a layer, or as part of a compiled decode step.
+"""Linear layers in int8, int4 or float32 by the compiled kernels: alone as a layer, or as part of a compiled decode step.
 
 Called by the engine's thread only.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.network.compiled import products
-from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP, PackedWeights
+from model.network.compiled.packing import BLOCK_OUTPUTS, FLOAT_BITS, GROUP, PackedWeights
 from model.network.compiled.products import INPUT_COLUMNS, PRODUCT_COLUMNS
 from model.network.compiled.threads import Crew
 
@@ -35,19 +35,21 @@ os.register_at_fork(after_in_child=_SHARED.clear)  # threads stay behind
 
 
 class RoundedRows:
-    """Room for rows of inputs that are rounded to int8; see `rows.quantise`.
+    """Room for rows of inputs that are rounded to int8, or copied for weights in float32; see `products.round_row`.
 
     Args:
         rows: at most.
         inputs: of the widest layer.
+        bits: of the weights.
     """
 
-    def __init__(self, rows: int, inputs: int) -> None:
+    def __init__(self, rows: int, inputs: int, bits: int) -> None:
         padded = -(-inputs // GROUP) * GROUP
-        kinds = (torch.int8, torch.int16, torch.float32, torch.int32, torch.int32)
-        widths = (padded, padded, 1, 1, padded // GROUP)
+        kinds = (torch.int8, torch.int16, torch.float32, torch.int32, torch.int32, torch.float32)
+        is_rounded = bits != FLOAT_BITS
+        widths = (padded, padded, 1, 1, padded // GROUP, 0) if is_rounded else (0, 0, 0, 0, 0, padded)
         self._tensors = [torch.empty(rows * width, dtype=kind) for width, kind in zip(widths, kinds, strict=True)]
-        self.table = np.array([tensor.data_ptr() for tensor in self._tensors], dtype=np.int64)
+        self.table = np.array([tensor.data_ptr() if tensor.numel() else 0 for tensor in self._tensors], dtype=np.int64)
         assert len(self.table) == INPUT_COLUMNS
 
 
@@ -83,7 +85,7 @@ class CompiledLinear:
         if self._of_many is not None and x.numel() > _FEW * x.shape[-1]:
             return self._of_many(x)
         rows = x.reshape(-1, x.shape[-1]).float().contiguous()
-        rounded = RoundedRows(len(rows), rows.shape[1])
+        rounded = RoundedRows(len(rows), rows.shape[1], self.weights.bits)
         out = torch.empty(len(rows), self.padded_outputs)
         together, ready = crew(), products.layer.ready
 

@@ -1,6 +1,6 @@
 """Weights as the compiled kernels read them: blocks of 8 outputs, whose inputs follow each other 4 by 4.
 
-Owns the layouts, and how weights become int8 and int4. Plain torch; knows no kernels. Any thread.
+In float32, inputs follow each other one by one. Owns the layouts, and how weights become int8 and int4. Plain torch; knows no kernels. Any thread.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 BLOCK_OUTPUTS = 8
 GROUP = 64  # inputs that share a scale in int4
 _LEVELS = 127.0  # int8 values on either side of zero
+FLOAT_BITS = 32  # of weights that are not rounded
 SHRINKS = (1.0, 0.94, 0.88, 0.82, 0.76)  # of the largest weight of a group, to find the scale that loses least
 
 
@@ -22,13 +23,14 @@ class PackedWeights:
     """Weights of a linear layer in blocks of 8 outputs.
 
     Attributes:
-        bits: 8 or 4.
+        bits: 8, 4 or 32 for float32.
         outputs: of the layer; the last block is filled up with zeros.
         inputs: of the layer, filled up with zeros to `padded_inputs`.
         blocks: uint8 [blocks, bytes of a block]. int8: 4 inputs of each output, again and again, plus 128. int4: for
             each group its scales in bfloat16 [8], then 8 inputs of each output, again and again, plus 8: byte i of 4
-            has input i in its low half and input i + 4 in its high half.
-        scales: of the outputs, float32 [blocks * 8]; ones in int4.
+            has input i in its low half and input i + 4 in its high half. float32: one input of each output, again and
+            again.
+        scales: of the outputs, float32 [blocks * 8]; ones in int4 and float32.
     """
 
     bits: int
@@ -105,10 +107,19 @@ def _int4_blocks(weight: Tensor) -> Tensor:
     return torch.cat([of_groups, nibbles], dim=-1).flatten(1)
 
 
+def pack_floats(weight: Tensor) -> PackedWeights:
+    """Lay out weights [out, in] as they are, in float32."""
+    padded = F.pad(weight.float(), padding(weight))
+    blocks = padded.view(-1, BLOCK_OUTPUTS, padded.shape[1]).transpose(1, 2).flatten(1)
+    return PackedWeights(FLOAT_BITS, *_sizes(weight), blocks.view(torch.uint8), torch.ones(len(padded)))
+
+
 def unpacked(packed: PackedWeights) -> Tensor:
     """Return the weights that packed ones stand for, float32 [out, in]; for tests."""
     count = len(packed.blocks)
-    if packed.bits == 8:
+    if packed.bits == FLOAT_BITS:
+        wide = packed.blocks.view(torch.float32).view(count, -1, BLOCK_OUTPUTS).transpose(1, 2).flatten(0, 1)
+    elif packed.bits == 8:
         raised = packed.blocks.view(count, -1, BLOCK_OUTPUTS, 4).transpose(1, 2).reshape(count * BLOCK_OUTPUTS, -1)
         wide = (raised.float() - 128) * packed.scales.unsqueeze(1)
     else:

@@ -1,4 +1,4 @@
-"""Linear layers on some rows: this thread's share of the outputs, in int8 or int4.
+"""Linear layers on some rows: this thread's share of the outputs, in int8, int4 or float32.
 
 Called by compiled code alone; addresses are numbers.
 """
@@ -7,20 +7,26 @@ Called by compiled code alone; addresses are numbers.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, attr-defined"
 from __future__ import annotations
 
+from numba import carray
+
 from model.network.compiled import blocks
 from model.network.compiled.jit import compiled, entry
-from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP
+from model.network.compiled.numbers import floats_at
+from model.network.compiled.packing import BLOCK_OUTPUTS, FLOAT_BITS, GROUP
 from model.network.compiled.rows import activate, quantise
 from model.network.compiled.threads import barrier
 
 # Columns of a table of products, and of one of inputs; all but sizes are addresses.
 BITS, OUTPUTS, INPUTS, WEIGHTS, BLOCK_BYTES, SCALES, BIAS = range(7)
 PRODUCT_COLUMNS = 7
-X8, X16, ROW_SCALES, TOTALS, GROUPS = range(5)
-INPUT_COLUMNS = 5
+X8, X16, ROW_SCALES, TOTALS, GROUPS, X32 = range(6)  # X32 is 0 where rows are rounded
+INPUT_COLUMNS = 6
 
 _int8_1, _int8_2, _int8_3, _int8_4 = blocks.int8_1, blocks.int8_2, blocks.int8_3, blocks.int8_4
 _int4_1, _int4_2, _int4_3, _int4_4 = blocks.int4_1, blocks.int4_2, blocks.int4_3, blocks.int4_4
+_floats_1x4, _floats_1, _floats_2, _floats_3, _floats_4 = (
+    blocks.floats_1x4, blocks.floats_1, blocks.floats_2, blocks.floats_3, blocks.floats_4,
+)  # fmt: skip
 _FLOAT_BYTES = 4
 _ROWS_TOGETHER = 32  # whose inputs stay in a core's cache while all weights pass by
 
@@ -33,7 +39,15 @@ def share(count, thread, threads):
 
 @compiled
 def round_row(inputs, source, width, padded, row):
-    """Round one row for the products that follow."""
+    """Round one row for the products that follow; where they take floats, copy it."""
+    if inputs[X32] != 0:
+        x = carray(floats_at(source), (width,))
+        y = carray(floats_at(inputs[X32] + row * padded * _FLOAT_BYTES), (padded,))
+        for i in range(width):
+            y[i] = x[i]
+        for i in range(width, padded):
+            y[i] = 0
+        return
     groups = inputs[GROUPS] + row * (padded // GROUP) * 4
     x8, x16 = inputs[X8] + row * padded, inputs[X16] + row * padded * 2
     quantise(source, width, padded, x8, x16, inputs[ROW_SCALES] + row * 4, inputs[TOTALS] + row * 4, groups)
@@ -82,12 +96,38 @@ def _int4_block(block, outputs, product, inputs, first, rows, out, stride, accum
 
 
 @compiled
+def _float_blocks(begin, end, product, inputs, first, rows, out, stride, accumulate):
+    """Multiply some rows by blocks of float32 weights, four blocks together for a single row."""
+    k, block_bytes = product[INPUTS], product[BLOCK_BYTES]
+    row = first
+    while row < first + rows:
+        left, block = first + rows - row, begin
+        while block < end:
+            weights, bias = product[WEIGHTS] + block * block_bytes, product[BIAS] + block * BLOCK_OUTPUTS * _FLOAT_BYTES
+            x = inputs[X32] + row * k * _FLOAT_BYTES
+            at = out + row * stride + block * BLOCK_OUTPUTS * _FLOAT_BYTES
+            if left >= 4:
+                _floats_4(weights, block_bytes, x, k, bias, at, stride, accumulate)
+            elif left == 3:
+                _floats_3(weights, block_bytes, x, k, bias, at, stride, accumulate)
+            elif left == 2:
+                _floats_2(weights, block_bytes, x, k, bias, at, stride, accumulate)
+            elif block + 4 <= end:
+                _floats_1x4(weights, block_bytes, x, k, bias, at, stride, accumulate)
+                block += 3
+            else:
+                _floats_1(weights, block_bytes, x, k, bias, at, stride, accumulate)
+            block += 1
+        row += min(left, 4)
+
+
+@compiled
 def multiply(product, inputs, rows, out, stride, accumulate, thread, threads):
     """Multiply rows of inputs by this thread's share of a layer's weights.
 
     Args:
         product: a row of the table of products.
-        inputs: a row of the table of inputs: rows that `quantise` has rounded.
+        inputs: a row of the table of inputs: rows that `round_row` has rounded or copied.
         rows: how many of them.
         out: where the outputs of the first row go, float32.
         stride: bytes from one row's outputs to the next one's.
@@ -102,6 +142,9 @@ def multiply(product, inputs, rows, out, stride, accumulate, thread, threads):
     begin, end = share(count, thread, threads), share(count, thread + 1, threads)
     for first in range(0, rows, _ROWS_TOGETHER):
         some = min(rows - first, _ROWS_TOGETHER)
+        if product[BITS] == FLOAT_BITS:
+            _float_blocks(begin, end, product, inputs, first, some, out, stride, accumulate)
+            continue
         for block in range(begin, end):
             if product[BITS] == 8:
                 _int8_block(block, block * BLOCK_OUTPUTS, product, inputs, first, some, out, stride, accumulate)

@@ -49,7 +49,8 @@ class CompiledSteps:
         self._tokens = memory.image_keys.shape[3]
         slots = memory.keys.shape[1]
         widest = max(product.weights.padded_inputs for product in self._products)
-        self._rounded = [RoundedRows(slots, widest) for _ in range(2)]
+        bits = parts.layers[0].into.weights.bits
+        self._rounded = [RoundedRows(slots, widest, bits) for _ in range(2)]
         self._inputs = np.stack([rounded.table for rounded in self._rounded])
         self._constants = self._room(slots, crew().size, last, head)
         self._scale = _bits(parts.scale)

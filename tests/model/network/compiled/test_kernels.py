@@ -15,11 +15,11 @@ pytest.importorskip("numba")
 
 from model.network.compiled import attention, linear, rows
 from model.network.compiled.linear import CompiledLinear
-from model.network.compiled.packing import GROUP, pack_int4, pack_int8, unpacked
+from model.network.compiled.packing import GROUP, pack_floats, pack_int4, pack_int8, unpacked
 from model.network.compiled.rounding import pack_int4_fast, pack_int8_fast
 from model.network.compiled.steps import _memory
 
-FORMS = {"int8": pack_int8, "int4": pack_int4}
+FORMS = {"int8": pack_int8, "int4": pack_int4, "float32": pack_floats}
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,10 @@ def layer(form: str, outputs: int = 40, inputs: int = 3 * GROUP) -> tuple[Compil
     return CompiledLinear(packed, bias), unpacked(packed).double(), bias.double()
 
 
-def rounded(x: Tensor) -> Tensor:
+def rounded(x: Tensor, form: str) -> Tensor:
     """Rows as the kernels round them, in double precision."""
+    if form == "float32":
+        return x.double()
     scales = x.abs().amax(-1, keepdim=True).clamp(min=1e-8) / 127
     return (x / scales).round().double() * scales.double()
 
@@ -43,7 +45,7 @@ def rounded(x: Tensor) -> Tensor:
 def test_a_product_is_exact_but_for_the_rounding_of_weights_and_inputs(form, count):
     ours, weight, bias = layer(form)
     x = torch.randn(count, 3 * GROUP)
-    wanted = rounded(x) @ weight.T + bias
+    wanted = rounded(x, form) @ weight.T + bias
     torch.testing.assert_close(ours(x).double(), wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -52,7 +54,7 @@ def test_a_product_is_exact_but_for_the_rounding_of_weights_and_inputs(form, cou
 def test_sizes_that_fill_no_block_agree_too(form, outputs, inputs):
     ours, weight, bias = layer(form, outputs, inputs)
     x = torch.randn(2, 3, inputs)
-    torch.testing.assert_close(ours(x).double(), rounded(x) @ weight.T + bias, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours(x).double(), rounded(x, form) @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)
