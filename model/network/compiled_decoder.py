@@ -6,6 +6,7 @@ Called by the engine's thread only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,9 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
+from model.cores import WIDE
+from model.network.compiled import available
+from model.network.compiled.background import CompiledCode
 from model.network.compiled.packing import BLOCK_OUTPUTS
 from model.network.compiled.parts import CHANNELS, DecoderParts
 from model.network.decoder import Decoder
@@ -29,20 +33,47 @@ def fits(config: PheyeConfig) -> bool:
     return not any(width % CHANNELS for width in heads) and not any(width % BLOCK_OUTPUTS for width in layers)
 
 
-class CompiledDecoder:
-    """Decoder that decodes by compiled steps."""
+def compiles_floats(config: PheyeConfig, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether a model's decode steps in this dtype are compiled, whose weights are not rounded.
 
-    def __init__(self, parts: DecoderParts) -> None:
-        self._parts = parts
+    Those of a small model on a CPU are: it is limited by calls, and its weights may be held twice.
+    """
+    is_small = config.decoder.width < WIDE and fits(config)
+    return device.type == "cpu" and dtype == torch.float32 and is_small and available.installed()
+
+
+class CompiledDecoder:
+    """Decoder that decodes by compiled steps.
+
+    Args:
+        decoder: whose layers they are.
+        code: what prepares the compiled code behind the model's back; none if it was prepared with the layers.
+    """
+
+    def __init__(self, decoder: Decoder, code: CompiledCode | None = None) -> None:
+        self._decoder, self._code = decoder, code
         self._steps: WeakKeyDictionary[Slots, CompiledSteps] = WeakKeyDictionary()
 
+    @property
+    def ready(self) -> bool:
+        """Whether the compiled code is there; until then, steps are torch's."""
+        return self._code is None or self._code.ready
+
+    @cached_property
+    def _parts(self) -> DecoderParts:
+        parts = self._decoder.parts()
+        assert parts is not None
+        return parts
+
     @classmethod
-    def of(cls, decoder: Decoder, config: PheyeConfig, *, absorbed: bool) -> CompiledDecoder | None:
+    def of(
+        cls, decoder: Decoder, config: PheyeConfig, code: CompiledCode | None, *, absorbed: bool
+    ) -> CompiledDecoder | None:
         """Return a decoder's compiled steps; None if its layers are not compiled, or have widths that are not known."""
-        if absorbed or not fits(config):
-            return None
-        parts = decoder.parts()
-        return None if parts is None or parts.embedding.dtype != torch.float32 else cls(parts)
+        if code is not None:
+            return cls(decoder, code)
+        parts = None if absorbed or not fits(config) else decoder.parts()
+        return None if parts is None or parts.embedding.dtype != torch.float32 else cls(decoder)
 
     def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Append one token to each row, and return logits [B, vocab]; the rows' lengths are left as they are."""

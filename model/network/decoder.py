@@ -115,7 +115,7 @@ class DecoderLayer:
 
     def parts(self, cross: CrossParts | None) -> LayerParts | None:
         """Return what a compiled step reads of this layer and the block before it; None if it is not compiled."""
-        layers = compiled_of(self._in, *self._out.layers)
+        layers = compiled_of(self._in, *self._out.separate)
         if layers is None:
             return None
         into, dense, fc2 = layers

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from model.network.compiled import available
+
+if TYPE_CHECKING:
+    from model.network.compiled.linear import CompiledLinear
 
 _SMALL = 1 << 18  # weights of a matrix that stays in a core's cache, for which calls count and layouts do not
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
@@ -126,6 +129,32 @@ def _int8_product(bytes_: Tensor, weight: Tensor, scales: Tensor, zeros: Tensor)
     return out
 
 
+@dataclass(slots=True)
+class SteppedLinear:
+    """Linear layer of a small model in float32: torch's, and the weights once more for compiled decode steps.
+
+    Attributes:
+        many: what computes it for rows outside of those steps.
+        weight: float32 [out, in].
+        bias: [out]; none if None.
+    """
+
+    many: Linear
+    weight: Tensor
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map inputs [..., in] to outputs [..., out]."""
+        return self.many(x)
+
+    def compiled(self) -> CompiledLinear:
+        """Return the layer by the compiled kernels, which importing takes half a second the first time."""
+        from model.network.compiled.linear import CompiledLinear
+        from model.network.compiled.packing import pack_floats
+
+        return CompiledLinear(pack_floats(self.weight), self.bias)
+
+
 class LinearSum:
     """Sum of several linear layers, each on an input of its own: y = x1 W1^T + x2 W2^T + ... + b.
 
@@ -134,14 +163,14 @@ class LinearSum:
     """
 
     def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, bits: int = 0, stepped: bool = False) -> None:
-        self.layers = (
-            [
-                linear(weight, None if place else bias, bits=bits, stepped=stepped)
-                for place, weight in enumerate(weights)
-            ]
-            if bits
-            else [linear(torch.cat(list(weights), dim=1), bias)]
-        )
+        biases = [bias, *[None] * (len(weights) - 1)]
+        own = [(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+        joined = [] if bits else [linear(torch.cat(list(weights), dim=1), bias)]
+        self.layers = joined or [linear(weight, bias, bits=bits, stepped=stepped) for weight, bias in own]
+        # What compiled steps read, which know no joined inputs.
+        self.separate: Sequence[Linear] = self.layers
+        if stepped and not bits:
+            self.separate = [SteppedLinear(PlainLinear(weight, bias), weight, bias) for weight, bias in own]
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Map one input [..., in] for each layer to outputs [..., out]."""
@@ -166,14 +195,15 @@ def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool 
         weight: [out, in].
         bias: [out]; none if None.
         bits: of the weights: 8 or 4, on CPUs alone; 0 for those of the dtype.
-        stepped: whether a decode step multiplies a row or two by it, for which compiled kernels are the fastest.
+        stepped: whether compiled decode steps multiply a row or two by it.
 
     Raises:
         ValueError: 4 bits without a numba that can be used, which compiles the kernels for them.
     """
     if not bits:
         is_packed = packs(weight.device, weight.dtype) and not _better_plain(weight)
-        return PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
+        many = PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
+        return SteppedLinear(many, weight, bias) if stepped else many
     if not available.usable():
         if bits == 4:
             raise ValueError(f"int4 needs a numba that can be used: {available.INSTALL}")

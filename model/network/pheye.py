@@ -16,13 +16,14 @@ from torch import Tensor
 
 from model.choices import ChoiceTree
 from model.config import PheyeConfig
-from model.network.compiled_decoder import CompiledDecoder
+from model.network.compiled.background import CompiledCode
+from model.network.compiled_decoder import CompiledDecoder, compiles_floats
 from model.network.cross_attention import AttentionRecorder
 from model.network.decoder import Decoder, StepBatch, TokenBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
 from model.network.trees import edge_logprobs, tree_batch
-from model.network.vision import VisionEncoder
+from model.network.vision import VisionEncoder, compiles_attention
 from model.tiles import ImageKey, Tiles
 
 
@@ -53,13 +54,27 @@ class Pheye:
         self.config = config
         self.device = device
         self.dtype = dtype
+        steps_are_compiled = not bits and not absorbed and compiles_floats(config, device, dtype)
+        is_used = steps_are_compiled or compiles_attention(config.vision, device, dtype)
+        self._code = CompiledCode() if is_used else None
         weights = Weights(tensors, device, dtype, bits=8 if bits else 0)
-        self._vision = VisionEncoder(weights.at("vision_encoder"), config)
-        weights = Weights(tensors, device, dtype, bits=bits, stepped=True)
+        self._vision = VisionEncoder(weights.at("vision_encoder"), config, self._code)
+        weights = Weights(tensors, device, dtype, bits=bits, stepped=bool(bits) or steps_are_compiled)
         self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
-        self._compiled = CompiledDecoder.of(self._decoder, config, absorbed=absorbed)
+        code = self._code if steps_are_compiled else None
+        self._compiled = CompiledDecoder.of(self._decoder, config, code, absorbed=absorbed)
         self._image_dtype = image_dtype or dtype
         self._absorbed = absorbed
+
+    def prepare(self) -> None:
+        """Begin to prepare compiled code in the background, where this model gains by it; see `CompiledCode`."""
+        if self._code is not None:
+            self._code.start()
+
+    def wait_for_compiled(self, timeout_s: float) -> bool:
+        """Prepare compiled code and wait for it; return whether it is used, if the model has any."""
+        self.prepare()
+        return self._code is None or self._code.wait(timeout_s)
 
     @property
     def vision(self) -> VisionEncoder:
@@ -171,7 +186,7 @@ class Pheye:
     ) -> Tensor:
         """Append one token to each row, and return logits [B, vocab]."""
         lengths = [slots.lengths[row] for row in rows]
-        if self._compiled is not None and recorder is None:
+        if recorder is None and self._compiled is not None and self._compiled.ready:
             logits = self._compiled.decode(slots, rows, tokens)
         else:
             logits = self._append(slots, rows, [[token] for token in tokens], lengths, [0] * len(rows), recorder)

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
+from model.network.compiled.background import CompiledCode
+from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS
 from model.network.fused import add_norm, folded
 from model.network.layers import LORA_SCALE, LayerNorm, Weights
 from model.network.linear import Linear, repacks
@@ -22,6 +24,17 @@ from model.network.patches import Patches
 # Of tiles that a CPU takes through a layer together: what lies between its products fits its caches.
 _CHUNK_TOKENS = 450
 _CHUNK_TOKENS_REPACKED = 800  # likewise, where every product also lays its weights out anew
+
+
+def compiles_attention(geometry: VisionGeometry, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether compiled attention within tiles is the faster one: on processors whose widest vectors are AVX2's.
+
+    It has not been measured on others.
+    """
+    is_known = geometry.width // geometry.heads % HEAD_CHANNELS == 0 and geometry.tokens_per_tile >= LEAST_TOKENS
+    is_there = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return dtype == torch.float32 and is_known and is_there
+
 
 GLOBAL_ADAPTER = "first"
 LOCAL_ADAPTER = "second"
@@ -86,11 +99,20 @@ class VisionTower:
         adapter: which is merged in; none if not given.
         patches: what tiles are cut by.
         norm: of the last hidden state.
+        code: what prepares compiled code; none where it would not be used.
     """
 
     def __init__(
-        self, weights: Weights, geometry: VisionGeometry, adapter: str | None, patches: Patches, norm: LayerNorm
+        self,
+        weights: Weights,
+        geometry: VisionGeometry,
+        adapter: str | None,
+        patches: Patches,
+        norm: LayerNorm,
+        code: CompiledCode | None = None,
     ) -> None:
+        is_faster = compiles_attention(geometry, weights.device, weights.dtype)
+        self._code = code if is_faster else None
         embeddings = weights.at("embeddings")
         self._heads = geometry.heads
         self._activate_, factor = folded(geometry.activation, weights.device)
@@ -137,6 +159,10 @@ class VisionTower:
 
         Torch's fused attention reads heads that lie side by side, and writes them as it reads them.
         """
+        if self._code is not None and self._code.ready:
+            from model.network.compiled.tower_attention import attend_within_tiles
+
+            return attend_within_tiles(qkv, n, self._heads)
         parts = qkv.view(n, -1, 3, self._heads, qkv.shape[-1] // (3 * self._heads))
         q, k, v = parts.permute(2, 0, 3, 1, 4)  # [n, H, tokens, d]
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(len(qkv), -1)
@@ -145,13 +171,13 @@ class VisionTower:
 class VisionEncoder:
     """Encoder from tiles to features: one tower per adapter, the norm of each level, and the position of each tile."""
 
-    def __init__(self, weights: Weights, config: PheyeConfig) -> None:
+    def __init__(self, weights: Weights, config: PheyeConfig, code: CompiledCode | None = None) -> None:
         towers = weights.at("vision_model", "base_model", "model")
         self.patches = Patches(config.vision.patch_px, weights.device, weights.dtype)
         local_norm, global_norm = (LayerNorm.load(weights.at(f"norm_lvl_{level}"), eps=1e-5) for level in (2, 1))
-        self._local = VisionTower(towers, config.vision, LOCAL_ADAPTER, self.patches, local_norm)
+        self._local = VisionTower(towers, config.vision, LOCAL_ADAPTER, self.patches, local_norm, code)
         global_adapter = GLOBAL_ADAPTER if config.first_level else None
-        self._global = VisionTower(towers, config.vision, global_adapter, self.patches, global_norm)
+        self._global = VisionTower(towers, config.vision, global_adapter, self.patches, global_norm, code)
         self._tile_positions = weights.tensor("connector.embedding.weight")  # [21, D]
 
     def encode_global(self, tiles: Tensor) -> Tensor:

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from model.network.compiled.linear import CompiledLinear
 
 
-CHANNELS = 32  # that a head must have, or a multiple of them
+CHANNELS = 32  # that a head of the decoder must have, or a multiple of them
+HEAD_CHANNELS = 16  # likewise a head of the vision tower
+LEAST_TOKENS = 4  # that a tile must have
 
 
 def compiled_of(*layers: object) -> Sequence[CompiledLinear] | None:
-    """Return these linear layers if all of them are packed for the compiled kernels."""
-    if not all(hasattr(layer, "padded_outputs") for layer in layers):
+    """Return these linear layers for the compiled kernels, if all of them are packed for those or can be now."""
+    packed = [layer.compiled() if hasattr(layer, "compiled") else layer for layer in layers]
+    if not all(hasattr(layer, "padded_outputs") for layer in packed):
         return None
-    return cast("Sequence[CompiledLinear]", layers)
+    return cast("Sequence[CompiledLinear]", packed)
 
 
 class Norm(Protocol):
