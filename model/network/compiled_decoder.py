@@ -1,4 +1,4 @@
-"""Decode steps of a decoder whose layers are compiled, over whichever slots they are asked for.
+"""Decode steps and prompts of a decoder whose layers are compiled, over whichever slots they are asked for.
 
 Called by the engine's thread only.
 """
@@ -18,7 +18,7 @@ from model.cores import WIDE
 from model.network.compiled import available
 from model.network.compiled.background import CompiledCode
 from model.network.compiled.packing import BLOCK_OUTPUTS
-from model.network.compiled.parts import CHANNELS, DecoderParts
+from model.network.compiled.parts import CHANNELS, MOST_TOKENS, DecoderParts
 from model.network.decoder import Decoder
 from model.network.slots import Slots
 
@@ -59,6 +59,11 @@ class CompiledDecoder:
         """Whether the compiled code is there; until then, steps are torch's."""
         return self._code is None or self._code.ready
 
+    @property
+    def reads_prompts(self) -> bool:
+        """Whether it reads prompts, too: those of small models, whose layers are float32."""
+        return self._code is not None and self._code.ready
+
     @cached_property
     def _parts(self) -> DecoderParts:
         parts = self._decoder.parts()
@@ -77,6 +82,32 @@ class CompiledDecoder:
 
     def decode(self, slots: Slots, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Append one token to each row, and return logits [B, vocab]; the rows' lengths are left as they are."""
+        positions = [slots.lengths[row] for row in rows]
+        return self._of(slots).append(rows, tokens, positions, [slots.image_slot(row) for row in rows])
+
+    def prefill(
+        self, slots: Slots, rows: Sequence[int], prompts: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> Tensor:
+        """Append tokens to rows from `starts` on, and return logits after each row's last one [B, vocab].
+
+        Each token is computed as a decode step would, so that a text says the same however it came to be read.
+        """
+        steps, most = self._of(slots), MOST_TOKENS
+        places = [
+            (row, token, start + offset, slots.image_slot(row), offset + 1 == len(prompt))
+            for row, prompt, start in zip(rows, prompts, starts, strict=True)
+            for offset, token in enumerate(prompt)
+        ]
+        ends = []
+        for first in range(0, len(places), most):
+            some = places[first : first + most]
+            owners, tokens, positions, images, are_last = zip(*some, strict=True)
+            logits = steps.append(owners, tokens, positions, images)
+            ends.append(logits[torch.tensor(are_last)])
+        return torch.cat(ends)
+
+    def _of(self, slots: Slots) -> CompiledSteps:
+        """Return the steps over some slots, made when they are first asked for."""
         steps = self._steps.get(slots)
         if steps is None:
             from model.network.compiled.steps import CompiledSteps, Memory
@@ -84,5 +115,4 @@ class CompiledDecoder:
             images = slots.images
             steps = CompiledSteps(self._parts, Memory(slots.keys, slots.values, images.keys, images.values))
             self._steps[slots] = steps
-        positions = [slots.lengths[row] for row in rows]
-        return steps.decode(rows, tokens, positions, [slots.image_slot(row) for row in rows])
+        return steps

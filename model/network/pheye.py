@@ -150,6 +150,8 @@ class Pheye:
         """
         starts = list(starts) or [0] * len(rows)
         rests = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+        if recorder is None and self._compiled is not None and self._compiled.reads_prompts:
+            return self._compiled.prefill(slots, rows, rests, starts)
         longest = max(map(len, rests))
         padded = [[*rest, *([0] * (longest - len(rest)))] for rest in rests]
         return self._append(slots, rows, padded, starts, [len(rest) - 1 for rest in rests], recorder)

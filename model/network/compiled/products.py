@@ -96,28 +96,36 @@ def _int4_block(block, outputs, product, inputs, first, rows, out, stride, accum
 
 
 @compiled
-def _float_blocks(begin, end, product, inputs, first, rows, out, stride, accumulate):
-    """Multiply some rows by blocks of float32 weights, four blocks together for a single row."""
+def _float_row(begin, end, product, x, out, accumulate):
+    """Multiply a single row by blocks of float32 weights, four blocks together."""
+    block, block_bytes = begin, product[BLOCK_BYTES]
+    while block < end:
+        weights, bias = product[WEIGHTS] + block * block_bytes, product[BIAS] + block * BLOCK_OUTPUTS * _FLOAT_BYTES
+        at = out + block * BLOCK_OUTPUTS * _FLOAT_BYTES
+        if block + 4 <= end:
+            _floats_1x4(weights, block_bytes, x, product[INPUTS], bias, at, 0, accumulate)
+            block += 4
+        else:
+            _floats_1(weights, block_bytes, x, product[INPUTS], bias, at, 0, accumulate)
+            block += 1
+
+
+@compiled
+def _float_block(block, product, inputs, first, rows, out, stride, accumulate):
     k, block_bytes = product[INPUTS], product[BLOCK_BYTES]
+    weights, bias = product[WEIGHTS] + block * block_bytes, product[BIAS] + block * BLOCK_OUTPUTS * _FLOAT_BYTES
     row = first
     while row < first + rows:
-        left, block = first + rows - row, begin
-        while block < end:
-            weights, bias = product[WEIGHTS] + block * block_bytes, product[BIAS] + block * BLOCK_OUTPUTS * _FLOAT_BYTES
-            x = inputs[X32] + row * k * _FLOAT_BYTES
-            at = out + row * stride + block * BLOCK_OUTPUTS * _FLOAT_BYTES
-            if left >= 4:
-                _floats_4(weights, block_bytes, x, k, bias, at, stride, accumulate)
-            elif left == 3:
-                _floats_3(weights, block_bytes, x, k, bias, at, stride, accumulate)
-            elif left == 2:
-                _floats_2(weights, block_bytes, x, k, bias, at, stride, accumulate)
-            elif block + 4 <= end:
-                _floats_1x4(weights, block_bytes, x, k, bias, at, stride, accumulate)
-                block += 3
-            else:
-                _floats_1(weights, block_bytes, x, k, bias, at, stride, accumulate)
-            block += 1
+        x, left = inputs[X32] + row * k * _FLOAT_BYTES, first + rows - row
+        at = out + row * stride + block * BLOCK_OUTPUTS * _FLOAT_BYTES
+        if left >= 4:
+            _floats_4(weights, block_bytes, x, k, bias, at, stride, accumulate)
+        elif left == 3:
+            _floats_3(weights, block_bytes, x, k, bias, at, stride, accumulate)
+        elif left == 2:
+            _floats_2(weights, block_bytes, x, k, bias, at, stride, accumulate)
+        else:
+            _floats_1(weights, block_bytes, x, k, bias, at, stride, accumulate)
         row += min(left, 4)
 
 
@@ -142,12 +150,15 @@ def multiply(product, inputs, rows, out, stride, accumulate, thread, threads):
     begin, end = share(count, thread, threads), share(count, thread + 1, threads)
     for first in range(0, rows, _ROWS_TOGETHER):
         some = min(rows - first, _ROWS_TOGETHER)
-        if product[BITS] == FLOAT_BITS:
-            _float_blocks(begin, end, product, inputs, first, some, out, stride, accumulate)
+        if product[BITS] == FLOAT_BITS and some == 1:
+            x = inputs[X32] + first * product[INPUTS] * _FLOAT_BYTES
+            _float_row(begin, end, product, x, out + first * stride, accumulate)
             continue
         for block in range(begin, end):
             if product[BITS] == 8:
                 _int8_block(block, block * BLOCK_OUTPUTS, product, inputs, first, some, out, stride, accumulate)
+            elif product[BITS] == FLOAT_BITS:
+                _float_block(block, product, inputs, first, some, out, stride, accumulate)
             else:
                 _int4_block(block, block * BLOCK_OUTPUTS, product, inputs, first, some, out, stride, accumulate)
     return begin * BLOCK_OUTPUTS, end * BLOCK_OUTPUTS

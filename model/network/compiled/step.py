@@ -1,6 +1,6 @@
-"""The whole decode step, one new token per row, as each thread runs it: its share of every phase, barriers between.
+"""The whole step, one new token in each row of a batch, as each thread runs it: its share of every phase, barriers between.
 
-What it computes is `Decoder.step`, with linear layers in int8 or int4. Everything it reads and writes is at addresses
+What it computes is `Decoder.step`, with linear layers in int8, int4 or float32; several rows may be tokens of one text. Everything it reads and writes is at addresses
 in tables of whole numbers, which `steps` fills. Compiled code; called by `steps` alone.
 """
 
@@ -78,7 +78,10 @@ def _see_image(constants, memory, tokens, stride, batch, groups, thread, threads
 
 @compiled
 def _see_text(constants, memory, stride, batch, numbers, thread, threads):
-    """Rotate and append this thread's new keys, and attend from its heads to each row's own text."""
+    """Rotate and append this thread's new keys, and attend from its heads to each row's own text.
+
+    Rows that are tokens of one text are all appended before any of them is attended to, and each sees itself last.
+    """
     heads, width, turned, is_float32 = memory[HEADS], memory[WIDTH], constants[TURNED], memory[IS_FLOAT32] == 1
     scratch = constants[SCRATCH] + thread * constants[SCRATCH_BYTES]
     count = batch.shape[1] * heads
@@ -94,6 +97,10 @@ def _see_text(constants, memory, stride, batch, numbers, thread, threads):
         there = slot * memory[SLOT_STRIDE] + head * memory[HEAD_STRIDE] + position * memory[TOKEN_STRIDE]
         keep(key, memory[KEYS] + there, width, is_float32)
         keep(value, memory[VALUES] + there, width, is_float32)
+    barrier(constants[COUNTER], threads)
+    for item in range(share(count, thread, threads), share(count, thread + 1, threads)):
+        row, head = item // heads, item % heads
+        slot, position = batch[SLOTS, row], batch[POSITIONS, row]
         attend(memory, slot, head, position + 1, scale, numbers[row : row + 1], constants[INNER], stride, scratch)
     barrier(constants[COUNTER], threads)
 
@@ -158,7 +165,7 @@ def _layer(constants, layer, products, norms, memories, inputs, batch, numbers, 
     " int64[:, ::1], int64, int64, int64, int64)"
 )
 def step(constants, layers, products, norms, memories, inputs, batch, groups, tokens, logits, thread, threads):
-    """Decode one token of each row: this thread's share of it.
+    """Append one token of each row: this thread's share of it.
 
     Args:
         constants: places of what there is one of, int64 [CONSTANTS].

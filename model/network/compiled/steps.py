@@ -1,4 +1,4 @@
-"""Decode steps as one compiled call for a model's slots: the tables that `step` reads, and the threads that run it.
+"""Steps over some tokens as one compiled call for a model's slots: the tables that `step` reads, and the threads that run it.
 
 Called by the engine's thread only.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.network.compiled import attention, step
 from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, table_of
-from model.network.compiled.parts import DecoderParts, LayerParts, Norm
+from model.network.compiled.parts import MOST_TOKENS, DecoderParts, LayerParts, Norm
 from model.network.compiled.rows import ACTIVATION_CODES
 
 _LINE = 64  # bytes of a cache line
@@ -32,7 +32,7 @@ class Memory:
 
 
 class CompiledSteps:
-    """Decode steps of one decoder over one set of slots.
+    """Steps of one decoder over one set of slots.
 
     Args:
         parts: the decoder.
@@ -47,7 +47,7 @@ class CompiledSteps:
         last, head = self._norm(parts.norm), self._product(parts.head)
         self._tables = (self._layers, table_of(self._products), np.array(self._norms), _memories(memory))
         self._tokens = memory.image_keys.shape[3]
-        slots = memory.keys.shape[1]
+        slots = max(memory.keys.shape[1], MOST_TOKENS)
         widest = max(product.weights.padded_inputs for product in self._products)
         bits = parts.layers[0].into.weights.bits
         self._rounded = [RoundedRows(slots, widest, bits) for _ in range(2)]
@@ -55,15 +55,17 @@ class CompiledSteps:
         self._constants = self._room(slots, crew().size, last, head)
         self._scale = _bits(parts.scale)
 
-    def decode(
+    def append(
         self, rows: Sequence[int], tokens: Sequence[int], positions: Sequence[int], images: Sequence[int]
     ) -> Tensor:
-        """Append one token to each row, and return logits [B, vocab].
+        """Append tokens to rows, and return the logits after each [B, vocab].
+
+        A token sees its row up to itself, other tokens of this step included.
 
         Args:
-            rows: row slots.
-            tokens: what is appended to each.
-            positions: where it goes.
+            rows: row slot of each token.
+            tokens: the tokens, at most `MOST_TOKENS` or the number of slots.
+            positions: where each goes, which no two of a row share.
             images: image slot of each.
 
         Raises:
@@ -93,8 +95,9 @@ class CompiledSteps:
         """Raise an IndexError for what compiled code would take for an address elsewhere."""
         memory, parts = self._memory, self._parts
         slots = memory.keys.shape[1]
-        if not 1 <= len(rows) <= slots or len(set(rows)) != len(rows):
-            raise IndexError(f"a step has 1 to {slots} different rows, not {list(rows)}")
+        most, places = max(slots, MOST_TOKENS), list(zip(rows, positions, strict=False))
+        if not 1 <= len(rows) <= most or len(set(places)) != len(rows):
+            raise IndexError(f"a step has 1 to {most} different places in rows, not {places}")
         bounds = (
             ("row slots", rows, slots),
             ("tokens", tokens, parts.embedding.shape[0]),
