@@ -11,7 +11,9 @@ import torch
 pytest.importorskip("numba")
 
 from model.checkpoint.checkpoint import open_checkpoint
+from model.config import named_geometry
 from model.network import linear
+from model.network.compiled_decoder import CompiledDecoder, compiles_floats
 from model.network.pheye import Pheye
 from model.network.slots import Slots
 from model.tiles import ImageKey
@@ -21,8 +23,12 @@ ROWS = 4
 
 
 def model(name: str, bits: int, image_dtype: torch.dtype = torch.float32) -> Pheye:
+    """Model whose compiled code is used from the first step on, compiled here if need be."""
     checkpoint = open_checkpoint(name, None, CPU)
-    return Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32, bits=bits, image_dtype=image_dtype)
+    ours = Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32, bits=bits, image_dtype=image_dtype)
+    if ours._code is not None:
+        ours._code.ready = True
+    return ours
 
 
 def filled(ours: Pheye) -> tuple[Slots, list[int]]:
@@ -39,7 +45,7 @@ def filled(ours: Pheye) -> tuple[Slots, list[int]]:
     return slots, ours.prefill(slots, list(range(ROWS)), prompts).argmax(-1).tolist()
 
 
-@pytest.fixture(scope="module", params=[8, 4], ids=["int8", "int4"])
+@pytest.fixture(scope="module", params=[8, 4, 0], ids=["int8", "int4", "float32"])
 def micro(request) -> Pheye:
     return model("random:pheye-micro", request.param)
 
@@ -71,6 +77,68 @@ def test_a_row_says_the_same_alone_and_in_any_crowd(micro):
             assert torch.equal(again[place], together[row])
 
 
+@pytest.fixture(scope="module")
+def floats() -> Pheye:
+    return model("random:pheye-micro", 0)
+
+
+def prompts_of(ours: Pheye, *lengths: int) -> list[list[int]]:
+    chance = torch.Generator().manual_seed(1)
+    return [torch.randint(ours.config.decoder.vocab_size, (length,), generator=chance).tolist() for length in lengths]
+
+
+@torch.inference_mode()
+def test_prompts_are_read_as_in_torch(floats, monkeypatch):
+    """36 tokens in all, which are more than one step takes."""
+    prompts = prompts_of(floats, 5, 20, 1, 10)
+    (ours, _), (twins, _) = filled(floats), filled(floats)
+    fast = floats.prefill(ours, range(ROWS), prompts)
+    monkeypatch.setattr(floats, "_compiled", None)
+    slow = floats.prefill(twins, range(ROWS), prompts)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+    for row, prompt in enumerate(prompts):  # behind its prompt, the twin keeps padding
+        near = ours.keys[:, row, :, : len(prompt)], twins.keys[:, row, :, : len(prompt)]
+        torch.testing.assert_close(*near, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_prompt_says_the_same_alone_in_pieces_and_token_by_token(floats, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    prompts = prompts_of(floats, 7, 34, 3, 12)
+    slots, _ = filled(floats)
+    together = floats.prefill(slots, range(ROWS), prompts)
+    for row, prompt in enumerate(prompts):
+        slots, _ = filled(floats)
+        assert torch.equal(floats.prefill(slots, [row], [prompt])[0], together[row])
+        half = len(prompt) // 2
+        slots, _ = filled(floats)
+        floats.prefill(slots, [row], [prompt[:half]])
+        assert torch.equal(floats.prefill(slots, [row], [prompt], [half])[0], together[row])
+        slots.lengths[row] = 0
+        logits = [floats.decode(slots, [row], [token]) for token in prompt]
+        assert torch.equal(logits[-1][0], together[row])
+
+
+@torch.inference_mode()
+def test_steps_are_those_of_torch_until_the_compiled_code_is_there(floats, monkeypatch):
+    slots, tokens = filled(floats)
+    wanted = floats.decode(slots, range(ROWS), tokens)
+    monkeypatch.setattr(floats._code, "ready", False)
+    monkeypatch.setattr(
+        floats, "_compiled", CompiledDecoder.of(floats._decoder, floats.config, floats._code, absorbed=False)
+    )
+    slots, tokens = filled(floats)
+    torch.testing.assert_close(floats.decode(slots, range(ROWS), tokens), wanted, rtol=1e-4, atol=1e-5)
+    assert not floats._compiled._steps
+
+
+def test_a_large_model_in_float32_is_left_to_torch():
+    config = named_geometry("Pheye-x4-448")
+    assert not compiles_floats(config, CPU, torch.float32)
+    assert not compiles_floats(named_geometry("pheye-micro"), CPU, torch.bfloat16)
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize("threads", [1, 3])
 def test_any_number_of_threads_says_the_same(micro, threads, monkeypatch):
@@ -87,7 +155,8 @@ def test_steps_go_on_with_fewer_threads_than_they_began_with(micro, threads, mon
     slots, tokens = filled(micro)
     held = list(slots.lengths)
     wanted = micro.decode(slots, range(ROWS), tokens)
-    slots, _ = filled(micro)  # whose steps are made for the first of these numbers
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[0])  # for which the steps over these slots are made
+    slots, _ = filled(micro)
     for number in threads:
         monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
         for _ in range(3):
@@ -101,9 +170,9 @@ def test_steps_go_on_with_fewer_threads_than_they_began_with(micro, threads, mon
     [
         ({"rows": [0, ROWS]}, "row slots are 0 to 3"),
         ({"rows": [-1, 0]}, "row slots are 0 to 3"),
-        ({"rows": [1, 1]}, "different rows"),
-        ({"rows": []}, "1 to 4 different rows"),
-        ({"rows": [0, 1, 2, 3, 0]}, "1 to 4 different rows"),
+        ({"rows": [1, 1]}, "different places"),
+        ({"rows": []}, "1 to 32 different places"),
+        ({"rows": [0] * 33, "positions": list(range(33))}, "1 to 32 different places"),
         ({"tokens": [0, 10**6]}, "tokens are 0 to"),
         ({"tokens": [0, -1]}, "tokens are 0 to"),
         ({"tokens": [0]}, "2 rows have 1 tokens"),
@@ -118,7 +187,7 @@ def test_nothing_beyond_its_memory_is_read_or_written(micro, changed, said):
     steps = micro._compiled._steps[slots]
     asked = {"rows": [0, 1], "tokens": [0, 0], "positions": [5, 5], "images": [0, 0]} | changed
     with pytest.raises(IndexError, match=said):
-        steps.decode(**asked)
+        steps.append(**asked)
 
 
 @torch.inference_mode()
