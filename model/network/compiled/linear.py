@@ -1,4 +1,4 @@
-"""Linear layers in int8, int4 or float32 by the compiled kernels: alone as a layer, or as part of a compiled decode step.
+"""Linear layers in int8, int4 or float32 by the compiled kernels: alone as a layer, or as part of a compiled step.
 
 Called by the engine's thread only.
 """

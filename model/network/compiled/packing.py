@@ -1,6 +1,7 @@
 """Weights as the compiled kernels read them: blocks of 8 outputs, whose inputs follow each other 4 by 4.
 
-In float32, inputs follow each other one by one. Owns the layouts, and how weights become int8 and int4. Plain torch; knows no kernels. Any thread.
+In float32, inputs follow each other one by one. Owns the layouts, and how weights become int8 and int4. Plain torch;
+knows no kernels. Any thread.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attention within each tile of the vision tower: every token sees every other, float32, head by head in a core's cache.
+"""Attention within each tile of the vision tower in float32: every token sees every other, head by head.
 
 Keys are turned into panels of 16 tokens and values into panels of 16 channels, so that both products are one loop over
 contiguous memory, four rows at a time. Sums have one order whatever other tiles there are. Naive twin: torch's
@@ -145,7 +145,7 @@ def attend_within_tiles(qkv: Tensor, tiles: int, heads: int) -> Tensor:
     """Attend within each tile with as many threads as torch computes with.
 
     Args:
-        qkv: queries, keys and values of all tokens side by side, float32 [tiles * tokens, 3 * heads * width], contiguous.
+        qkv: queries, keys and values side by side, float32 [tiles * tokens, 3 * heads * width], contiguous.
         tiles: how many; each has at least four tokens.
         heads: how many; their width is a multiple of 16.
 
