@@ -5,21 +5,26 @@ numba and these sources: numba looks at the entry point's own file alone, so the
 beside it.
 """
 
-# mypy: disable-error-code="no-untyped-call, untyped-decorator"
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
 from __future__ import annotations
 
 import functools
 import hashlib
 import logging
 import os
+import pkgutil
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
 from numba import njit
+from numba.core.compiler import CompilerBase
 
 logger = logging.getLogger("pheye.kernels")
 
@@ -29,6 +34,16 @@ inlined: Callable[..., Any] = njit(error_model="numpy", inline="always")
 in_any_order: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "contract", "nsz"})
 # Likewise of one that looks for the largest, whose caller has made sure that all are numbers.
 of_numbers: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "nnan", "nsz"})
+
+_ONE_AT_A_TIME = threading.RLock()  # which also keeps numba's setting of a folder, one for all threads, to one of them
+
+
+class _Loader(CompilerBase):
+    """Compiler that compiles nothing: numba asks one when a function is not where it is kept."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Refuse to compile."""
+        raise FileNotFoundError("not kept here, or for another processor or numba")
 
 
 class EntryPoint:
@@ -41,18 +56,50 @@ class EntryPoint:
 
     def __init__(self, function: Callable[..., Any], arguments: str) -> None:
         self._function, self._arguments = function, arguments
+        self._ready: Any = None
+
+    @property
+    def module(self) -> str:
+        """Name of the module that defines it."""
+        return self._function.__module__
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it in this thread alone."""
         return self.ready(*arguments)
 
-    @functools.cached_property
+    @property
     def ready(self) -> Any:
         """The compiled function, which other threads may call: it compiles, reads and writes nothing any more.
 
         Whatever goes wrong with the folder (it is full, or a file in it is damaged) costs no more than the time to
-        compile.
+        compile. Any thread may ask; one that does while another compiles waits for it.
         """
+        if self._ready is None:
+            with _ONE_AT_A_TIME:
+                if self._ready is None:
+                    self._ready = self._compiled()
+        return self._ready
+
+    def load(self) -> bool:
+        """Load the function if it is kept on disk, and return whether it is `ready`; compiles nothing."""
+        with _ONE_AT_A_TIME:
+            folder = cache_folder()
+            if self._ready is None and folder is not None:
+                with suppress(Exception), _kept_in(folder):  # of any kind: files are unpickled
+                    kept = njit(error_model="numpy", nogil=True, cache=True, pipeline_class=_Loader)(self._function)
+                    kept.compile(self._arguments)
+                    kept.disable_compile()
+                    self._ready = kept
+            return self._ready is not None
+
+    def discard(self) -> None:
+        """Remove what is kept of the function on disk, where it may be damaged: numba would stumble over it."""
+        folder = cache_folder()
+        stem = Path(self._function.__code__.co_filename).stem
+        for file in folder.rglob(f"{stem}.{self._function.__qualname__}-*.nb[ic]") if folder is not None else ():
+            file.unlink(missing_ok=True)
+
+    def _compiled(self) -> Any:
         folder = cache_folder()
         if folder is None or not any(folder.rglob("*.nbi")):
             _tell_of_compiling()
@@ -65,19 +112,30 @@ class EntryPoint:
 
     def _kept(self, folder: Path) -> Any:
         """Load the function from a folder, or compile it and keep it there; None if neither can be done."""
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
         kept = None
         try:
-            kept = njit(error_model="numpy", nogil=True, cache=True)(self._function)
-            kept.compile(self._arguments)
+            with _kept_in(folder):
+                kept = njit(error_model="numpy", nogil=True, cache=True)(self._function)
+                kept.compile(self._arguments)
         except Exception as failure:  # of any kind: files are unpickled
             logger.warning(
                 "compiled code cannot be kept in %s (%s: %s); delete it", folder, type(failure).__name__, failure
             )
             return kept if kept is not None and kept.signatures else None  # compiled, and only not saved
-        finally:
-            numba.config.CACHE_DIR = before
         return kept
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Have numba keep in a folder what is compiled meanwhile, by whoever holds `_ONE_AT_A_TIME`."""
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+_ENTRY_POINTS: list[EntryPoint] = []
 
 
 @functools.cache
@@ -90,7 +148,21 @@ def _tell_of_compiling() -> None:
 
 def entry(arguments: str) -> Callable[[Callable[..., Any]], EntryPoint]:
     """Return the decorator of a function that Python calls with arguments of these types."""
-    return lambda function: EntryPoint(function, arguments)
+
+    def decorate(function: Callable[..., Any]) -> EntryPoint:
+        made = EntryPoint(function, arguments)
+        _ENTRY_POINTS.append(made)
+        return made
+
+    return decorate
+
+
+def entry_points(modules: Sequence[str] = ()) -> list[EntryPoint]:
+    """Import modules, all beside this one if none is named, and return the entry points that they define."""
+    here = [f"{__package__}.{found.name}" for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    for module in modules or here:
+        import_module(module)
+    return [each for each in tuple(_ENTRY_POINTS) if each.module in (modules or here)]
 
 
 @functools.cache

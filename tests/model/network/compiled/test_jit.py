@@ -6,6 +6,8 @@ import errno
 import os
 import pickle
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,48 @@ def test_no_thread_compiles_once_it_is_ready(monkeypatch):
     assert found == [42]
     with pytest.raises(TypeError):
         ready("text")
+
+
+def test_two_threads_that_ask_at_once_get_what_one_of_them_has_compiled(monkeypatch):
+    entry, made, both = another(), [], threading.Barrier(2)
+
+    def compiled(self):
+        made.append(object())
+        time.sleep(0.05)  # for the other to come in, were it let
+        return made[-1]
+
+    monkeypatch.setattr(EntryPoint, "_compiled", compiled)
+
+    def ask():
+        both.wait()
+        return entry.ready
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(ask) for _ in range(2)]
+    assert [each.result() for each in found] == made * 2
+    assert len(made) == 1
+
+
+def test_loading_compiles_nothing(folder):
+    entry = another()
+    assert not entry.load()
+    assert not list(folder.rglob("*.nb?"))
+    another()(21)
+    assert entry.load()
+    assert entry(21) == 42
+    assert sum(entry.ready.stats.cache_hits.values()) == 1
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_what_is_damaged_is_not_loaded_and_can_be_discarded(folder, kind, caplog):
+    another()(21)
+    (file,) = folder.rglob(f"*.{kind}")
+    file.write_bytes(file.read_bytes()[:20])
+    assert not another().load()
+    another().discard()
+    another()(21)
+    assert another().load()
+    assert not caplog.records
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""Compiled code that is got ready in the background, while torch computes in its place.
+
+A thread loads what is kept on disk. What is not is compiled first, by a process of the lowest priority (`build`), of
+which there is one for each folder at a time, whoever else waits for it. Whatever fails leaves the process to torch.
+Importing this imports no numba, which the thread does. Any thread may ask whether it is ready.
+
+Two threads cannot wait for each other's imports here: modules of this repository import each other in no circle, and
+numba's, which do, come after `numba` itself, which the first thread has to itself until it is whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.network.compiled import available
+
+if TYPE_CHECKING:
+    from model.network.compiled.jit import EntryPoint
+
+logger = logging.getLogger("pheye.kernels")
+
+_BUILD = "model.network.compiled.build"
+_LOCK = "being-built"  # file in the folder of compiled code
+_TAIL = 2000  # characters of what a failed process has said
+
+# A fork waits until nothing is half imported and numba holds no lock: the child has no thread that would go on.
+_FORKS_WAIT = threading.RLock()
+os.register_at_fork(before=_FORKS_WAIT.acquire, after_in_parent=_FORKS_WAIT.release, after_in_child=_FORKS_WAIT.release)
+
+
+class CompiledCode:
+    """Entry points that become ready in the background, or never.
+
+    Args:
+        modules: whose; all of this package's if none is named.
+
+    Attributes:
+        ready: whether all of them are loaded; once true, it stays so, and calling them compiles nothing.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self.ready = False
+        self._modules = tuple(modules)
+        self._starting = threading.Lock()
+        self._process: int | None = None  # that has started: a forked one has no thread
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begin, once in a process; returns at once. Without numba nothing happens, now or later.
+
+        For half a second or more the thread imports, which slows what other threads run in Python: start it when they
+        have nothing urgent to do.
+        """
+        with self._starting:
+            if self.ready or self._process == os.getpid():
+                return
+            self._process, self._ended = os.getpid(), threading.Event()
+        if not available.installed():
+            self._ended.set()
+            return
+        try:
+            threading.Thread(target=self._run, name="compiled-code", daemon=True).start()
+        except RuntimeError as failure:  # no more threads
+            logger.warning("decode steps stay torch's: %s", failure)
+            self._ended.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is known whether the code will be ready, and return whether it is.
+
+        Returns at once where this process has not started it. For benchmarks and tests.
+
+        Args:
+            timeout: seconds to wait at most; None to wait as long as it takes.
+        """
+        if self._process == os.getpid():
+            self._ended.wait(timeout)
+        return self.ready
+
+    def _run(self) -> None:
+        begun = time.monotonic()
+        try:
+            if self._prepare():
+                self.ready = True
+                logger.info("compiled code is in use from now on, after %.1f s", time.monotonic() - begun)
+        except Exception as failure:  # of any kind: torch goes on whatever it is
+            logger.warning("decode steps stay torch's (%s: %s)", type(failure).__name__, failure)
+        finally:
+            self._ended.set()
+
+    def _prepare(self) -> bool:
+        """Load all entry points, compiled first where they are not; returns whether they are loaded."""
+        try:
+            with _FORKS_WAIT:
+                from model.network.compiled import jit
+
+                entries = jit.entry_points(self._modules)
+        except (ImportError, OSError):  # such as a numpy that is too new for numba
+            logger.debug("numba is installed but cannot be used", exc_info=True)
+            return False
+        folder = jit.cache_folder()
+        if folder is None:
+            logger.info("decode steps stay torch's: there is no folder to keep compiled code in")
+            return False
+        if _load(entries):
+            return True
+        with _alone(folder) as lock:
+            if _load(entries):  # by now: somebody else has compiled
+                return True
+            logger.info("compiling decode steps in the background; until then torch computes them")
+            done = _compile(self._modules, lock)
+        if not done.returncode and _load(entries):
+            return True
+        how = _end_of(done.returncode) if done.returncode else f"kept nothing in {folder} that can be loaded"
+        logger.warning(
+            "decode steps stay torch's: the process that compiles %s\n%s", how, done.stderr[-_TAIL:].rstrip()
+        )
+        return False
+
+
+def _load(entries: Sequence[EntryPoint]) -> bool:
+    with _FORKS_WAIT:
+        return all(entry.load() for entry in entries)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[int]:
+    """Wait until no other process compiles into a folder; gives the lock, which is held as long as anybody has it open.
+
+    On a file system that has no locks two may compile at once, which costs time alone: each file appears whole.
+    """
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _compile(modules: Sequence[str], lock: int) -> subprocess.CompletedProcess[str]:
+    """Run the process that compiles, which shares the lock, to its end."""
+    return subprocess.run(  # noqa: S603
+        # Not from the current folder, which may have a `model` of its own, but from where this process imports.
+        [sys.executable, "-P", "-m", _BUILD, "--parent", str(os.getpid()), *modules],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=(lock,),
+        # A Ctrl-C is for the server, which ends this one. No new session: Linux may weigh priorities within one only.
+        process_group=0,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def _end_of(code: int) -> str:
+    return f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
+
+
+CODE = CompiledCode()
+"""What a process shares: the entry points of this package."""
