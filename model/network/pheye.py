@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.choices import ChoiceTree
 from model.config import PheyeConfig
-from model.network.compiled.background import CompiledCode
+from model.network.compiled import background
 from model.network.compiled_decoder import CompiledDecoder, compiles_floats
 from model.network.cross_attention import AttentionRecorder
 from model.network.decoder import Decoder, StepBatch, TokenBatch
@@ -56,7 +56,7 @@ class Pheye:
         self.dtype = dtype
         steps_are_compiled = not bits and not absorbed and compiles_floats(config, device, dtype)
         is_used = steps_are_compiled or compiles_attention(config.vision, device, dtype)
-        self._code = CompiledCode() if is_used else None
+        self._code = background.CODE if is_used else None
         weights = Weights(tensors, device, dtype, bits=8 if bits else 0)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config, self._code)
         weights = Weights(tensors, device, dtype, bits=bits, stepped=bool(bits) or steps_are_compiled)
@@ -71,10 +71,10 @@ class Pheye:
         if self._code is not None:
             self._code.start()
 
-    def wait_for_compiled(self, timeout_s: float) -> bool:
-        """Prepare compiled code and wait for it; return whether it is used, if the model has any."""
+    def wait_for_compiled(self) -> bool:
+        """Prepare compiled code and wait for it, up to a minute or more; return whether any is used."""
         self.prepare()
-        return self._code is None or self._code.wait(timeout_s)
+        return self._code is not None and self._code.wait()
 
     @property
     def vision(self) -> VisionEncoder:

@@ -322,7 +322,10 @@ class ModelRunner:
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
+        """Run every kind of step once, so that the first request does not pay for lazy initialisation.
+
+        Compiled code is got ready behind it, for which no request waits.
+        """
         side = self.config.vision.tile_px
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
         if self._vision is not None:
@@ -337,6 +340,7 @@ class ModelRunner:
         self._slots.forget(_WARM_UP)
         if self._steps is not None:
             self._steps.warm_up()
+        self._model.prepare()
 
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
         """Choose the next token of each row, and tell the steps of fixed shapes."""

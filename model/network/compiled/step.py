@@ -1,4 +1,4 @@
-"""The whole step, a new token in each row of a batch, as each thread runs it: its share of every phase, barriers between.
+"""The whole step, a new token in each row of a batch, as each thread runs it: its share of each phase, then a barrier.
 
 What it computes is `Decoder.step`, with linear layers in int8, int4 or float32; several rows may be tokens of one text.
 Everything it reads and writes is at addresses in tables of whole numbers, which `steps` fills. Compiled code; called by

@@ -1,4 +1,4 @@
-"""Steps over tokens as one compiled call for a model's slots: the tables that `step` reads, and the threads that run it.
+"""Steps over tokens as one compiled call for a model's slots: the tables that `step` reads, and what runs it.
 
 Called by the engine's thread only.
 """

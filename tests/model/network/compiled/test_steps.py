@@ -13,6 +13,8 @@ pytest.importorskip("numba")
 from model.checkpoint.checkpoint import open_checkpoint
 from model.config import named_geometry
 from model.network import linear
+from model.network.compiled import background
+from model.network.compiled.background import CompiledCode
 from model.network.compiled_decoder import CompiledDecoder, compiles_floats
 from model.network.pheye import Pheye
 from model.network.slots import Slots
@@ -25,10 +27,11 @@ ROWS = 4
 def model(name: str, bits: int, image_dtype: torch.dtype = torch.float32) -> Pheye:
     """Model whose compiled code is used from the first step on, compiled here if need be."""
     checkpoint = open_checkpoint(name, None, CPU)
-    ours = Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32, bits=bits, image_dtype=image_dtype)
-    if ours._code is not None:
-        ours._code.ready = True
-    return ours
+    with pytest.MonkeyPatch.context() as patch:
+        code = CompiledCode()
+        code.ready = True
+        patch.setattr(background, "CODE", code)
+        return Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32, bits=bits, image_dtype=image_dtype)
 
 
 def filled(ours: Pheye) -> tuple[Slots, list[int]]:

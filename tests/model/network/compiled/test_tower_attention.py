@@ -10,6 +10,8 @@ from torch import Tensor
 pytest.importorskip("numba")
 
 from model.checkpoint.checkpoint import open_checkpoint
+from model.network.compiled import background
+from model.network.compiled.background import CompiledCode
 from model.network.compiled.tower_attention import attend_within_tiles
 from model.network.pheye import Pheye
 
@@ -61,6 +63,7 @@ def test_what_is_no_number_stays_in_its_tile():
 @torch.inference_mode()
 def test_a_tower_gives_the_features_that_it_gives_with_torchs_attention(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(background, "CODE", CompiledCode())
     checkpoint = open_checkpoint("model/weights/pheye-tiny", None, CPU)
     model = Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32)
     side = checkpoint.config.vision.tile_px
