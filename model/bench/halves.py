@@ -71,7 +71,7 @@ def load_twin(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) 
 
 def load_fast(twin: Twin, precision: Precision) -> Pheye:
     """Build the fast path on the twin's tensors."""
-    return Pheye(
+    fast = Pheye(
         twin.checkpoint.tensors,
         twin.checkpoint.config,
         twin.device,
@@ -79,3 +79,5 @@ def load_fast(twin: Twin, precision: Precision) -> Pheye:
         bits=precision.bits,
         image_dtype=precision.image_dtype,
     )
+    fast.prepare_compiled(wait=True)
+    return fast

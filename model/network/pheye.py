@@ -66,15 +66,12 @@ class Pheye:
         self._image_dtype = image_dtype or dtype
         self._absorbed = absorbed
 
-    def prepare(self) -> None:
-        """Begin to prepare compiled code in the background, where this model gains by it; see `CompiledCode`."""
+    def prepare_compiled(self, *, wait: bool = False) -> None:
+        """Get compiled code ready in the background, where this model gains by it; see `CompiledCode`."""
         if self._code is not None:
             self._code.start()
-
-    def wait_for_compiled(self) -> bool:
-        """Prepare compiled code and wait for it, up to a minute or more; return whether any is used."""
-        self.prepare()
-        return self._code is not None and self._code.wait()
+            if wait:
+                self._code.wait()
 
     @property
     def vision(self) -> VisionEncoder:

@@ -322,10 +322,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def warm_up(self) -> None:
-        """Run every kind of step once, so that the first request does not pay for lazy initialisation.
-
-        Compiled code is got ready behind it, for which no request waits.
-        """
+        """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
         side = self.config.vision.tile_px
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
         if self._vision is not None:
@@ -340,7 +337,14 @@ class ModelRunner:
         self._slots.forget(_WARM_UP)
         if self._steps is not None:
             self._steps.warm_up()
-        self._model.prepare()
+
+    def prepare_compiled(self, *, wait: bool = False) -> None:
+        """Get compiled code ready in the background, where this model gains by it; until then torch computes.
+
+        Args:
+            wait: until it is ready, or known that it will not be; the first time takes a minute or more.
+        """
+        self._model.prepare_compiled(wait=wait)
 
     def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
         """Choose the next token of each row, and tell the steps of fixed shapes."""

@@ -65,6 +65,7 @@ def _run(settings: Settings, device: str, pipe: Connection) -> None:
         return
     collect_from_now_on()
     pipe.send(Ready(_card(runner), runner.tokenizer, time.monotonic() - started))
+    runner.prepare_compiled()  # not before: its imports would hold up what readiness waits for
     engine = Engine(
         runner,
         stall_s=settings.stall_s,

@@ -49,6 +49,7 @@ def _loaded(checkpoint: Checkpoint, dtype: str) -> LoadedHalf:
     model = Pheye(
         checkpoint.tensors, checkpoint.config, CPU, precision.dtype, bits=precision.bits, image_dtype=image_dtype
     )
+    model.prepare_compiled(wait=True)
     return LoadedHalf(model, precision)
 
 
