@@ -32,6 +32,7 @@ logger = logging.getLogger("pheye.kernels")
 _BUILD = "model.network.compiled.build"
 _LOCK = "being-built"  # file in the folder of compiled code
 _TAIL = 2000  # characters of what a failed process has said
+_TURN_S = 0.0005
 
 # A fork waits until nothing is half imported and numba holds no lock: the child has no thread that would go on.
 _FORKS_WAIT = threading.RLock()
@@ -58,8 +59,8 @@ class CompiledCode:
     def start(self) -> None:
         """Begin, once in a process; returns at once. Without numba nothing happens, now or later.
 
-        For half a second or more the thread imports, which slows what other threads run in Python: start it when they
-        have nothing urgent to do.
+        For a second or two the thread imports and loads, which slows what other threads run in Python, and now and then
+        stops them for a tenth of a second: start it when they have done what is urgent.
         """
         with self._starting:
             if self.ready or self._process == os.getpid():
@@ -100,7 +101,7 @@ class CompiledCode:
     def _prepare(self) -> bool:
         """Load all entry points, compiled first where they are not; returns whether they are loaded."""
         try:
-            with _FORKS_WAIT:
+            with _among_others():
                 from model.network.compiled import jit
 
                 entries = jit.entry_points(self._modules)
@@ -128,13 +129,29 @@ class CompiledCode:
 
 
 def _load(entries: Sequence[EntryPoint]) -> bool:
-    with _FORKS_WAIT:
+    with _among_others():
         return all(entry.load() for entry in entries)
 
 
 @contextmanager
+def _among_others() -> Iterator[None]:
+    """Import and load while others compute: with turns at the interpreter so short that their steps go on.
+
+    Each operation of torch gives its turn away, and then waits for another: steps of 400 operations took 14 times as
+    long meanwhile, and take 2 to 4 times as long by this.
+    """
+    with _FORKS_WAIT:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(min(before, _TURN_S))
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(before)
+
+
+@contextmanager
 def _alone(folder: Path) -> Iterator[int]:
-    """Wait until no other process compiles into a folder; gives the lock, which is held as long as anybody has it open.
+    """Wait until no other process compiles into a folder; gives the lock, to be held by heirs, too.
 
     On a file system that has no locks two may compile at once, which costs time alone: each file appears whole.
     """
@@ -144,6 +161,8 @@ def _alone(folder: Path) -> Iterator[int]:
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
     finally:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)  # else a process forked meanwhile would hold it on
         os.close(lock)
 
 

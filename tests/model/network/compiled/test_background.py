@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -214,6 +215,28 @@ def test_whatever_else_goes_wrong_leaves_the_steps_to_torch(cache, monkeypatch, 
     code.start()
     assert not code.wait(LONG_S)
     assert "stay torch's (PermissionError: [Errno 13] Permission denied)" in caplog.text
+
+
+def test_others_run_in_short_turns_while_it_imports_and_as_before_afterwards(cache, monkeypatch):
+    before, seen = sys.getswitchinterval(), []
+
+    def entry_points(modules):
+        seen.append(sys.getswitchinterval())
+        raise ImportError
+
+    monkeypatch.setattr(jit, "entry_points", entry_points)
+    code = CompiledCode([TINY])
+    code.start()
+    assert not code.wait(LONG_S)
+    assert seen[0] < before == sys.getswitchinterval()
+
+
+def test_a_process_forked_meanwhile_does_not_keep_the_lock(tmp_path):
+    with background._alone(tmp_path) as lock:
+        inherited = os.dup(lock)
+    with (tmp_path / background._LOCK).open() as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(inherited)
 
 
 def test_what_was_not_started_is_not_waited_for():
