@@ -127,6 +127,12 @@ def quick_gelu(x):
 
 
 @inlined
+def silu(x):
+    """Return x sigmoid(x)."""
+    return x / (ONE + exp(-x))
+
+
+@inlined
 def gelu(x):
     """Return GELU by the error function, a quotient of two polynomials."""
     z = min(max(x * _ROOT_HALF, np.float32(-4.0)), np.float32(4.0))

@@ -21,12 +21,13 @@ from model.network.compiled.numbers import (
     ints_at,
     nearest,
     quick_gelu,
+    silu,
     shorts_at,
 )
 from model.network.compiled.packing import GROUP
 
-GELU, GELU_TANH, QUICK_GELU = 1, 2, 3
-ACTIVATION_CODES = {"gelu": GELU, "gelu_new": GELU_TANH, "gelu_pytorch_tanh": GELU_TANH, "quick_gelu": QUICK_GELU}
+GELU, GELU_TANH, QUICK_GELU, SILU = 1, 2, 3, 4
+ACTIVATION_CODES = {"gelu": GELU, "gelu_new": GELU_TANH, "gelu_pytorch_tanh": GELU_TANH, "quick_gelu": QUICK_GELU, "silu": SILU}
 _TINY, _LEVELS = np.float32(1e-8), np.float32(127)
 
 
@@ -117,6 +118,9 @@ def activate(address, count, code):
     elif code == QUICK_GELU:
         for i in range(count):
             x[i] = quick_gelu(x[i])
+    elif code == SILU:
+        for i in range(count):
+            x[i] = silu(x[i])
 
 
 @of_numbers

@@ -23,8 +23,8 @@ from model.network.compiled.rows import softmax
 
 
 @compiled
-def _attend_head(queries, keys, values, stride, tokens, width, out, out_stride, room):
-    """Attend from one head of one tile's tokens to all of them; `room` is as large as `_room_floats` says."""
+def attend_head(queries, keys, values, stride, tokens, width, out, out_stride, room):
+    """Attend from one head of one tile's tokens to all of them; `room` is as large as `room_floats` says."""
     count = (tokens + PANEL - 1) // PANEL
     key_panels, scores = room, room + count * width * PANEL_BYTES
     value_panels = scores + ROWS * count * PANEL_BYTES
@@ -68,10 +68,11 @@ def attend_tiles(qkv, out, tiles, tokens, heads, width, rooms, room_bytes, threa
         queries = qkv + tile * tokens * 3 * row + head * width * 4
         seen = out + tile * tokens * row + head * width * 4
         room = rooms + thread * room_bytes
-        _attend_head(queries, queries + row, queries + 2 * row, 3 * row, tokens, width, seen, row, room)
+        attend_head(queries, queries + row, queries + 2 * row, 3 * row, tokens, width, seen, row, room)
 
 
-def _room_floats(tokens: int, width: int) -> int:
+def room_floats(tokens: int, width: int) -> int:
+    """Return how many floats of room a head of this width needs."""
     count = -(-tokens // PANEL) * PANEL
     return count * width + ROWS * count + tokens * width + 2 * ROWS + PANEL
 
@@ -94,7 +95,7 @@ def attend_within_tiles(qkv: Tensor, tiles: int, heads: int) -> Tensor:
     assert width % PANEL == 0
     out = torch.empty(len(qkv), heads * width)
     together, ready = crew(), attend_tiles.ready
-    size = _room_floats(tokens, width)
+    size = room_floats(tokens, width)
     rooms = torch.empty(together.size, size)
 
     def work(thread: int) -> None:

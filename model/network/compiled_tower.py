@@ -1,0 +1,83 @@
+"""Layers of a small vision tower as one compiled call.
+
+Threads may call it at once, each for its own tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.network.compiled import tower
+from model.network.compiled.linear import crew
+from model.network.compiled.panels import PANEL
+from model.network.compiled.parts import Norm
+from model.network.compiled.rows import ACTIVATION_CODES
+
+
+@dataclass(frozen=True, slots=True)
+class TowerLayer:
+    """Weights of a layer, float32: norms [D], and linear layers [out, in] with biases [out]."""
+
+    norm1: Tensor
+    norm1_bias: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor
+    out: Tensor
+    out_bias: Tensor
+    norm2: Tensor
+    norm2_bias: Tensor
+    fc1: Tensor
+    fc1_bias: Tensor
+    fc2: Tensor
+    fc2_bias: Tensor
+
+
+class CompiledTower:
+    """Layers of a vision tower, their weights held once more as panels.
+
+    Args:
+        layers: in order.
+        heads: of attention.
+        activation: by name, as `rows.ACTIVATION_CODES` has it.
+        eps: of the layers' norms.
+        last: the norm behind them.
+    """
+
+    def __init__(self, layers: Sequence[TowerLayer], heads: int, activation: str, eps: float, last: Norm) -> None:
+        self._held = [[_panels(tensor) if tensor.ndim == 2 else tensor for tensor in astuple(layer)] for layer in layers]
+        self._table = np.array([[tensor.data_ptr() for tensor in layer] for layer in self._held], dtype=np.int64)
+        assert self._table.shape[1] == tower.LAYER_COLUMNS
+        self._heads, self._activation, self._eps, self._last = heads, ACTIVATION_CODES[activation], eps, last
+        self._inner = len(layers[0].fc1_bias)
+
+    def __call__(self, x: Tensor, tiles: int) -> Tensor:
+        """Run the layers over tiles' tokens, float32 [tiles * tokens, D] -> the normalised last state, likewise."""
+        x = x.contiguous()
+        assert x.dtype == torch.float32
+        tokens, width = len(x) // tiles, x.shape[1]
+        together, ready, out = crew(), tower.encode.ready, torch.empty_like(x)
+        size = tower.tile_floats(tokens, width, self._heads, self._inner)
+        rooms = torch.empty(together.size, size)
+
+        def work(thread: int) -> None:
+            ready(
+                self._table, x.data_ptr(), out.data_ptr(), tiles, tokens, width, self._heads, self._inner,
+                self._activation, np.float32(self._eps), self._last.weight.data_ptr(), self._last.bias.data_ptr(),
+                np.float32(self._last.eps), rooms.data_ptr(), 4 * size, thread, together.size,
+            )  # fmt: skip
+
+        if together.size == 1:
+            work(0)  # two threads may encode at once, each by itself
+        else:
+            together.run(work)
+        return out
+
+
+def _panels(weight: Tensor) -> Tensor:
+    """Lay out weights [out, in] as panels [out / 16, in, 16]."""
+    return weight.view(-1, PANEL, weight.shape[1]).transpose(1, 2).contiguous()
