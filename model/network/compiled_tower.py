@@ -6,7 +6,7 @@ Threads may call it at once, each for its own tiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
 import numpy as np
 import torch
@@ -15,26 +15,8 @@ from torch import Tensor
 from model.network.compiled import tower
 from model.network.compiled.linear import crew
 from model.network.compiled.panels import PANEL
-from model.network.compiled.parts import Norm
+from model.network.compiled.parts import Norm, TowerLayer
 from model.network.compiled.rows import ACTIVATION_CODES
-
-
-@dataclass(frozen=True, slots=True)
-class TowerLayer:
-    """Weights of a layer, float32: norms [D], and linear layers [out, in] with biases [out]."""
-
-    norm1: Tensor
-    norm1_bias: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor
-    out: Tensor
-    out_bias: Tensor
-    norm2: Tensor
-    norm2_bias: Tensor
-    fc1: Tensor
-    fc1_bias: Tensor
-    fc2: Tensor
-    fc2_bias: Tensor
 
 
 class CompiledTower:
@@ -49,7 +31,9 @@ class CompiledTower:
     """
 
     def __init__(self, layers: Sequence[TowerLayer], heads: int, activation: str, eps: float, last: Norm) -> None:
-        self._held = [[_panels(tensor) if tensor.ndim == 2 else tensor for tensor in astuple(layer)] for layer in layers]
+        self._held = [
+            [_panels(tensor) if tensor.ndim == 2 else tensor for tensor in astuple(layer)] for layer in layers
+        ]
         self._table = np.array([[tensor.data_ptr() for tensor in layer] for layer in self._held], dtype=np.int64)
         assert self._table.shape[1] == tower.LAYER_COLUMNS
         self._heads, self._activation, self._eps, self._last = heads, ACTIVATION_CODES[activation], eps, last

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +17,16 @@ from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
 from model.network.compiled.background import CompiledCode
-from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS
+from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS, TowerLayer
 from model.network.fused import add_norm, folded
 from model.network.layers import LORA_SCALE, LayerNorm, Weights
-from model.network.linear import Linear, repacks
+from model.network.linear import Linear, PlainLinear, repacks
 from model.network.patches import Patches
 
+if TYPE_CHECKING:
+    from model.network.compiled_tower import CompiledTower
+
+_SMALL_WIDTH = 256  # up to which a tile and a layer's weights stay in a core's cache while it is encoded
 # Of tiles that a CPU takes through a layer together: what lies between its products fits its caches.
 _CHUNK_TOKENS = 450
 _CHUNK_TOKENS_REPACKED = 800  # likewise, where every product also lays its weights out anew
@@ -89,6 +95,16 @@ class _Layer:
             fc2=fc2,
         )
 
+    def parts(self) -> TowerLayer | None:
+        """Return the weights for compiled layers; None if they are packed for something else, or have odd widths."""
+        linears = self.qkv, self.out, self.fc1, self.fc2
+        plain = [layer for layer in linears if isinstance(layer, PlainLinear)]
+        if len(plain) < len(linears) or any(size % HEAD_CHANNELS for layer in plain for size in layer.weight.shape):
+            return None
+        qkv, out, fc1, fc2 = ((layer.weight, cast("Tensor", layer.bias)) for layer in plain)
+        first, second = ((norm.weight, norm.bias) for norm in (self.norm1, self.norm2))
+        return TowerLayer(*first, *qkv, *out, *second, *fc1, *fc2)
+
 
 class VisionTower:
     """CLIP vision transformer with one LoRA adapter merged in, and the norm behind it.
@@ -113,6 +129,7 @@ class VisionTower:
     ) -> None:
         is_faster = compiles_attention(geometry, weights.device, weights.dtype)
         self._code = code if is_faster else None
+        self._geometry = geometry
         embeddings = weights.at("embeddings")
         self._heads = geometry.heads
         self._activate_, factor = folded(geometry.activation, weights.device)
@@ -129,6 +146,8 @@ class VisionTower:
         chunk = _CHUNK_TOKENS_REPACKED if repacks(self._patch) else _CHUNK_TOKENS
         self._together = max(1, chunk // len(self._positions))
         self._norms = [*(layer.norm1 for layer in self._layers), norm]
+        self._activation = geometry.activation if factor == 1.0 else "silu"
+        self._is_small = geometry.width <= _SMALL_WIDTH and self._layers[0].parts() is not None
 
     def __call__(self, tiles: Tensor) -> Tensor:
         """Encode tiles, uint8 [n, S, S, 3], to the normalised last hidden state [n, 1 + patches, D], CLS first.
@@ -145,6 +164,8 @@ class VisionTower:
         x = self._patch(self._patches(tiles))  # [n, patches, D]
         x = torch.cat([self._cls.expand(n, 1, -1), x], dim=1) + self._positions
         x = self._pre_norm(x).flatten(0, 1)  # [n * tokens, D]
+        if self._is_small and self._code is not None and self._code.ready:
+            return self._compiled(x, n).view(n, -1, x.shape[-1])
         normed = self._norms[0](x)
         # Each sum is taken together with the norm that follows it, which is the next layer's.
         for layer, norm in zip(self._layers, self._norms[1:], strict=True):
@@ -153,6 +174,14 @@ class VisionTower:
             inner = layer.fc2(self._activate_(layer.fc1(normed)))
             normed = add_norm(x, inner, norm.weight, norm.bias, norm.eps)
         return normed.view(n, -1, normed.shape[-1])
+
+    @cached_property
+    def _compiled(self) -> CompiledTower:
+        """The layers as one compiled call, their weights held once more for it."""
+        from model.network.compiled_tower import CompiledTower
+
+        layers = [parts for layer in self._layers if (parts := layer.parts())]
+        return CompiledTower(layers, self._heads, self._activation, self._geometry.eps, self._norms[-1])
 
     def _attend(self, qkv: Tensor, n: int) -> Tensor:
         """Attend within each tile, [n * tokens, 3 * D] -> [n * tokens, D]; nothing is copied.

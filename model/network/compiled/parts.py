@@ -82,3 +82,21 @@ class DecoderParts:
     norm: Norm
     head: CompiledLinear
     scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class TowerLayer:
+    """Weights of a layer, float32: norms [D], and linear layers [out, in] with biases [out]."""
+
+    norm1: Tensor
+    norm1_bias: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor
+    out: Tensor
+    out_bias: Tensor
+    norm2: Tensor
+    norm2_bias: Tensor
+    fc1: Tensor
+    fc1_bias: Tensor
+    fc2: Tensor
+    fc2_bias: Tensor

@@ -21,13 +21,15 @@ from model.network.compiled.numbers import (
     ints_at,
     nearest,
     quick_gelu,
-    silu,
     shorts_at,
+    silu,
 )
 from model.network.compiled.packing import GROUP
 
 GELU, GELU_TANH, QUICK_GELU, SILU = 1, 2, 3, 4
-ACTIVATION_CODES = {"gelu": GELU, "gelu_new": GELU_TANH, "gelu_pytorch_tanh": GELU_TANH, "quick_gelu": QUICK_GELU, "silu": SILU}
+ACTIVATION_CODES = {
+    "gelu": GELU, "gelu_new": GELU_TANH, "gelu_pytorch_tanh": GELU_TANH, "quick_gelu": QUICK_GELU, "silu": SILU,
+}  # fmt: skip
 _TINY, _LEVELS = np.float32(1e-8), np.float32(127)
 
 

@@ -5,7 +5,7 @@ contiguous memory, four rows at a time. Sums have one order whatever other tiles
 `scaled_dot_product_attention`.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN201
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, attr-defined"
 from __future__ import annotations
 

@@ -9,13 +9,7 @@ from torch import Tensor
 
 pytest.importorskip("numba")
 
-from model.checkpoint.checkpoint import open_checkpoint
-from model.network.compiled import background
-from model.network.compiled.background import CompiledCode
 from model.network.compiled.tower_attention import attend_within_tiles
-from model.network.pheye import Pheye
-
-CPU = torch.device("cpu")
 
 
 def numbers(tiles: int, tokens: int, heads: int, width: int) -> Tensor:
@@ -58,20 +52,3 @@ def test_what_is_no_number_stays_in_its_tile():
     got = attend_within_tiles(qkv, 2, 2).view(2, 9, -1)
     assert got[0, 3].isnan().any()
     assert got[1].isfinite().all()
-
-
-@torch.inference_mode()
-def test_a_tower_gives_the_features_that_it_gives_with_torchs_attention(monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    monkeypatch.setattr(background, "CODE", CompiledCode())
-    checkpoint = open_checkpoint("model/weights/pheye-tiny", None, CPU)
-    model = Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32)
-    side = checkpoint.config.vision.tile_px
-    tiles = torch.randint(
-        256, (4, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    ).numpy()
-    slow = model.encode_tiles(tiles, [0, 1, 2, 3])
-    model._code.ready = True
-    fast = model.encode_tiles(tiles, [0, 1, 2, 3])
-    assert not torch.equal(fast, slow), "something else computed it"
-    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)

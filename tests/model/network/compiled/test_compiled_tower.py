@@ -1,0 +1,84 @@
+"""The vision tower with compiled layers, or with compiled attention alone, against the same in torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("numba")
+
+from model.checkpoint.checkpoint import open_checkpoint
+from model.network import vision
+from model.network.compiled import background
+from model.network.compiled.background import CompiledCode
+from model.network.pheye import Pheye
+
+CPU = torch.device("cpu")
+SOURCES = ["model/weights/pheye-tiny", "random:pheye-micro"]
+
+
+@pytest.fixture(params=SOURCES)
+def model(request, monkeypatch) -> Pheye:
+    """Model on a processor whose widest vectors are AVX2's, whose compiled code is not there yet."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(background, "CODE", CompiledCode())
+    checkpoint = open_checkpoint(request.param, None, CPU)
+    return Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32)
+
+
+def noise(model: Pheye, count: int) -> np.ndarray:
+    side = model.config.vision.tile_px
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("form", ["layers", "attention"])
+def test_features_are_those_of_torch(model, form, monkeypatch):
+    tiles = noise(model, 5)
+    slow = model.encode_tiles(tiles, range(5))
+    model._code.ready = True
+    for tower in (model.vision._local, model.vision._global):
+        assert tower._is_small
+        monkeypatch.setattr(tower, "_is_small", form == "layers")
+    fast = model.encode_tiles(tiles, range(5))
+    assert not torch.equal(fast, slow), "something else computed it"
+    assert ("_compiled" in vars(model.vision._local)) == (form == "layers")
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
+
+
+def streams(model: Pheye, tiles: int) -> torch.Tensor:
+    """What stands before the first layer, made up [tiles, tokens, D]."""
+    geometry = model.config.vision
+    chance = torch.Generator().manual_seed(0)
+    return torch.randn(tiles, geometry.tokens_per_tile, geometry.width, generator=chance)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_tile_has_the_same_features_alone_and_by_any_number_of_threads(model, threads, monkeypatch):
+    x = streams(model, 5)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    together = model.vision._local._compiled(x.flatten(0, 1), 5).view(x.shape)
+    for tile in range(5):
+        assert torch.equal(model.vision._local._compiled(x[tile], 1), together[tile])
+
+
+@torch.inference_mode()
+def test_a_tile_of_what_is_no_number_leaves_others_alone(model):
+    tower, x = model.vision._local, streams(model, 2)
+    alone = tower._compiled(x[1], 1)
+    x[0, 0, 0] = float("nan")
+    found = tower._compiled(x.flatten(0, 1), 2).view(x.shape)
+    assert found[0].isnan().any()
+    assert torch.equal(found[1], alone)
+
+
+def test_other_processors_and_large_towers_keep_torch(monkeypatch):
+    checkpoint = open_checkpoint("random:pheye-micro", None, CPU)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert not vision.compiles_attention(checkpoint.config.vision, CPU, torch.float32)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert vision.compiles_attention(checkpoint.config.vision, CPU, torch.float32)
+    monkeypatch.setattr(vision, "_SMALL_WIDTH", 8)
+    assert not Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32).vision._local._is_small
