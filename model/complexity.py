@@ -179,7 +179,7 @@ def cross_attention_bytes(config: PheyeConfig, dtype: str) -> int:
     return 2 * len(config.cross_layers) * config.inner_width * config.image_tokens * IMAGE_BYTES[dtype]
 
 
-def weight_bytes(config: PheyeConfig, dtype: str, *, decoder_twice: bool = False) -> int:
+def weight_bytes(config: PheyeConfig, dtype: str, *, twice: bool = False) -> int:
     """Bytes of the weights in memory while serving.
 
     In int8 and int4 the embedding of tokens stays in float32; in int4 output head and projection of images are int8.
@@ -187,18 +187,18 @@ def weight_bytes(config: PheyeConfig, dtype: str, *, decoder_twice: bool = False
     Args:
         config: the model.
         dtype: it computes in.
-        decoder_twice: whether int8 keeps a second form of the decoder's weights, as with numba on processors with VNNI.
+        twice: whether a second form is kept for compiled code: of the decoder in int8, of everything in float32.
     """
     served = parameters(config).served
     if dtype in DTYPE_BYTES:
-        return served * DTYPE_BYTES[dtype]
+        return served * DTYPE_BYTES[dtype] * (2 if twice else 1)
     embedding = config.decoder.vocab_size * config.decoder.width
     projection = len(config.cross_layers) * (config.vision.width + 1) * 2 * config.inner_width
     count = parameters(config)
     layers = count.language_model + count.cross_attention - 2 * embedding - projection
     once = served - embedding - layers
-    form = INT4_BYTES if dtype == "int4" else 2 if decoder_twice else 1
-    head = embedding if decoder_twice else 0
+    form = INT4_BYTES if dtype == "int4" else 2 if twice else 1
+    head = embedding if twice else 0
     return 4 * embedding + once + head + int(layers * form)
 
 

@@ -18,6 +18,8 @@ from service.settings import Settings
 
 MB = 10**6
 API_MB, WORKER_MB, DECODER_MB = 90, 520, 45  # resident once started, without a request; x86-64, Python 3.11, torch 2
+NUMBA_MB = 60  # likewise what compiled code adds to a worker
+QUANTISED = ("int8", "int4")
 DECODER_BYTES_PER_PIXEL, DECODER_BUFFERS_MB = 16, 60  # measured, of the dearest format
 CONNECTION_MB = 0.4
 
@@ -44,11 +46,13 @@ def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> 
     chosen = settings or Settings.model_construct()
     workers, slots = len(chosen.devices.split(",")), chosen.slots or CPU_SLOTS
     yield MemoryBound("API process", "measured", API_MB, API_MB)
-    yield MemoryBound("worker, without a model", "measured", workers * WORKER_MB, workers * WORKER_MB)
-    weights = complexity.weight_bytes(config, dtype, decoder_twice=keeps_second_form()) * workers
+    is_twice = keeps_second_form(config, dtype)
+    worker_mb = WORKER_MB + (NUMBA_MB if dtype in QUANTISED or is_twice else 0)
+    yield MemoryBound("worker, without a model", "measured", workers * worker_mb, workers * worker_mb)
+    weights = complexity.weight_bytes(config, dtype, twice=is_twice) * workers
     yield MemoryBound(
         "weights",
-        "parameters, vision tower twice; decoder twice in int8 with VNNI and numba",
+        "parameters, vision tower twice; with numba small models in float32 twice, and decoders in int8 with VNNI",
         weights / MB,
         weights / MB,
     )

@@ -11,6 +11,8 @@ import re
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+from model.config import PheyeConfig
+from model.cores import WIDE
 from model.processor import processor_multiplies_bytes
 
 INSTALL = "pip install 'pheye-service[cpu]'"
@@ -50,6 +52,12 @@ def multiplies_bytes() -> bool:
     return processor_multiplies_bytes()
 
 
-def keeps_second_form() -> bool:
-    """Return whether an int8 layer that decode steps read is held twice here: for few rows, and oneDNN's for many."""
-    return installed() and multiplies_bytes()
+def keeps_second_form(config: PheyeConfig, dtype: str) -> bool:
+    """Return whether weights are held twice here, for compiled code and for torch.
+
+    Those of a small model in float32 are, and in int8 those that decode steps read, on processors where oneDNN is good
+    at many rows.
+    """
+    if not installed():
+        return False
+    return config.decoder.width < WIDE if dtype == "float32" else dtype in ("int8", "int4") and multiplies_bytes()

@@ -1,6 +1,6 @@
 """Compiled code that is got ready in the background, while torch computes in its place.
 
-A thread loads what is kept on disk. What is not is compiled first, by a process of the lowest priority (`build`), of
+A thread loads what is kept on disk. What is not is compiled first, by a process of a low priority (`build`), of
 which there is one for each folder at a time, whoever else waits for it. Whatever fails leaves the process to torch.
 Importing this imports no numba, which the thread does. Any thread may ask whether it is ready.
 

@@ -1,7 +1,7 @@
 """Compilation of all entry points into the folder where they are kept, as a process that is in nobody's way.
 
 `python -m model.network.compiled.build`. The background thread of a server runs it (`background`), a person or the
-build of an image may. What is there already is only loaded. One thread, of the lowest priority.
+build of an image may. What is there already is only loaded. One thread, of a low priority.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help="whose entry points; those of all modules by default")
     parser.add_argument("--parent", type=int, help="process with which this one ends")
     asked = parser.parse_args()
-    os.nice(19)
+    os.nice(10)
     _go_first_when_memory_is_short()
     if asked.parent is not None:
         _end_with(asked.parent)

@@ -81,7 +81,9 @@ def test_layers_and_the_estimate_of_memory_ask_one_question_about_int8(
     monkeypatch.setattr(available, "multiplies_bytes", available.multiplies_bytes.__wrapped__)
     for here in (True, False):
         monkeypatch.setattr(available, "installed", lambda here=here: here)
-        assert available.keeps_second_form() == (here and exact)
+        assert available.keeps_second_form(GEOMETRIES["Pheye-x4-448"], "int8") == (here and exact)
+        assert available.keeps_second_form(GEOMETRIES["pheye-tiny"], "float32") == here
+        assert not available.keeps_second_form(GEOMETRIES["Pheye-x4-448"], "float32")
     assert available.multiplies_bytes() == exact
 
 

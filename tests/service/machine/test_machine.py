@@ -90,7 +90,7 @@ def test_a_model_that_does_not_fit_is_a_fault_with_what_to_do(monkeypatch: pytes
     monkeypatch.setattr(compute, "available_mb", lambda: 700.0)
     compute_finding, memory, gpu = compute.compute(Settings(devices="cpu"))
     assert "cpu is cpu: float32, because the checkpoint is stored in float32" in compute_finding.lines[1]
-    assert "845 MB once ready" in memory.lines[0]
+    assert "927 MB once ready" in memory.lines[0]
     assert "does not fit into memory" in memory.faults[0]
     assert gpu.topic == "GPU"
     [absent] = compute.model(Settings(model="pheye-tinny"))
