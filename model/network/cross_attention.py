@@ -9,17 +9,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
-from model.network.compiled.parts import CrossParts, compiled_of
+from model.network.compiled.background import CompiledCode
+from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS, CrossParts, compiled_of
 from model.network.decode.attention import absorbed_attention, decode_attention
 from model.network.decode.linear import add_and_norm, apply
 from model.network.kernels.groups import DecodeGroups
 from model.network.layers import LayerNorm, Weights, index_of, join_heads, split_heads
+from model.network.linear import PlainLinear
+
+if TYPE_CHECKING:
+    from model.network.compiled.projection import CompiledProjection
 
 _CHUNK_NUMBERS = 320 * 4096  # that a CPU projects together, so that what it then copies is still in its caches
 Stream = tuple[Tensor, Tensor]  # hidden states [B, D] of a decode step, and the same normalised for the next block
@@ -100,7 +106,9 @@ class CrossAttentionBlock:
     No gate, no mask, no norm on the features.
     """
 
-    def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
+    def __init__(
+        self, weights: Weights, config: PheyeConfig, code: CompiledCode | None = None, *, absorbed: bool = False
+    ) -> None:
         attention, feed_forward = weights.at("attn"), weights.at("ff")
         self._heads = config.cross_heads
         self.norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
@@ -108,6 +116,8 @@ class CrossAttentionBlock:
         projection, bias = (attention.tensor(f"to_kv.{part}") for part in ("weight", "bias"))
         self._to_kv = attention.fastest(projection, bias, sensitive=True, stepped=False)
         self._together = max(1, _CHUNK_NUMBERS // len(bias))  # tokens
+        is_known = isinstance(self._to_kv, PlainLinear) and not config.inner_width // config.cross_heads % HEAD_CHANNELS
+        self._code = code if is_known and config.image_tokens >= LEAST_TOKENS else None
         self._absorbed = _Absorbed(projection, bias, config.cross_heads) if absorbed else None
         self._to_out = attention.linear("to_out")
         self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
@@ -124,11 +134,22 @@ class CrossAttentionBlock:
 
     def project(self, features: Tensor, keys: Tensor, values: Tensor) -> None:
         """Write keys and values [H, V, d] of one image's features [V, D_vit]."""
+        if self._code is not None and self._code.ready:
+            self._compiled(features, keys, values)
+            return
         together = self._together if features.device.type == "cpu" else len(features)
         for start in range(0, len(features), together):
             part = slice(start, start + together)
             projected = self._to_kv(features[part].unsqueeze(0)).chunk(2, dim=-1)
             keys[:, part], values[:, part] = (split_heads(half, self._heads)[0] for half in projected)
+
+    @functools.cached_property
+    def _compiled(self) -> CompiledProjection:
+        """The projection as a compiled call, its weights held once more for it."""
+        from model.network.compiled.projection import CompiledProjection
+
+        to_kv = cast("PlainLinear", self._to_kv)
+        return CompiledProjection(to_kv.weight, cast("Tensor", to_kv.bias))
 
     def projected(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Project features [images, V, D_vit] to keys and values [images, H, V, d]."""

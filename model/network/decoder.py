@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
+from model.network.compiled.background import CompiledCode
 from model.network.compiled.parts import CrossParts, DecoderParts, LayerParts, compiled_of
 from model.network.cross_attention import SCALE, AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
 from model.network.decode.attention import decode_attention, rotate_and_append
@@ -156,7 +157,9 @@ class DecoderLayer:
 class Decoder:
     """Phi decoder: embeddings, layers with cross-attention blocks in front of some of them, and the output head."""
 
-    def __init__(self, weights: Weights, config: PheyeConfig, *, absorbed: bool = False) -> None:
+    def __init__(
+        self, weights: Weights, config: PheyeConfig, code: CompiledCode | None = None, *, absorbed: bool = False
+    ) -> None:
         geometry, model = config.decoder, weights.at("model")
         rotary = Rotary(geometry, weights.device, weights.dtype)
         self.cross_layers = config.cross_layers
@@ -166,7 +169,7 @@ class Decoder:
             for index in range(geometry.layers)
         ]
         self._cross = {
-            index: CrossAttentionBlock(model.at("layers", index, "cross_attn_layer"), config, absorbed=absorbed)
+            index: CrossAttentionBlock(model.at("layers", index, "cross_attn_layer"), config, code, absorbed=absorbed)
             for index in config.cross_layers
         }
         self._norm = LayerNorm.load(model.at("final_layernorm"), geometry.eps)

@@ -60,8 +60,8 @@ class Pheye:
         weights = Weights(tensors, device, dtype, bits=8 if bits else 0)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config, self._code)
         weights = Weights(tensors, device, dtype, bits=bits, stepped=bool(bits) or steps_are_compiled)
-        self._decoder = Decoder(weights.at("lang_encoder"), config, absorbed=absorbed)
         code = self._code if steps_are_compiled else None
+        self._decoder = Decoder(weights.at("lang_encoder"), config, code, absorbed=absorbed)
         self._compiled = CompiledDecoder.of(self._decoder, config, code, absorbed=absorbed)
         self._image_dtype = image_dtype or dtype
         self._absorbed = absorbed

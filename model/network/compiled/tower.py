@@ -9,15 +9,11 @@ order: a tile gives the same features alone and among others. Compiled code; cal
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, attr-defined"
 from __future__ import annotations
 
-from llvmlite import ir
 from numba import carray
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from model.network.compiled.emitter import F32, I64, LANES, Emitter, vector
 from model.network.compiled.jit import compiled, entry
 from model.network.compiled.numbers import floats_at
-from model.network.compiled.panels import PANEL, PANEL_BYTES, ROWS
+from model.network.compiled.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows
 from model.network.compiled.products import share
 from model.network.compiled.rows import activate, layer_norm
 from model.network.compiled.tower_attention import attend_head, room_floats
@@ -26,41 +22,6 @@ from model.network.compiled.tower_attention import attend_head, room_floats
 NORM1, NORM1_BIAS, QKV, QKV_BIAS, OUT, OUT_BIAS, NORM2, NORM2_BIAS, FC1, FC1_BIAS, FC2, FC2_BIAS = range(12)
 LAYER_COLUMNS = 12
 _TOGETHER = 72  # rows between the feed-forward's two products
-_FLOATS = vector(F32, LANES)
-_VECTOR_BYTES = 4 * LANES
-
-
-@intrinsic
-def _four_rows(typing_context, a, a_stride, panel, k, bias, out, out_stride, added):
-    """Multiply 4 rows of k floats by one panel [k, 16], plus biases [16]; 1 to add it to what is there."""
-
-    def generate(context, builder, signature, arguments):
-        a, a_stride, panel, k, bias, out, out_stride, added = arguments
-        e = Emitter(builder)
-        sums = [[e.variable(_FLOATS) for _ in range(2)] for _ in range(ROWS)]
-        starts = [e.at(a, e.times(a_stride, row)) for row in range(ROWS)]
-        for place in (place for row in sums for place in row):
-            builder.store(ir.Constant(_FLOATS, None), place)
-        with cgutils.for_range(builder, k, intp=I64) as loop:
-            at = e.at(panel, e.times(loop.index, PANEL_BYTES))
-            read = [e.load(e.at(at, half * _VECTOR_BYTES), _FLOATS) for half in range(2)]
-            for row, start in zip(sums, starts, strict=True):
-                number = e.splat(e.load(e.at(start, e.times(loop.index, 4)), F32))
-                for place, columns in zip(row, read, strict=True):
-                    e.fma_to(place, number, columns)
-        biases = [e.load(e.at(bias, half * _VECTOR_BYTES), _FLOATS) for half in range(2)]
-        is_added = builder.icmp_signed("!=", added, e.number(0))
-        with builder.if_else(is_added) as branches:
-            for branch, adds in zip(branches, (True, False), strict=True):
-                with branch:
-                    for number, row in enumerate(sums):
-                        for half, place in enumerate(row):
-                            target = e.at(out, e.times(out_stride, number), half * _VECTOR_BYTES)
-                            value = builder.fadd(builder.load(place), biases[half])
-                            e.store(target, builder.fadd(value, e.load(target, _FLOATS)) if adds else value)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 8), generate
 
 
 @compiled
@@ -69,7 +30,7 @@ def _linear(x, inputs, rows, weights, bias, outputs, out, added):
     for panel in range(outputs // PANEL):
         at = weights + panel * inputs * PANEL_BYTES
         for row in range(0, rows, ROWS):
-            _four_rows(
+            multiply_four_rows(
                 x + row * inputs * 4, inputs * 4, at, inputs, bias + panel * PANEL_BYTES,
                 out + (row * outputs + panel * PANEL) * 4, outputs * 4, added,
             )  # fmt: skip
