@@ -46,7 +46,7 @@ def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> 
     chosen = settings or Settings.model_construct()
     workers, slots = len(chosen.devices.split(",")), chosen.slots or CPU_SLOTS
     yield MemoryBound("API process", "measured", API_MB, API_MB)
-    is_twice = keeps_second_form(config, dtype)
+    is_twice = keeps_second_form(config, dtype) and (dtype != "float32" or chosen.compiled_code == "auto")
     worker_mb = WORKER_MB + (NUMBA_MB if dtype in QUANTISED or is_twice else 0)
     yield MemoryBound("worker, without a model", "measured", workers * worker_mb, workers * worker_mb)
     weights = complexity.weight_bytes(config, dtype, twice=is_twice) * workers

@@ -55,6 +55,12 @@ class ModelSettings(BaseModel):
         "is for CPUs: the linear layers multiply in int8, which may change an answer; `int4`: those of the decoder in "
         "int4, which changes more, for less memory and faster answers to one or two clients; it needs the extra `cpu`.",
     )
+    compiled_code: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Code that numba compiles for small models in float32 on CPUs, with the extra `cpu`: `auto` loads "
+        "it once a worker is ready, and has it compiled in the background the first time; `off` leaves all to torch, "
+        "which is slower and takes 60 MB less for each worker. int8 and int4 use theirs in either case.",
+    )
     threads: int = Field(
         default=0,
         ge=0,

@@ -65,7 +65,8 @@ def _run(settings: Settings, device: str, pipe: Connection) -> None:
         return
     collect_from_now_on()
     pipe.send(Ready(_card(runner), runner.tokenizer, time.monotonic() - started))
-    runner.prepare_compiled()  # not before: its imports would hold up what readiness waits for
+    if settings.compiled_code == "auto":
+        runner.prepare_compiled()  # not before: its imports would hold up what readiness waits for
     engine = Engine(
         runner,
         stall_s=settings.stall_s,

@@ -68,10 +68,11 @@ def running_server(
     `serve` is the program that it runs; it may have `open_files` open at the same time. With `warm` its processes are
     forked from ones that have imported everything: see `warm_processes`.
 
-    One compute thread is enough for the tiny model, and several would wait for each other on a busy machine.
+    One compute thread is enough for the tiny model, and several would wait for each other on a busy machine. Compiled
+    code takes half a second to load, which is more than most tests take.
     Every warning in the service's process is an error, as it is in the tests'.
     """
-    chosen = {"model": RANDOM, "port": 0, "threads": 1, **settings}
+    chosen = {"model": RANDOM, "port": 0, "threads": 1, "compiled_code": "off", **settings}
     variables = {f"PHEYE_{name.upper()}": str(value) for name, value in chosen.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PHEYE_")}
     with TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from service.settings import PREFIX
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name", "aliases"),
-    "Devices and number format": ("devices", "dtype", "threads"),
+    "Devices and number format": ("devices", "dtype", "compiled_code", "threads"),
     "Network": ("host", "port", "tls_cert_file", "tls_key_file", "root_path", "trusted_proxies", "cors_origins"),
     "Clients: keys and limits": (
         "keys_file", "api_keys_file", "api_keys", "client_concurrency", "client_rate", "share_image_features",
