@@ -1,4 +1,4 @@
-"""A worker that serves a small model takes compiled code into use behind the requests' back, and answers as torch does."""
+"""A worker that serves a small model takes compiled code into use behind its requests, and answers as torch does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_answers_are_those_of_torch(request):
     picture = (folder / "scene.png").read_bytes()
     with running_server(model=folder, compiled_code="off") as server:
         wanted = answers(server.url, picture)
-        assert "compiled" not in server.log()
+        assert "compiled" not in server.log
     with running_server(model=folder, compiled_code="auto", feature_cache_bytes=0) as server:
-        wait_until(lambda: "compiled code is in use" in server.log(), LONG_S)
+        wait_until(lambda: "compiled code is in use" in server.log, LONG_S)
         assert answers(server.url, picture) == wanted
