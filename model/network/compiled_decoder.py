@@ -25,6 +25,8 @@ from model.network.slots import Slots
 if TYPE_CHECKING:
     from model.network.compiled.steps import CompiledSteps
 
+_MANY = 8  # tokens of a prompt, which look at the image together; fewer do so sooner one by one
+
 
 def fits(config: PheyeConfig) -> bool:
     """Return whether compiled steps know the widths of this geometry's heads and layers."""
@@ -56,12 +58,12 @@ class CompiledDecoder:
 
     @property
     def ready(self) -> bool:
-        """Whether the compiled code is there; until then, steps are torch's."""
+        """Compiled code is there; until then, steps are torch's."""
         return self._code is None or self._code.ready
 
     @property
     def reads_prompts(self) -> bool:
-        """Whether it reads prompts, too: those of small models, whose layers are float32."""
+        """Prompts are read by it, too: those of small models, whose layers are float32."""
         return self._code is not None and self._code.ready
 
     @cached_property
@@ -90,19 +92,20 @@ class CompiledDecoder:
     ) -> Tensor:
         """Append tokens to rows from `starts` on, and return logits after each row's last one [B, vocab].
 
-        Each token is computed as a decode step would, so that a text says the same however it came to be read.
+        A text says the same whatever else is read; if it is short, also to the last bit what decode steps would say,
+        and if not, what they would say but for the rounding of attention to the image.
         """
         steps, most = self._of(slots), MOST_TOKENS
         places = [
-            (row, token, start + offset, slots.image_slot(row), offset + 1 == len(prompt))
+            (row, token, start + offset, slots.image_slot(row), len(prompt) >= _MANY, offset + 1 == len(prompt))
             for row, prompt, start in zip(rows, prompts, starts, strict=True)
             for offset, token in enumerate(prompt)
         ]
         ends = []
         for first in range(0, len(places), most):
             some = places[first : first + most]
-            owners, tokens, positions, images, are_last = zip(*some, strict=True)
-            logits = steps.append(owners, tokens, positions, images)
+            owners, tokens, positions, images, by_panels, are_last = zip(*some, strict=True)
+            logits = steps.append(owners, tokens, positions, images, by_panels)
             ends.append(logits[torch.tensor(are_last)])
         return torch.cat(ends)
 

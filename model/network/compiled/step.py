@@ -35,6 +35,7 @@ from model.network.compiled.products import (
     round_row,
     share,
 )
+from model.network.compiled.prompt_attention import attend_together
 from model.network.compiled.rows import GELU, layer_norm
 from model.network.compiled.threads import barrier
 
@@ -65,7 +66,7 @@ def _norm_rows(constants, norm, inputs, rows, padded, thread, threads):
 
 @compiled
 def _see_image(constants, memory, tokens, stride, batch, groups, thread, threads):
-    """Attend from this thread's heads to the images, all rows of one image together; see `attend`."""
+    """Attend from this thread's heads to the images, all rows of one image together."""
     heads = memory[HEADS]
     scratch = constants[SCRATCH] + thread * constants[SCRATCH_BYTES]
     count = len(groups) * heads
@@ -73,7 +74,10 @@ def _see_image(constants, memory, tokens, stride, batch, groups, thread, threads
         group, head = item // heads, item % heads
         slot, first, end = groups[group, 0], groups[group, 1], groups[group, 2]
         members, scale = batch[MEMBERS, first:end], float_of(np.uint32(groups[group, 3]))
-        attend(memory, slot, head, tokens, scale, members, constants[INNER], stride, scratch)
+        if groups[group, 4] == 1:
+            attend_together(memory, slot, head, tokens, scale, members, constants[INNER], stride, scratch)
+        else:
+            attend(memory, slot, head, tokens, scale, members, constants[INNER], stride, scratch)
     barrier(constants[COUNTER], threads)
 
 
@@ -176,7 +180,8 @@ def step(constants, layers, products, norms, memories, inputs, batch, groups, to
         memories: int64 [memories, MEMORY_COLUMNS].
         inputs: rows for two products at once, int64 [2, INPUT_COLUMNS].
         batch: int64 [4, B].
-        groups: image slot, first and last member, and the scores' scale as bits, int64 [images, 4].
+        groups: image slot, first and last member, the scores' scale as bits, and 1 where the members attend by
+            `attend_together`, int64 [images, 5].
         tokens: of an image.
         logits: where they go, float32 [B, outputs of the head].
         thread: which thread this is.

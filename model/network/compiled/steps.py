@@ -15,7 +15,9 @@ from torch import Tensor
 
 from model.network.compiled import attention, step
 from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, table_of
+from model.network.compiled.panels import PANEL
 from model.network.compiled.parts import MOST_TOKENS, DecoderParts, LayerParts, Norm
+from model.network.compiled.prompt_attention import room_floats
 from model.network.compiled.rows import ACTIVATION_CODES
 
 _LINE = 64  # bytes of a cache line
@@ -47,6 +49,7 @@ class CompiledSteps:
         last, head = self._norm(parts.norm), self._product(parts.head)
         self._tables = (self._layers, table_of(self._products), np.array(self._norms), _memories(memory))
         self._tokens = memory.image_keys.shape[3]
+        self._knows_panels = memory.image_keys.dtype == torch.float32 and not memory.image_keys.shape[4] % PANEL
         slots = max(memory.keys.shape[1], MOST_TOKENS)
         widest = max(product.weights.padded_inputs for product in self._products)
         bits = parts.layers[0].into.weights.bits
@@ -56,7 +59,12 @@ class CompiledSteps:
         self._scale = _bits(parts.scale)
 
     def append(
-        self, rows: Sequence[int], tokens: Sequence[int], positions: Sequence[int], images: Sequence[int]
+        self,
+        rows: Sequence[int],
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        images: Sequence[int],
+        by_panels: Sequence[bool] = (),
     ) -> Tensor:
         """Append tokens to rows, and return the logits after each [B, vocab].
 
@@ -67,15 +75,19 @@ class CompiledSteps:
             tokens: the tokens, at most `MOST_TOKENS` or the number of slots.
             positions: where each goes, which no two of a row share.
             images: image slot of each.
+            by_panels: whether each looks at its image by `attend_together`, if that is in float32; none does if not
+                given. Either way it says the same whatever others there are, but not the same either way to the bit.
 
         Raises:
             IndexError: something is out of range; the compiled code would read or write elsewhere in memory.
             ValueError: torch computes with more threads now than when these steps were made.
         """
         self._check(rows, tokens, positions, images)
-        members = sorted(range(len(rows)), key=lambda row: images[row])
+        forms = [self._knows_panels and wanted for wanted in by_panels or [False] * len(rows)]
+        looks = list(zip(images, forms, strict=True))
+        members = sorted(range(len(rows)), key=looks.__getitem__)
         batch = np.array([tokens, rows, positions, members], dtype=np.int64)
-        groups = self._groups([images[row] for row in members])
+        groups = self._groups([looks[row] for row in members])
         head = self._parts.head
         logits = torch.empty(len(rows), head.padded_outputs)
         together, ready, out = crew(), step.step.ready, logits.data_ptr()
@@ -110,13 +122,12 @@ class CompiledSteps:
             if not (min(numbers) >= 0 and max(numbers) < bound):
                 raise IndexError(f"{name} are 0 to {bound - 1}, not {list(numbers)}")
 
-    def _groups(self, images: Sequence[int]) -> NDArray[np.int64]:
-        """Return image slot, first and last member, and scale of each image; members are in the images' order."""
-        firsts = [place for place in range(len(images)) if not place or images[place] != images[place - 1]]
-        ends = [*firsts[1:], len(images)]
-        return np.array(
-            [[images[first], first, end, self._scale] for first, end in zip(firsts, ends, strict=True)], dtype=np.int64
-        )
+    def _groups(self, looks: Sequence[tuple[int, bool]]) -> NDArray[np.int64]:
+        """Return the table of groups that `step` reads, for the members' images and forms of attention, in order."""
+        firsts = [place for place in range(len(looks)) if not place or looks[place] != looks[place - 1]]
+        ends = [*firsts[1:], len(looks)]
+        groups = [(*looks[first], first, end) for first, end in zip(firsts, ends, strict=True)]
+        return np.array([[image, first, end, self._scale, form] for image, form, first, end in groups], dtype=np.int64)
 
     def _room(self, rows: int, threads: int, last: int, head: int) -> NDArray[np.int64]:
         """Allocate what a step works in, and return the table of constants."""
@@ -125,7 +136,8 @@ class CompiledSteps:
         inner = max(product.padded_outputs for product in self._products if product is not parts.head)
         longest = max(memory.keys.shape[3], self._tokens)
         head_width = max(memory.keys.shape[4], memory.image_keys.shape[4])
-        scratch = rows * (longest + 8 + 2 * head_width) * 4 // _LINE * _LINE + 2 * _LINE
+        floats = max(rows * (longest + 8 + 2 * head_width), room_floats(rows, self._tokens, memory.image_keys.shape[4]))
+        scratch = floats * 4 // _LINE * _LINE + 2 * _LINE
         self._threads = threads
         self._work = [
             torch.empty(rows * width), torch.empty(rows * width), torch.empty(rows * inner),

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("numba")
 
 KERNELS = "tests/model/network/compiled/test_kernels.py"
+PROMPTS = "tests/model/network/compiled/test_prompt_attention.py"
 VNNI_BY_HAND = "tests/model/network/compiled/vnni_by_hand.py"
 SOME = "exact or overflow or definition or fill"
 
@@ -32,7 +33,7 @@ def run(arguments: list[str], **environment: str) -> str:
 
 def test_plain_instructions_compute_the_same(tmp_path):
     run(
-        ["-m", "pytest", KERNELS, "-k", SOME],
+        ["-m", "pytest", KERNELS, PROMPTS, "-k", SOME],
         NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="", NUMBA_CACHE_DIR=str(tmp_path),
     )  # fmt: skip
 
