@@ -94,35 +94,29 @@ def multiply_panels(typing_context, a, a_stride, b, k, panels, scales, out, out_
 
 
 @intrinsic
-<<<<<<< HEAD
 def multiply_four_rows(typing_context, a, a_stride, panel, k, bias, out, out_stride, added):
     """Multiply 4 rows of k floats by one panel [k, 16], plus biases [16]; 1 to add it to what is there."""
 
     def generate(context, builder, signature, arguments):
         a, a_stride, panel, k, bias, out, out_stride, added = arguments
         e = Emitter(builder)
-        sums = [[e.variable(_FLOATS) for _ in range(2)] for _ in range(ROWS)]
-        starts = [e.at(a, e.times(a_stride, row)) for row in range(ROWS)]
-        for place in (place for row in sums for place in row):
-            builder.store(ir.Constant(_FLOATS, None), place)
-        with cgutils.for_range(builder, k, intp=I64) as loop:
-            at = e.at(panel, e.times(loop.index, PANEL_BYTES))
-            read = [e.load(e.at(at, half * _VECTOR_BYTES), _FLOATS) for half in range(2)]
-            for row, start in zip(sums, starts, strict=True):
-                number = e.splat(e.load(e.at(start, e.times(loop.index, 4)), F32))
-                for place, columns in zip(row, read, strict=True):
-                    e.fma_to(place, number, columns)
+        sums = _places(e)
+        _four_rows(e, (a, a_stride), (panel, e.number(PANEL_BYTES)), k, sums)
         biases = [e.load(e.at(bias, half * _VECTOR_BYTES), _FLOATS) for half in range(2)]
-        is_added = builder.icmp_signed("!=", added, e.number(0))
-        with builder.if_else(is_added) as branches:
+        pairs = [*zip(sums, _halves(e, out, out_stride, e.number(0)), strict=True)]
+        with builder.if_else(builder.icmp_signed("!=", added, e.number(0))) as branches:
             for branch, adds in zip(branches, (True, False), strict=True):
                 with branch:
-                    for number, row in enumerate(sums):
-                        for half, place in enumerate(row):
-                            target = e.at(out, e.times(out_stride, number), half * _VECTOR_BYTES)
-                            value = builder.fadd(builder.load(place), biases[half])
+                    for row, targets in pairs:
+                        for place, target, own in zip(row, targets, biases, strict=True):
+                            value = builder.fadd(builder.load(place), own)
                             e.store(target, builder.fadd(value, e.load(target, _FLOATS)) if adds else value)
-=======
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), generate
+
+
+@intrinsic
 def add_products(typing_context, a, a_stride, b, b_stride, k, panels, out, out_stride):
     """Add products of 4 rows of k floats with rows [k, 16 * panels], where they lie, to what is at `out`."""
 
@@ -140,14 +134,11 @@ def add_products(typing_context, a, a_stride, b, b_stride, k, panels, out, out_s
             for row, targets in pairs:
                 for place, target in zip(row, targets, strict=True):
                     e.store(target, builder.load(place))
->>>>>>> prompts
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8), generate
 
 
-<<<<<<< HEAD
-=======
 @intrinsic
 def _ask_for(typing_context, address):
     """Ask for a cache line that will be read soon; any address will do."""
@@ -186,7 +177,6 @@ def _turn_square(typing_context, source, stride, target):
     return types.void(*[types.int64] * 3), generate
 
 
->>>>>>> prompts
 @compiled
 def turn_to_panels(source, stride, rows, width, panels):
     """Copy rows [rows, width], `stride` bytes apart, into panels [rows / 16, width, 16], of which each row is a column.
