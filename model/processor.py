@@ -38,6 +38,15 @@ def processor_multiplies_bytes() -> bool:
     return not _BYTE_FLAGS.isdisjoint(processor()[1])
 
 
+def processor_fuses_floats() -> bool:
+    """Return whether the processor multiplies and adds vectors of floats in one instruction.
+
+    On an x86 processor without it (one before 2013, or a virtual machine of a generic model), or of which nothing is
+    known, each such number is a call of a function.
+    """
+    return platform.machine() not in ("x86_64", "AMD64") or "fma" in processor()[1]
+
+
 def processor_multiplies_bf16() -> bool:
     """Return whether the processor has bfloat16 matrix instructions; where nothing is known, float32 is right."""
     return not _BF16_FLAGS.isdisjoint(processor()[1])

@@ -41,7 +41,8 @@ def compiles_floats(config: PheyeConfig, device: torch.device, dtype: torch.dtyp
     Those of a small model on a CPU are: it is limited by calls, and its weights may be held twice.
     """
     is_small = config.decoder.width < WIDE and fits(config)
-    return device.type == "cpu" and dtype == torch.float32 and is_small and available.installed()
+    is_faster = available.installed() and available.fuses_floats()
+    return device.type == "cpu" and dtype == torch.float32 and is_small and is_faster
 
 
 class CompiledDecoder:

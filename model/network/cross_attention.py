@@ -134,7 +134,7 @@ class CrossAttentionBlock:
 
     def project(self, features: Tensor, keys: Tensor, values: Tensor) -> None:
         """Write keys and values [H, V, d] of one image's features [V, D_vit]."""
-        if self._code is not None and self._code.ready:
+        if self._code is not None and self._code.ready and keys.dtype == torch.float32:
             self._compiled(features, keys, values)
             return
         together = self._together if features.device.type == "cpu" else len(features)

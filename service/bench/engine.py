@@ -89,7 +89,8 @@ def engine_throughput(
         ValueError: the model cannot be used, or cannot answer; the message says why.
     """
     runner = load_runner(settings, settings.devices)
-    runner.prepare_compiled(wait=True)
+    if settings.compiled_code == "auto":
+        runner.prepare_compiled(wait=True)
     engine = Engine(runner, stall_s=settings.stall_s)
     ahead = images or 1
     asked = list(_submissions(runner.config, requests + ahead, max_tokens, images))

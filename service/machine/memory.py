@@ -19,6 +19,7 @@ from service.settings import Settings
 MB = 10**6
 API_MB, WORKER_MB, DECODER_MB = 90, 520, 45  # resident once started, without a request; x86-64, Python 3.11, torch 2
 NUMBA_MB = 60  # likewise what compiled code adds to a worker
+COMPILING_MB = 520  # of the process that compiles, or of a worker that does
 QUANTISED = ("int8", "int4")
 DECODER_BYTES_PER_PIXEL, DECODER_BUFFERS_MB = 16, 60  # measured, of the dearest format
 CONNECTION_MB = 0.4
@@ -49,6 +50,8 @@ def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> 
     is_twice = keeps_second_form(config, dtype) and (dtype != "float32" or chosen.compiled_code == "auto")
     worker_mb = WORKER_MB + (NUMBA_MB if dtype in QUANTISED or is_twice else 0)
     yield MemoryBound("worker, without a model", "measured", workers * worker_mb, workers * worker_mb)
+    compiling = COMPILING_MB if worker_mb > WORKER_MB else 0
+    yield MemoryBound("compiling, at a first start", "measured, where numba is used", compiling)
     weights = complexity.weight_bytes(config, dtype, twice=is_twice) * workers
     yield MemoryBound(
         "weights",

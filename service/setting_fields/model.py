@@ -57,9 +57,10 @@ class ModelSettings(BaseModel):
     )
     compiled_code: Literal["auto", "off"] = Field(
         default="auto",
-        description="Code that numba compiles for small models in float32 on CPUs, with the extra `cpu`: `auto` loads "
-        "it once a worker is ready, and has it compiled in the background the first time; `off` leaves all to torch, "
-        "which is slower and takes 60 MB less for each worker. int8 and int4 use theirs in either case.",
+        description="Code that numba compiles for small models in float32 on CPUs, and for the vision encoder where "
+        "vectors are AVX2's at most, with the extra `cpu`: `auto` loads it once a worker is ready, and has it compiled "
+        "in the background the first time; `off` leaves both to torch, which is slower and takes less memory. Decode "
+        "steps in int8 and int4 are compiled in either case.",
     )
     threads: int = Field(
         default=0,

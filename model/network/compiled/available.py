@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from model.config import PheyeConfig
 from model.cores import WIDE
-from model.processor import processor_multiplies_bytes
+from model.processor import processor_fuses_floats, processor_multiplies_bytes
 
 INSTALL = "pip install 'pheye-service[cpu]'"
 LEAST = (0, 62)  # version of numba that the extra asks for
@@ -52,6 +52,12 @@ def multiplies_bytes() -> bool:
     return processor_multiplies_bytes()
 
 
+@functools.cache
+def fuses_floats() -> bool:
+    """Return whether compiled code in float32 is the faster one here; see `processor_fuses_floats`."""
+    return processor_fuses_floats()
+
+
 def keeps_second_form(config: PheyeConfig, dtype: str) -> bool:
     """Return whether weights are held twice here, for compiled code and for torch.
 
@@ -60,4 +66,6 @@ def keeps_second_form(config: PheyeConfig, dtype: str) -> bool:
     """
     if not installed():
         return False
-    return config.decoder.width < WIDE if dtype == "float32" else dtype in ("int8", "int4") and multiplies_bytes()
+    if dtype == "float32":
+        return config.decoder.width < WIDE and fuses_floats()
+    return dtype in ("int8", "int4") and multiplies_bytes()

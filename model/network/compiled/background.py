@@ -11,6 +11,7 @@ numba's, which do, come after `numba` itself, which the first thread has to itse
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import subprocess
@@ -31,6 +32,9 @@ logger = logging.getLogger("pheye.kernels")
 
 _BUILD = "model.network.compiled.build"
 _LOCK = "being-built"  # file in the folder of compiled code
+_FAILED = "failed"  # likewise, whose time says when
+_RETRY_S = 1800
+_LEAST_KB = 1_000_000  # of free memory, of which the process takes half
 _TAIL = 2000  # characters of what a failed process has said
 _TURN_S = 0.0005
 
@@ -91,6 +95,8 @@ class CompiledCode:
         begun = time.monotonic()
         try:
             if self._prepare():
+                if gc.get_freeze_count():  # a worker's: its collector is to pass over what has just been loaded, too
+                    gc.freeze()
                 self.ready = True
                 logger.info("compiled code is in use from now on, after %.1f s", time.monotonic() - begun)
         except Exception as failure:  # of any kind: torch goes on whatever it is
@@ -117,15 +123,33 @@ class CompiledCode:
         with _alone(folder) as lock:
             if _load(entries):  # by now: somebody else has compiled
                 return True
+            if (hindrance := _hindrance(folder)) is not None:
+                logger.info("decode steps stay torch's: %s", hindrance)
+                return False
             logger.info("compiling decode steps in the background; until then torch computes them")
             done = _compile(self._modules, lock)
-        if not done.returncode and _load(entries):
-            return True
+            if not done.returncode and _load(entries):
+                return True
+            with suppress(OSError):
+                (folder / _FAILED).touch()
         how = _end_of(done.returncode) if done.returncode else f"kept nothing in {folder} that can be loaded"
         logger.warning(
             "decode steps stay torch's: the process that compiles %s\n%s", how, done.stderr[-_TAIL:].rstrip()
         )
         return False
+
+
+def _hindrance(folder: Path) -> str | None:
+    """Return why not to compile now: it has just failed, or would take memory that others need; None to do so."""
+    with suppress(OSError):
+        if time.time() - (folder / _FAILED).stat().st_mtime < _RETRY_S:
+            return f"compiling them has just failed; it is tried again in {_RETRY_S // 60} minutes, at a start"
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free_kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+        if free_kb < _LEAST_KB:
+            return f"compiling takes half a gigabyte, and {free_kb // 1000} MB are free"
+    return None
 
 
 def _load(entries: Sequence[EntryPoint]) -> bool:

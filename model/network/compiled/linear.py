@@ -1,12 +1,13 @@
 """Linear layers in int8, int4 or float32 by the compiled kernels: alone as a layer, or as part of a compiled step.
 
-Called by the engine's thread only.
+Called by the engine's thread; `crew` by any.
 """
 
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -20,15 +21,17 @@ from model.network.compiled.products import INPUT_COLUMNS, PRODUCT_COLUMNS
 from model.network.compiled.threads import Crew
 
 _FEW = 8  # rows, up to which the kernels compute them; more are `of_many`'s
+_MAKING = threading.Lock()
 _SHARED: dict[int, Crew] = {}  # by the number of threads; a process uses one number, as a rule
 
 
 def crew() -> Crew:
     """Return as many threads as torch computes with; those of other numbers sleep."""
     size = torch.get_num_threads()
-    if size not in _SHARED:
-        _SHARED[size] = Crew(size)
-    return _SHARED[size]
+    with _MAKING:  # two threads may encode at once
+        if size not in _SHARED:
+            _SHARED[size] = Crew(size)
+        return _SHARED[size]
 
 
 os.register_at_fork(after_in_child=_SHARED.clear)  # threads stay behind

@@ -24,6 +24,14 @@ LAYER_COLUMNS = 12
 _TOGETHER = 72  # rows between the feed-forward's two products
 
 
+def _wide_floats(rows, width, inner):
+    """Return how many floats a tile's widest rows take: queries, keys and values, or some of the feed-forward's."""
+    return max(rows * 3 * width, min(rows, _TOGETHER) * inner)
+
+
+_wide = compiled(_wide_floats)
+
+
 @compiled
 def _linear(x, inputs, rows, weights, bias, outputs, out, added):
     """Multiply rows [rows, inputs], a multiple of four, by weights and write [rows, outputs], or add to it."""
@@ -97,7 +105,7 @@ def encode(
     x = rooms + thread * room_bytes
     normed = x + rows * width * 4
     wide = normed + rows * width * 4
-    room = wide + wide_floats(rows, width, inner) * 4
+    room = wide + _wide(rows, width, inner) * 4
     for tile in range(share(tiles, thread, threads), share(tiles, thread + 1, threads)):
         source = carray(floats_at(embedded + tile * tokens * width * 4), (tokens * width,))
         stream = carray(floats_at(x), (rows * width,))
@@ -110,13 +118,7 @@ def encode(
         _norm_rows(x, tokens, width, last, last_bias, last_eps, out + tile * tokens * width * 4)
 
 
-@compiled
-def wide_floats(rows, width, inner):
-    """Return how many floats a tile's widest rows take: queries, keys and values, or some of the feed-forward's."""
-    return max(rows * 3 * width, min(rows, _TOGETHER) * inner)
-
-
 def tile_floats(tokens: int, width: int, heads: int, inner: int) -> int:
     """Return how many floats of room a thread needs."""
     rows = -(-tokens // ROWS) * ROWS
-    return 2 * rows * width + int(wide_floats(rows, width, inner)) + room_floats(tokens, width // heads)
+    return 2 * rows * width + int(_wide_floats(rows, width, inner)) + room_floats(tokens, width // heads)

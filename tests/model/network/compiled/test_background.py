@@ -156,6 +156,27 @@ def test_one_that_fails_is_said_with_its_last_words(cache, monkeypatch, caplog):
     assert "something went wrong" in warning.getMessage()
 
 
+def test_what_has_just_failed_is_not_tried_again(cache, caplog):
+    folder = jit.cache_folder()
+    (folder / background._FAILED).touch()
+    code = CompiledCode([TINY])
+    code.start()
+    assert not code.wait(LONG_S)
+    assert "has just failed" in caplog.text
+    os.utime(folder / background._FAILED, (0, 0))
+    again = CompiledCode([TINY])
+    again.start()
+    assert again.wait(LONG_S)
+
+
+def test_too_little_memory_is_said(cache, monkeypatch, caplog):
+    monkeypatch.setattr(background, "_LEAST_KB", 1 << 60)
+    code = CompiledCode([TINY])
+    code.start()
+    assert not code.wait(LONG_S)
+    assert "compiling takes half a gigabyte" in caplog.text
+
+
 @pytest.mark.parametrize("damage", ["index", "code", "no code"])
 def test_damaged_and_missing_files_cost_only_time(cache, damage, monkeypatch, caplog):
     for times in (1, 2):
