@@ -62,10 +62,14 @@ def _agreement_line(found: Agreement) -> str:
 
 
 def _engine_line(engine: EngineThroughput) -> str:
+    encode, prefill, decode = (
+        f"{1e3 * seconds / engine.requests:.1f} ms" for seconds in (engine.encode_s, engine.prefill_s, engine.decode_s)
+    )
     return (
         f"{engine.model} on {engine.device} in {engine.dtype}, engine without HTTP: {engine.answers_per_s:.2f} "
         f"answers/s, {engine.tokens_per_s:.1f} tokens/s ({engine.requests} requests, {engine.in_flight} in flight, "
-        f"{engine.slots} slots, at most {engine.max_tokens} tokens)"
+        f"{engine.slots} slots, at most {engine.max_tokens} tokens); of an answer's time {encode} "
+        f"encoding, {prefill} reading image and prompt, {decode} decoding"
     )
 
 
