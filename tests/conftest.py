@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.network.compiled import background
 from tests.support import warm_processes
 from tests.support.golden import Golden, golden_folders
 
@@ -35,6 +36,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"tests/{file}": place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
+
+
+@pytest.fixture(autouse=True)
+def _no_compiled_code_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test's models begin with torch, whatever an earlier test in this process has got ready."""
+    monkeypatch.setattr(background, "CODE", background.CompiledCode())
 
 
 @pytest.fixture(scope="session", params=golden_folders(), ids=lambda folder: folder.name)

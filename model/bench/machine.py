@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,4 +72,8 @@ def peak_bytes(device: torch.device) -> int:
     """Return the peak memory since `reset_peak`: the device's as torch knows it, or this process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError, StopIteration, ValueError):
+        # Not getrusage's: that also remembers what `reset_peak` cannot take back.
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
