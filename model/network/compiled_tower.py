@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.network.compiled import tower
 from model.network.compiled.linear import crew
-from model.network.compiled.panels import PANEL
+from model.network.compiled.panels import panels_of
 from model.network.compiled.parts import Norm, TowerLayer
 from model.network.compiled.rows import ACTIVATION_CODES
 
@@ -32,7 +32,7 @@ class CompiledTower:
 
     def __init__(self, layers: Sequence[TowerLayer], heads: int, activation: str, eps: float, last: Norm) -> None:
         self._held = [
-            [_panels(tensor) if tensor.ndim == 2 else tensor for tensor in astuple(layer)] for layer in layers
+            [panels_of(tensor) if tensor.ndim == 2 else tensor for tensor in astuple(layer)] for layer in layers
         ]
         self._table = np.array([[tensor.data_ptr() for tensor in layer] for layer in self._held], dtype=np.int64)
         assert self._table.shape[1] == tower.LAYER_COLUMNS
@@ -55,13 +55,5 @@ class CompiledTower:
                 np.float32(self._last.eps), rooms.data_ptr(), 4 * size, thread, together.size,
             )  # fmt: skip
 
-        if together.size == 1:
-            work(0)  # two threads may encode at once, each by itself
-        else:
-            together.run(work)
+        together.run(work)
         return out
-
-
-def _panels(weight: Tensor) -> Tensor:
-    """Lay out weights [out, in] as panels [out / 16, in, 16]."""
-    return weight.view(-1, PANEL, weight.shape[1]).transpose(1, 2).contiguous()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from model import complexity
 from model.config import PheyeConfig
-from model.network.compiled.available import keeps_second_form
+from model.network.compiled.available import installed, keeps_second_form
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES, CPU_SLOTS, MemoryDemand
 from service.api.connections.descriptors import MOST_CONNECTIONS
 from service.settings import Settings
@@ -48,9 +48,10 @@ def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> 
     workers, slots = len(chosen.devices.split(",")), chosen.slots or CPU_SLOTS
     yield MemoryBound("API process", "measured", API_MB, API_MB)
     is_twice = keeps_second_form(config, dtype) and (dtype != "float32" or chosen.compiled_code == "auto")
-    worker_mb = WORKER_MB + (NUMBA_MB if dtype in QUANTISED or is_twice else 0)
+    has_numba = installed() and (dtype in QUANTISED or (dtype == "float32" and chosen.compiled_code == "auto"))
+    worker_mb = WORKER_MB + (NUMBA_MB if has_numba else 0)
     yield MemoryBound("worker, without a model", "measured", workers * worker_mb, workers * worker_mb)
-    compiling = COMPILING_MB if worker_mb > WORKER_MB else 0
+    compiling = COMPILING_MB if has_numba else 0
     yield MemoryBound("compiling, at a first start", "measured, where numba is used", compiling)
     weights = complexity.weight_bytes(config, dtype, twice=is_twice) * workers
     yield MemoryBound(

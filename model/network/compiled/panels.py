@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import carray
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from torch import Tensor
 
 from model.network.compiled.emitter import F32, I64, LANES, Emitter, vector
 from model.network.compiled.jit import compiled
@@ -208,3 +209,8 @@ def part_into_panels(source, stride, rows, width, panels):
         for part in range(width // PANEL):
             for channel in range(PANEL):
                 target[part, row, channel] = numbers[part * PANEL + channel]
+
+
+def panels_of(weight: Tensor) -> Tensor:
+    """Lay out weights [out, in], `out` a multiple of 16, as panels [out / 16, in, 16]."""
+    return weight.view(-1, PANEL, weight.shape[1]).transpose(1, 2).contiguous()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.network.compiled.jit import entry
 from model.network.compiled.linear import crew
-from model.network.compiled.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows
+from model.network.compiled.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows, panels_of
 from model.network.compiled.products import share
 
 _TOGETHER = 256  # tokens, whose features stay in a core's cache while all weights pass by
@@ -62,7 +62,7 @@ class CompiledProjection:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._weight = weight.view(-1, PANEL, weight.shape[1]).transpose(1, 2).contiguous()
+        self._weight = panels_of(weight)
         self._bias, self._inner = bias, len(bias) // 2
 
     def __call__(self, features: Tensor, keys: Tensor, values: Tensor) -> None:

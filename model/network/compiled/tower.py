@@ -24,7 +24,7 @@ LAYER_COLUMNS = 12
 _TOGETHER = 72  # rows between the feed-forward's two products
 
 
-def _wide_floats(rows, width, inner):
+def _wide_floats(rows: int, width: int, inner: int) -> int:
     """Return how many floats a tile's widest rows take: queries, keys and values, or some of the feed-forward's."""
     return max(rows * 3 * width, min(rows, _TOGETHER) * inner)
 
@@ -121,4 +121,4 @@ def encode(
 def tile_floats(tokens: int, width: int, heads: int, inner: int) -> int:
     """Return how many floats of room a thread needs."""
     rows = -(-tokens // ROWS) * ROWS
-    return 2 * rows * width + int(_wide_floats(rows, width, inner)) + room_floats(tokens, width // heads)
+    return 2 * rows * width + _wide_floats(rows, width, inner) + room_floats(tokens, width // heads)

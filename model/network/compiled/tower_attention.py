@@ -104,8 +104,5 @@ def attend_within_tiles(qkv: Tensor, tiles: int, heads: int) -> Tensor:
             together.size,
         )  # fmt: skip
 
-    if together.size == 1:
-        work(0)  # two threads may encode at once, each by itself
-    else:
-        together.run(work)
+    together.run(work)
     return out
