@@ -1,8 +1,7 @@
 """Choice of the files that go when a folder of uploaded images is too large. Pure.
 
 The owners who hold the most give way, down to one level that is the same for all of them (max-min fairness), and of
-their files those used longest ago. So nobody with no more than an equal share loses an image to another's, and servers
-that make room at the same time choose the same files.
+their files those used longest ago. So nobody with no more than an equal share loses an image to another's.
 """
 
 from __future__ import annotations

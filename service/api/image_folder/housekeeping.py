@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.api.image_folder.eviction import losers
+from service.api.image_folder.eviction_lock import eviction_lock
 from service.api.image_folder.owner_directory import Entry, OwnerDirectory, is_leftover, root_opened
 
 SUFFIX = ".image"
@@ -31,6 +32,13 @@ class FolderUsage:
     images: int
     size_bytes: int
     errors: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Counted:
+    images: dict[str, list[Entry]]  # by owner's directory
+    image_count: int
+    total_bytes: int
 
 
 class Housekeeping:
@@ -91,18 +99,32 @@ class Housekeeping:
             with self._lock:
                 known_bytes = self._known_bytes
             errors: list[str] = []
-            living = {each: self._living(each, errors) for each in owner_directories(self._folder)}
-            images = {each: [entry for entry in held if _is_image(entry)] for each, held in living.items()}
-            total_bytes = sum(entry.size_bytes for held in living.values() for entry in held if _is_ours(entry))
-            count = sum(map(len, images.values()))
-            if total_bytes + coming_bytes > self._limit_bytes:
-                for directory, entry in losers(images, total_bytes + coming_bytes - FILL * self._limit_bytes):
-                    if self._removed(directory, entry, errors):
-                        total_bytes, count = total_bytes - entry.size_bytes, count - 1
+            counted = self._count(errors)
+            if counted.total_bytes + coming_bytes > self._limit_bytes:
+                with eviction_lock(self._folder):
+                    errors.clear()
+                    counted = self._count(errors)  # another server may have made room meanwhile
+                    self._evict(counted, coming_bytes, errors)
             with self._lock:
                 meanwhile_bytes = self._known_bytes - known_bytes
-                self._known_bytes, self._written_bytes = total_bytes + meanwhile_bytes, meanwhile_bytes
-            return FolderUsage(count, total_bytes, tuple(errors))
+                self._known_bytes, self._written_bytes = counted.total_bytes + meanwhile_bytes, meanwhile_bytes
+            return FolderUsage(counted.image_count, counted.total_bytes, tuple(errors))
+
+    def _count(self, errors: list[str]) -> _Counted:
+        living = {each: self._living(each, errors) for each in owner_directories(self._folder)}
+        images = {each: [entry for entry in held if _is_image(entry)] for each, held in living.items()}
+        total_bytes = sum(entry.size_bytes for held in living.values() for entry in held if _is_ours(entry))
+        return _Counted(images, sum(map(len, images.values())), total_bytes)
+
+    def _evict(self, counted: _Counted, coming_bytes: int, errors: list[str]) -> None:
+        """Remove files down to `FILL` of the bound, if what was counted is beyond it; keeps the count true."""
+        wanted_bytes = counted.total_bytes + coming_bytes
+        if wanted_bytes <= self._limit_bytes:
+            return
+        for directory, entry in losers(counted.images, wanted_bytes - FILL * self._limit_bytes):
+            if self._removed(directory, entry, errors):
+                counted.total_bytes -= entry.size_bytes
+                counted.image_count -= 1
 
     def _living(self, directory: str, errors: list[str]) -> Sequence[Entry]:
         """List what counts in an owner's directory; what is too old is removed, and a directory without anything."""

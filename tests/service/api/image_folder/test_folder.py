@@ -5,73 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.tiles import PREPROCESSING, ImageFacts, ImageKey, TiledImage, TileKey
-from service.api.image_folder.folder import NOTED_S, ImageFolder, ImageFolderError
-from service.api.image_folder.housekeeping import ABANDONED_S, FILL
+from model.tiles import PREPROCESSING, TiledImage
+from service.api.image_folder.folder import ImageFolder, ImageFolderError
+from service.api.image_folder.housekeeping import ABANDONED_S
 from service.api.image_folder.image_file import DamagedFile, OtherGeometry, TileGeometry
 from service.api.image_folder.owner_directory import Entry, OwnerDirectory
 from tests.support.full_disks import no_file_above
-
-TTL_S = 60.0
-GEOMETRY = TileGeometry(5, 8)
-ROOM = 100_000
-
-
-class Clock:
-    """The time of day that a server reads; files have the machine's own."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead_s
-
-
-def picture(name: str) -> TiledImage:
-    key = hashlib.sha256(name.encode()).hexdigest()
-    tiles = np.frombuffer(bytes.fromhex(key) * 30, np.uint8).reshape(5, 8, 8, 3)
-    facts = ImageFacts("PNG", 2, has_transparency=True, warnings=("odd",))
-    return TiledImage(ImageKey(key), 11, 7, tiles, facts, (TileKey(key),) * 5)
-
-
-CAT = picture("cat")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "images"
-
-
-def server(place: Path, clock: Clock, limit_bytes: int = ROOM) -> ImageFolder:
-    folder = ImageFolder(place, limit_bytes, TTL_S, clock)
-    folder.open()
-    return folder
-
-
-def file_of(place: Path, image: TiledImage = CAT) -> Path:
-    [path] = place.glob(f"*/{image.image_key}.image")
-    return path
-
-
-def used(folder: ImageFolder, owner: str = "me", image: TiledImage = CAT) -> TiledImage | None:
-    found = folder.use(owner, image.image_key, GEOMETRY, read=True)
-    return None if found is None else found.image
-
-
-def names(folder: ImageFolder, owner: str = "me") -> list[str]:
-    return [head.image_key for head, _ in folder.owned(owner, 1000, GEOMETRY)]
+from tests.support.image_folders import CAT, GEOMETRY, TTL_S, Clock, file_of, names, picture, server, used
 
 
 def test_another_server_and_the_next_one_read_all_that_was_written(place: Path, clock: Clock) -> None:
@@ -317,64 +263,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, clock: Clock) -> 
 
 
 SIZE = 1900  # of a file, about: 960 bytes of tiles, and the head
-
-
-def age(place: Path, image: TiledImage, seconds: float) -> None:
-    """Say that an image was used and uploaded so long ago."""
-    about = file_of(place, image).stat()
-    os.utime(file_of(place, image), (about.st_mtime - seconds, about.st_mtime - seconds))
-
-
-def test_the_images_used_longest_ago_of_those_who_hold_most_make_room(place: Path, clock: Clock) -> None:
-    folder = server(place, clock)
-    pictures = [picture(str(number)) for number in range(10)]
-    for number, image in enumerate(pictures):
-        folder.write("greedy", image)
-        age(place, image, 20 - number)
-    mine = [picture("mine 1"), picture("mine 2")]
-    for image in mine:
-        folder.write("me", image)
-        age(place, image, 30)
-    size_bytes = file_of(place, mine[0]).stat().st_size
-    full = server(place, clock, limit_bytes=11 * size_bytes)  # 12 are there; 9.9 stay
-    assert full.tidy().images == 9
-    assert len(names(full, "me")) == 2
-    assert names(full, "greedy") == [each.image_key for each in pictures[3:]]
-    for number in range(40):
-        full.write("greedy", picture(f"more {number}"))
-        assert sum(each.stat().st_size for each in place.glob("*/*")) <= 11.3 * size_bytes
-    assert len(names(full, "me")) == 2
-    assert 1 + FILL * 11 - 2 >= len(names(full, "greedy")) >= 6
-
-
-def test_an_image_that_is_used_stays_and_one_that_is_looked_at_does_not(place: Path, clock: Clock) -> None:
-    folder = server(place, clock)
-    pictures = [picture(str(number)) for number in range(4)]
-    for image in pictures:
-        folder.write("me", image)
-        age(place, image, NOTED_S - 10)
-    clock.ahead_s = 20
-    wanted = ImageFolder(place, ROOM, 10 * TTL_S, clock)
-    wanted.use("me", pictures[0].image_key, GEOMETRY, read=False)
-    assert names(folder) == []  # too old for this one
-    assert [head.image_key for head, _ in wanted.owned("me", 2, GEOMETRY)][-1] == pictures[0].image_key
-
-
-def test_two_servers_that_make_room_at_once_remove_no_more_than_one_would(place: Path, clock: Clock) -> None:
-    one = server(place, clock)
-    for number in range(40):
-        one.write(f"owner {number % 4}", picture(str(number)))
-    limit_bytes = sum(each.stat().st_size for each in place.glob("*/*")) // 2
-    servers = [ImageFolder(place, limit_bytes, TTL_S, clock) for _ in range(4)]
-    threads = [threading.Thread(target=each.tidy) for each in servers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    left = servers[0].tidy()
-    assert left.images in (17, 18)  # nine tenths of 20
-    assert left.errors == ()
-    assert {len(names(one, f"owner {number}")) for number in range(4)} <= {4, 5}
 
 
 def test_an_image_renewed_while_another_server_removes_it_for_its_age_stays(place: Path, clock: Clock) -> None:
