@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from model.network.compiled import background
+from model.network.compiled.compilation import background
 from tests.support import warm_processes
 from tests.support.golden import Golden, golden_folders
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from model.config import PheyeConfig
 from model.cores import WIDE
-from model.network.compiled import available
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation import available
+from model.network.compiled.compilation.background import CompiledCode
+from model.network.compiled.loops.sizes import CHANNELS
 from model.network.compiled.packing import BLOCK_OUTPUTS
-from model.network.compiled.parts import CHANNELS, MOST_TOKENS, DecoderParts
+from model.network.compiled.parts import MOST_TOKENS, DecoderParts
 from model.network.decoder import Decoder
 from model.network.slots import Slots
 

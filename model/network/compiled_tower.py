@@ -14,9 +14,9 @@ from torch import Tensor
 
 from model.network.compiled import tower
 from model.network.compiled.linear import crew
-from model.network.compiled.panels import panels_of
+from model.network.compiled.loops.panels import panels_of
+from model.network.compiled.loops.rows import ACTIVATION_CODES
 from model.network.compiled.parts import Norm, TowerLayer
-from model.network.compiled.rows import ACTIVATION_CODES
 
 
 class CompiledTower:

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import CROSS_HEAD_WIDTH, PheyeConfig
-from model.network.compiled.background import CompiledCode
-from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS, CrossParts, compiled_of
+from model.network.compiled.compilation.background import CompiledCode
+from model.network.compiled.loops.sizes import HEAD_CHANNELS, LEAST_TOKENS
+from model.network.compiled.parts import CrossParts, compiled_of
 from model.network.decode.attention import absorbed_attention, decode_attention
 from model.network.decode.linear import add_and_norm, apply
 from model.network.kernels.groups import DecodeGroups

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import DecoderGeometry, PheyeConfig
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation.background import CompiledCode
 from model.network.compiled.parts import CrossParts, DecoderParts, LayerParts, compiled_of
 from model.network.cross_attention import SCALE, AttentionRecorder, CrossAttentionBlock, ImageGroup, Stream
 from model.network.decode.attention import decode_attention, rotate_and_append

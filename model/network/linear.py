@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network.compiled import available
+from model.network.compiled.compilation import available
 
 if TYPE_CHECKING:
     from model.network.compiled.linear import CompiledLinear

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.choices import ChoiceTree
 from model.config import PheyeConfig
-from model.network.compiled import background
+from model.network.compiled.compilation import background
 from model.network.compiled_decoder import CompiledDecoder, compiles_floats
 from model.network.cross_attention import AttentionRecorder
 from model.network.decoder import Decoder, StepBatch, TokenBatch

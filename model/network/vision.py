@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
-from model.network.compiled.background import CompiledCode
-from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS, TowerLayer
+from model.network.compiled.compilation.background import CompiledCode
+from model.network.compiled.loops.sizes import HEAD_CHANNELS, LEAST_TOKENS
+from model.network.compiled.parts import TowerLayer
 from model.network.fused import add_norm, folded
 from model.network.layers import LORA_SCALE, LayerNorm, Weights
 from model.network.linear import Linear, PlainLinear, repacks

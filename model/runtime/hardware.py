@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from model.config import PheyeConfig
-from model.network.compiled import available
+from model.network.compiled.compilation import available
 from model.network.compiled_decoder import fits
 from model.processor import processor_multiplies_bf16
 

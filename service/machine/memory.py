@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from model import complexity
 from model.config import PheyeConfig
-from model.network.compiled.available import installed, keeps_second_form
+from model.network.compiled.compilation.available import installed, keeps_second_form
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES, CPU_SLOTS, MemoryDemand
 from service.api.connections.descriptors import MOST_CONNECTIONS
 from service.settings import Settings

@@ -35,7 +35,7 @@ from model.complexity import (
     weight_bytes,
 )
 from model.config import GEOMETRIES, PheyeConfig
-from model.network.compiled import available
+from model.network.compiled.compilation import available
 from model.network.pheye import Pheye
 from tests.support.golden import fp32_runner, naive_twin
 

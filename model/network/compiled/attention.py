@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from model.network.compiled.jit import compiled
-from model.network.compiled.numbers import bits_of, floats_at, words_at
-from model.network.compiled.reading import scores_of_bf16, scores_of_floats, weighted_bf16, weighted_floats
-from model.network.compiled.rows import softmax
+from model.network.compiled.compilation.jit import compiled
+from model.network.compiled.loops.numbers import bits_of, floats_at, words_at
+from model.network.compiled.loops.reading import scores_of_bf16, scores_of_floats, weighted_bf16, weighted_floats
+from model.network.compiled.loops.rows import softmax
 
 # Columns of a table of memories: keys and values [slots, H, tokens, d]; strides in bytes.
 KEYS, VALUES, SLOT_STRIDE, HEAD_STRIDE, TOKEN_STRIDE, HEADS, WIDTH, IS_FLOAT32 = range(8)

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from model.network.compiled.linear import CompiledLinear
 
 
-CHANNELS = 32  # that a head of the decoder must have, or a multiple of them
 MOST_TOKENS = 32  # of a step, if there are not more slots: more would not stay in a core's cache
-HEAD_CHANNELS = 16  # likewise a head of the vision tower
-LEAST_TOKENS = 4  # that a tile must have
 
 
 def compiled_of(*layers: object) -> Sequence[CompiledLinear] | None:

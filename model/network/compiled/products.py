@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from numba import carray
 
-from model.network.compiled import blocks
-from model.network.compiled.jit import compiled, entry
-from model.network.compiled.numbers import floats_at
+from model.network.compiled.compilation.jit import compiled, entry
+from model.network.compiled.loops import blocks
+from model.network.compiled.loops.numbers import floats_at
+from model.network.compiled.loops.rows import activate, quantise
 from model.network.compiled.packing import BLOCK_OUTPUTS, FLOAT_BITS, GROUP
-from model.network.compiled.rows import activate, quantise
 from model.network.compiled.threads import barrier
 
 # Columns of a table of products, and of one of inputs; all but sizes are addresses.

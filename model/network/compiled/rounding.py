@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from numba import carray
 from torch import Tensor
 
-from model.network.compiled.jit import compiled, entry, in_any_order, of_numbers
-from model.network.compiled.numbers import bits_of, bytes_at, float_of, floats_at, nearest, words_at
+from model.network.compiled.compilation.jit import compiled, entry, in_any_order, of_numbers
+from model.network.compiled.loops.numbers import bits_of, bytes_at, float_of, floats_at, nearest, words_at
+from model.network.compiled.loops.rows import sum_of
 from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP, SHRINKS, PackedWeights, padding
 from model.network.compiled.products import share
-from model.network.compiled.rows import sum_of
 from model.network.compiled.threads import Crew
 
 _SCALE_BYTES = 2 * BLOCK_OUTPUTS

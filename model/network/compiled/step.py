@@ -25,8 +25,9 @@ from model.network.compiled.attention import (
     keep,
     rotate,
 )
-from model.network.compiled.jit import compiled, entry
-from model.network.compiled.numbers import float_of, floats_at
+from model.network.compiled.compilation.jit import compiled, entry
+from model.network.compiled.loops.numbers import float_of, floats_at
+from model.network.compiled.loops.rows import GELU, layer_norm
 from model.network.compiled.products import (
     INPUTS,
     OUTPUTS,
@@ -36,7 +37,6 @@ from model.network.compiled.products import (
     share,
 )
 from model.network.compiled.prompt_attention import attend_together
-from model.network.compiled.rows import GELU, layer_norm
 from model.network.compiled.threads import barrier
 
 # Columns of the table of layers: numbers of products, norms and memories; CROSS is -1 where no block stands before.

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from model.network.compiled import attention, step
 from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, table_of
-from model.network.compiled.panels import PANEL
+from model.network.compiled.loops.panels import PANEL
+from model.network.compiled.loops.rows import ACTIVATION_CODES
 from model.network.compiled.parts import MOST_TOKENS, DecoderParts, LayerParts, Norm
 from model.network.compiled.prompt_attention import room_floats
-from model.network.compiled.rows import ACTIVATION_CODES
 
 _LINE = 64  # bytes of a cache line
 

@@ -18,8 +18,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from model.network.compiled.emitter import I32, I64
-from model.network.compiled.jit import compiled
+from model.network.compiled.compilation.jit import compiled
+from model.network.compiled.loops.emitter import I32, I64
 
 _SPINS = 4000  # before a waiting thread lets others run
 _LINE_WORDS = 8  # int64 of a cache line

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from numba import carray
 
-from model.network.compiled.jit import compiled, entry
-from model.network.compiled.numbers import floats_at
-from model.network.compiled.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows
+from model.network.compiled.compilation.jit import compiled, entry
+from model.network.compiled.loops.numbers import floats_at
+from model.network.compiled.loops.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows
+from model.network.compiled.loops.rows import activate, layer_norm
 from model.network.compiled.products import share
-from model.network.compiled.rows import activate, layer_norm
 from model.network.compiled.tower_attention import attend_head, room_floats
 
 # Columns of the table of layers [layers, LAYER_COLUMNS]: addresses of weights and biases.

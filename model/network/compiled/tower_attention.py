@@ -14,12 +14,19 @@ import torch
 from numba import carray
 from torch import Tensor
 
-from model.network.compiled.jit import compiled, entry
+from model.network.compiled.compilation.jit import compiled, entry
 from model.network.compiled.linear import crew
-from model.network.compiled.numbers import floats_at
-from model.network.compiled.panels import PANEL, PANEL_BYTES, ROWS, multiply_panels, part_into_panels, turn_to_panels
+from model.network.compiled.loops.numbers import floats_at
+from model.network.compiled.loops.panels import (
+    PANEL,
+    PANEL_BYTES,
+    ROWS,
+    multiply_panels,
+    part_into_panels,
+    turn_to_panels,
+)
+from model.network.compiled.loops.rows import softmax
 from model.network.compiled.products import share
-from model.network.compiled.rows import softmax
 
 
 @compiled

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model.config import GEOMETRIES
-from model.network.compiled import available
+from model.network.compiled.compilation import available
 from model.runtime import hardware
 from model.runtime.hardware import (
     choose_precision,

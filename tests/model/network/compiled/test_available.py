@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model.network import linear
-from model.network.compiled import available
+from model.network.compiled.compilation import available
 
 
 def test_the_least_version_is_what_the_extra_asks_for():

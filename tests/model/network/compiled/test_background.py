@@ -18,8 +18,8 @@ import pytest
 
 pytest.importorskip("numba")
 
-from model.network.compiled import available, background, jit
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation import available, background, jit
+from model.network.compiled.compilation.background import CompiledCode
 from tests.model.network.compiled import tiny_entry
 
 TINY = tiny_entry.__name__
@@ -27,7 +27,7 @@ LONG_S = 300.0  # for what takes seconds: a process of low priority waits for ev
 SERVER = f"""
 import logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation.background import CompiledCode
 code = CompiledCode([{TINY!r}])
 code.start()
 if code.wait({LONG_S}):
@@ -80,7 +80,7 @@ def cache(tmp_path, monkeypatch, caplog) -> Path:
 
 
 def test_importing_it_imports_no_numba():
-    script = "import sys, model.network.compiled.background; sys.exit('numba' in sys.modules)"
+    script = "import sys, model.network.compiled.compilation.background; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
@@ -127,7 +127,7 @@ def test_a_killed_server_leaves_no_process_behind(tmp_path):
 
 def test_it_ends_without_its_parent_where_no_system_tells_of_that(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "HAPPENS": f"hangs:{tmp_path / 'pid'}"}
-    command = [sys.executable, "-m", "model.network.compiled.build", "--parent", "0", TINY]
+    command = [sys.executable, "-m", "model.network.compiled.compilation.build", "--parent", "0", TINY]
     assert subprocess.run(command, env=environment, timeout=LONG_S, check=False).returncode == 1
 
 

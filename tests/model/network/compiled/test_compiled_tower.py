@@ -10,8 +10,8 @@ pytest.importorskip("numba")
 
 from model.checkpoint.checkpoint import open_checkpoint
 from model.network import vision
-from model.network.compiled import background
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation import background
+from model.network.compiled.compilation.background import CompiledCode
 from model.network.pheye import Pheye
 
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ pytest.importorskip("numba")
 
 from numba.core.caching import IndexDataCacheFile
 
-from model.network.compiled import jit
-from model.network.compiled.jit import EntryPoint
+from model.network.compiled.compilation import jit
+from model.network.compiled.compilation.jit import EntryPoint
 
 
 def doubled(number):

@@ -13,8 +13,9 @@ from torch import Tensor
 
 pytest.importorskip("numba")
 
-from model.network.compiled import attention, linear, rows
+from model.network.compiled import attention, linear
 from model.network.compiled.linear import CompiledLinear
+from model.network.compiled.loops import rows
 from model.network.compiled.packing import GROUP, pack_floats, pack_int4, pack_int8, unpacked
 from model.network.compiled.rounding import pack_int4_fast, pack_int8_fast
 from model.network.compiled.steps import _memory

@@ -9,8 +9,8 @@ from torch import Tensor
 pytest.importorskip("numba")
 
 from model.checkpoint.checkpoint import open_checkpoint
-from model.network.compiled import background
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation import background
+from model.network.compiled.compilation.background import CompiledCode
 from model.network.compiled.projection import CompiledProjection
 from model.network.pheye import Pheye
 

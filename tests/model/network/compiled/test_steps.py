@@ -13,8 +13,8 @@ pytest.importorskip("numba")
 from model.checkpoint.checkpoint import open_checkpoint
 from model.config import named_geometry
 from model.network import linear
-from model.network.compiled import background
-from model.network.compiled.background import CompiledCode
+from model.network.compiled.compilation import background
+from model.network.compiled.compilation.background import CompiledCode
 from model.network.compiled_decoder import _MANY, CompiledDecoder, compiles_floats
 from model.network.pheye import Pheye
 from model.network.slots import Slots

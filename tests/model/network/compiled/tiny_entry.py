@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numba.extending import overload
 
-from model.network.compiled.jit import entry
+from model.network.compiled.compilation.jit import entry
 
 
 def factor() -> int:

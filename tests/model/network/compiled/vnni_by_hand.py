@@ -5,7 +5,7 @@ Run by `test_processors.py` in a process of its own.
 
 from __future__ import annotations
 
-from model.network.compiled import emitter
+from model.network.compiled.loops import emitter
 
 
 def _byte_quads(self, sums, unsigned, signed):

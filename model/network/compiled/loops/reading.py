@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from model.network.compiled.emitter import F32, I32, I64, LANES, Emitter, vector
-from model.network.compiled.parts import CHANNELS
+from model.network.compiled.loops.emitter import F32, I32, I64, LANES, Emitter, vector
+from model.network.compiled.loops.sizes import CHANNELS
 
 _AHEAD = 1024  # bytes behind what is read, asked for early: the processor alone looks less far ahead here
 _TOGETHER = 8  # keys

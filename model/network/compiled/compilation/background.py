@@ -23,14 +23,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.network.compiled import available
+from model.network.compiled.compilation import available
 
 if TYPE_CHECKING:
-    from model.network.compiled.jit import EntryPoint
+    from model.network.compiled.compilation.jit import EntryPoint
 
 logger = logging.getLogger("pheye.kernels")
 
-_BUILD = "model.network.compiled.build"
+_BUILD = "model.network.compiled.compilation.build"
 _LOCK = "being-built"  # file in the folder of compiled code
 _FAILED = "failed"  # likewise, whose time says when
 _RETRY_S = 1800
@@ -108,7 +108,7 @@ class CompiledCode:
         """Load all entry points, compiled first where they are not; returns whether they are loaded."""
         try:
             with _among_others():
-                from model.network.compiled import jit
+                from model.network.compiled.compilation import jit
 
                 entries = jit.entry_points(self._modules)
         except (ImportError, OSError):  # such as a numpy that is too new for numba

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from model.network.compiled.jit import compiled, in_any_order, of_numbers
-from model.network.compiled.numbers import (
+from model.network.compiled.compilation.jit import compiled, in_any_order, of_numbers
+from model.network.compiled.loops.numbers import (
     bytes_at,
     exp,
     floats_at,

@@ -13,8 +13,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from model.network.compiled.emitter import F32, I32, Emitter
-from model.network.compiled.jit import inlined
+from model.network.compiled.compilation.jit import inlined
+from model.network.compiled.loops.emitter import F32, I32, Emitter
 
 _LOG2_E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)

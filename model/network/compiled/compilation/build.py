@@ -1,7 +1,7 @@
 """Compilation of all entry points into the folder where they are kept, as a process that is in nobody's way.
 
-`python -m model.network.compiled.build`. The background thread of a server runs it (`background`), a person or the
-build of an image may. What is there already is only loaded. One thread, of a low priority.
+`python -m model.network.compiled.compilation.build`. The background thread of a server runs it (`background`), a person
+or the build of an image may. What is there already is only loaded. One thread, of a low priority.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _build(modules: list[str]) -> None:
-    from model.network.compiled import jit  # not before this process is as modest as it wants to be
+    from model.network.compiled.compilation import jit  # not before this process is as modest as it wants to be
 
     if jit.cache_folder() is None:
         sys.exit("there is no folder to keep compiled code in")

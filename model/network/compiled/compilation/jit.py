@@ -1,8 +1,8 @@
 """Compilation by numba: how every kernel is compiled, and where the entry points are kept from one start to the next.
 
 An entry point takes tens of seconds to compile and a tenth of one to load. What is kept is for this processor, this
-numba and these sources: numba looks at the entry point's own file alone, so the folder's name is a digest of all files
-beside it.
+numba and these sources: numba looks at the entry point's own file alone, so the folder's name is a digest of all
+kernels' files.
 """
 
 # mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
@@ -35,6 +35,8 @@ in_any_order: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmat
 # Likewise of one that looks for the largest, whose caller has made sure that all are numbers.
 of_numbers: Callable[..., Any] = njit(error_model="numpy", nogil=True, fastmath={"reassoc", "nnan", "nsz"})
 
+_KERNELS = "model.network.compiled"
+_SOURCES = Path(__file__).parents[1]
 _ONE_AT_A_TIME = threading.RLock()  # which also keeps numba's setting of a folder, one for all threads, to one of them
 
 
@@ -158,11 +160,11 @@ def entry(arguments: str) -> Callable[[Callable[..., Any]], EntryPoint]:
 
 
 def entry_points(modules: Sequence[str] = ()) -> list[EntryPoint]:
-    """Import modules, all beside this one if none is named, and return the entry points that they define."""
-    here = [f"{__package__}.{found.name}" for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    for module in modules or here:
+    """Import modules, all of the kernels' if none is named, and return the entry points that they define."""
+    kernels = [found.name for found in pkgutil.walk_packages([str(_SOURCES)], f"{_KERNELS}.")]
+    for module in modules or kernels:
         import_module(module)
-    return [each for each in tuple(_ENTRY_POINTS) if each.module in (modules or here)]
+    return [each for each in tuple(_ENTRY_POINTS) if each.module in (modules or kernels)]
 
 
 @functools.cache
@@ -195,6 +197,6 @@ def _is_ours(folder: Path) -> bool:
 
 def _digest() -> str:
     """Return a digest of these sources, and of the processor as LLVM names it."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(_SOURCES.rglob("*.py"))
     host = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources) + host.encode()).hexdigest()[:16]

@@ -16,10 +16,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from model.network.compiled.emitter import F32, I64, LANES, Emitter, vector
-from model.network.compiled.jit import compiled
-from model.network.compiled.numbers import floats_at
-from model.network.compiled.parts import HEAD_CHANNELS, LEAST_TOKENS
+from model.network.compiled.compilation.jit import compiled
+from model.network.compiled.loops.emitter import F32, I64, LANES, Emitter, vector
+from model.network.compiled.loops.numbers import floats_at
+from model.network.compiled.loops.sizes import HEAD_CHANNELS, LEAST_TOKENS
 
 PANEL = HEAD_CHANNELS  # columns that a loop computes together
 ROWS = LEAST_TOKENS  # likewise rows

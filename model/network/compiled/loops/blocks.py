@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from model.network.compiled.emitter import F32, HAS_VNNI, I8, I16, I32, I64, LANES, Emitter, vector
+from model.network.compiled.loops.emitter import F32, HAS_VNNI, I8, I16, I32, I64, LANES, Emitter, vector
 from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP
 
 _UNROLLED = 2  # steps of 4 inputs in one turn of int8's loop
