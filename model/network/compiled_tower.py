@@ -1,43 +1,43 @@
-"""Layers of a small vision tower as one compiled call.
-
-Threads may call it at once, each for its own tiles.
-"""
+"""Layers of a vision tower as one compiled call: of a small one tile by tile, of a large one by rows of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.network.compiled import tower
+from model.network.compiled import large_tower, tower
 from model.network.compiled.linear import crew
-from model.network.compiled.loops.panels import panels_of
 from model.network.compiled.loops.rows import ACTIVATION_CODES
+from model.network.compiled.loops.sizes import PANEL
 from model.network.compiled.parts import Norm, TowerLayer
 
 
-class CompiledTower:
-    """Layers of a vision tower, their weights held once more as panels.
+class _Layers:
+    """Layers of a vision tower, their weights copied into panels.
 
     Args:
-        layers: in order.
+        layers: in order; each is asked for when the one before it has been copied.
         heads: of attention.
         activation: by name, as `rows.ACTIVATION_CODES` has it.
         eps: of the layers' norms.
         last: the norm behind them.
     """
 
-    def __init__(self, layers: Sequence[TowerLayer], heads: int, activation: str, eps: float, last: Norm) -> None:
-        self._held = [
-            [panels_of(tensor) if tensor.ndim == 2 else tensor for tensor in astuple(layer)] for layer in layers
-        ]
+    def __init__(self, layers: Iterable[TowerLayer], heads: int, activation: str, eps: float, last: Norm) -> None:
+        self._held = [[_in_panels(tensor) if tensor.ndim == 2 else tensor for tensor in layer] for layer in layers]
         self._table = np.array([[tensor.data_ptr() for tensor in layer] for layer in self._held], dtype=np.int64)
         assert self._table.shape[1] == tower.LAYER_COLUMNS
-        self._heads, self._activation, self._eps, self._last = heads, ACTIVATION_CODES[activation], eps, last
-        self._inner = len(layers[0].fc1_bias)
+        self._heads, self._last = heads, last  # held, because the tables have addresses
+        self._inner = len(self._held[0][tower.FC1_BIAS])
+        self._rules = heads, self._inner, ACTIVATION_CODES[activation], np.float32(eps)
+        self._last_norm = last.weight.data_ptr(), last.bias.data_ptr(), np.float32(last.eps)
+
+
+class CompiledTower(_Layers):
+    """Layers whose weights and tiles stay in a core's cache. Threads may call it at once, each for its own tiles."""
 
     def __call__(self, x: Tensor, tiles: int) -> Tensor:
         """Run the layers over tiles' tokens, float32 [tiles * tokens, D] -> the normalised last state, likewise."""
@@ -50,10 +50,44 @@ class CompiledTower:
 
         def work(thread: int) -> None:
             ready(
-                self._table, x.data_ptr(), out.data_ptr(), tiles, tokens, width, self._heads, self._inner,
-                self._activation, np.float32(self._eps), self._last.weight.data_ptr(), self._last.bias.data_ptr(),
-                np.float32(self._last.eps), rooms.data_ptr(), 4 * size, thread, together.size,
+                self._table, x.data_ptr(), out.data_ptr(), tiles, tokens, width, *self._rules, *self._last_norm,
+                rooms.data_ptr(), 4 * size, thread, together.size,
             )  # fmt: skip
 
         together.run(work)
         return out
+
+
+class LargeCompiledTower(_Layers):
+    """Layers whose weights are too large for a core's cache."""
+
+    def __call__(self, x: Tensor, tiles: int) -> Tensor:
+        """Run the layers over tiles' tokens, float32 [tiles * tokens, D] -> the normalised last state, likewise."""
+        x = x.clone(memory_format=torch.contiguous_format)
+        assert x.dtype == torch.float32
+        tokens, width = len(x) // tiles, x.shape[1]
+        together, ready = crew(), large_tower.encode.ready
+        qkv, seen, out = torch.empty(len(x), 3 * width), torch.empty_like(x), torch.empty_like(x)
+        size = large_tower.thread_floats(tokens, width, self._heads, self._inner)
+        rooms = torch.empty(together.size, size)
+
+        def work(thread: int) -> None:
+            ready(
+                self._table, x.data_ptr(), qkv.data_ptr(), seen.data_ptr(), out.data_ptr(), tiles, tokens, width,
+                *self._rules, *self._last_norm, rooms.data_ptr(), 4 * size, together.counter, thread, together.size,
+            )  # fmt: skip
+
+        together.run(work)
+        return out
+
+
+def _in_panels(weight: Tensor) -> Tensor:
+    """Lay out weights, float32 [out, in], as panels [out / 16, in, 16], by all threads."""
+    weight, together, ready = weight.contiguous(), crew(), large_tower.lay_out.ready
+    panels = torch.empty(len(weight) // PANEL, weight.shape[1], PANEL)
+
+    def work(thread: int) -> None:
+        ready(weight.data_ptr(), *weight.shape, panels.data_ptr(), thread, together.size)
+
+    together.run(work)
+    return panels

@@ -56,12 +56,18 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
-        self._bias = bias
+        self.bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map inputs [..., in] to outputs [..., out]."""
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self.bias, "none", [], "")
         return out
+
+    @property
+    def weight(self) -> Tensor:
+        """Return a copy of the weight [out, in] as it was given, to the last bit."""
+        plain: Tensor = self._weight.to_dense()
+        return plain
 
 
 class Int8Linear:

@@ -6,9 +6,9 @@ positions. Knows no requests and no cache. Called by the engine's thread only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -17,16 +17,17 @@ from torch import Tensor
 
 from model.config import PheyeConfig, VisionGeometry
 from model.network.compiled.compilation.background import CompiledCode
-from model.network.compiled.loops.sizes import HEAD_CHANNELS, LEAST_TOKENS
+from model.network.compiled.loops.sizes import HEAD_CHANNELS, LEAST_TOKENS, PANEL
 from model.network.compiled.parts import TowerLayer
 from model.network.fused import add_norm, folded
 from model.network.layers import LORA_SCALE, LayerNorm, Weights
-from model.network.linear import Linear, PlainLinear, repacks
+from model.network.linear import Linear, PackedLinear, PlainLinear, repacks
 from model.network.patches import Patches
 
 if TYPE_CHECKING:
-    from model.network.compiled_tower import CompiledTower
+    from model.network.compiled_tower import CompiledTower, LargeCompiledTower
 
+_WHOLE = PlainLinear, PackedLinear  # linear layers whose weights are not rounded
 _SMALL_WIDTH = 256  # up to which a tile and a layer's weights stay in a core's cache while it is encoded
 # Of tiles that a CPU takes through a layer together: what lies between its products fits its caches.
 _CHUNK_TOKENS = 450
@@ -97,12 +98,14 @@ class _Layer:
         )
 
     def parts(self) -> TowerLayer | None:
-        """Return the weights for compiled layers; None if they are packed for something else, or have odd widths."""
-        linears = self.qkv, self.out, self.fc1, self.fc2
-        plain = [layer for layer in linears if isinstance(layer, PlainLinear)]
-        if len(plain) < len(linears) or any(size % HEAD_CHANNELS for layer in plain for size in layer.weight.shape):
+        """Return the weights for compiled layers; None if they are rounded, or have odd widths."""
+        linears = [each for each in (self.qkv, self.out, self.fc1, self.fc2) if isinstance(each, _WHOLE)]
+        if len(linears) < 4:
             return None
-        qkv, out, fc1, fc2 = ((layer.weight, cast("Tensor", layer.bias)) for layer in plain)
+        weights = [layer.weight for layer in linears]
+        if any(size % PANEL for weight in weights for size in weight.shape):
+            return None
+        qkv, out, fc1, fc2 = zip(weights, (cast("Tensor", layer.bias) for layer in linears), strict=True)
         first, second = ((norm.weight, norm.bias) for norm in (self.norm1, self.norm2))
         return TowerLayer(*first, *qkv, *out, *second, *fc1, *fc2)
 
@@ -148,7 +151,9 @@ class VisionTower:
         self._together = max(1, chunk // len(self._positions))
         self._norms = [*(layer.norm1 for layer in self._layers), norm]
         self._activation = geometry.activation if factor == 1.0 else "silu"
-        self._is_small = geometry.width <= _SMALL_WIDTH and self._layers[0].parts() is not None
+        self._is_compiled = self._code is not None and self._layers[0].parts() is not None
+        self._making = threading.Lock()
+        self._compiled_layers: CompiledTower | LargeCompiledTower | None = None
 
     def __call__(self, tiles: Tensor) -> Tensor:
         """Encode tiles, uint8 [n, S, S, 3], to the normalised last hidden state [n, 1 + patches, D], CLS first.
@@ -165,24 +170,35 @@ class VisionTower:
         x = self._patch(self._patches(tiles))  # [n, patches, D]
         x = torch.cat([self._cls.expand(n, 1, -1), x], dim=1) + self._positions
         x = self._pre_norm(x).flatten(0, 1)  # [n * tokens, D]
-        if self._is_small and self._code is not None and self._code.ready:
-            return self._compiled(x, n).view(n, -1, x.shape[-1])
+        layers = tuple(self._layers)  # before another thread may take them over, which it does once the code is ready
+        if self._is_compiled and self._code is not None and self._code.ready:
+            return self._compiled()(x, n).view(n, -1, x.shape[-1])
         normed = self._norms[0](x)
         # Each sum is taken together with the norm that follows it, which is the next layer's.
-        for layer, norm in zip(self._layers, self._norms[1:], strict=True):
+        for layer, norm in zip(layers, self._norms[1:], strict=True):
             seen = layer.out(self._attend(layer.qkv(normed), n))
             normed = add_norm(x, seen, layer.norm2.weight, layer.norm2.bias, layer.norm2.eps)
             inner = layer.fc2(self._activate_(layer.fc1(normed)))
             normed = add_norm(x, inner, norm.weight, norm.bias, norm.eps)
         return normed.view(n, -1, normed.shape[-1])
 
-    @cached_property
-    def _compiled(self) -> CompiledTower:
-        """The layers as one compiled call, their weights held once more for it."""
-        from model.network.compiled_tower import CompiledTower
+    def _compiled(self) -> CompiledTower | LargeCompiledTower:
+        """Return the layers as one compiled call, which takes over their weights."""
+        with self._making:  # two threads may encode at once
+            if self._compiled_layers is None:
+                from model.network.compiled_tower import CompiledTower, LargeCompiledTower
 
-        layers = [parts for layer in self._layers if (parts := layer.parts())]
-        return CompiledTower(layers, self._heads, self._activation, self._geometry.eps, self._norms[-1])
+                form = CompiledTower if self._geometry.width <= _SMALL_WIDTH else LargeCompiledTower
+                of = self._heads, self._activation, self._geometry.eps, self._norms[-1]
+                self._compiled_layers = form(self._parts(), *of)
+            return self._compiled_layers
+
+    def _parts(self) -> Iterator[TowerLayer]:
+        """Give each layer's weights, and let go of the layer."""
+        while self._layers:
+            parts = self._layers.pop(0).parts()
+            assert parts is not None
+            yield parts
 
     def _attend(self, qkv: Tensor, n: int) -> Tensor:
         """Attend within each tile, [n * tokens, 3 * D] -> [n * tokens, D]; nothing is copied.

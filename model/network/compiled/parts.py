@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from torch import Tensor
 
@@ -81,8 +81,7 @@ class DecoderParts:
     scale: float
 
 
-@dataclass(frozen=True, slots=True)
-class TowerLayer:
+class TowerLayer(NamedTuple):
     """Weights of a layer, float32: norms [D], and linear layers [out, in] with biases [out]."""
 
     norm1: Tensor

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from model.network.compiled.compilation.jit import entry
 from model.network.compiled.linear import crew
-from model.network.compiled.loops.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows, panels_of
+from model.network.compiled.loops.panels import PANEL_BYTES, multiply_four_rows, panels_of
+from model.network.compiled.loops.sizes import PANEL, ROWS
 from model.network.compiled.products import share
 
 _TOGETHER = 256  # tokens, whose features stay in a core's cache while all weights pass by

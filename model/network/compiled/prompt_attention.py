@@ -14,8 +14,9 @@ from numba import carray
 from model.network.compiled.attention import HEAD_STRIDE, KEYS, SLOT_STRIDE, TOKEN_STRIDE, VALUES, WIDTH
 from model.network.compiled.compilation.jit import compiled
 from model.network.compiled.loops.numbers import floats_at
-from model.network.compiled.loops.panels import PANEL, ROWS, add_products, ask_for, multiply_panels, turn_to_panels
+from model.network.compiled.loops.panels import add_products, ask_for, multiply_panels, turn_to_panels
 from model.network.compiled.loops.rows import softmax
+from model.network.compiled.loops.sizes import PANEL, ROWS
 
 _TILE = 64  # tokens, a multiple of a panel's
 

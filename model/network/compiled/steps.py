@@ -15,8 +15,8 @@ from torch import Tensor
 
 from model.network.compiled import attention, step
 from model.network.compiled.linear import CompiledLinear, RoundedRows, crew, table_of
-from model.network.compiled.loops.panels import PANEL
 from model.network.compiled.loops.rows import ACTIVATION_CODES
+from model.network.compiled.loops.sizes import PANEL
 from model.network.compiled.parts import MOST_TOKENS, DecoderParts, LayerParts, Norm
 from model.network.compiled.prompt_attention import room_floats
 

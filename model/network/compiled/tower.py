@@ -13,8 +13,9 @@ from numba import carray
 
 from model.network.compiled.compilation.jit import compiled, entry
 from model.network.compiled.loops.numbers import floats_at
-from model.network.compiled.loops.panels import PANEL, PANEL_BYTES, ROWS, multiply_four_rows
+from model.network.compiled.loops.panels import PANEL_BYTES, multiply_four_rows
 from model.network.compiled.loops.rows import activate, layer_norm
+from model.network.compiled.loops.sizes import PANEL, ROWS
 from model.network.compiled.products import share
 from model.network.compiled.tower_attention import attend_head, room_floats
 
@@ -45,7 +46,8 @@ def _linear(x, inputs, rows, weights, bias, outputs, out, added):
 
 
 @compiled
-def _norm_rows(x, rows, width, weight, bias, eps, out):
+def norm_rows(x, rows, width, weight, bias, eps, out):
+    """Normalise rows [rows, width]."""
     for row in range(rows):
         layer_norm(x + row * width * 4, width, weight, bias, eps, out + row * width * 4)
 
@@ -54,7 +56,7 @@ def _norm_rows(x, rows, width, weight, bias, eps, out):
 def _layer(layer, x, normed, wide, room, tokens, rows, heads, width, inner, activation, eps):
     """Run one layer over a tile's residual stream [rows, width] in place."""
     stride = 3 * width * 4
-    _norm_rows(x, rows, width, layer[NORM1], layer[NORM1_BIAS], eps, normed)
+    norm_rows(x, rows, width, layer[NORM1], layer[NORM1_BIAS], eps, normed)
     _linear(normed, width, rows, layer[QKV], layer[QKV_BIAS], 3 * width, wide, 0)
     for head in range(heads):
         offset = head * (width // heads) * 4
@@ -64,7 +66,7 @@ def _layer(layer, x, normed, wide, room, tokens, rows, heads, width, inner, acti
             width * 4, room,
         )  # fmt: skip
     _linear(normed, width, rows, layer[OUT], layer[OUT_BIAS], width, x, 1)
-    _norm_rows(x, rows, width, layer[NORM2], layer[NORM2_BIAS], eps, normed)
+    norm_rows(x, rows, width, layer[NORM2], layer[NORM2_BIAS], eps, normed)
     for first in range(0, rows, _TOGETHER):
         some = min(rows - first, _TOGETHER)
         _linear(normed + first * width * 4, width, some, layer[FC1], layer[FC1_BIAS], inner, wide, 0)
@@ -115,7 +117,7 @@ def encode(
             stream[i] = 0
         for number in range(len(layers)):
             _layer(layers[number], x, normed, wide, room, tokens, rows, heads, width, inner, activation, eps)
-        _norm_rows(x, tokens, width, last, last_bias, last_eps, out + tile * tokens * width * 4)
+        norm_rows(x, tokens, width, last, last_bias, last_eps, out + tile * tokens * width * 4)
 
 
 def tile_floats(tokens: int, width: int, heads: int, inner: int) -> int:

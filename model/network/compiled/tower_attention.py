@@ -18,14 +18,13 @@ from model.network.compiled.compilation.jit import compiled, entry
 from model.network.compiled.linear import crew
 from model.network.compiled.loops.numbers import floats_at
 from model.network.compiled.loops.panels import (
-    PANEL,
     PANEL_BYTES,
-    ROWS,
     multiply_panels,
     part_into_panels,
     turn_to_panels,
 )
 from model.network.compiled.loops.rows import softmax
+from model.network.compiled.loops.sizes import PANEL, ROWS
 from model.network.compiled.products import share
 
 

@@ -19,10 +19,8 @@ from torch import Tensor
 from model.network.compiled.compilation.jit import compiled
 from model.network.compiled.loops.emitter import F32, I64, LANES, Emitter, vector
 from model.network.compiled.loops.numbers import floats_at
-from model.network.compiled.loops.sizes import HEAD_CHANNELS, LEAST_TOKENS
+from model.network.compiled.loops.sizes import PANEL, ROWS
 
-PANEL = HEAD_CHANNELS  # columns that a loop computes together
-ROWS = LEAST_TOKENS  # likewise rows
 PANEL_BYTES = 4 * PANEL
 _FLOATS = vector(F32, LANES)
 _VECTOR_BYTES = 4 * LANES
@@ -112,6 +110,29 @@ def multiply_four_rows(typing_context, a, a_stride, panel, k, bias, out, out_str
                         for place, target, own in zip(row, targets, biases, strict=True):
                             value = builder.fadd(builder.load(place), own)
                             e.store(target, builder.fadd(value, e.load(target, _FLOATS)) if adds else value)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), generate
+
+
+@intrinsic
+def continue_four_rows(typing_context, a, a_stride, panel, k, start, start_stride, out, out_stride):
+    """Add products of 4 rows of k floats with one panel [k, 16] to 4 rows [16] at `start`, and write the sums to `out`.
+
+    Rows of the start may be one and the same, 0 bytes apart.
+    """
+
+    def generate(context, builder, signature, arguments):
+        a, a_stride, panel, k, start, start_stride, out, out_stride = arguments
+        e = Emitter(builder)
+        sums, none = _places(e), e.number(0)
+        for row, starts in zip(sums, _halves(e, start, start_stride, none), strict=True):
+            for place, source in zip(row, starts, strict=True):
+                builder.store(e.load(source, _FLOATS), place)
+        _four_rows(e, (a, a_stride), (panel, e.number(PANEL_BYTES)), k, sums)
+        for row, targets in zip(sums, _halves(e, out, out_stride, none), strict=True):
+            for place, target in zip(row, targets, strict=True):
+                e.store(target, builder.load(place))
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8), generate

@@ -9,9 +9,10 @@ import torch
 pytest.importorskip("numba")
 
 from model.checkpoint.checkpoint import open_checkpoint
-from model.network import vision
+from model.network import linear, vision
 from model.network.compiled.compilation import background
 from model.network.compiled.compilation.background import CompiledCode
+from model.network.compiled_tower import CompiledTower, LargeCompiledTower
 from model.network.pheye import Pheye
 
 CPU = torch.device("cpu")
@@ -33,17 +34,19 @@ def noise(model: Pheye, count: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("form", ["layers", "attention"])
+@pytest.mark.parametrize("form", ["small", "large", "attention"])
 def test_features_are_those_of_torch(model, form, monkeypatch):
     tiles = noise(model, 5)
     slow = model.encode_tiles(tiles, range(5))
     model._code.ready = True
+    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0 if form == "large" else 256)
     for tower in (model.vision._local, model.vision._global):
-        assert tower._is_small
-        monkeypatch.setattr(tower, "_is_small", form == "layers")
+        assert tower._is_compiled
+        monkeypatch.setattr(tower, "_is_compiled", form != "attention")
     fast = model.encode_tiles(tiles, range(5))
     assert not torch.equal(fast, slow), "something else computed it"
-    assert ("_compiled" in vars(model.vision._local)) == (form == "layers")
+    kind = {"attention": type(None), "small": CompiledTower, "large": LargeCompiledTower}[form]
+    assert {type(tower._compiled_layers) for tower in (model.vision._local, model.vision._global)} == {kind}
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
 
 
@@ -55,30 +58,67 @@ def streams(model: Pheye, tiles: int) -> torch.Tensor:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_tile_has_the_same_features_alone_and_by_any_number_of_threads(model, threads, monkeypatch):
-    x = streams(model, 5)
+@pytest.mark.parametrize("form", ["small", "large"])
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+def test_a_tile_has_the_same_features_alone_and_by_any_number_of_threads(model, threads, form, monkeypatch):
+    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0 if form == "large" else 256)
+    x, compiled = streams(model, 5), model.vision._local._compiled()
+    by_one = compiled(x.flatten(0, 1), 5).view(x.shape)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    together = model.vision._local._compiled(x.flatten(0, 1), 5).view(x.shape)
+    together = compiled(x.flatten(0, 1), 5).view(x.shape)
+    assert torch.equal(together, by_one)
     for tile in range(5):
-        assert torch.equal(model.vision._local._compiled(x[tile], 1), together[tile])
+        assert torch.equal(compiled(x[tile], 1), together[tile])
 
 
 @torch.inference_mode()
-def test_a_tile_of_what_is_no_number_leaves_others_alone(model):
-    tower, x = model.vision._local, streams(model, 2)
-    alone = tower._compiled(x[1], 1)
+@pytest.mark.parametrize("form", ["small", "large"])
+def test_a_tile_of_what_is_no_number_leaves_others_alone(model, form, monkeypatch):
+    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0 if form == "large" else 256)
+    compiled, x = model.vision._local._compiled(), streams(model, 2)
+    alone = compiled(x[1], 1)
     x[0, 0, 0] = float("nan")
-    found = tower._compiled(x.flatten(0, 1), 2).view(x.shape)
+    found = compiled(x.flatten(0, 1), 2).view(x.shape)
     assert found[0].isnan().any()
     assert torch.equal(found[1], alone)
 
 
-def test_other_processors_and_large_towers_keep_torch(monkeypatch):
+def test_other_processors_keep_torch(monkeypatch):
     checkpoint = open_checkpoint("random:pheye-micro", None, CPU)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not vision.compiles_attention(checkpoint.config.vision, CPU, torch.float32)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     assert vision.compiles_attention(checkpoint.config.vision, CPU, torch.float32)
-    monkeypatch.setattr(vision, "_SMALL_WIDTH", 8)
-    assert not Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32).vision._local._is_small
+
+
+@torch.inference_mode()
+def test_packed_weights_are_moved_as_they_are(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(background, "CODE", CompiledCode())
+    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0)
+    checkpoint = open_checkpoint("model/weights/pheye-tiny", None, CPU)
+    plain = Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32)
+    monkeypatch.setattr(linear, "_SMALL", 0)  # as if no layer were small
+    packed = Pheye(checkpoint.tensors, checkpoint.config, CPU, torch.float32)
+    assert isinstance(packed.vision._local._layers[0].qkv, linear.PackedLinear)
+    tiles = noise(plain, 3)
+    plain._code.ready = True
+    assert packed._code.ready
+    assert torch.equal(packed.encode_tiles(tiles, range(3)), plain.encode_tiles(tiles, range(3)))
+    assert packed.vision._local._layers == []
+
+
+@torch.inference_mode()
+def test_code_that_becomes_ready_while_a_thread_encodes_takes_no_layer_from_it(model, monkeypatch):
+    tiles = noise(model, 5)
+    slow = model.encode_tiles(tiles, range(5))
+    local, attend = model.vision._local, model.vision._local._attend
+
+    def slowly(qkv, n):
+        model._code.ready = True
+        local._compiled()  # by another thread
+        return attend(qkv, n)
+
+    monkeypatch.setattr(local, "_attend", slowly)
+    torch.testing.assert_close(model.encode_tiles(tiles, range(5)), slow, rtol=1e-4, atol=1e-4)
+    assert local._layers == []
