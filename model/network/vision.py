@@ -32,6 +32,7 @@ _SMALL_WIDTH = 256  # up to which a tile and a layer's weights stay in a core's 
 # Of tiles that a CPU takes through a layer together: what lies between its products fits its caches.
 _CHUNK_TOKENS = 450
 _CHUNK_TOKENS_REPACKED = 800  # likewise, where every product also lays its weights out anew
+_TILES_COMPILED = 16  # that a large compiled tower takes together; it takes some tokens at a time by itself
 
 
 def compiles_attention(geometry: VisionGeometry, device: torch.device, dtype: torch.dtype) -> bool:
@@ -152,6 +153,7 @@ class VisionTower:
         self._norms = [*(layer.norm1 for layer in self._layers), norm]
         self._activation = geometry.activation if factor == 1.0 else "silu"
         self._is_compiled = self._code is not None and self._layers[0].parts() is not None
+        self._is_small = geometry.width <= _SMALL_WIDTH
         self._making = threading.Lock()
         self._compiled_layers: CompiledTower | LargeCompiledTower | None = None
 
@@ -160,9 +162,10 @@ class VisionTower:
 
         Tiles do not see one another, so that a CPU may take few at a time.
         """
-        if tiles.device.type != "cpu" or len(tiles) <= self._together:
+        together = _TILES_COMPILED if self._is_compiled_now and not self._is_small else self._together
+        if tiles.device.type != "cpu" or len(tiles) <= together:
             return self._encode(tiles)
-        parts = -(-len(tiles) // self._together)
+        parts = -(-len(tiles) // together)
         return torch.cat([self._encode(part) for part in torch.tensor_split(tiles, parts)])
 
     def _encode(self, tiles: Tensor) -> Tensor:
@@ -171,7 +174,7 @@ class VisionTower:
         x = torch.cat([self._cls.expand(n, 1, -1), x], dim=1) + self._positions
         x = self._pre_norm(x).flatten(0, 1)  # [n * tokens, D]
         layers = tuple(self._layers)  # before another thread may take them over, which it does once the code is ready
-        if self._is_compiled and self._code is not None and self._code.ready:
+        if self._is_compiled_now:
             return self._compiled()(x, n).view(n, -1, x.shape[-1])
         normed = self._norms[0](x)
         # Each sum is taken together with the norm that follows it, which is the next layer's.
@@ -182,13 +185,17 @@ class VisionTower:
             normed = add_norm(x, inner, norm.weight, norm.bias, norm.eps)
         return normed.view(n, -1, normed.shape[-1])
 
+    @property
+    def _is_compiled_now(self) -> bool:
+        return self._is_compiled and self._code is not None and self._code.ready
+
     def _compiled(self) -> CompiledTower | LargeCompiledTower:
         """Return the layers as one compiled call, which takes over their weights."""
         with self._making:  # two threads may encode at once
             if self._compiled_layers is None:
                 from model.network.compiled_tower import CompiledTower, LargeCompiledTower
 
-                form = CompiledTower if self._geometry.width <= _SMALL_WIDTH else LargeCompiledTower
+                form = CompiledTower if self._is_small else LargeCompiledTower
                 of = self._heads, self._activation, self._geometry.eps, self._norms[-1]
                 self._compiled_layers = form(self._parts(), *of)
             return self._compiled_layers

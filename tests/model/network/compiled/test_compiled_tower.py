@@ -39,9 +39,9 @@ def test_features_are_those_of_torch(model, form, monkeypatch):
     tiles = noise(model, 5)
     slow = model.encode_tiles(tiles, range(5))
     model._code.ready = True
-    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0 if form == "large" else 256)
     for tower in (model.vision._local, model.vision._global):
         assert tower._is_compiled
+        monkeypatch.setattr(tower, "_is_small", form == "small")
         monkeypatch.setattr(tower, "_is_compiled", form != "attention")
     fast = model.encode_tiles(tiles, range(5))
     assert not torch.equal(fast, slow), "something else computed it"
@@ -61,7 +61,7 @@ def streams(model: Pheye, tiles: int) -> torch.Tensor:
 @pytest.mark.parametrize("form", ["small", "large"])
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
 def test_a_tile_has_the_same_features_alone_and_by_any_number_of_threads(model, threads, form, monkeypatch):
-    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0 if form == "large" else 256)
+    monkeypatch.setattr(model.vision._local, "_is_small", form == "small")
     x, compiled = streams(model, 5), model.vision._local._compiled()
     by_one = compiled(x.flatten(0, 1), 5).view(x.shape)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -74,7 +74,7 @@ def test_a_tile_has_the_same_features_alone_and_by_any_number_of_threads(model, 
 @torch.inference_mode()
 @pytest.mark.parametrize("form", ["small", "large"])
 def test_a_tile_of_what_is_no_number_leaves_others_alone(model, form, monkeypatch):
-    monkeypatch.setattr(vision, "_SMALL_WIDTH", 0 if form == "large" else 256)
+    monkeypatch.setattr(model.vision._local, "_is_small", form == "small")
     compiled, x = model.vision._local._compiled(), streams(model, 2)
     alone = compiled(x[1], 1)
     x[0, 0, 0] = float("nan")
