@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 REPORT ?= gpu-report
 MINUTES ?= 6
+TEST_PROCESSES ?= 3
 
 .PHONY: install clients serve test check bench chaos ray gpu gpu-wheels lock sbom compose-test docs clean
 
@@ -11,9 +12,10 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	# Tests use moondream's HTTP client, which needs Pillow alone; its other dependency, 700 MB, runs their models here.
-	$(BIN)/pip install --quiet --no-deps -c constraints.txt 'moondream>=2.6'
+	$(BIN)/pip install --quiet --no-compile --no-deps -c constraints.txt 'moondream>=2.6'
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores, where pip takes a minute of one
 	touch $(STAMP)
 
 clients: install  ## install other people's clients, whose tests are skipped without them: LangChain, LiteLLM, llm, OpenAI's for Node
@@ -26,7 +28,7 @@ serve: install  ## serve the default model on port 8000; ARGS="--port 9000" pass
 
 test: install  ## run the whole test suite; ARGS="tests/model/test_tiles.py" runs a part
 	# Python keeps what it compiles, for the hundreds of processes that the tests start, even where it is told not to.
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install  ## the one definition of clean
 	$(BIN)/ruff format --check .
