@@ -6,6 +6,8 @@ A compressed answer is refused: none was asked for, and a small one can hold any
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -31,7 +33,7 @@ class BoundedTransport(httpx.AsyncHTTPTransport):
     def __init__(
         self, limits: httpx.Limits, head_s: float, most_bytes: int = MOST_BYTES, most_s: float = MOST_S
     ) -> None:
-        super().__init__(limits=limits, trust_env=False)
+        super().__init__(verify=_tls_context(), limits=limits, trust_env=False)
         self._head_s, self._most_bytes, self._most_s = head_s, most_bytes, most_s
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -60,6 +62,12 @@ class BoundedTransport(httpx.AsyncHTTPTransport):
         return httpx.Response(
             response.status_code, headers=response.headers, stream=body, extensions=response.extensions
         )
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """Return what all transports check certificates with: reading them takes longer than a request."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class _BoundedBody(httpx.AsyncByteStream):

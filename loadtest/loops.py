@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar, Protocol, TypeVar
@@ -86,15 +87,19 @@ class ClosedLoop:
     async def drive(self, server: Server, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:
         """Send all requests; the server's speed decides which client sends which, not the seed."""
         outcomes: list[TimedRequest] = []
-        async with open_http(server.url, self.clients, timeout_s, server.key) as http:
-            client = Client(http, self.patience_s)
+        async with AsyncExitStack() as stack:
+            # Each has its own connection: of a pool, every request would look through all connections.
+            opened = [open_http(server.url, 1, timeout_s, server.key) for _ in range(min(self.clients, len(asks)))]
+            clients = [Client(await stack.enter_async_context(http), self.patience_s) for http in opened]
+            free = list(clients)
 
             async def one(ask: PlannedRequest) -> None:
-                sent_s = time.monotonic()
+                client, sent_s = free.pop(), time.monotonic()
                 outcomes.append(TimedRequest(ask.answers, sent_s, sent_s, await client.ask(ask)))
+                free.append(client)
 
-            await share_out(asks, self.clients, one)
-        return LoadRun(outcomes, client.refusals)
+            await share_out(asks, len(clients), one)
+        return LoadRun(outcomes, sum(client.refusals for client in clients))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 
 from loadtest.loops import ClosedLoop
-from loadtest.summary import Distribution
+from loadtest.summary import CPU, Distribution
 from loadtest.sweep import Load, LoadMeasurement
 
 VERSION = 1
@@ -82,6 +82,7 @@ def figures_of(point: LoadMeasurement) -> dict[str, float | None]:
         "tokens_per_s": summary.tokens_per_s,
         "s_per_answer": summary.took_s / summary.answers if closed and summary.answers else None,
         "engine_s_per_answer": summary.engine_s_per_answer,
+        **{f"{name}_cpu_s_per_answer": summary.cpu_s_per_answer.get(name) for name in CPU},
         **{f"latency_{name}_s": _quantile(summary.latency_s, name) for name in ("p50", "p90", "p99")},
         **{f"first_token_{name}_s": _quantile(summary.first_token_s, name) for name in ("p50", "p90", "p99")},
         "per_token_p50_s": _quantile(summary.per_token_s, "p50"),

@@ -5,7 +5,9 @@ Event loop.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import httpx
@@ -13,7 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.client import SHOWN_CHARS, json_object, open_http
 
-ENGINE_SECONDS = "pheye_step_seconds_sum"  # by phase
+# Seconds that a server counts, by their names here: work of its engines, and computing time of its processes.
+SECONDS = {
+    "engine": "pheye_step_seconds_sum",
+    "api": "process_cpu_seconds_total",
+    "workers": "pheye_worker_cpu_seconds_total",
+    "decoders": "pheye_decoder_cpu_seconds_total",
+}
 
 
 class ServerError(RuntimeError):
@@ -54,22 +62,29 @@ class Server:
         except (ValueError, RecursionError):
             raise ServerError(f"{self.name}: {self.url}/readyz is no JSON object; is this a Pheye server?") from None
 
-    async def engine_s(self) -> float | None:
-        """Return the seconds for which its engines have worked so far; None if it does not tell."""
-        return await self.metric(ENGINE_SECONDS)
+    async def seconds(self) -> dict[str, float]:
+        """Return what it tells of `SECONDS` so far."""
+        told = await self.metrics()
+        return {name: told[metric] for name, metric in SECONDS.items() if metric in told}
 
     async def metric(self, name: str) -> float | None:
         """Return the sum of a metric over all its labels; None if it does not tell."""
+        return (await self.metrics()).get(name)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return the sum of each metric over all its labels, as far as it tells any."""
         try:
             async with open_http(self.url, 1, key=self.key) as http:
                 response = await http.get("/metrics")
         except httpx.RequestError:
-            return None  # whether the server still lives, the requests tell
+            return {}  # whether the server still lives, the requests tell
         if response.status_code != httpx.codes.OK:
-            return None
+            return {}
         try:
             families = list(text_string_to_metric_families(response.text))
         except ValueError:
-            return None
-        values = [each.value for family in families for each in family.samples if each.name == name]
-        return sum(values) if values else None
+            return {}
+        sums: defaultdict[str, float] = defaultdict(float)
+        for each in chain.from_iterable(family.samples for family in families):
+            sums[each.name] += each.value
+        return dict(sums)

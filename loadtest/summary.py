@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from loadtest.client import OK
 from loadtest.loops import LoadRun, TimedRequest
 
+CPU = ("api", "workers", "decoders", "client")  # processes whose computing time is told
+
 
 def percentile(values: Sequence[float], percent: float) -> float:
     """Return the value below which so many percent of values lie, interpolated; values need not be sorted.
@@ -56,6 +58,8 @@ class Summary:
         answers_per_s: throughput.
         tokens_per_s: throughput.
         engine_s_per_answer: for which the server's engines worked; None if it does not tell.
+        cpu_s_per_answer: of computing time, by the processes that took it: as far as the server tells its own, `api`,
+            `workers` and `decoders`; and `client`, which is this program.
         latency_s: from due to answered.
         first_token_s: from due to the first text; streams only.
         per_token_s: between tokens after the first; streams only.
@@ -75,6 +79,7 @@ class Summary:
     answers_per_s: float
     tokens_per_s: float
     engine_s_per_answer: float | None
+    cpu_s_per_answer: Mapping[str, float]
     latency_s: Distribution | None
     first_token_s: Distribution | None
     per_token_s: Distribution | None
@@ -87,17 +92,18 @@ class Summary:
         return sum(self.failed.values())
 
 
-def summarise(drive: LoadRun, engine_s: float | None = None) -> Summary:
+def summarise(drive: LoadRun, seconds: Mapping[str, float] | None = None) -> Summary:
     """Summarise a load.
 
     Args:
         drive: its requests, at least one.
-        engine_s: seconds that the server worked for them, if it tells.
+        seconds: that were spent on them, as far as they are known: `engine`, and computing time by process.
     """
     outcomes = drive.outcomes
     answered = [each for each in outcomes if each.reply.status == OK]
     failed = [each.reply for each in outcomes if each.reply.status != OK and each.reply.come_back_s is None]
     answers, tokens = sum(each.answers for each in answered), sum(each.reply.tokens for each in answered)
+    spent = {name: s / answers for name, s in (seconds or {}).items()} if answers else {}
     took_s = max(each.reply.ended_s for each in outcomes) - min(each.due_s for each in outcomes)
     return Summary(
         requests=len(outcomes),
@@ -111,7 +117,8 @@ def summarise(drive: LoadRun, engine_s: float | None = None) -> Summary:
         took_s=took_s,
         answers_per_s=answers / took_s,
         tokens_per_s=tokens / took_s,
-        engine_s_per_answer=engine_s / answers if answers and engine_s is not None else None,
+        engine_s_per_answer=spent.get("engine"),
+        cpu_s_per_answer={name: s for name, s in spent.items() if name in CPU},
         latency_s=_distribution(each.reply.ended_s - each.due_s for each in answered),
         first_token_s=_distribution(_seconds_to_first_text(answered)),
         per_token_s=_distribution(_seconds_per_token(answered)),

@@ -5,6 +5,7 @@ A machine that slows down for a while then slows all of them. Event loop.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -67,10 +68,11 @@ class PreparedLoad:
         lost = [each.reply for each in warm.outcomes if each.reply.status != OK]
         if lost:
             raise ServerError(f"{server.name}: a warm-up request was not answered: {lost[0].status} {lost[0].detail}")
-        before_s = await server.engine_s()
+        before, own_before_s = await server.seconds(), time.process_time()
         drive = await load.loop.drive(server, self.asks, seed=self.seed, timeout_s=load.timeout_s)
-        after_s = await server.engine_s()
-        return summarise(drive, None if before_s is None or after_s is None else after_s - before_s)
+        own_s, after = time.process_time() - own_before_s, await server.seconds()
+        spent = {name: after[name] - before[name] for name in before if name in after}
+        return summarise(drive, spent | {"client": own_s})
 
 
 def prepare(load: Load, seed: str) -> PreparedLoad:

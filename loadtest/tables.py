@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.results import Ratio, RepeatSpread, ResultRow, figures_of
+from loadtest.summary import CPU
 from loadtest.sweep import Load, LoadMeasurement
 
 WIDTH = 180  # of a file or a pipe, which has none of its own
@@ -15,6 +16,7 @@ _FIGURES = {  # a column of which nothing is known is left out
     "tokens/s": "tokens_per_s",
     "s/answer": "s_per_answer",
     "engine s": "engine_s_per_answer",
+    **{f"{name} cpu s": f"{name}_cpu_s_per_answer" for name in CPU},
     "p50 s": "latency_p50_s",
     "p90 s": "latency_p90_s",
     "p99 s": "latency_p99_s",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Literal, TypeVar
 
 from model.choices import ChoiceTree
 from model.tiles import ImageKey, TileKey
@@ -11,8 +12,25 @@ from model.tiles import ImageKey, TileKey
 FinishReason = Literal["stop", "length"]
 # A temperature below this is greedy: the draw would be, but for ties, and logits divided by still less overflow.
 GREEDY_BELOW = 1e-6
+Kind = TypeVar("Kind")
 
 
+def pickled_as_call(kind: type[Kind]) -> type[Kind]:
+    """Have a dataclass pickled as a call with the values of its fields, in a quarter of the time it takes otherwise.
+
+    What a frozen one with slots does by itself is Python code that goes through its fields by name, twice.
+    """
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    values: Any = attrgetter(*names)
+
+    def reduce(self: Kind) -> tuple[type[Kind], tuple[Any, ...]]:
+        return kind, values(self) if len(names) > 1 else (values(self),)
+
+    kind.__reduce__ = reduce  # type: ignore[assignment, method-assign]
+    return kind
+
+
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Settings of sampling: how the next token is chosen and when an answer ends.
@@ -40,6 +58,7 @@ class Sampling:
         return 0.0 if self.greedy else self.temperature
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
     """Log-probability that the model gave to a chosen token, before temperature and top_p.
@@ -99,6 +118,7 @@ class NewRow:
     top_logprobs: int = 0
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class CacheChanges:
     """Images and tiles whose features have come into the feature cache or gone from it."""
@@ -109,6 +129,7 @@ class CacheChanges:
     dropped_tiles: tuple[TileKey, ...] = ()
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class FolderCounts:
     """Counts of a feature folder since the last time they were taken, and the size of its files as far as it is known.

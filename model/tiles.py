@@ -7,8 +7,9 @@ bytes per channel, to a worker. Every function is pure and safe from any thread.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NewType
+from typing import NewType, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,33 @@ class TiledImage:
     tile_keys: tuple[TileKey, ...] = ()
 
 
-def prepare(image: Image.Image | DecodedPicture, tile_px: int, level: int) -> TiledImage:
+class Views(Protocol):
+    """The two views of a picture that tiles are cut from, made from strips of its rows."""
+
+    def paste(self, rgb: Image.Image, data: bytes, top: int) -> None:
+        """Take the rows from `top` on; their pixels as bytes are `data`."""
+
+    def down(self) -> tuple[Tiles, Tiles]:
+        """Return the small and the large view, uint8 [side, side, 3], when all rows were taken."""
+
+
+MakeViews = Callable[[int, int, int], Views]  # of the sides of both views, and the height of the picture, in pixels
+
+
+def prepare(
+    image: Image.Image | DecodedPicture, tile_px: int, level: int, make_views: MakeViews | None = None
+) -> TiledImage:
     """Hash the pixels of an image, and cut its tiles.
 
     The camera's orientation mark is applied, colours become sRGB, what is transparent is laid on white before anything
     is resized; the first frame of an animation is taken. Works in strips of rows, so that beside the decoded image
     there is no second one of its size.
+
+    Args:
+        image: the image.
+        tile_px: side of a tile.
+        level: local tiles along each side.
+        make_views: what resizes it; `PillowViews` if nothing does it faster.
 
     Raises:
         OSError, SyntaxError, ValueError: Pillow could not decode the file, or its pixels say nothing.
@@ -74,14 +96,13 @@ def prepare(image: Image.Image | DecodedPicture, tile_px: int, level: int) -> Ti
     picture = image if isinstance(image, DecodedPicture) else DecodedPicture.of(image)
     rows, (width_px, height_px) = RgbRows(picture), picture.upright_size
     digest = hashlib.sha256(f"{PREPROCESSING} RGB {width_px}x{height_px} 1/{picture.reduction} ".encode())
-    views = [_ResizedAcross(side_px, rows.size[1]) for side_px in (tile_px, level * tile_px)]
+    views = (make_views or PillowViews)(tile_px, level * tile_px, rows.size[1])
     for top, rgb in rows.strips():
-        digest.update(rgb.tobytes())
-        for view in views:
-            view.paste(rgb, top)
-    small, large = (view.down() for view in views)
+        data = rgb.tobytes()
+        digest.update(data)
+        views.paste(rgb, data, top)
     facts = ImageFacts(picture.image.format or "", has_transparency=rows.has_transparency)
-    tiles = _tiles(small, large, level)
+    tiles = _tiles(*views.down(), level)
     return TiledImage(ImageKey(digest.hexdigest()), width_px, height_px, tiles, facts, _tile_keys(tiles))
 
 
@@ -91,26 +112,43 @@ def cut(rgb: Image.Image, tile_px: int, level: int) -> Tiles:
     The aspect ratio is not kept. Local tiles are column-major: x is the outer loop, y the inner one
     (arXiv 2501.02584, figure 1; the order is the published checkpoints').
     """
-    views = [_ResizedAcross(side_px, rgb.height) for side_px in (tile_px, level * tile_px)]
-    for view in views:
-        view.paste(rgb, 0)
-    small, large = (view.down() for view in views)
-    return _tiles(small, large, level)
+    views = PillowViews(tile_px, level * tile_px, rgb.height)
+    views.paste(rgb, b"", 0)
+    return _tiles(*views.down(), level)
 
 
-def _tiles(small: Image.Image, large: Image.Image, level: int) -> Tiles:
-    tile_px = small.width
-    grid = np.asarray(large).reshape(level, tile_px, level, tile_px, 3)  # [y, S, x, S, 3]
+def _tiles(small: Tiles, large: Tiles, level: int) -> Tiles:
+    tile_px = len(small)
+    grid = large.reshape(level, tile_px, level, tile_px, 3)  # [y, S, x, S, 3]
     local = grid.transpose(2, 0, 1, 3, 4).reshape(level**2, tile_px, tile_px, 3)
-    return np.concatenate([np.asarray(small)[None], local])
+    return np.concatenate([small[None], local])
 
 
 def _tile_keys(tiles: Tiles) -> tuple[TileKey, ...]:
-    roles = ("global view", *["local tile"] * (len(tiles) - 1))
-    return tuple(
-        TileKey(hashlib.sha256(f"{PREPROCESSING} {role} ".encode() + tile.tobytes()).hexdigest())
-        for role, tile in zip(roles, tiles, strict=True)
-    )
+    return tuple(_tile_key("local tile" if place else "global view", tile) for place, tile in enumerate(tiles))
+
+
+def _tile_key(role: str, tile: Tiles) -> TileKey:
+    digest = hashlib.sha256(f"{PREPROCESSING} {role} ".encode())
+    digest.update(tile.reshape(-1).data)
+    return TileKey(digest.hexdigest())
+
+
+class PillowViews:
+    """The two views as Pillow makes them; `model.network.compiled.resizing` makes the same ones faster."""
+
+    def __init__(self, small_px: int, large_px: int, height_px: int) -> None:
+        self._views = [_ResizedAcross(side_px, height_px) for side_px in (small_px, large_px)]
+
+    def paste(self, rgb: Image.Image, data: bytes, top: int) -> None:
+        """Take the rows from `top` on."""
+        for view in self._views:
+            view.paste(rgb, top)
+
+    def down(self) -> tuple[Tiles, Tiles]:
+        """Return the views, uint8 [side, side, 3], when all rows were taken."""
+        small, large = (np.asarray(view.down()) for view in self._views)
+        return small, large
 
 
 class _ResizedAcross:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from model.about import About
 from model.config import PheyeConfig
 from model.explain import Explanation
-from model.request import CacheChanges, FinishReason, FolderCounts, Sampling, TokenLogprob
+from model.request import CacheChanges, FinishReason, FolderCounts, Sampling, TokenLogprob, pickled_as_call
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.client_policy import Priority
@@ -22,6 +22,7 @@ from service.phases import Phase
 NAMED = 8  # requests that a line of the log names
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Flow:
     """A flow of fair queueing: the rows of one client with one priority, which share what is that client's due.
@@ -37,6 +38,7 @@ class Flow:
     priority: Priority = "interactive"
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Row:
     """An answer to be generated: the question and its options, the same on both sides of the pipe.
@@ -81,6 +83,7 @@ def name_requests(origins: Iterable[str]) -> str:
     return f"{len(names)} requests ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Submit:
     """Rows that ask about the same image. `ahead`: they go before all that wait."""
@@ -190,6 +193,7 @@ class Heartbeat:
     """A sign of life, sent about once a second by an engine that has nothing to do."""
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The cost of one row. `image_tiles_cached`: tiles that did not have to be encoded for it."""
@@ -206,6 +210,7 @@ class Usage:
         return self.image_tiles_cached == self.image_tiles
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class RowTimings:
     """The seconds a row spent in the worker, phase by phase, on the worker's clock."""
@@ -216,6 +221,7 @@ class RowTimings:
     decode_s: float
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """The row has left the waiting queue and holds a slot; `resumed` if it had one before and was preempted."""
@@ -232,6 +238,7 @@ class Preempted:
     id: str
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Delta:
     """New tokens of a row, and the text they complete ('' while a character or a stop string is incomplete).
@@ -251,6 +258,7 @@ class Delta:
     shown_tokens: int = 0
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The row is complete and its slot is free. `text` is what a `Delta` before it had held back.
@@ -292,6 +300,7 @@ class Broken:
 RowEvent = Admitted | Preempted | Delta | Finished | Refused | Broken
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class StepReport:
     """A step's report, for the metrics. Seconds are the phases' wall time, 0.0 where a phase was skipped."""
@@ -314,6 +323,7 @@ class StepReport:
     folder: FolderCounts = field(default_factory=FolderCounts)
 
 
+@pickled_as_call
 @dataclass(frozen=True, slots=True)
 class StepDone:
     """The result of one step, in one message: row events in the order they happened, then the numbers."""

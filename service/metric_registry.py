@@ -85,6 +85,7 @@ class MetricRegistry:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self.rows: list[MetricRow] = []
+        self._look_up: list[Callable[[], None]] = []
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -113,6 +114,15 @@ class MetricRegistry:
         self.rows.append(row)
         return row
 
+    def before_reading(self, look_up: Callable[[], None]) -> None:
+        """Call `look_up` before metrics are read: it sets gauges that would change many times in between."""
+        self._look_up.append(look_up)
+
+    def refresh(self) -> None:
+        """Set the gauges that are looked up when metrics are read."""
+        for look_up in self._look_up:
+            look_up()
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Render all metrics for an `Accept` header: OpenMetrics if it asks for that, else Prometheus' text format.
 
@@ -121,10 +131,12 @@ class MetricRegistry:
         Returns:
             The text, and its content type.
         """
+        self.refresh()
         return rendered(self._registry, accept)
 
     def collect(self) -> list[Metric]:
         """Read all metrics, for whoever puts those of several processes together."""
+        self.refresh()
         return list(self._registry.collect())
 
 

@@ -101,6 +101,10 @@ class Metrics(WorkerMetrics):
             "Slots that a running answer gave up to a client below its fair share; the answer goes on later.",
         )
 
+        self.decoder_cpu_seconds = self._counter(
+            "decoder_cpu_seconds_total",
+            "Seconds of CPU time that decoder processes have taken, until each of them was given its latest image.",
+        )
         self.decoders_killed = self._counter(
             "decoders_killed_total",
             "Decoder processes that did not end of themselves: timeout (decoding took too long), hung (stopped, or "

@@ -182,15 +182,19 @@ class WorkerMetrics(MetricRegistry):
 
     def record_step(self, report: StepReport, labels: WorkerLabels) -> None:
         """Count what one engine step of a worker did. The gauges are the queue's, which knows all workers."""
-        self.prompt_tokens.labels(*labels).inc(report.prompt_tokens)
-        self.generated_tokens.labels(*labels).inc(report.generated_tokens)
-        self.encoded_tiles.labels(*labels).inc(report.encoded_tiles)
-        self.feature_cache_queries.labels(*labels).inc(report.cache_queries)
-        self.feature_cache_hits.labels(*labels).inc(report.cache_hits)
-        self.feature_cache_tile_hits.labels(*labels).inc(report.cached_tiles)
-        self.feature_folder_queries.labels(*labels).inc(report.folder.hits + report.folder.misses)
-        self.feature_folder_hits.labels(*labels).inc(report.folder.hits)
-        self.feature_folder_errors.labels(*labels).inc(report.folder.errors)
+        for counter, count in (
+            (self.prompt_tokens, report.prompt_tokens),
+            (self.generated_tokens, report.generated_tokens),
+            (self.encoded_tiles, report.encoded_tiles),
+            (self.feature_cache_queries, report.cache_queries),
+            (self.feature_cache_hits, report.cache_hits),
+            (self.feature_cache_tile_hits, report.cached_tiles),
+            (self.feature_folder_queries, report.folder.hits + report.folder.misses),
+            (self.feature_folder_hits, report.folder.hits),
+            (self.feature_folder_errors, report.folder.errors),
+        ):
+            if count:  # of most steps few are
+                counter.labels(*labels).inc(count)
         if report.encoded_tiles:
             self.encode_seconds.observe(report.encode_s)
             self.tiles_per_encode.observe(report.encoded_tiles)

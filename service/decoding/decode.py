@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from model.exif import orientation
 from model.rgb import DecodedPicture, UnreadablePixels
-from model.tiles import TiledImage, prepare
+from model.tiles import ImageFacts, MakeViews, TiledImage, prepare
 from service.decoding.formats.cut_short import decoded_all_but_the_end
 from service.decoding.formats.known import read_file
 from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, PictureFile, check_size
@@ -43,7 +43,15 @@ def silence_pillow() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int, exact: bool = False) -> TiledImage:
+def tile(
+    source: ImageSource,
+    *,
+    max_pixels: int,
+    tile_px: int,
+    level: int,
+    exact: bool = False,
+    make_views: MakeViews | None = None,
+) -> TiledImage:
     """Check, decode and tile an image.
 
     Args:
@@ -52,6 +60,7 @@ def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int, exac
         tile_px: side of a tile.
         level: local tiles along each side.
         exact: decode a large JPEG at full size, and not at a smaller one that the tiles hardly show.
+        make_views: what resizes it, as `model.tiles.prepare` takes it.
 
     Raises:
         BadRequest: the data URI's base64 is broken.
@@ -67,7 +76,9 @@ def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int, exac
         file = read_file(data, max_pixels)
         del data
         least_side_px = 0 if exact else VIEW_SIDES * tile_px * level
-        return _tile(file, max_pixels, least_side_px, tile_px, level)
+        picture, is_cut = _picture(file, max_pixels, least_side_px)
+        tiled = prepare(picture, tile_px, level, make_views)
+        return replace(tiled, facts=_facts(file, picture, tiled.facts, is_cut=is_cut))
     except (ServiceError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -83,24 +94,25 @@ def tile(source: ImageSource, *, max_pixels: int, tile_px: int, level: int, exac
         raise InvalidField("image: broken or cut short; it could not be decoded") from error
 
 
-def _tile(file: PictureFile, max_pixels: int, least_side_px: int, tile_px: int, level: int) -> TiledImage:
+def _picture(file: PictureFile, max_pixels: int, least_side_px: int) -> tuple[DecodedPicture, bool]:
+    """Decode a checked file, and say whether its end is missing."""
     decode = partial(_decoded, file, max_pixels, least_side_px)
-    is_cut = file.is_cut
     try:
-        picture = decode(file.data)
+        return decode(file.data), file.is_cut
     except (OSError, EOFError, SyntaxError):
         beginning = decoded_all_but_the_end(file, decode)
         if beginning is None:
             raise
-        picture, is_cut = beginning, True
-    tiled = prepare(picture, tile_px, level)
-    facts = replace(
-        tiled.facts,
+        return beginning, True
+
+
+def _facts(file: PictureFile, picture: DecodedPicture, seen: ImageFacts, *, is_cut: bool) -> ImageFacts:
+    return replace(
+        seen,
         format=file.format,
         frames=_frames(picture.image) if file.frames is None else file.frames,
         warnings=(IMAGE_END_MISSING,) if is_cut else (),
     )
-    return replace(tiled, facts=facts)
 
 
 def _decoded(file: PictureFile, max_pixels: int, least_side_px: int, data: bytes) -> DecodedPicture:

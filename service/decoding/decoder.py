@@ -19,13 +19,12 @@ from multiprocessing.process import BaseProcess
 
 import numpy as np
 
-from model.tiles import TiledImage
+from model.tiles import TiledImage, Tiles
 from service.byte_units import MIB
 from service.decoding.frames import (
     ANSWER_HEAD,
     MAX_HEAD_BYTES,
     QUESTION,
-    AnswerHead,
     BrokenAnswer,
     joined_if_small,
     read_head,
@@ -34,6 +33,7 @@ from service.decoding.limits import DecodeLimits
 from service.decoding.process import READY, run
 from service.images import ImageSource
 
+PRELOADS = ["service.decoding.preload", "service.decoding.preload_compiled"]
 START_S = 20.0  # a decoder that has not come up by then hangs
 REAP_S = 5.0
 MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - of Linux; in it, a folder that only this user may enter
@@ -58,6 +58,7 @@ class DecoderProcess:
         self._process, self._pipe = process, pipe
         self.retired = ""
         self._given_s, self._given_cpu_s = 0.0, 0.0  # when it got its image: the clock, and what it had computed
+        self._told_cpu_s = 0.0
 
     @classmethod
     def start(cls, limits: DecodeLimits) -> DecoderProcess:
@@ -68,7 +69,7 @@ class DecoderProcess:
         """
         _find_folder_for_socket()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["service.decoding.preload"])
+        context.set_forkserver_preload(PRELOADS[: 1 + limits.compiled])
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, TILES_BYTES)  # or as much as the system allows
@@ -107,15 +108,14 @@ class DecoderProcess:
         self._given_s, self._given_cpu_s = time.monotonic(), self._observed().cpu_s
         try:
             await self._ask(source, tile_px, level)
-            head = await self._head()
-            self.retired = head.retire
-            if head.refusal is not None:
-                raise head.refusal
-            tiles = np.empty((1 + level**2, tile_px, tile_px, 3), np.uint8)
-            await self._fill(tiles.reshape(-1).data)
-            return head.image(tiles)
+            return await self._answer((1 + level**2, tile_px, tile_px, 3))
         except OSError as error:
             raise DecoderDied(str(error)) from None
+
+    def new_cpu_s(self) -> float:
+        """Return the seconds it has computed before it got its image and since the last call; 0 if nobody tells."""
+        since_s, self._told_cpu_s = self._given_cpu_s - self._told_cpu_s, self._given_cpu_s
+        return since_s if math.isfinite(since_s) else 0.0
 
     def hangs(self) -> bool:
         """Say whether it was stopped, or got hardly any computing time since it was given its image.
@@ -134,23 +134,34 @@ class DecoderProcess:
         for piece in joined_if_small(head, memoryview(file)):
             await loop.sock_sendall(self._pipe, piece)
 
-    async def _head(self) -> AnswerHead:
-        length = bytearray(ANSWER_HEAD.size)
-        await self._fill(memoryview(length))
-        (length_bytes,) = ANSWER_HEAD.unpack(length)
-        if length_bytes > MAX_HEAD_BYTES:
-            raise BrokenAnswer(f"a head of {length_bytes} bytes")
-        text = bytearray(length_bytes)
-        await self._fill(memoryview(text))
-        return read_head(bytes(text))
+    async def _answer(self, shape: tuple[int, ...]) -> TiledImage:
+        """Receive an answer; in as few pieces as it comes, since each costs the event loop a turn."""
+        size = math.prod(shape)
+        received = np.empty(ANSWER_HEAD.size + MAX_HEAD_BYTES + size, np.uint8)
+        seen = await self._receive(received, 0, ANSWER_HEAD.size)
+        (head_bytes,) = ANSWER_HEAD.unpack_from(received.data)
+        if head_bytes > MAX_HEAD_BYTES:
+            raise BrokenAnswer(f"a head of {head_bytes} bytes")
+        begin = ANSWER_HEAD.size + head_bytes
+        seen = await self._receive(received, seen, begin)
+        head = read_head(received[ANSWER_HEAD.size : begin].tobytes())
+        self.retired = head.retire
+        end = begin + (size if head.refusal is None else 0)
+        if await self._receive(received, seen, end) > end:
+            raise BrokenAnswer("more than its answer")
+        if head.refusal is not None:
+            raise head.refusal
+        return head.image(received[begin:end].reshape(shape))
 
-    async def _fill(self, view: memoryview) -> None:
+    async def _receive(self, received: Tiles, seen: int, needed: int) -> int:
+        """Receive until so many bytes are there, and return how many are: more may come along."""
         loop = asyncio.get_running_loop()
-        while view:
-            count = await loop.sock_recv_into(self._pipe, view)
+        while seen < needed:
+            count = await loop.sock_recv_into(self._pipe, received[seen:].data)
             if not count:
                 raise DecoderDied("its socket is closed")
-            view = view[count:]
+            seen += count
+        return seen
 
     def watch(self, ended: Callable[[DecoderProcess], None]) -> None:
         """Call `ended` should the process end while it has no image."""

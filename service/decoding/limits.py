@@ -32,6 +32,7 @@ class DecodeLimits:
         timeout_s: seconds that it may take, by the clock and of computing.
         memory_bytes: bytes that a decoder may allocate for it.
         exact: large JPEGs are decoded at full size.
+        compiled: compiled code may resize, once it is there.
         images: how many images a decoder decodes before it is replaced.
         kept_bytes: how much larger than at its start a decoder may stay.
     """
@@ -40,6 +41,7 @@ class DecodeLimits:
     timeout_s: float
     memory_bytes: int
     exact: bool = False
+    compiled: bool = False
     images: int = 1000
     kept_bytes: int = 32 * MIB
 
@@ -47,7 +49,8 @@ class DecodeLimits:
 def decode_limits(settings: Settings) -> DecodeLimits:
     """Derive the limits from the settings."""
     memory_bytes = BYTES_PER_PIXEL * settings.max_pixels + FILES * settings.max_body_bytes + OTHER_BYTES
-    return DecodeLimits(settings.max_pixels, settings.decode_timeout_s, memory_bytes, settings.exact_decoding)
+    compiled = settings.compiled_code == "auto"
+    return DecodeLimits(settings.max_pixels, settings.decode_timeout_s, memory_bytes, settings.exact_decoding, compiled)
 
 
 def confine_process(limits: DecodeLimits) -> None:

@@ -182,6 +182,7 @@ class DecoderPool:
     def _take_back(self, decoder: DecoderProcess) -> None:
         if (client := self._busy.pop(decoder, None)) is not None:
             self._shares.give_back(client)
+            self._metrics.decoder_cpu_seconds.inc(decoder.new_cpu_s())
 
     def _offer(self, decoder: DecoderProcess) -> None:
         """Add a decoder to the idle ones, and give those to whoever waits and may have one."""

@@ -7,11 +7,11 @@ import gc
 import os
 import sys
 
-_IN_FORK_SERVER = "numpy" not in sys.modules
-if _IN_FORK_SERVER:
+IN_FORK_SERVER = "numpy" not in sys.modules
+if IN_FORK_SERVER:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads would be no use here, and a fork is for one thread
 
 import service.decoding.process  # noqa: E402, F401
 
-if _IN_FORK_SERVER:
+if IN_FORK_SERVER:
     gc.freeze()  # a collection in a decoder would write to, and so copy, the pages that all of them share

@@ -22,6 +22,7 @@ from PIL import Image
 
 from model.tiles import TiledImage
 from service.allocator import return_freed_memory
+from service.decoding.compiled_views import LOADER
 from service.decoding.decode import silence_pillow, tile
 from service.decoding.frames import QUESTION, joined_if_small, refusal_head, tiles_head
 from service.decoding.limits import (
@@ -36,6 +37,7 @@ from service.images import ImageSource
 
 _PR_SET_PDEATHSIG = 1
 IDLE_S = 1.0  # without an image for so long, a decoder gives back memory
+IMAGES_BY_PILLOW = 50  # before a decoder is replaced that began before compiled code was there
 WORN, NO_MEMORY = "worn", "memory"  # why a decoder ends
 READY = b"!"  # the first byte of a decoder that has put itself under its limits
 NEEDS_TOO_MUCH = "image: decoding it needs more memory than allowed; save it smaller, or as JPEG or PNG"
@@ -50,7 +52,7 @@ def run(api_process: socket.socket, limits: DecodeLimits) -> None:
     most_bytes = resident_bytes() + limits.kept_bytes
     with suppress(OSError), api_process:  # the API process is gone
         api_process.sendall(READY)
-        for left in reversed(range(limits.images)):
+        for left in reversed(range(_images(limits))):
             if not _is_asked(api_process) and _keeps_more_than(most_bytes):
                 return
             answer = _answer(api_process, limits)
@@ -60,6 +62,11 @@ def run(api_process: socket.socket, limits: DecodeLimits) -> None:
             _send(api_process, answer.outcome, retire)
             if retire:
                 return
+
+
+def _images(limits: DecodeLimits) -> int:
+    """Return how many images this process decodes: fewer if a later one may do it faster."""
+    return min(limits.images, IMAGES_BY_PILLOW) if LOADER.looks else limits.images
 
 
 def _is_asked(api_process: socket.socket) -> bool:
@@ -124,7 +131,15 @@ def _answer(api_process: socket.socket, limits: DecodeLimits) -> _Answer | None:
 
 
 def _tile(source: ImageSource, limits: DecodeLimits, tile_px: int, level: int) -> TiledImage:
-    work = partial(tile, source, max_pixels=limits.max_pixels, tile_px=tile_px, level=level, exact=limits.exact)
+    work = partial(
+        tile,
+        source,
+        max_pixels=limits.max_pixels,
+        tile_px=tile_px,
+        level=level,
+        exact=limits.exact,
+        make_views=LOADER.make_views,
+    )
     try:
         return work()
     except MemoryError:

@@ -70,6 +70,7 @@ class RequestQueue:
         self._watches: list[asyncio.Task[None]] = []
         for each in self.workers.supervisors:
             self._declare(each)
+        metrics.before_reading(self._set_gauges)
 
     async def start(self) -> None:
         """Start the workers and return at once."""
@@ -80,7 +81,6 @@ class RequestQueue:
     def announce_shutdown(self) -> None:
         """Be not ready from now on, and still accept work: others learn in time to ask elsewhere."""
         self._leaving = True
-        self._update_gauges()
 
     @property
     def busy(self) -> bool:
@@ -90,7 +90,6 @@ class RequestQueue:
     async def drain(self, grace_s: float) -> None:
         """Refuse new work, and return when all accepted work is answered or after `grace_s`: graceful shutdown."""
         self._draining = True
-        self._update_gauges()
         try:
             async with asyncio.timeout(grace_s):
                 await self._idle.wait()
@@ -162,7 +161,6 @@ class RequestQueue:
         reservation = Reservation(self, rows, self._settings.deadline_s, flow, exemplar)
         self._reservations.add(reservation)
         self._idle.clear()
-        self._update_gauges()
         return reservation
 
     def accept(self, reservation: Reservation, image: TiledImage, rows: Sequence[Row]) -> None:
@@ -223,7 +221,6 @@ class RequestQueue:
 
     def _dispatch(self) -> None:
         self._pending = self.workers.hand_out(self._pending)
-        self._update_gauges()
 
     def _worker_changed(self, supervisor: WorkerSupervisor, lost: list[AcceptedRow]) -> None:
         if supervisor.card is not None:
@@ -269,7 +266,6 @@ class RequestQueue:
     def _step_done(self, supervisor: WorkerSupervisor, step: StepDone) -> None:
         self._metrics.record_step(step.report, supervisor.labels)
         self._delivery.deliver(supervisor.rows, step.events)
-        self._update_gauges()
 
     def _fail(self, row: AcceptedRow, error: ServiceError) -> None:
         row.reservation.put(row.index, error)
@@ -281,7 +277,7 @@ class RequestQueue:
             waiting[each.flow] += each.waiting
         return waiting
 
-    def _update_gauges(self) -> None:
+    def _set_gauges(self) -> None:
         self._metrics.requests_waiting.set(sum(each.waiting for each in self._reservations))
         for each in self.workers.supervisors:
             running = sum(row.admitted for row in each.rows.values())
@@ -292,4 +288,3 @@ class RequestQueue:
             await asyncio.sleep(WATCH_S)
             for supervisor in self.workers.supervisors:
                 supervisor.kill_if_stuck(self._settings.step_timeout_s)
-            self._update_gauges()

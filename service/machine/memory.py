@@ -19,6 +19,7 @@ from service.settings import Settings
 MB = 10**6
 API_MB, WORKER_MB, DECODER_MB = 90, 520, 45  # resident once started, without a request; x86-64, Python 3.11, torch 2
 NUMBA_MB = 60  # likewise what compiled code adds to a worker
+RESIZING_MB = 95  # and to the process that decoders are forked from, which shares it with them
 COMPILING_MB = 520  # of the process that compiles, or of a worker that does
 QUANTISED = ("int8", "int4")
 DECODER_BYTES_PER_PIXEL, DECODER_BUFFERS_MB = 16, 60  # measured, of the dearest format
@@ -74,7 +75,8 @@ def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> 
     )
     each = float(DECODER_MB + DECODER_BUFFERS_MB)
     each += (DECODER_BYTES_PER_PIXEL * chosen.max_pixels + 3 * chosen.max_body_bytes) / MB
-    yield MemoryBound("decoders", "see above", chosen.decoders * each, chosen.decoders * DECODER_MB)
+    resizing = RESIZING_MB if has_numba and chosen.compiled_code == "auto" else 0
+    yield MemoryBound("decoders", "see above", chosen.decoders * each + resizing, chosen.decoders * DECODER_MB)
     yield MemoryBound("request bodies and images by URL", "`PHEYE_MAX_UPLOAD_BYTES`", chosen.max_upload_bytes / MB)
     yield MemoryBound("uploaded images", "`PHEYE_IMAGE_STORE_BYTES`", chosen.image_store_bytes / MB)
     most = chosen.max_connections or MOST_CONNECTIONS

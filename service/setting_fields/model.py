@@ -60,7 +60,8 @@ class ModelSettings(BaseModel):
         description="Code that numba compiles for small models in float32 on CPUs, and for the vision encoder where "
         "vectors are AVX2's at most, with the extra `cpu`: `auto` loads it once a worker is ready, and has it compiled "
         "in the background the first time; `off` leaves both to torch, which is slower and takes less memory. Decode "
-        "steps in int8 and int4 are compiled in either case.",
+        "steps in int8 and int4 are compiled in either case. With `auto` decoders resize images by such code, too, "
+        "where a worker has had it compiled; pixels are the same.",
     )
     threads: int = Field(
         default=0,

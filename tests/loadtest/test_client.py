@@ -7,6 +7,7 @@ import json
 import threading
 from typing import Any
 
+import httpx
 import pytest
 
 from loadtest.client import Client, TimedResponse, open_http, send
@@ -140,3 +141,23 @@ def test_a_proxy_in_the_environment_is_not_measured(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("HTTP_PROXY", nobody.url)
         monkeypatch.setenv("http_proxy", nobody.url)
     assert reply_to((200, JSON, None, b"{}"))[0].status == "200"
+
+
+def test_a_form_is_sent_in_one_piece() -> None:
+    pieces: list[bytes] = []
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            assert isinstance(request.stream, httpx.AsyncByteStream)
+            pieces.extend([piece async for piece in request.stream])
+            assert request.headers["Content-Length"] == str(sum(map(len, pieces)))
+            return httpx.Response(200, json={})
+
+    async def ask() -> TimedResponse:
+        async with httpx.AsyncClient(base_url="http://nowhere", transport=Transport()) as http:
+            return await send(http, ASK)
+
+    assert asyncio.run(ask()).status == "200"
+    (form,) = pieces
+    assert b'name="question"\r\n\r\nWhat?' in form
+    assert b"image" in form

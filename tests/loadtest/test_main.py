@@ -52,6 +52,7 @@ def test_a_closed_loop_counts_what_the_service_counted(service: Server, tmp_path
     assert summary["answers"] == sum(ask.answers for ask in asks(mix, "1 0 0", 8)) > 8
     assert summary["latency_s"]["p50"] > 0
     assert summary["engine_s_per_answer"] > 0
+    assert summary["cpu_s_per_answer"].keys() == {"api", "workers", "decoders", "client"}
     assert summary["first_token_s"] is None
 
 

@@ -45,12 +45,12 @@ def test_a_server_that_is_not_there_is_named() -> None:
         gone = Server("ours", server.url)
     with pytest.raises(ServerError, match=f"ours: no answer from {gone.url}"):
         asyncio.run(gone.card())
-    assert asyncio.run(gone.engine_s()) is None
+    assert asyncio.run(gone.seconds()) == {}
 
 
 def test_the_work_of_its_engines_is_the_sum_over_all_phases() -> None:
     with serving((200, "text/plain", None, METRICS)) as server:
-        assert asyncio.run(Server("a", server.url).engine_s()) == 3.5
+        assert asyncio.run(Server("a", server.url).seconds())["engine"] == 3.5
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_the_work_of_its_engines_is_the_sum_over_all_phases() -> None:
 )
 def test_a_server_that_does_not_count_its_work_has_none(line: tuple[int, str, None, bytes]) -> None:
     with serving(line) as server:
-        assert asyncio.run(Server("a", server.url).engine_s()) is None
+        assert asyncio.run(Server("a", server.url).seconds()) == {}

@@ -36,9 +36,10 @@ def test_throughput_counts_texts_and_tokens_over_the_whole_time() -> None:
         outcome(11.0, due_s=10.0, sent_s=10.0, tokens=8),
         outcome(14.0, due_s=11.0, sent_s=11.0, answers=3, tokens=24),
     ]
-    summary = summarise(LoadRun(outcomes, 0), engine_s=2.0)
+    summary = summarise(LoadRun(outcomes, 0), {"engine": 2.0, "api": 1.0, "client": 0.5})
     assert (summary.answered, summary.answers, summary.tokens, summary.took_s) == (2, 4, 32, 4.0)
     assert (summary.answers_per_s, summary.tokens_per_s, summary.engine_s_per_answer) == (1.0, 8.0, 0.5)
+    assert summary.cpu_s_per_answer == {"api": 0.25, "client": 0.125}
     assert summary.latency_s is not None
     assert summary.latency_s.mean == 2.0
     assert math.isclose(summary.latency_s.p90, 2.8)
@@ -82,9 +83,9 @@ def test_refused_is_who_was_told_to_come_back_and_lost_is_all_else() -> None:
 
 
 def test_a_load_without_any_answer_has_no_latency() -> None:
-    summary = summarise(LoadRun([outcome(1.0, status="500")], 0), engine_s=1.0)
+    summary = summarise(LoadRun([outcome(1.0, status="500")], 0), {"engine": 1.0, "client": 1.0})
     assert summary.latency_s is None
-    assert summary.engine_s_per_answer is None
+    assert (summary.engine_s_per_answer, summary.cpu_s_per_answer) == (None, {})
     assert (summary.answers_per_s, summary.lost) == (0.0, 1)
 
 

@@ -154,3 +154,11 @@ def test_an_exemplar_is_in_openmetrics_only():
     ]
     assert content_type.startswith("application/openmetrics-text")
     assert [(each.labels, each.value) for each in found] == [({"trace_id": "4bf9", "span_id": "00f0"}, 0.3)]
+
+
+def test_gauges_that_change_often_are_looked_up_when_they_are_read():
+    metrics, waiting = with_worker(), iter([3, 5])
+    metrics.before_reading(lambda: metrics.requests_waiting.set(next(waiting)))
+    assert series(metrics)["pheye_requests_waiting"] == 3
+    [family] = [each for each in metrics.collect() if each.name == "pheye_requests_waiting"]
+    assert family.samples[0].value == 5

@@ -71,6 +71,7 @@ async def answer(queue: RequestQueue, case: dict[str, Any], asked: Row, started:
 
 
 def value(queue: RequestQueue, name: str, **labels: str) -> float:
+    queue._metrics.refresh()
     [family] = getattr(queue._metrics, name).collect()
     return sum(sample.value for sample in family.samples if labels.items() <= sample.labels.items())
 

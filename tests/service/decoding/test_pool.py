@@ -424,3 +424,15 @@ def test_a_system_that_starts_no_process_is_tried_again(monkeypatch):
 
     asyncio.run(main())
     assert len(attempts) == 3
+
+
+def test_the_computing_time_of_decoders_is_counted():
+    async def main():
+        async with running_pool(decoders=1) as pool:
+            spent = pool._metrics.decoder_cpu_seconds._value
+            assert spent.get() == 0.0
+            async with asyncio.timeout(60):
+                while not spent.get():  # the system counts in hundredths of a second
+                    await decode(pool, LARGE)
+
+    asyncio.run(main())

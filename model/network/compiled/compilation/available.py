@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from model.config import PheyeConfig
 from model.cores import WIDE
@@ -44,6 +46,18 @@ def _imports() -> bool:
         logger.warning("numba is installed but cannot be used, which int8 is faster with: %s", failure)
         return False
     return True
+
+
+def may_be_kept(module: str) -> bool:
+    """Return whether something of a module's has been compiled and kept on disk, if perhaps by an older version.
+
+    It looks where `jit.cache_folder` keeps it, and is for whoever would import numba for nothing else.
+    """
+    try:
+        base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return next(Path(base, "pheye", "kernels").rglob(f"{module}.*.nbi"), None) is not None
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+        return False
 
 
 @functools.cache

@@ -55,7 +55,7 @@ def _pointer(element: Any) -> Any:
 
 floats_at, ints_at = _pointer(types.float32), _pointer(types.int32)
 bytes_at, shorts_at = _pointer(types.int8), _pointer(types.int16)
-words_at = _pointer(types.uint16)
+octets_at, words_at = _pointer(types.uint8), _pointer(types.uint16)
 
 
 @intrinsic
