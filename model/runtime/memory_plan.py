@@ -67,8 +67,8 @@ class MemoryPlan:
 def plan_memory(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_bytes: int | None) -> MemoryPlan:
     """Plan as many slots as fit, with room for a cached image each; then all that is left for the feature cache.
 
-    A CPU gets fixed sizes: it shares its memory with everything else on the machine, and more slots than a few do not
-    make it faster.
+    A CPU gets fixed sizes: it shares its memory with everything else on the machine, and whether more slots than a few
+    make it faster depends on the traffic.
 
     Args:
         config: the model.

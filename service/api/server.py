@@ -14,6 +14,7 @@ from functools import partial
 
 import uvicorn
 
+from model.complexity import slot_bytes
 from service.allocator import collect_from_now_on
 from service.api.app import create_app
 from service.api.connections.descriptors import ConnectionPlan, plan_connections, raise_descriptor_limit
@@ -84,7 +85,7 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
         timeout_graceful_shutdown=1,  # the drain has waited for whatever was worth it
     )
     server = DrainingServer(
-        config, queue, settings, connections, app.state.running, partial(announce, model=settings.model)
+        config, queue, settings, connections, app.state.running, partial(announce, settings=settings)
     )
     count = len(settings.devices.split(","))
     where = "" if count == 1 else f" in {count} workers"
@@ -100,21 +101,32 @@ async def _serve(settings: Settings, plan: ConnectionPlan, listener: socket.sock
     return 1 if queue.failed.is_set() else 0
 
 
-def announce(card: ModelCard, model: str) -> None:
-    """Log what is served, on which device, in which precision and why."""
+def announce(card: ModelCard, settings: Settings) -> None:
+    """Log what is served, on which device, in which precision and why, with how many slots and why."""
     logger.info(
-        "serving %s: %.1f M parameters on %s in %s (%s); %d slots of %d tokens a worker, "
+        "serving %s: %.1f M parameters on %s in %s (%s); %d slots of %d tokens a worker (%s, %.0f MB), "
         "%d tiles and %d tokens an image",
         card.name, card.parameters / 1e6, card.device, card.dtype, card.dtype_reason,
-        card.slots, card.context_tokens, card.image_tiles, card.image_tokens,
+        card.slots, card.context_tokens, _slots_reason(card, settings), _slots_bytes(card) / 1e6,
+        card.image_tiles, card.image_tokens,
     )  # fmt: skip
     if card.about is not None:
         otherwise = f"; for others: {REAL_CHECKPOINT}" if card.about.outside_answer else ""
         logger.info("%s knows %s%s", card.name, card.about.knows, otherwise)
-    if model.startswith("random:"):
+    if settings.model.startswith("random:"):
         logger.warning(
             "!!! %s HAS RANDOM WEIGHTS: its answers mean nothing. Set PHEYE_MODEL to a checkpoint. !!!", card.name
         )
+
+
+def _slots_reason(card: ModelCard, settings: Settings) -> str:
+    if settings.slots:
+        return "as PHEYE_SLOTS says"
+    return "as always on a CPU" if card.device == "cpu" else "as many as its memory holds, up to 64"
+
+
+def _slots_bytes(card: ModelCard) -> int:
+    return card.slots * slot_bytes(card.config, card.context_tokens, card.dtype)
 
 
 def configure_api_logging(level: str, log_format: LogFormat) -> None:

@@ -10,21 +10,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from model.bench.timing import Spread
 from model.whole_files import write_whole
 from service.bench.agreement import Agreement
 from service.bench.decoding import DecodingSpeed
 from service.bench.engine import EngineThroughput
 from service.bench.features import FeatureTimes
+from service.bench.slot_advice import ANSWER_TOKENS
+from service.bench.slots import SlotSpeeds
 
 if TYPE_CHECKING:
     from model.bench.result import BenchReport
 
-Other = EngineThroughput | Agreement | DecodingSpeed | FeatureTimes  # what a line tells, not a table
+Other = EngineThroughput | Agreement | DecodingSpeed | FeatureTimes | SlotSpeeds  # what a line tells, not a table
 
 JSON_FILE, MARKDOWN_FILE, PLOT_FILE = "bench.json", "bench.md", "bench.png"
 WIDTH = 150  # where no terminal says how wide it is
@@ -49,6 +53,8 @@ def line(other: Other) -> str:
         return _decoding_line(other)
     if isinstance(other, FeatureTimes):
         return _features_line(other)
+    if isinstance(other, SlotSpeeds):
+        return _slots_line(other)
     return _agreement_line(other) if isinstance(other, Agreement) else _engine_line(other)
 
 
@@ -92,6 +98,26 @@ def _features_line(found: FeatureTimes) -> str:
     )
 
 
+def _slots_line(found: SlotSpeeds) -> str:
+    rows = "; ".join(_row_words(found, rows) for rows in found.times.steps_s)
+    advice, threads = found.advice, "1 thread" if found.threads == 1 else f"{found.threads} threads"
+    return (
+        f"{found.model} on {found.device} in {found.dtype}, {threads}, steps of rows about images of their own: "
+        f"{rows}. Answers are of {ANSWER_TOKENS} tokens about known images; to encode a new one takes "
+        f"{1000 * found.encode_s:.0f} ms more. A slot takes {found.slot_bytes / 1e6:,.0f} MB. "
+        f"Set PHEYE_SLOTS={advice.slots}: {advice.reason}"
+    )
+
+
+def _row_words(found: SlotSpeeds, rows: int) -> str:
+    times = found.times
+    step = Spread.of(times.steps_s[rows])
+    return (
+        f"{rows} {'row' if rows == 1 else 'rows'} {1000 * step.median:.1f} ms ({1000 * step.low:.1f} to "
+        f"{1000 * step.high:.1f}), {rows / step.median:.1f} tokens/s, {median(times.answers_per_s(rows)):.2f} answers/s"
+    )
+
+
 def print_findings(findings: Findings) -> None:
     """Print a table for each model and number format, and lines for what is no table."""
     from model.bench import table
@@ -127,8 +153,11 @@ def write_findings(findings: Findings, folder: Path) -> None:
     agreements = [each.as_json() for each in findings.others if isinstance(each, Agreement)]
     decodings = [asdict(each) for each in findings.others if isinstance(each, DecodingSpeed)]
     features = [asdict(each) for each in findings.others if isinstance(each, FeatureTimes)]
+    slots = [each.as_json() for each in findings.others if isinstance(each, SlotSpeeds)]
     folder.mkdir(parents=True, exist_ok=True)
-    others = {"engines": engines, "agreements": agreements, "decodings": decodings, "features": features}
+    others = {
+        "engines": engines, "agreements": agreements, "decodings": decodings, "features": features, "slots": slots,
+    }  # fmt: skip
     told = findings.report.as_json(others)
     write_whole(folder / JSON_FILE, json.dumps(told, indent=2) + "\n")
     text = markdown(findings.report, [line(each) for each in findings.others])

@@ -76,7 +76,7 @@ class ModelSettings(BaseModel):
         ge=0,
         le=512,
         description="Answers generated at the same time by one worker, 1 to 512; 0 takes as many as a GPU's memory "
-        "holds, up to 64, and 8 on a CPU.",
+        "holds, up to 64, and 8 on a CPU, where `pheye dev bench --only slots` measures how many pay.",
     )
     context_tokens: int = Field(
         default=1024, ge=64, le=2048, description="Tokens a slot holds, prompt and answer together, 64 to 2048."

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from service.bench.engine import EngineThroughput
     from service.bench.features import FeatureTimes
     from service.bench.report import Findings
+    from service.bench.slots import SlotSpeeds
 
-    Made = EngineThroughput | Agreement | DecodingSpeed | FeatureTimes
+    Made = EngineThroughput | Agreement | DecodingSpeed | FeatureTimes | SlotSpeeds
     Other = Callable[[], Made]  # measures something that is no section of a plan
 
-ENGINE, AGREEMENT, DECODING, FEATURES = "engine", "agreement", "decoding", "features"
+ENGINE, AGREEMENT, DECODING, FEATURES, SLOTS = "engine", "agreement", "decoding", "features", "slots"
 DECODED_FOR = ("pheye-tiny", "Pheye-x4-448")  # models whose tiles a photograph is decoded for, unless others are named
 EMBEDDED_MODEL = "pheye-tiny"  # whose answers should survive int8; random weights have none worth keeping
 ROUNDED = ("int8", "int4")  # number formats that may change answers
@@ -45,7 +46,7 @@ def bench(
         str | None, typer.Option(metavar="LIST", help="float32, bfloat16, int8, int4, with commas between.")
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Rows of a batch in prefill and decode, like 1,4,8.")
+        str | None, typer.Option(metavar="LIST", help="Rows of a batch in prefill, decode and slots, like 1,4,8.")
     ] = None,
     images: Annotated[
         str | None, typer.Option(metavar="LIST", help="Images of a batch in encode and caption, like 1,32.")
@@ -57,8 +58,8 @@ def bench(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, features, agreement; "
-            "default all but features.",
+            help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, features, slots, "
+            "agreement; default all but features and slots.",
         ),
     ] = None,
     peers: Annotated[
@@ -77,7 +78,7 @@ def bench(
     """Time the fast path beside the naive model and the machine's own limits."""
     from model.bench.plan import DTYPES, WORKLOADS, PlanOverrides, plan
 
-    names = _names("--only", only, (*WORKLOADS, DECODING, ENGINE, FEATURES, AGREEMENT))
+    names = _names("--only", only, (*WORKLOADS, DECODING, ENGINE, FEATURES, SLOTS, AGREEMENT))
     overrides = PlanOverrides(
         dtypes=_names("--dtype", dtype, DTYPES),
         rows=_numbers("--rows", rows),
@@ -151,13 +152,17 @@ def _others(
     everything = not (overrides.only or models)
     if everything or DECODING in overrides.only:
         yield from (partial(_decoding, model) for model in models or DECODED_FOR)
+    served: Sequence[str | None] = models or [None]
+    dtypes: Sequence[str | None] = overrides.dtypes or [None]
     if everything or ENGINE in overrides.only:
-        served: Sequence[str | None] = models or [None]
         yield from (partial(_engine, model, device, threads) for model in served)
     if FEATURES in overrides.only:
-        dtypes: Sequence[str | None] = overrides.dtypes or [None]
         yield from (
             partial(_features, each, dtype, device, threads) for each in models or [EMBEDDED_MODEL] for dtype in dtypes
+        )
+    if SLOTS in overrides.only:
+        yield from (
+            partial(_slots, each, dtype, overrides.rows, device, threads) for each in served for dtype in dtypes
         )
     named = AGREEMENT in overrides.only
     if named and device != "cpu":
@@ -259,6 +264,15 @@ def _features(model: str, dtype: str | None, device: str, threads: int) -> Featu
     _tell(f"{model}: features encoded, from the folder, from the cache")
     settings = read_settings({"model": model, "devices": device, "threads": str(threads), "dtype": dtype})
     return feature_times(settings, find_config(model, None))
+
+
+def _slots(model: str | None, dtype: str | None, rows: Sequence[int], device: str, threads: int) -> SlotSpeeds:
+    """Measure how many rows at a time pay, with this model or the one that would be served."""
+    from service.bench.slots import ROWS, slot_speeds
+
+    _tell(f"{model or 'the served model'}: decode steps by rows")
+    settings = read_settings({"model": model, "devices": device, "threads": str(threads), "dtype": dtype})
+    return slot_speeds(settings, rows or ROWS)
 
 
 def _agreement(model: str, dtype: str, threads: int, cases: Sequence[Case]) -> Agreement:

@@ -363,4 +363,6 @@ def test_nothing_of_an_image_or_a_question_reaches_the_log(server, client):
 
 def test_the_start_is_announced_with_device_precision_and_reason(server):
     assert "parameters on cpu in float32 (" in server.log
+    slots = httpx.get(f"{server.url}/readyz").json()["slots"]
+    assert f"; {slots} slots of " in server.log
     assert "RANDOM WEIGHTS" in server.log

@@ -13,7 +13,12 @@ from functools import partial
 import httpx
 import pytest
 
+from model.complexity import slot_bytes
+from model.config import named_geometry
+from service.api.server import announce
+from service.messages import ModelCard
 from service.schemas.responses import StreamFailure
+from service.settings import Settings
 from tests.support.serving import ENDLESS, Server, assert_problem, body, events_of, running_server
 
 LONG = {"max_tokens": 700, **ENDLESS}
@@ -23,6 +28,25 @@ LONG = {"max_tokens": 700, **ENDLESS}
 def own_server():
     with running_server() as running:
         yield running
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "why"),
+    [
+        pytest.param("cpu", 0, "as always on a CPU", id="CPU"),
+        pytest.param("cuda:0", 0, "as many as its memory holds, up to 64", id="GPU"),
+        pytest.param("cuda:0", 6, "as PHEYE_SLOTS says", id="set"),
+    ],
+)
+def test_the_start_tells_how_many_slots_there_are_why_and_their_memory(
+    caplog: pytest.LogCaptureFixture, device: str, asked: int, why: str
+) -> None:
+    config = named_geometry("pheye-tiny")
+    card = ModelCard("eye", device, "bfloat16", "", 1, config, 1024, 6, "weights", 2**20)
+    with caplog.at_level("INFO", logger="pheye"):
+        announce(card, Settings(slots=asked))
+    megabytes = 6 * slot_bytes(config, 1024, "bfloat16") / 1e6
+    assert f"; 6 slots of 1024 tokens a worker ({why}, {megabytes:.0f} MB), " in caplog.text
 
 
 def test_a_deadline_in_the_middle_of_a_stream_is_its_last_event():

@@ -91,6 +91,24 @@ def test_answers_about_encoded_and_kept_images_are_timed(tmp_path: Path, monkeyp
     assert "from the folder" in done.stdout
 
 
+def test_the_number_of_slots_that_pay_is_told_with_its_figures(tmp_path: Path) -> None:
+    done = bench(
+        "--only", "slots", "--rows", "1,2", "--dtype", "float32", "--threads", "1", "--report", str(tmp_path)
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads((tmp_path / "bench.json").read_text())["slots"]
+    assert (found["model"], found["dtype"], found["threads"]) == ("pheye-micro-random-weights", "float32", 1)
+    assert set(found["times"]["steps_s"]) == set(found["answers_per_s"]) == {"1", "2"}
+    assert found["advice"]["slots"] == 2  # no more were tried
+    told = (tmp_path / "bench.md").read_text()
+    assert (
+        "- pheye-micro-random-weights on cpu in float32, 1 thread, steps of rows about images of their own: 1 row"
+        in told
+    )
+    assert "Set PHEYE_SLOTS=2: no more were tried" in told
+    assert "Set PHEYE_SLOTS=2: no more were tried" in done.stdout
+
+
 def test_the_engine_is_measured_on_the_model_that_would_be_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
