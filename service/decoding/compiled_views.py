@@ -20,7 +20,7 @@ MOST_LOOKS = 6
 
 
 class CompiledViewsLoader:
-    """What a process has of the compiled code, and its children with it.
+    """The compiled code as far as a process has it, and its children with it.
 
     Attributes:
         make_views: what resizes faster than Pillow; None if there is nothing yet.

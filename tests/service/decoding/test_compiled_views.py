@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("numba")
 
-from model.network.compiled.compilation import available, resizing
+from model.network.compiled import resizing
+from model.network.compiled.compilation import available
 from service.decoding import process
 from service.decoding.compiled_views import LOADER, CompiledViewsLoader
 from service.decoding.limits import decode_limits

@@ -32,7 +32,7 @@ def states(folder: Path) -> set[tuple[str, str]]:
 
 
 def test_a_rehearsal_measures_checks_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = carry_out(order(tmp_path, "machine,speed", 30.0))
+    code = carry_out(order(tmp_path, "machine,speed", 150.0))
     done = {each["item"]: each["data"] for each in read(tmp_path) if each["state"] == "done"}
     assert code == 0
     assert done["card"]["cores"] >= 1
@@ -47,7 +47,7 @@ def test_a_rehearsal_measures_checks_and_reports(tmp_path: Path, capsys: pytest.
 
 
 def test_the_service_is_loaded_killed_and_soaked(tmp_path: Path) -> None:
-    carry_out(order(tmp_path, "load,kill", 120.0))
+    carry_out(order(tmp_path, "load,kill", 300.0))
     done = {each["item"]: each["data"] for each in read(tmp_path) if each["state"] == "done"}
     assert done["server"]["start_s"] > 0
     assert done["2 clients, new images, whole answers"]["lost"] == 0
