@@ -6,9 +6,10 @@ Knows no keys: `service.key_files` has a policy for each of them. Pure; safe fro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from limits import RateLimitItem, parse_many
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 Priority = Literal["interactive", "bulk"]
 
@@ -34,6 +35,8 @@ def rates_of(value: str) -> tuple[RateLimitItem, ...]:
     """
     if not value.strip():
         return ()
+    from limits import parse_many  # with all its storages, which whoever has no rate does without
+
     try:
         rates = tuple(parse_many(value))
     except ValueError:

@@ -66,20 +66,31 @@ class Weights:
         """Move and cast a tensor to device and compute dtype, its last axis side by side in memory, without gaps."""
         return tensor.to(device=self.device, dtype=self.dtype).contiguous()  # compiled steps know no strides
 
+    def stacked(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Move and cast tensors as `ready` does, one behind the other along their first axis, in one pass; a copy."""
+        shape = sum(map(len, tensors)), *tensors[0].shape[1:]
+        whole, filled = torch.empty(shape, device=self.device, dtype=self.dtype), 0
+        for tensor in tensors:
+            whole[filled : filled + len(tensor)] = tensor
+            filled += len(tensor)
+        return whole
+
     def linear(self, *names: str, sensitive: bool = False) -> Linear:
         """Return one layer that computes the layers of these names on the same input, outputs side by side.
 
         One that is `sensitive` is never rounded to 4 bits.
         """
         layers = [self.at(name) for name in names]
-        weight, bias = (torch.cat([layer.tensor(part) for layer in layers]) for part in ("weight", "bias"))
-        return self.fastest(weight, bias, sensitive=sensitive)
+        weights, biases = ([layer.stored(part) for layer in layers] for part in ("weight", "bias"))
+        weight = self.stacked(weights) if not self._bits else _joined(weights)  # rounding widens them, few at a time
+        return self.fastest(weight, self.stacked(biases), sensitive=sensitive)
 
     def summed(self, *names: str) -> LinearSum:
         """Return one layer that adds up the layers of these names, each on an input of its own."""
         layers = [self.at(name) for name in names]
         bias = torch.stack([layer.tensor("bias").float() for layer in layers]).sum(0).to(self.dtype)
-        return LinearSum([layer.tensor("weight") for layer in layers], bias, bits=self._bits, stepped=self._stepped)
+        weights = [layer.stored("weight") if self._bits else layer.tensor("weight") for layer in layers]
+        return LinearSum(weights, bias, bits=self._bits, stepped=self._stepped)
 
     def fastest(self, weight: Tensor, bias: Tensor | None, *, sensitive: bool = False, stepped: bool = True) -> Linear:
         """Return a linear layer in the form that suits the device and the precision.
@@ -92,6 +103,10 @@ class Weights:
         """
         bits = max(self._bits, 8) if self._bits and sensitive else self._bits
         return linear(weight, bias, bits=bits, stepped=stepped and self._stepped)
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 @dataclass(slots=True)

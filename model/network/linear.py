@@ -78,8 +78,12 @@ class Int8Linear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        scales = weight.float().abs().amax(dim=1).clamp(min=1e-8) / weight_levels()  # [out]
-        rounded = (weight.float() / scales.unsqueeze(1)).round().to(torch.int8)
+        rounded, scales = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
+        few = max(1, _FEW_NUMBERS // weight.shape[1])  # outputs at a time, so that passes over them stay in a cache
+        for part in (slice(start, start + few) for start in range(0, len(weight), few)):
+            wide = weight[part].float()
+            scales[part] = _largest(wide).squeeze(1).clamp_(min=1e-8).div_(weight_levels())
+            rounded[part] = (wide / scales[part].unsqueeze(1)).round_()
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int32)

@@ -55,8 +55,10 @@ def merged(weights: Weights, adapter: str | None, factor: float = 1.0) -> Tensor
     if adapter is not None:
         down = weights.stored(f"lora_A.{adapter}.weight").flatten(1).float()  # [r, in]
         up = weights.stored(f"lora_B.{adapter}.weight").flatten(1).float()  # [out, r]
-        whole = whole.float() + LORA_SCALE * (up @ down).view_as(whole)
-    return weights.ready(whole if factor == 1.0 else factor * whole.float())
+        whole = (up @ down).mul_(LORA_SCALE).view_as(whole).add_(whole)  # in place: fresh memory costs more than sums
+    if factor != 1.0:
+        whole = whole.mul_(factor) if adapter is not None else whole.float() * factor
+    return weights.ready(whole)
 
 
 def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:

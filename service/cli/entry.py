@@ -19,7 +19,9 @@ def main() -> None:
     _make_streams_usable()
     if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
         _begin_to_serve()
-    from service.cli.main import main as run
+        from service.cli.serve import main as run
+    else:
+        from service.cli.main import main as run
 
     run()
 

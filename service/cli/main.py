@@ -24,23 +24,22 @@ from service.cli.ask_options import ImageCommand, answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
-from service.cli.flags import fail, fail_for, read_settings, setting_flags
+from service.cli.flags import fail, fail_for
 from service.cli.info.command import info
 from service.cli.keys import keys
 from service.cli.manifest.commands import manifest
 from service.cli.mcp import mcp
 from service.cli.model_names import check_model
-from service.cli.options import options
 from service.cli.renamed import RenamedCommands
+from service.cli.serve import HELP_OPTIONS, serve
 from service.cli.shared_options import REVISION
 from service.cli.train import train
-from service.settings import SettingsError
 
 app = typer.Typer(
     name="pheye",
     help="Captions and visual question answering with Pheye, a small high-resolution vision-language model.",
     cls=RenamedCommands,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -62,20 +61,7 @@ def pheye(
     """Take the options that come before a command."""
 
 
-@app.command()
-@options(setting_flags())
-def serve(**flags: str | None) -> None:
-    """Serve captions and answers over HTTP until a signal ends it."""
-    settings = read_settings(flags)
-    check_model(settings.model, settings.revision)
-    from service.api.server import serve as run_server
-    from service.machine.workers import with_workers
-
-    try:
-        code = run_server(with_workers(settings))
-    except SettingsError as error:
-        fail(str(error))
-    raise typer.Exit(code)
+app.command()(serve)
 
 
 @app.command(cls=ImageCommand)

@@ -12,7 +12,10 @@ import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from service.worker.settings import WorkerSettings
 
 
 class EarlyProcess(NamedTuple):
@@ -41,15 +44,23 @@ def take() -> EarlyProcess | None:
     return _begun.pop() if _begun else None
 
 
+def run(settings: WorkerSettings, device: str, pipe: Connection) -> None:
+    """Run the worker process; whoever starts it refers to this, and need not import what a worker does."""
+    from service.worker.main import run as run_here
+
+    run_here(settings, device, pipe)
+
+
 def _import_and_wait(pipe: Connection) -> None:
     """Import, then call the function that comes through the pipe with the arguments beside it and the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal reaches the whole group
     gc.disable()  # imports leave nothing to collect
     with suppress(ImportError):  # the worker says what is wrong
         import model.runtime.load  # noqa: F401
-        import service.worker.main  # noqa: F401
+        import service.worker.main
+        import service.worker.settings  # noqa: F401
     gc.freeze()
     gc.enable()  # before a model is loaded, and code compiled for it
     with suppress(EOFError):  # whoever began this process has ended
-        run, *arguments = pipe.recv()
-        run(*arguments, pipe)
+        called, *arguments = pipe.recv()
+        called(*arguments, pipe)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.settings import Settings
 from service.worker.budget import MAX_TILES
 from service.worker.engine import MAX_PREFETCH
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
+    from service.settings import Settings
+    from service.worker.settings import WorkerSettings
 
 
-def load_runner(settings: Settings, device: str) -> ModelRunner:
+def load_runner(settings: Settings | WorkerSettings, device: str) -> ModelRunner:
     """Load and warm up the model that the settings name.
 
     Raises:

@@ -31,19 +31,19 @@ from service.messages import (
     Submit,
     ToWorker,
 )
-from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
+    from service.worker.settings import WorkerSettings
 
 IDLE_S = 1.0  # how often an idle worker says that it is alive
 
 logger = logging.getLogger("pheye.worker")
 
 
-def run(settings: Settings, device: str, pipe: Connection) -> None:
+def run(settings: WorkerSettings, device: str, pipe: Connection) -> None:
     """Run the worker process, from start to end; a failure is a line of its log, and exit code 1."""
     try:
         _run(settings, device, pipe)
@@ -52,7 +52,7 @@ def run(settings: Settings, device: str, pipe: Connection) -> None:
         sys.exit(1)
 
 
-def _run(settings: Settings, device: str, pipe: Connection) -> None:
+def _run(settings: WorkerSettings, device: str, pipe: Connection) -> None:
     # The API process decides when a worker ends; a Ctrl-C in the terminal reaches the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -79,7 +79,7 @@ def _run(settings: Settings, device: str, pipe: Connection) -> None:
         pipe.send(engine.step() if engine.busy else Heartbeat())
 
 
-def _configure_logging(settings: Settings) -> None:
+def _configure_logging(settings: WorkerSettings) -> None:
     """Write log lines like the API process's; those of libraries only where something is wrong."""
     if settings.log_format == "json":
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they are no lines; read when the hub is imported

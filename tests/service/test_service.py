@@ -191,3 +191,15 @@ def test_the_api_process_never_loads_torch_nor_what_sends_traces_unless_asked() 
     heavy = "sys.exit(bool({'torch', 'transformers', 'opentelemetry.sdk', 'google.protobuf'} & set(sys.modules)))"
     code = f"import service.api.server, service.cli.main, sys; {heavy}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_starts_without_what_other_commands_workers_agents_and_rates_need() -> None:
+    unneeded = ["service.cli.main", "rich", "service.worker.main", "httpx", "service.mcp.tools", "limits"]
+    code = (
+        f"import sys; sys.argv = ['pheye', 'serve', '--port', '99999']; from service.cli.entry import main\n"
+        f"try: main()\nexcept SystemExit: import service.api.server\n"
+        f"print([name for name in {unneeded!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "--port (or PHEYE_PORT)" in done.stderr, "the command has read its words"
+    assert done.stdout == "[]\n"

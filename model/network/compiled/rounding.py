@@ -7,6 +7,8 @@ Called by `linear` while a model is loaded.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, attr-defined"
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,7 @@ from model.network.compiled.packing import BLOCK_OUTPUTS, GROUP, SHRINKS, Packed
 from model.network.compiled.products import share
 from model.network.compiled.threads import Crew
 
+_FEW_NUMBERS = 1 << 20  # widened to float32 at a time: fresh memory for all of them would take longer than they do
 _SCALE_BYTES = 2 * BLOCK_OUTPUTS
 _GROUP_BYTES = _SCALE_BYTES + BLOCK_OUTPUTS * GROUP // 2
 _NOT_A_NUMBER = np.uint32(0x7FC0)  # in bfloat16
@@ -108,21 +111,34 @@ def pack(weights, inputs, blocks, count, thread, threads):
 def pack_int8_fast(weight: Tensor, crew: Crew) -> PackedWeights:
     """Round weights [out, in] to int8 and pack them, as `packing.pack_int8` does."""
     outputs, inputs = weight.shape
-    padded = F.pad(weight.float(), padding(weight)).contiguous()
-    count = len(padded) // BLOCK_OUTPUTS
-    blocks, scales = torch.empty(count, BLOCK_OUTPUTS * padded.shape[1], dtype=torch.uint8), torch.empty(len(padded))
-    places = padded.data_ptr(), padded.shape[1], blocks.data_ptr(), scales.data_ptr()
-    ready = pack_bytes.ready
-    crew.run(lambda thread: ready(*places, count, thread, crew.size))
+    _, more_inputs, _, more_outputs = padding(weight)
+    rows, width = outputs + more_outputs, inputs + more_inputs
+    blocks = torch.empty(rows // BLOCK_OUTPUTS, BLOCK_OUTPUTS * width, dtype=torch.uint8)
+    scales = torch.empty(rows)
+    few = max(1, _FEW_NUMBERS // blocks.shape[1]) * BLOCK_OUTPUTS
+    for start in range(0, rows, few):
+        part = _padded(weight[start : start + few])
+        places = part.data_ptr(), width, blocks[start // BLOCK_OUTPUTS].data_ptr(), scales[start:].data_ptr()
+        crew.run(partial(_pack_share, places, len(part) // BLOCK_OUTPUTS, crew.size))
     return PackedWeights(8, outputs, inputs, blocks, scales)
+
+
+def _pack_share(places: tuple[int, ...], count: int, threads: int, thread: int) -> None:
+    pack_bytes.ready(*places, count, thread, threads)
 
 
 def pack_int4_fast(weight: Tensor, crew: Crew) -> PackedWeights:
     """Round weights [out, in] to int4 in groups, and pack them, as `packing.pack_int4` does."""
     outputs, inputs = weight.shape
-    padded = F.pad(weight.float(), padding(weight)).contiguous()
+    padded = _padded(weight)
     count = len(padded) // BLOCK_OUTPUTS
     blocks = torch.empty(count, padded.shape[1] // GROUP * _GROUP_BYTES, dtype=torch.uint8)
     ready = pack.ready
     crew.run(lambda thread: ready(padded.data_ptr(), padded.shape[1], blocks.data_ptr(), count, thread, crew.size))
     return PackedWeights(4, outputs, inputs, blocks, torch.ones(len(padded)))
+
+
+def _padded(weight: Tensor) -> Tensor:
+    """Return weights in float32, filled up to whole blocks and groups; themselves if they are both already."""
+    missing = padding(weight)
+    return (F.pad(weight.float(), missing) if any(missing) else weight.float()).contiguous()

@@ -11,16 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from limits import RateLimitItem
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from starlette.routing import BaseRoute
 
 from service.client_policy import ClientPolicy
 from service.errors import RateLimited, TooManyConcurrent
 from service.moving_average import moving_average
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.strategies import MovingWindowRateLimiter
 
 LONGEST_WAIT_S = 60
 REFUSAL_DELAY_S = 0.25
@@ -97,7 +98,7 @@ class ClientLimits:
         return min(LONGEST_WAIT_S, max(1, math.ceil(self._took_s.get(client, 0.0) / self._under_way[client])))
 
     def _check_rate(self, client: str, rates: tuple[RateLimitItem, ...]) -> None:
-        limiter = self._limiter = self._limiter or MovingWindowRateLimiter(MemoryStorage())
+        limiter = self._limiter = self._limiter or _new_limiter()
         exceeded = [rate for rate in rates if not limiter.test(rate, client)]
         if not exceeded:
             for rate in rates:
@@ -108,3 +109,10 @@ class ClientLimits:
         raise RateLimited(
             f"your limit is {'; '.join(map(str, exceeded))}; try again in {wait_s} s", retry_after_s=wait_s
         )
+
+
+def _new_limiter() -> MovingWindowRateLimiter:
+    from limits.storage import MemoryStorage  # there already where a rate was read
+    from limits.strategies import MovingWindowRateLimiter
+
+    return MovingWindowRateLimiter(MemoryStorage())

@@ -35,6 +35,13 @@ def test_every_form_computes_the_product(form: str, error: float, bias: bool, sh
     assert (got - wanted).abs().max() <= error * wanted.abs().max()
 
 
+def test_int8_weights_are_the_same_however_few_are_rounded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, x = torch.randn(40, 64), torch.randn(3, 64)
+    whole = Int8Linear(weight, None)(x)
+    monkeypatch.setattr("model.network.linear._FEW_NUMBERS", 3 * 64)
+    assert torch.equal(Int8Linear(weight, None)(x), whole)
+
+
 def test_bfloat16_stays_bfloat16_in_every_form() -> None:
     for form in FORMS:
         if form == "packed" and not packs(CPU, torch.bfloat16):

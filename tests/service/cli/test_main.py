@@ -203,6 +203,7 @@ def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> Non
     assert list(root) == [*users, "dev"]
     assert list(root["dev"].commands) == [
         "bench",
+        "startup",
         "capacity",
         "gpu",
         "baseline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -35,6 +36,15 @@ def test_it_has_imported_what_a_worker_needs_before_it_is_told_what_to_do() -> N
     assert begun.pipe.recv() == ["torch", "model.runtime.runner", "service.worker.main"]
     begun.process.join(20)
     assert begun.process.exitcode == 0
+
+
+def test_what_it_imports_has_no_use_for_what_checks_settings() -> None:
+    code = (
+        "import model.runtime.load, service.worker.main, service.worker.settings, sys\n"
+        "print(*{'pydantic', 'service.settings', 'limits', 'fastapi'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
 
 
 def test_it_ends_with_whoever_began_it() -> None:

@@ -109,7 +109,7 @@ def test_int4_is_packed_as_its_twin_packs_it(shape):
     assert (fast.blocks == slow.blocks).double().mean() > 0.98
 
 
-@pytest.mark.parametrize("shape", [(8, GROUP), (19, 200), (64, 3 * GROUP)], ids=str)
+@pytest.mark.parametrize("shape", [(8, GROUP), (19, 200), (64, 3 * GROUP), (1003, 1100)], ids=str)
 def test_int8_is_packed_as_its_twin_packs_it(shape):
     weight = torch.randn(shape)
     fast, slow = pack_int8_fast(weight, linear.crew()), pack_int8(weight)
