@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,24 +14,29 @@ from model.network.compiled.parts import Norm, TowerLayer
 
 
 class _Layers:
-    """Layers of a vision tower, their weights copied into panels.
+    """Layers of a vision tower, their weights copied into panels; none at first.
 
     Args:
-        layers: in order; each is asked for when the one before it has been copied.
         heads: of attention.
+        inner: width between the feed-forward's products.
         activation: by name, as `rows.ACTIVATION_CODES` has it.
         eps: of the layers' norms.
         last: the norm behind them.
     """
 
-    def __init__(self, layers: Iterable[TowerLayer], heads: int, activation: str, eps: float, last: Norm) -> None:
-        self._held = [[_in_panels(tensor) if tensor.ndim == 2 else tensor for tensor in layer] for layer in layers]
-        self._table = np.array([[tensor.data_ptr() for tensor in layer] for layer in self._held], dtype=np.int64)
-        assert self._table.shape[1] == tower.LAYER_COLUMNS
-        self._heads, self._last = heads, last  # held, because the tables have addresses
-        self._inner = len(self._held[0][tower.FC1_BIAS])
-        self._rules = heads, self._inner, ACTIVATION_CODES[activation], np.float32(eps)
+    def __init__(self, heads: int, inner: int, activation: str, eps: float, last: Norm) -> None:
+        self._held: list[list[Tensor]] = []
+        self._table = np.empty((0, tower.LAYER_COLUMNS), dtype=np.int64)
+        self._heads, self._inner, self._last = heads, inner, last  # held, because the compiled code knows addresses
+        self._rules = heads, inner, ACTIVATION_CODES[activation], np.float32(eps)
         self._last_norm = last.weight.data_ptr(), last.bias.data_ptr(), np.float32(last.eps)
+
+    def add(self, layer: TowerLayer) -> None:
+        """Copy one more layer's weights, behind those that are there."""
+        tensors = [_in_panels(tensor) if tensor.ndim == 2 else tensor for tensor in layer]
+        addresses = np.array([[tensor.data_ptr() for tensor in tensors]], dtype=np.int64)
+        self._table = np.concatenate([self._table, addresses])
+        self._held.append(tensors)
 
 
 class CompiledTower(_Layers):

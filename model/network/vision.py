@@ -7,7 +7,7 @@ positions. Knows no requests and no cache. Called by the engine's thread only.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -197,17 +197,13 @@ class VisionTower:
             if self._compiled_layers is None:
                 from model.network.compiled_tower import CompiledTower, LargeCompiledTower
 
-                form = CompiledTower if self._is_small else LargeCompiledTower
-                of = self._heads, self._activation, self._geometry.eps, self._norms[-1]
-                self._compiled_layers = form(self._parts(), *of)
+                form, geometry = CompiledTower if self._is_small else LargeCompiledTower, self._geometry
+                rules = self._heads, geometry.mlp_width, self._activation, geometry.eps, self._norms[-1]
+                self._compiled_layers = form(*rules)
+            while self._layers:  # one after the other, so that memory that runs out between them loses none
+                self._compiled_layers.add(cast("TowerLayer", self._layers[0].parts()))
+                del self._layers[0]
             return self._compiled_layers
-
-    def _parts(self) -> Iterator[TowerLayer]:
-        """Give each layer's weights, and let go of the layer."""
-        while self._layers:
-            parts = self._layers.pop(0).parts()
-            assert parts is not None
-            yield parts
 
     def _attend(self, qkv: Tensor, n: int) -> Tensor:
         """Attend within each tile, [n * tokens, 3 * D] -> [n * tokens, D]; nothing is copied.

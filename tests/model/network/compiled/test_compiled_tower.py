@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("numba")
 
 from model.checkpoint.checkpoint import open_checkpoint
-from model.network import linear, vision
+from model.network import compiled_tower, linear, vision
 from model.network.compiled.compilation import background
 from model.network.compiled.compilation.background import CompiledCode
 from model.network.compiled_tower import CompiledTower, LargeCompiledTower
@@ -122,3 +122,24 @@ def test_code_that_becomes_ready_while_a_thread_encodes_takes_no_layer_from_it(m
     monkeypatch.setattr(local, "_attend", slowly)
     torch.testing.assert_close(model.encode_tiles(tiles, range(5)), slow, rtol=1e-4, atol=1e-4)
     assert local._layers == []
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("form", ["small", "large"])
+def test_memory_that_runs_out_while_weights_are_taken_over_costs_one_call(model, form, monkeypatch):
+    tiles = noise(model, 5)
+    slow = model.encode_tiles(tiles, range(5))
+    monkeypatch.setattr(model.vision._local, "_is_small", form == "small")
+    model._code.ready = True
+    in_panels, calls = compiled_tower._in_panels, []
+
+    def until_memory_runs_out(weight):
+        calls.append(weight)
+        if len(calls) == 6:  # in the second layer
+            raise MemoryError
+        return in_panels(weight)
+
+    monkeypatch.setattr(compiled_tower, "_in_panels", until_memory_runs_out)
+    with pytest.raises(MemoryError):
+        model.vision._local(torch.from_numpy(tiles))
+    torch.testing.assert_close(model.encode_tiles(tiles, range(5)), slow, rtol=1e-4, atol=1e-4)
