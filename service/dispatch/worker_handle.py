@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from service.messages import FromWorker, Stop, ToWorker
 from service.settings import Settings
 from service.worker import early
+from service.worker.early import run
 from service.worker.settings import worker_settings
 
 STOP_S = 5.0  # how long a worker may take to end when asked
@@ -111,7 +112,7 @@ def _begun_early(settings: Settings, device: str) -> tuple[BaseProcess, Connecti
     if begun is None:
         return None
     try:
-        begun.pipe.send((early.run, worker_settings(settings), device))
+        begun.pipe.send((run, worker_settings(settings), device))
     except OSError:
         begun.pipe.close()
         return None
@@ -123,7 +124,7 @@ def _spawned(settings: Settings, device: str) -> tuple[BaseProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     pipe, child_end = context.Pipe()
     arguments = worker_settings(settings), device, child_end
-    process = context.Process(target=early.run, args=arguments, name=f"pheye-{device}", daemon=True)
+    process = context.Process(target=run, args=arguments, name=f"pheye-{device}", daemon=True)
     process.start()
     child_end.close()  # else the pipe would stay open when the child ends
     return process, pipe
