@@ -69,9 +69,11 @@ class Pheye:
     def prepare_compiled(self, *, wait: bool = False) -> None:
         """Get compiled code ready in the background, where this model gains by it; see `CompiledCode`."""
         if self._code is not None:
-            self._code.start()
             if wait:
+                self._code.start(niceness=0)
                 self._code.wait()
+            else:
+                self._code.start()
 
     @property
     def vision(self) -> VisionEncoder:

@@ -23,14 +23,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.network.compiled.compilation import available
+from model.network.compiled.compilation import available, build
+from model.network.compiled.compilation.build import NICENESS
 
 if TYPE_CHECKING:
     from model.network.compiled.compilation.jit import EntryPoint
 
 logger = logging.getLogger("pheye.kernels")
 
-_BUILD = "model.network.compiled.compilation.build"
 _LOCK = "being-built"  # file in the folder of compiled code
 _FAILED = "failed"  # likewise, whose time says when
 _RETRY_S = 1800
@@ -58,18 +58,22 @@ class CompiledCode:
         self._modules = tuple(modules)
         self._starting = threading.Lock()
         self._process: int | None = None  # that has started: a forked one has no thread
+        self._niceness = NICENESS
         self._ended = threading.Event()
 
-    def start(self) -> None:
+    def start(self, *, niceness: int = NICENESS) -> None:
         """Begin, once in a process; returns at once. Without numba nothing happens, now or later.
 
         For a second or two the thread imports and loads, which slows what other threads run in Python, and now and then
         stops them for a tenth of a second: start it when they have done what is urgent.
+
+        Args:
+            niceness: how far a process that compiles stands back for others; 0 where somebody waits for it.
         """
         with self._starting:
             if self.ready or self._process == os.getpid():
                 return
-            self._process, self._ended = os.getpid(), threading.Event()
+            self._process, self._ended, self._niceness = os.getpid(), threading.Event(), niceness
         if not available.installed():
             self._ended.set()
             return
@@ -127,7 +131,7 @@ class CompiledCode:
                 logger.info("decode steps stay torch's: %s", hindrance)
                 return False
             logger.info("compiling decode steps in the background; until then torch computes them")
-            done = _compile(self._modules, lock)
+            done = _compile(self._modules, self._niceness, lock)
             if not done.returncode and _load(entries):
                 return True
             with suppress(OSError):
@@ -190,11 +194,21 @@ def _alone(folder: Path) -> Iterator[int]:
         os.close(lock)
 
 
-def _compile(modules: Sequence[str], lock: int) -> subprocess.CompletedProcess[str]:
+def _compile(modules: Sequence[str], niceness: int, lock: int) -> subprocess.CompletedProcess[str]:
     """Run the process that compiles, which shares the lock, to its end."""
     return subprocess.run(  # noqa: S603
         # Not from the current folder, which may have a `model` of its own, but from where this process imports.
-        [sys.executable, "-P", "-m", _BUILD, "--parent", str(os.getpid()), *modules],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            build.__name__,
+            "--parent",
+            str(os.getpid()),
+            "--niceness",
+            str(niceness),
+            *modules,
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+NICENESS = 10
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 1.0  # how often to look whether the parent is still there, where the system does not tell of its end
 
@@ -29,8 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="compile decode steps for this processor, and keep them on disk")
     parser.add_argument("modules", nargs="*", help="whose entry points; those of all modules by default")
     parser.add_argument("--parent", type=int, help="process with which this one ends")
+    parser.add_argument("--niceness", type=int, default=NICENESS, help="how far this process stands back for others")
     asked = parser.parse_args()
-    os.nice(10)
+    os.nice(asked.niceness)
     _go_first_when_memory_is_short()
     if asked.parent is not None:
         _end_with(asked.parent)

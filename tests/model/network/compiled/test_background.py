@@ -23,13 +23,13 @@ from model.network.compiled.compilation.background import CompiledCode
 from tests.model.network.compiled import tiny_entry
 
 TINY = tiny_entry.__name__
-LONG_S = 300.0  # for what takes seconds: a process of low priority waits for everybody else
+LONG_S = 300.0  # for what takes seconds
 SERVER = f"""
 import logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 from model.network.compiled.compilation.background import CompiledCode
 code = CompiledCode([{TINY!r}])
-code.start()
+code.start(niceness=0)
 if code.wait({LONG_S}):
     from {TINY} import tripled
     print("it is", tripled(14))
@@ -100,7 +100,7 @@ def test_a_process_of_no_importance_compiles_and_inherits_nothing(cache, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
         code = CompiledCode([TINY])
-        code.start()
+        code.start(niceness=0)
         wait_until((cache / "pid").exists)
         child = psutil.Process(int((cache / "pid").read_text()))
         try:
@@ -127,20 +127,29 @@ def test_a_killed_server_leaves_no_process_behind(tmp_path):
 
 def test_it_ends_without_its_parent_where_no_system_tells_of_that(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "HAPPENS": f"hangs:{tmp_path / 'pid'}"}
-    command = [sys.executable, "-m", "model.network.compiled.compilation.build", "--parent", "0", TINY]
+    command = [
+        sys.executable,
+        "-m",
+        "model.network.compiled.compilation.build",
+        "--parent",
+        "0",
+        "--niceness",
+        "0",
+        TINY,
+    ]
     assert subprocess.run(command, env=environment, timeout=LONG_S, check=False).returncode == 1
 
 
 def test_one_that_is_killed_is_said_and_leaves_the_steps_to_torch(cache, monkeypatch, caplog):
     monkeypatch.setenv("HAPPENS", f"hangs:{cache / 'pid'}")
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     wait_until((cache / "pid").exists)
     assert not code.wait(0.0)
     os.kill(int((cache / "pid").read_text()), signal.SIGKILL)
     assert not code.wait(LONG_S)
     monkeypatch.delenv("HAPPENS")
-    code.start()  # for good
+    code.start(niceness=0)  # for good
     assert not code.wait(LONG_S)
     assert caplog.text.count("was ended by signal 9") == 1
     assert IN_USE not in caplog.text
@@ -149,7 +158,7 @@ def test_one_that_is_killed_is_said_and_leaves_the_steps_to_torch(cache, monkeyp
 def test_one_that_fails_is_said_with_its_last_words(cache, monkeypatch, caplog):
     monkeypatch.setenv("HAPPENS", "fails")
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     assert not code.wait(LONG_S)
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "ended with exit code 1" in warning.getMessage()
@@ -160,19 +169,19 @@ def test_what_has_just_failed_is_not_tried_again(cache, caplog):
     folder = jit.cache_folder()
     (folder / background._FAILED).touch()
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     assert not code.wait(LONG_S)
     assert "has just failed" in caplog.text
     os.utime(folder / background._FAILED, (0, 0))
     again = CompiledCode([TINY])
-    again.start()
+    again.start(niceness=0)
     assert again.wait(LONG_S)
 
 
 def test_too_little_memory_is_said(cache, monkeypatch, caplog):
     monkeypatch.setattr(background, "_LEAST_KB", 1 << 60)
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     assert not code.wait(LONG_S)
     assert "compiling takes half a gigabyte" in caplog.text
 
@@ -182,7 +191,7 @@ def test_damaged_and_missing_files_cost_only_time(cache, damage, monkeypatch, ca
     for times in (1, 2):
         monkeypatch.setattr(tiny_entry.tripled, "_ready", None)
         code = CompiledCode([TINY])
-        code.start()
+        code.start(niceness=0)
         assert code.wait(LONG_S), caplog.text
         assert caplog.text.count(COMPILING) == times
         assert tiny_entry.tripled(14) == 42
@@ -199,7 +208,7 @@ def test_without_a_folder_torch_goes_on_which_is_said_once(cache, monkeypatch, c
     monkeypatch.setattr(jit.numba.config, "CACHE_DIR", str(cache / "file"))
     code = CompiledCode([TINY])
     for _ in range(2):
-        code.start()
+        code.start(niceness=0)
         assert not code.wait(LONG_S)
     (record,) = caplog.records
     assert record.levelname == "INFO"
@@ -210,7 +219,7 @@ def test_without_numba_nothing_happens(monkeypatch, caplog):
     monkeypatch.setattr(available, "installed", lambda: False)
     code = CompiledCode([TINY])
     before = threading.active_count()
-    code.start()
+    code.start(niceness=0)
     assert threading.active_count() == before
     assert not code.wait()
     assert not caplog.records
@@ -222,7 +231,7 @@ def test_a_numba_that_cannot_be_imported_is_none(monkeypatch, caplog):
 
     monkeypatch.setattr(jit, "entry_points", entry_points)
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     assert not code.wait(LONG_S)
     assert not [record for record in caplog.records if record.levelno > 10]
 
@@ -233,7 +242,7 @@ def test_whatever_else_goes_wrong_leaves_the_steps_to_torch(cache, monkeypatch, 
 
     monkeypatch.setattr(background.subprocess, "run", run)
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     assert not code.wait(LONG_S)
     assert "stay torch's (PermissionError: [Errno 13] Permission denied)" in caplog.text
 
@@ -247,7 +256,7 @@ def test_others_run_in_short_turns_while_it_imports_and_as_before_afterwards(cac
 
     monkeypatch.setattr(jit, "entry_points", entry_points)
     code = CompiledCode([TINY])
-    code.start()
+    code.start(niceness=0)
     assert not code.wait(LONG_S)
     assert seen[0] < before == sys.getswitchinterval()
 
@@ -267,3 +276,19 @@ def test_what_was_not_started_is_not_waited_for():
 def test_every_entry_point_is_found():
     found = {f"{entry.module.rpartition('.')[2]}.{entry._function.__name__}" for entry in jit.entry_points()}
     assert found >= {"products.layer", "step.step", "rounding.pack", "rounding.pack_bytes"}
+
+
+def test_compilation_stands_back_unless_somebody_waits_for_it(cache, monkeypatch):
+    asked = []
+
+    def run(command, **_):
+        asked.append(command[command.index("--niceness") + 1])
+        return subprocess.CompletedProcess(command, 1, stderr="")
+
+    monkeypatch.setattr(background.subprocess, "run", run)
+    monkeypatch.setattr(background, "_RETRY_S", 0)
+    for niceness in ({}, {"niceness": 0}):
+        code = CompiledCode([TINY])
+        code.start(**niceness)
+        assert not code.wait(LONG_S)
+    assert asked == ["10", "0"]
