@@ -196,19 +196,10 @@ def _alone(folder: Path) -> Iterator[int]:
 
 def _compile(modules: Sequence[str], niceness: int, lock: int) -> subprocess.CompletedProcess[str]:
     """Run the process that compiles, which shares the lock, to its end."""
+    options = "--parent", str(os.getpid()), "--niceness", str(niceness)
     return subprocess.run(  # noqa: S603
         # Not from the current folder, which may have a `model` of its own, but from where this process imports.
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            build.__name__,
-            "--parent",
-            str(os.getpid()),
-            "--niceness",
-            str(niceness),
-            *modules,
-        ],
+        [sys.executable, "-P", "-m", build.__name__, *options, *modules],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

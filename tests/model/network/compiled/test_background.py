@@ -100,7 +100,7 @@ def test_a_process_of_no_importance_compiles_and_inherits_nothing(cache, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
         code = CompiledCode([TINY])
-        code.start(niceness=0)
+        code.start()
         wait_until((cache / "pid").exists)
         child = psutil.Process(int((cache / "pid").read_text()))
         try:
