@@ -139,7 +139,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def wait_until(condition: Any, seconds: float = 10.0) -> Any:
+def wait_until(condition: Any, seconds: float = 30.0) -> Any:
     """The first true value of `condition`."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
