@@ -38,6 +38,7 @@ def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "LEAST_SAMPLE_S", 0.0)
     fewer = {**decoding_bench.decoding_speed.__kwdefaults__, "size_px": (900, 700), "repeats": 1}
     monkeypatch.setattr(decoding_bench.decoding_speed, "__kwdefaults__", fewer)
+    monkeypatch.setattr(Pheye, "prepare_compiled", lambda *_, wait: None)  # takes a minute, and is tested elsewhere
     monkeypatch.setenv("PHEYE_MODEL", "random:pheye-micro")
     monkeypatch.setenv("PHEYE_CONTEXT_TOKENS", "512")
 
