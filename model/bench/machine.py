@@ -72,8 +72,19 @@ def peak_bytes(device: torch.device) -> int:
     """Return the peak memory since `reset_peak`: the device's as torch knows it, or this process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    # Not getrusage's first: that also remembers what `reset_peak` cannot take back.
+    return resident_peak_bytes("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if platform.system() == "Darwin" else 1024
+    )
+
+
+def resident_peak_bytes(process: int | str) -> int:
+    """Return the most resident memory that a process has had, mapped files included; 0 where no system tells it.
+
+    Args:
+        process: its number, or `self`.
+    """
     with suppress(OSError, StopIteration, ValueError):
-        # Not getrusage's: that also remembers what `reset_peak` cannot take back.
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
+    return 0

@@ -23,7 +23,7 @@ from model.network.decoder import Decoder, StepBatch, TokenBatch
 from model.network.layers import Weights
 from model.network.slots import Slots
 from model.network.trees import edge_logprobs, tree_batch
-from model.network.vision import VisionEncoder, compiles_attention
+from model.network.vision import VisionEncoder, compiles_tower
 from model.tiles import ImageKey, Tiles
 
 
@@ -55,7 +55,7 @@ class Pheye:
         self.device = device
         self.dtype = dtype
         steps_are_compiled = not bits and not absorbed and compiles_floats(config, device, dtype)
-        is_used = steps_are_compiled or compiles_attention(config.vision, device, dtype)
+        is_used = steps_are_compiled or compiles_tower(config.vision, device, dtype)
         self._code = background.CODE if is_used else None
         weights = Weights(tensors, device, dtype, bits=8 if bits else 0)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config, self._code)

@@ -35,8 +35,10 @@ _CHUNK_TOKENS_REPACKED = 800  # likewise, where every product also lays its weig
 _TILES_COMPILED = 16  # that a large compiled tower takes together; it takes some tokens at a time by itself
 
 
-def compiles_attention(geometry: VisionGeometry, device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether compiled attention within tiles is the faster one: on processors whose widest vectors are AVX2's.
+def compiles_tower(geometry: VisionGeometry, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether compiled code is the faster one for a tower: on processors whose widest vectors are AVX2's.
+
+    All of its layers, or attention alone where their weights are rounded.
 
     It has not been measured on others.
     """
@@ -134,7 +136,7 @@ class VisionTower:
         norm: LayerNorm,
         code: CompiledCode | None = None,
     ) -> None:
-        is_faster = compiles_attention(geometry, weights.device, weights.dtype)
+        is_faster = compiles_tower(geometry, weights.device, weights.dtype)
         self._code = code if is_faster else None
         self._geometry = geometry
         embeddings = weights.at("embeddings")

@@ -19,6 +19,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from model.bench.machine import resident_peak_bytes
 from model.checkpoint.sources import WEIGHT_FILES, local_folder
 
 START_S = 600.0  # most that a start may take
@@ -65,7 +66,7 @@ def start_times(words: Sequence[str], model: str, *, cold: bool) -> StartTimes:
         begun_s = time.monotonic()
         with _running(words, log) as process:
             alive_s, ready_s = (_await(process, log, path, begun_s) for path in ("/livez", "/readyz"))
-            peak = max(map(_peak_bytes, [process.pid, *_children(process.pid)]))
+            peak = max(map(resident_peak_bytes, [process.pid, *_children(process.pid)]))
         loaded = _LOADED.search(log.read_text(encoding="utf-8"))
     return StartTimes(alive_s, ready_s, float(loaded[1]) if loaded else 0.0, peak)
 
@@ -128,11 +129,3 @@ def _answers(log: Path, path: str) -> bool:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
-
-
-def _peak_bytes(pid: int) -> int:
-    """Return the most memory that a process has had; 0 if it has ended."""
-    with suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    return 0

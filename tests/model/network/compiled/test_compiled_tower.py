@@ -86,9 +86,9 @@ def test_a_tile_of_what_is_no_number_leaves_others_alone(model, form, monkeypatc
 def test_other_processors_keep_torch(monkeypatch):
     checkpoint = open_checkpoint("random:pheye-micro", None, CPU)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert not vision.compiles_attention(checkpoint.config.vision, CPU, torch.float32)
+    assert not vision.compiles_tower(checkpoint.config.vision, CPU, torch.float32)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert vision.compiles_attention(checkpoint.config.vision, CPU, torch.float32)
+    assert vision.compiles_tower(checkpoint.config.vision, CPU, torch.float32)
 
 
 @torch.inference_mode()
