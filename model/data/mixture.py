@@ -20,7 +20,7 @@ from model.data.world.source import WorldSource
 _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_SELDOM = 24  # where its questions are answered already
 _CROWDS = (6, 12, 40)
-_KINDS = ("outside", "photographed", "inside", "inside", "inside", "photographed", "inside", "inside")
+_KINDS = ("outside", "photographed", "inside", "photographed", "inside", "photographed", "inside", "inside")
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
