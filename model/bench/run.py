@@ -24,7 +24,7 @@ from model.bench.targets import judge
 from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint, read_config
-from model.complexity import feature_bytes
+from model.complexity import feature_bytes, parameters, weight_bytes
 from model.cores import usable_cores
 from model.provenance import commit
 from model.request import TileSpan
@@ -100,9 +100,27 @@ def check(sections: Sequence[Section], device: torch.device) -> None:
             raise ValueError(f"--prompt-tokens: {section.name} has room for {config.decoder.max_positions} tokens")
 
 
+def needed_bytes(sections: Sequence[Section]) -> int:
+    """Estimate the memory that the largest section takes: the weights of the twin and of the fast path beside it."""
+    return max((_weights_of_both(section, dtype) for section in sections for dtype in section.dtypes), default=0)
+
+
+def _weights_of_both(section: Section, dtype: str) -> int:
+    halves = _halves(section)
+    if not halves:
+        return 0
+    config = trimmed(open_checkpoint(section.model), halves).config
+    return parameters(config).total * twin_dtype(dtype).itemsize + weight_bytes(config, dtype)
+
+
+def _halves(section: Section) -> frozenset[Half]:
+    """Tell what of the model the section's workloads need."""
+    return frozenset().union(*(KINDS[name].halves for name in section.work if name in KINDS))
+
+
 def _section(section: Section, session: BenchSession) -> Iterator[Finding]:
     checkpoint = open_checkpoint(section.model)
-    halves: frozenset[Half] = frozenset().union(*(KINDS[name].halves for name in section.work if name in KINDS))
+    halves = _halves(section)
     twin: Twin | None = None
     for dtype in section.dtypes:
         precision = choose_precision(dtype, session.device, checkpoint.config)

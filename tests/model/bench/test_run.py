@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from model.bench import ceilings, run, timing
 from model.bench.ceilings import Ceilings, ProbeSize
 from model.bench.plan import MEMORY, Section
 from model.bench.result import BenchResult, CachedImage
-from model.bench.run import BenchSession, cached_image, check, open_session, report
+from model.bench.run import BenchSession, cached_image, check, needed_bytes, open_session, report
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.cores import usable_cores
@@ -106,6 +107,14 @@ def test_a_cached_image_is_measured_at_full_size_without_the_model(model: str, d
 def test_what_cannot_be_measured_is_said_before_anything_is(section: Section, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         check([Section(MICRO, ("float32",)), section], CPU)
+
+
+def test_the_memory_of_both_sides_is_estimated() -> None:
+    full = Section("random:Pheye-x4-448", ("float32", "int8"))
+    assert 20e9 < needed_bytes([full]) < 23e9, "22.7 GB were measured with all that is not weights"
+    assert needed_bytes([replace(full, dtypes=("int8",))]) < 14e9
+    assert needed_bytes([replace(full, work={"encode": (1,)})]) < 8e9
+    assert needed_bytes([replace(full, work={"memory": (1,)})]) == 0
 
 
 def test_a_gpu_is_waited_for_before_and_after_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:

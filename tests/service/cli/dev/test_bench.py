@@ -25,7 +25,9 @@ from service.bench import engine as engine_bench
 from service.bench import features as features_bench
 from service.bench import report as bench_report
 from service.cli.dev import bench as benching
+from service.cli.dev import bench_others
 from service.cli.main import app
+from service.machine import free_memory
 from service.settings import Settings
 from tests.service.bench.test_report import ENGINE
 
@@ -50,6 +52,15 @@ def bench(*words: str) -> Any:
 def results(folder: Path) -> list[tuple[str, str, int]]:
     found = json.loads((folder / "bench.json").read_text())["results"]
     return [(each["dtype"], each["workload"], each["rows"]) for each in found]
+
+
+def test_too_little_memory_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*MICRO, "--only", "decode", "--dtype", "float32", "--rows", "1")
+    assert "may end this" not in bench(*words).output
+    monkeypatch.setattr(free_memory, "available_mb", lambda: 0.001)
+    done = bench(*words)
+    assert done.exit_code == 0
+    assert "GB of memory, and 0.0 GB are free: the system may end this" in done.output
 
 
 def test_everything_is_measured_printed_and_written(tmp_path: Path) -> None:
@@ -132,7 +143,7 @@ def test_the_machine_has_the_threads_of_the_tables_whatever_an_engine_takes(
         torch.set_num_threads(1)
         return ENGINE
 
-    monkeypatch.setattr(benching, "_engine", engine)
+    monkeypatch.setattr(bench_others, "_engine", engine)
     assert bench("--only", "engine", "--threads", "2", "--report", str(tmp_path)).exit_code == 0
     assert json.loads((tmp_path / "bench.json").read_text())["machine"]["threads"] == 2
 
@@ -164,7 +175,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         return agreement.Agreement(settings.model, dtype, len(cases), 1, 0.0, 0.0)
 
     monkeypatch.setattr(agreement, "measure_agreement", measure_agreement)
-    monkeypatch.setattr(benching, "_engine", lambda *_: ENGINE)
+    monkeypatch.setattr(bench_others, "_engine", lambda *_: ENGINE)
     monkeypatch.setattr(
         run, "open_session", lambda *_: run.BenchSession(torch.device("cpu"), timing.Stopwatch(), print)
     )
