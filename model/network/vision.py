@@ -179,6 +179,7 @@ class VisionTower:
         x = self._pre_norm(x).flatten(0, 1)  # [n * tokens, D]
         layers = tuple(self._layers)  # before another thread may take them over, which it does once the code is ready
         if self._is_compiled_now:
+            layers = ()  # which would hold the weights while they are copied
             return self._compiled()(x, n).view(n, -1, x.shape[-1])
         normed = self._norms[0](x)
         # Each sum is taken together with the norm that follows it, which is the next layer's.

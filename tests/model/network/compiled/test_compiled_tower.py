@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,22 @@ def test_packed_weights_are_moved_as_they_are(monkeypatch):
     assert packed._code.ready
     assert torch.equal(packed.encode_tiles(tiles, range(3)), plain.encode_tiles(tiles, range(3)))
     assert packed.vision._local._layers == []
+
+
+@torch.inference_mode()
+def test_one_layer_at_a_time_is_held_twice_while_an_image_waits_for_the_weights(model, monkeypatch):
+    model._code.ready = True
+    local, held, add = model.vision._local, [], LargeCompiledTower.add
+    local._is_small = False
+    weights = [weakref.ref(layer.qkv.weight) for layer in local._layers]
+
+    def counted(self, layer):
+        add(self, layer)
+        held.append(sum(weight() is not None for weight in weights))
+
+    monkeypatch.setattr(LargeCompiledTower, "add", counted)
+    local(torch.from_numpy(noise(model, 2)))
+    assert held == list(range(len(weights), 0, -1))
 
 
 @torch.inference_mode()
