@@ -26,7 +26,7 @@ _EVERYTHING: Work = {
     MEMORY: (1,),
 }
 _ON_CPU, _ON_GPU = ("float32", "int8"), ("bfloat16",)
-_CPU_REPEATS = 3  # of full size; more would take this past what anybody waits for
+_CPU_REPEATS, _CPU_LONG_REPEATS = 3, 2  # of full size; more would take this past what anybody waits for
 _X4, _X2 = f"{RANDOM}Pheye-x4-448", f"{RANDOM}Pheye-x2-672"
 _GPU_WORK: Work = {
     **_EVERYTHING,
@@ -45,6 +45,7 @@ class Section:
         dtypes: number formats of the fast path, one after another.
         work: what to time.
         repeats: pairs of turns.
+        long_repeats: pairs of turns where one takes many seconds; None for as many as otherwise.
         prompt_tokens: of the longest prompt.
         shared_image: whether rows of a batch look at one image.
     """
@@ -53,6 +54,7 @@ class Section:
     dtypes: tuple[str, ...]
     work: Work = field(default_factory=lambda: _EVERYTHING)
     repeats: int = 5
+    long_repeats: int | None = None
     prompt_tokens: int = PAPER_TEXT_TOKENS
     shared_image: bool = False
 
@@ -87,6 +89,7 @@ class PlanOverrides:
             work=work,
             dtypes=self.dtypes or section.dtypes,
             repeats=self.repeats or section.repeats,
+            long_repeats=None if self.repeats else section.long_repeats,
             prompt_tokens=self.prompt_tokens or section.prompt_tokens,
             shared_image=self.shared_image,
         )
@@ -101,8 +104,8 @@ def plan(device: str, models: Sequence[str], *, quick: bool) -> tuple[Section, .
         return _quick(dtypes)
     if device == "cpu":
         return (
-            Section(_X4, dtypes, {**_EVERYTHING, "decode": (1, 4)}, _CPU_REPEATS),
-            Section(_X2, dtypes, {"decode": (1, 8), MEMORY: (1,)}, _CPU_REPEATS),
+            Section(_X4, dtypes, {**_EVERYTHING, "decode": (1, 4)}, _CPU_REPEATS, _CPU_LONG_REPEATS),
+            Section(_X2, dtypes, {"decode": (1, 8), MEMORY: (1,)}, _CPU_REPEATS, _CPU_LONG_REPEATS),
         )
     geometries = ("Pheye-x4-448", "Pheye-x4-672", "Pheye-x2-448", "Pheye-x2-672")
     return tuple(Section(RANDOM + geometry, dtypes, work, repeats=3) for geometry in geometries)

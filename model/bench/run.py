@@ -172,7 +172,7 @@ def _timed(
 ) -> list[BenchResult]:
     reset_peak(session.device)
     workload = KINDS[name].build(under_test, rows)
-    raced = race(workload.baseline, workload.fast, section.repeats, session.watch)
+    raced = race(workload.baseline, workload.fast, section.repeats, session.watch, section.long_repeats)
     agreement, peak = workload.agreement(raced.baseline, raced.fast), peak_bytes(session.device)
     return [
         BenchResult(

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 LEAST_SAMPLE_S = 0.05  # shorter work is done several times for one sample
 SLOW_S = 1.0  # work whose first turn took so long is not tried again to see how long it takes warm
 COUNTED_S = 5.0  # a baseline's first turn that took so long counts: what is set up lazily is little beside it
+LONG_S = 8.0  # a baseline's turn that took so long may be taken fewer times: a moment's noise is little of it
 
 Made = TypeVar("Made")
 Lap = Callable[[], None]
@@ -109,11 +110,23 @@ class Stopwatch:
         return min(self.once(call)[1][-1] for _ in range(repeats))
 
 
-def race(baseline: Call[Made], fast: Call[Made], repeats: int, watch: Stopwatch) -> Raced[Made]:
-    """Time both sides in turns, baseline first; the first turns count only where they take long."""
+def race(
+    baseline: Call[Made], fast: Call[Made], repeats: int, watch: Stopwatch, long_repeats: int | None = None
+) -> Raced[Made]:
+    """Time both sides in turns, baseline first; the first turns count only where they take long.
+
+    Args:
+        baseline: slower side.
+        fast: the other one.
+        repeats: pairs of turns.
+        watch: times them.
+        long_repeats: pairs of turns where a turn of the baseline takes `LONG_S` or more; None for as many as otherwise.
+    """
     made = (_warmed(baseline, watch), _warmed(fast, watch))
-    pairs = [(made[0].marks, made[1].marks)] if made[0].marks[-1] >= COUNTED_S else []
-    while len(pairs) < repeats:
+    first_s = made[0].marks[-1]
+    pairs = [(made[0].marks, made[1].marks)] if first_s >= COUNTED_S else []
+    wanted = repeats if long_repeats is None or first_s < LONG_S else long_repeats
+    while len(pairs) < wanted:
         pairs.append((watch.mean(baseline, made[0].calls), watch.mean(fast, made[1].calls)))
     by_mark = zip(*(zip(*pair, strict=True) for pair in pairs), strict=True)
     races = tuple(Race.of([slow for slow, _ in mark], [quick for _, quick in mark]) for mark in by_mark)

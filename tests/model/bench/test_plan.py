@@ -53,4 +53,6 @@ def test_a_wish_changes_what_it_names_and_nothing_else() -> None:
     assert overrides.applied_to(section) == Section(
         RANDOM, ("bfloat16",), {"decode": (2, 3), "caption": (5,)}, repeats=7, prompt_tokens=40
     )
+    (full, _) = plan("cpu", [], quick=False)
+    assert (full.long_repeats, PlanOverrides(repeats=7).applied_to(full).long_repeats) == (2, None)
     assert PlanOverrides(rows=(2,)).applied_to(section).work["encode"] == section.work["encode"]

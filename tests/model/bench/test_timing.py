@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.bench.timing import COUNTED_S, LEAST_SAMPLE_S, Lap, Race, Spread, Stopwatch, race
+from model.bench.timing import COUNTED_S, LEAST_SAMPLE_S, LONG_S, Lap, Race, Spread, Stopwatch, race
 
 
 class Work:
@@ -46,6 +46,13 @@ def test_the_first_turns_of_work_that_takes_long_count() -> None:
     raced = race(work.side("naive", COUNTED_S, 99.0), work.side("fast", 1.0, 2.0), 1, work.watch())
     assert work.order == ["naive", "fast"]
     assert raced.races[0].ratio.median == COUNTED_S
+
+
+@pytest.mark.parametrize(("first_s", "turns"), [(LONG_S, 2), (LONG_S - 1, 3)], ids=["long", "shorter"])
+def test_a_long_baseline_takes_fewer_turns(first_s: float, turns: int) -> None:
+    work = Work()
+    race(work.side("naive", first_s), work.side("fast", 1.0), 3, work.watch(), long_repeats=2)
+    assert work.order == ["naive", "fast"] * turns
 
 
 def test_the_ratio_is_the_median_of_the_pairs_ratios_not_the_ratio_of_medians() -> None:
