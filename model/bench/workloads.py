@@ -21,7 +21,7 @@ from model.bench.timing import Call, Lap
 
 CAPTION_TOKENS = 20
 ANSWER_TOKENS = 8
-WALKED_TOKENS = 4  # that both sides decode before one step of theirs is timed
+WALKED_TOKENS = 2  # that both sides decode before one step of theirs is timed
 
 
 @dataclass(frozen=True, slots=True)
