@@ -41,6 +41,7 @@ DecodeForm = Literal["recorded", "fixed", "eager"]
 _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
 
 _WARM_UP = ImageKey("warm-up")  # no image's hash
+_TOWERS = 2  # that encode: one the first tile, which is the global view, the other all others
 
 
 class ModelRunner:
@@ -327,7 +328,10 @@ class ModelRunner:
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
         if self._vision is not None:
             self._vision.warm_up()
-        features = list(self._features([tiles], range(self.config.tiles)))
+        # Where no batches are recorded a tile for each tower will do: a large model takes seconds for the others.
+        encoded = range(self.config.tiles if self._vision is not None else min(_TOWERS, self.config.tiles))
+        features = list(self._features([tiles[: len(encoded)]], encoded))
+        features += features[-1:] * (self.config.tiles - len(encoded))
         self._model.admit_image(self._slots, _WARM_UP, features)
         prompt = self.prompt("")[: self.context_tokens - 1]
         self._slots.occupy(0, _WARM_UP, len(prompt))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from PIL import Image
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.network import cross_attention
+from model.network.pheye import Pheye
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import MemoryDemand
 from model.runtime.runner import ModelRunner
-from model.tiles import ImageKey, TiledImage, prepare
+from model.tiles import ImageKey, TiledImage, Tiles, prepare
 from model.tokenizer import END_OF_TEXT
 from tests.support.golden import OWN_GOLDEN, fp32_runner, noise_image
 
@@ -277,3 +279,22 @@ def test_an_answer_is_the_same_in_any_slot(tiny: Checkpoint, slot: int) -> None:
     while len(out) < 8:
         out += runner.decode([slot])
     assert out == expected
+
+
+def test_a_warm_up_runs_each_tower_on_one_tile_and_leaves_nothing_behind(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold, warm = fp32_runner(tiny), fp32_runner(tiny)
+    encode_tiles, seen = Pheye.encode_tiles, []
+
+    def watched(self: Pheye, tiles: Tiles, indices: Sequence[int]) -> torch.Tensor:
+        seen.extend(indices)
+        return encode_tiles(self, tiles, indices)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pheye, "encode_tiles", watched)
+        warm.warm_up()
+    assert sorted(seen) == [0, 1]
+    assert warm.cache_bytes == 0
+    image = noise_image(tiny)
+    assert asked(warm, image, "What is this?") == asked(cold, image, "What is this?")
