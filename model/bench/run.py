@@ -24,7 +24,7 @@ from model.bench.targets import judge
 from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint, read_config
-from model.complexity import feature_bytes, parameters, weight_bytes
+from model.complexity import feature_bytes, parameters, slot_bytes, weight_bytes
 from model.cores import usable_cores
 from model.provenance import commit
 from model.request import TileSpan
@@ -101,16 +101,18 @@ def check(sections: Sequence[Section], device: torch.device) -> None:
 
 
 def needed_bytes(sections: Sequence[Section]) -> int:
-    """Estimate the memory that the largest section takes: the weights of the twin and of the fast path beside it."""
-    return max((_weights_of_both(section, dtype) for section in sections for dtype in section.dtypes), default=0)
+    """Estimate the memory that the largest section takes: weights of the twin and the fast path, slots of its rows."""
+    return max((_bytes_of_both(section, dtype) for section in sections for dtype in section.dtypes), default=0)
 
 
-def _weights_of_both(section: Section, dtype: str) -> int:
+def _bytes_of_both(section: Section, dtype: str) -> int:
     halves = _halves(section)
     if not halves:
         return 0
     config = trimmed(open_checkpoint(section.model), halves).config
-    return parameters(config).total * twin_dtype(dtype).itemsize + weight_bytes(config, dtype)
+    weights = parameters(config).total * twin_dtype(dtype).itemsize + weight_bytes(config, dtype)
+    rows = max(max(section.work[name]) for name in section.work if name in KINDS)
+    return weights + rows * slot_bytes(config, section.prompt_tokens + CAPTION_TOKENS, dtype)
 
 
 def _halves(section: Section) -> frozenset[Half]:

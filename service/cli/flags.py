@@ -36,6 +36,11 @@ OFFLINE_NAMES: Mapping[str, Renamed] = {
 }
 
 
+def tell(line: str) -> None:
+    """Print a line about the work to standard error, where it mixes with no result."""
+    typer.echo(f"pheye: {line}", err=True)
+
+
 def fail(message: str) -> NoReturn:
     """Print what is wrong and end with exit code 2."""
     typer.echo(f"pheye: {message}", err=True)

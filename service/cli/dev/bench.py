@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from service.cli.dev.bench_others import AGREEMENT, DECODING, ENGINE, FEATURES, SLOTS, other_measurements, tell
-from service.cli.flags import fail, fail_for
+from service.cli.dev.bench_others import AGREEMENT, DECODING, ENGINE, FEATURES, SLOTS, other_measurements
+from service.cli.flags import fail, fail_for, tell
 from service.cli.shared_options import THREADS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from service.bench.report import Findings
     from service.cli.dev.bench_others import Made, Other
 
-_BESIDE_WEIGHTS = 1.1  # of their memory is taken in all
+_MEMORY_SPARE = 1.1  # times the estimate, for what is neither weights nor slots
 EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
 
 
@@ -167,9 +167,9 @@ def _tell_of_memory(needed: int) -> None:
     from service.machine.free_memory import MB, available_mb
 
     free_mb = available_mb()
-    if free_mb is not None and free_mb * MB < _BESIDE_WEIGHTS * needed:
+    if free_mb is not None and free_mb * MB < _MEMORY_SPARE * needed:
         sizes = f"{needed / 1e9:.1f} GB of memory, and {free_mb / 1e3:.1f} GB are free"
-        tell(f"the weights of both sides take {sizes}: the system may end this; --only encode or decode takes less")
+        tell(f"both sides take about {sizes}: the system may end this; --only encode or decode takes less")
 
 
 def _measure(sections: Sequence[Section], others: Sequence[Other], session: BenchSession) -> Iterator[Findings]:

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import typer
-
-from service.cli.flags import fail, read_settings
+from service.cli.flags import fail, read_settings, tell
 
 if TYPE_CHECKING:
     from model.bench.plan import PlanOverrides
@@ -125,8 +123,3 @@ def _agreement(model: str, dtype: str, threads: int, cases: Sequence[Case]) -> A
 
     tell(f"{model}: {len(cases):,} questions in float32 and in {dtype}")
     return measure_agreement(read_settings({"model": model, "devices": "cpu", "threads": str(threads)}), cases, dtype)
-
-
-def tell(line: str) -> None:
-    """Print a line of the run's progress to standard error."""
-    typer.echo(f"pheye: {line}", err=True)

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.flags import fail, fail_for, read_settings, setting_flags
+from service.cli.flags import fail, fail_for, read_settings, setting_flags, tell
 from service.cli.options import options
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _measured(
                 return measured_machine(settings, config, url, counts)
 
             if check:
-                return check_loads(server, describe, turns, tokens, _tell)
-            found = in_turns(server, CALIBRATION, turns, tokens, _tell)
+                return check_loads(server, describe, turns, tokens, tell)
+            found = in_turns(server, CALIBRATION, turns, tokens, tell)
             return describe([each.counts for outcomes in found for each in outcomes]), []
     except (ValueError, OSError, RuntimeError, ServerLost) as error:
         fail(str(error))
@@ -174,7 +174,7 @@ def _print_fleets(plan: FleetPlan, routings: Sequence[Routing], price: float | N
     for name in ("an hour", "per million") if price is not None else ():
         table.add_column(name, justify="right")
     for routing in routings:
-        _tell(f"{routing.words}: sizing")
+        tell(f"{routing.words}: sizing")
         try:
             found = size_fleet(plan, routing)
         except ValueError as error:
@@ -194,7 +194,3 @@ def _fleet_cells(plan: FleetPlan, found: FleetResult | None, price: float | None
         hour = found.machines * price
         cells += [f"{hour:,.2f}", f"{hour / plan.goal.rate_per_s / 3600 * 1e6:,.2f}"]
     return cells
-
-
-def _tell(line: str) -> None:
-    typer.echo(f"pheye: {line}", err=True)

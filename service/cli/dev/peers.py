@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from service.cli.flags import fail
+from service.cli.flags import fail, tell
 
 if TYPE_CHECKING:
     from model.bench.plan import PlanOverrides
@@ -53,7 +51,7 @@ def compare_with_peers(
         fail("--dtype: nothing that --only names is compared in these formats; llama.cpp is beside int8 and int4")
     given = {"repeats": overrides.repeats, "prompt_tokens": overrides.prompt_tokens}
     chosen = {name: value for name, value in given.items() if value is not None}
-    run = PeerRun(models[0] if models else COMPARED_MODEL, work, _tell, threads=threads, **chosen)
+    run = PeerRun(models[0] if models else COMPARED_MODEL, work, tell, threads=threads, **chosen)
     report, code = None, EXIT_INTERRUPTED
     try:
         for report in compare(run):
@@ -61,15 +59,11 @@ def compare_with_peers(
                 write_peers(report, folder)
         code = 0
     except KeyboardInterrupt:
-        _tell("interrupted; this is what there is so far")
+        tell("interrupted; this is what there is so far")
     except PeerFailed as error:
         fail(str(error))
     if report is not None:
         print_peers(report)
     if folder is not None:
-        _tell(f"written to {folder}")
+        tell(f"written to {folder}")
     return code
-
-
-def _tell(line: str) -> None:
-    typer.echo(f"pheye: {line}", err=True)

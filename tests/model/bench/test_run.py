@@ -111,7 +111,9 @@ def test_what_cannot_be_measured_is_said_before_anything_is(section: Section, co
 
 def test_the_memory_of_both_sides_is_estimated() -> None:
     full = Section("random:Pheye-x4-448", ("float32", "int8"))
-    assert 20e9 < needed_bytes([full]) < 23e9, "22.7 GB were measured with all that is not weights"
+    assert 20e9 < needed_bytes([full]) < 23.4e9, "the peak that was measured"
+    eight_rows = Section("random:Pheye-x2-672", ("float32",), {"decode": (1, 8)})
+    assert 19.5e9 < needed_bytes([eight_rows]) < 21.5e9, "the peak that was measured"
     assert needed_bytes([replace(full, dtypes=("int8",))]) < 14e9
     assert needed_bytes([replace(full, work={"encode": (1,)})]) < 8e9
     assert needed_bytes([replace(full, work={"memory": (1,)})]) == 0
