@@ -62,8 +62,8 @@ def test_a_flood_refuses_nobody_but_the_client_that_makes_it(served: Server, dis
     )
     assert seen.flooded.statuses.keys() == {200}
     assert seen.greedy.statuses[429] > 0
-    # Behind the whole queue it would be as slow as the greedy client's own.
-    assert not seen.greedy.seconds or seen.flooded.quantile(0.5) < seen.greedy.quantile(0.5) / 2
+    # What runs may end first, but not what waits: in order of arrival eight or nine would.
+    assert seen.served_before <= 4
     assert served.metric("pheye_request_preemptions_total", **by(OTHER)) > 0
 
 

@@ -30,10 +30,21 @@ SHORT = {"question": "What is in the picture?", "settings": {"max_tokens": 16}}
 
 @dataclass
 class Answers:
-    """What came of a client's requests: statuses, and the seconds of those that were answered."""
+    """What came of a client's requests: statuses, and when those that were answered began and ended."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
+    spans_s: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, status: int, begun_s: float) -> None:
+        """Count the answer that has come now to the request of this time of the monotonic clock."""
+        self.statuses[status] += 1
+        if status == 200:
+            self.spans_s.append((begun_s, time.monotonic()))
+
+    @property
+    def seconds(self) -> list[float]:
+        """What each answer took."""
+        return [ended_s - begun_s for begun_s, ended_s in self.spans_s]
 
     def quantile(self, share: float) -> float:
         """The seconds within which this share of the answers came."""
@@ -56,6 +67,14 @@ class Flood:
     def ratio(self) -> float:
         """How many times longer the other client's slowest hundredth takes under the flood."""
         return self.flooded.quantile(0.99) / self.calm.quantile(0.99)
+
+    @property
+    def served_before(self) -> int:
+        """The most answers that the greedy client got while one request of the other client waited for its own."""
+        return max(
+            sum(begun_s < ended_s < own_end_s for _, ended_s in self.greedy.spans_s)
+            for begun_s, own_end_s in self.flooded.spans_s
+        )
 
 
 class Connection:
@@ -109,10 +128,7 @@ async def steadily(url: str, seconds: float, rate: float, body: Callable[[], byt
 
     async def ask() -> None:
         connection, begun = Connection(url, OTHER), time.monotonic()
-        status = await connection.post("/v1/vqa", body())
-        answers.statuses[status] += 1
-        if status == 200:
-            answers.seconds.append(time.monotonic() - begun)
+        answers.add(await connection.post("/v1/vqa", body()), begun)
         connection.close()
 
     async with asyncio.TaskGroup() as group:
@@ -134,10 +150,8 @@ async def greedily(url: str, answers: Answers, body: Callable[[], bytes], *, pau
             except (OSError, asyncio.IncompleteReadError):
                 connection.close()
                 status = 0
-            answers.statuses[status] += 1
-            if status == 200:
-                answers.seconds.append(time.monotonic() - begun)
-            else:
+            answers.add(status, begun)
+            if status != 200:
                 await asyncio.sleep(pause_s)
     finally:
         connection.close()
