@@ -8,6 +8,8 @@ scheduling. Called by the engine's thread only.
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -53,13 +55,13 @@ class Slots:
         decoder, (dtype, image_dtype) = config.decoder, dtypes
         own = (decoder.layers, count, decoder.heads, context_tokens, decoder.head_width)
         # Zeros, not `empty`: see `release` about what a stray NaN would do.
-        self.keys, self.values = (torch.zeros(own, device=device, dtype=dtype) for _ in range(2))
+        self.keys, self.values = (_untouched_zeros(own, device, dtype) for _ in range(2))
         self.absorbed = absorbed
         self.images = _image_memory(config, count, device, image_dtype, absorbed=absorbed)
         self.lengths = [0] * count
         self.prefix = tuple(prefix)
         shared = (*own[:3], len(prefix), own[4])
-        self._prefix_keys, self._prefix_values = (torch.zeros(shared, device=device, dtype=dtype) for _ in range(2))
+        self._prefix_keys, self._prefix_values = (_untouched_zeros(shared, device, dtype) for _ in range(2))
         self._images: dict[ImageKey, _ResidentImage] = {}  # the one that was needed longest ago first
         self._image_key_of: dict[int, ImageKey] = {}
 
@@ -163,8 +165,20 @@ def _image_memory(
     width = config.inner_width // config.cross_heads
     projected = (len(config.cross_layers), 0 if absorbed else count, config.cross_heads, config.image_tokens, width)
     features = (count if absorbed else 0, config.image_tokens, config.vision.width)
-    keys, values, seen = (torch.zeros(shape, device=device, dtype=dtype) for shape in (projected, projected, features))
+    keys, values, seen = (_untouched_zeros(shape, device, dtype) for shape in (projected, projected, features))
     return ImageMemory(keys, values, seen)
+
+
+def _untouched_zeros(shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return zeros; on a CPU in memory of their own, of which the system gives a page when it is first written to.
+
+    `torch.zeros` writes all of them at once, which takes seconds for the slots of a large model, and holds memory for
+    answers longer than any that will be given.
+    """
+    if device.type != "cpu" or 0 in shape:
+        return torch.zeros(tuple(shape), device=device, dtype=dtype)
+    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(memory, dtype=dtype).view(tuple(shape))
 
 
 def rows_of(slab: Tensor, rows: Sequence[int], length: int) -> Tensor:
