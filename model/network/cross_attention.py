@@ -114,12 +114,16 @@ class CrossAttentionBlock:
         self._heads = config.cross_heads
         self.norm = LayerNorm.load(attention.at("norm"), eps=1e-5)
         self._to_q = attention.linear("to_q")
-        projection, bias = (attention.tensor(f"to_kv.{part}") for part in ("weight", "bias"))
-        self._to_kv = attention.fastest(projection, bias, sensitive=True, stepped=False)
+        bias = attention.tensor("to_kv.bias")
+
+        def projection() -> Tensor:
+            return attention.ready(attention.stored("to_kv.weight"))
+
+        self._to_kv = attention.fastest("to_kv", projection, bias, sensitive=True, stepped=False)
         self._together = max(1, _CHUNK_NUMBERS // len(bias))  # tokens
         is_known = isinstance(self._to_kv, PlainLinear) and not config.inner_width // config.cross_heads % HEAD_CHANNELS
         self._code = code if is_known and config.image_tokens >= LEAST_TOKENS else None
-        self._absorbed = _Absorbed(projection, bias, config.cross_heads) if absorbed else None
+        self._absorbed = _Absorbed(projection(), bias, config.cross_heads) if absorbed else None
         self._to_out = attention.linear("to_out")
         self._ff_norm = LayerNorm.load(feed_forward.at("norm"), eps=1e-5)
         self._fc1 = feed_forward.linear("fc1")

@@ -7,15 +7,34 @@ Inference only: plain tensors, no autograd, no module tree. Knows nothing of Phe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network.linear import Linear, LinearSum, linear
+from model.network.linear import (
+    Linear,
+    LinearSum,
+    PlainLinear,
+    SteppedLinear,
+    linear,
+    round_weight,
+    rounded_linear,
+)
+
+# Returns the tensors that a function makes, or those that it made under this name when the model was loaded before.
+Prepare = Callable[[str, Callable[[], Sequence[Tensor]]], Sequence[Tensor]]
+_MANY_NUMBERS = 1 << 20  # from which casting a tensor takes longer than looking it up
 
 LORA_SCALE = 2.0  # alpha / r of both adapters, whatever their ranks (16 / 8 and 32 / 16)
+
+
+def made_anew(_name: str, make: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
+    """Make tensors: the `Prepare` that remembers nothing."""
+    return make()
 
 
 class Weights:
@@ -27,6 +46,7 @@ class Weights:
         dtype: of activations, and of weights that are not quantised.
         bits: of the weights of linear layers, 8 or 4; 0 for those of the dtype.
         stepped: whether decode steps read them.
+        prepare: what may know the tensors of layers that are rounded, and other large ones, from before.
     """
 
     def __init__(
@@ -37,18 +57,21 @@ class Weights:
         *,
         bits: int = 0,
         stepped: bool = False,
+        prepare: Prepare = made_anew,
         prefix: str = "",
     ) -> None:
         self._tensors = tensors
         self.device = device
         self.dtype = dtype
         self._bits, self._stepped = bits, stepped
+        self._prepare = prepare
         self._prefix = prefix
 
     def at(self, *path: str | int) -> Weights:
         """Return the tensors under a deeper prefix."""
-        prefix = self._prefix + "".join(f"{part}." for part in path)
-        return Weights(self._tensors, self.device, self.dtype, bits=self._bits, stepped=self._stepped, prefix=prefix)
+        deeper = copy(self)
+        deeper._prefix += "".join(f"{part}." for part in path)
+        return deeper
 
     def has(self, name: str) -> bool:
         """Return whether there is a tensor of that name under the prefix."""
@@ -60,7 +83,11 @@ class Weights:
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor on the device, in the compute dtype."""
-        return self.ready(self.stored(name))
+        stored = self.stored(name)
+        if stored.numel() < _MANY_NUMBERS or stored.dtype == self.dtype:
+            return self.ready(stored)
+        (prepared,) = self._prepare(f"{self._prefix}{name} {self.dtype}", lambda: [self.ready(stored)])
+        return prepared
 
     def ready(self, tensor: Tensor) -> Tensor:
         """Move and cast a tensor to device and compute dtype, its last axis side by side in memory, without gaps."""
@@ -82,27 +109,57 @@ class Weights:
         """
         layers = [self.at(name) for name in names]
         weights, biases = ([layer.stored(part) for layer in layers] for part in ("weight", "bias"))
-        weight = self.stacked(weights) if not self._bits else _joined(weights)  # rounding widens them, few at a time
-        return self.fastest(weight, self.stacked(biases), sensitive=sensitive)
+
+        def weight() -> Tensor:
+            return self.stacked(weights) if not self._bits else _joined(weights)  # rounding widens few at a time
+
+        return self.fastest("+".join(names), weight, self.stacked(biases), sensitive=sensitive)
 
     def summed(self, *names: str) -> LinearSum:
         """Return one layer that adds up the layers of these names, each on an input of its own."""
         layers = [self.at(name) for name in names]
         bias = torch.stack([layer.tensor("bias").float() for layer in layers]).sum(0).to(self.dtype)
-        weights = [layer.stored("weight") if self._bits else layer.tensor("weight") for layer in layers]
-        return LinearSum(weights, bias, bits=self._bits, stepped=self._stepped)
+        biases = [bias, *[None] * (len(layers) - 1)]
+        if self._bits:
+            return LinearSum(
+                [
+                    layer.fastest("weight", partial(layer.stored, "weight"), bias)
+                    for layer, bias in zip(layers, biases, strict=True)
+                ]
+            )
+        weights = [layer.ready(layer.stored("weight")) for layer in layers]
+        joined = [linear(torch.cat(weights, dim=1), bias)]
+        if not self._stepped:
+            return LinearSum(joined)
+        plain = [PlainLinear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+        return LinearSum(joined, [SteppedLinear(layer, layer.weight, layer.bias) for layer in plain])
 
-    def fastest(self, weight: Tensor, bias: Tensor | None, *, sensitive: bool = False, stepped: bool = True) -> Linear:
+    def fastest(
+        self,
+        name: str,
+        weight: Callable[[], Tensor],
+        bias: Tensor | None,
+        *,
+        sensitive: bool = False,
+        stepped: bool = True,
+    ) -> Linear:
         """Return a linear layer in the form that suits the device and the precision.
 
         Args:
-            weight: [out, in].
+            name: of the weight, under the prefix; no other has it.
+            weight: makes the weight [out, in].
             bias: [out]; none if None.
             sensitive: whether it is never rounded to 4 bits.
             stepped: whether decode steps read it, if they read any of these weights.
         """
         bits = max(self._bits, 8) if self._bits and sensitive else self._bits
-        return linear(weight, bias, bits=bits, stepped=stepped and self._stepped)
+        stepped = stepped and self._stepped
+        if not bits:
+            return linear(weight(), bias, stepped=stepped)
+        rounded = self._prepare(
+            f"{self._prefix}{name} {bits} bits", lambda: round_weight(weight(), bits=bits, stepped=stepped)
+        )
+        return rounded_linear(rounded, bias, bits=bits, stepped=stepped)
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:

@@ -75,15 +75,14 @@ class Int8Linear:
 
     A row's scale depends on that row alone and integer sums are exact: this layer computes a row alike alone and in a
     batch. Weights have 7 bits instead of 8 on processors whose sums would not be exact otherwise.
+
+    Args:
+        rounded: weights as `round_int8` gives them, int8 [out, in].
+        scales: likewise, float32 [out].
+        bias: [out]; none if None.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        rounded, scales = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
-        few = max(1, _FEW_NUMBERS // weight.shape[1])  # outputs at a time, so that passes over them stay in a cache
-        for part in (slice(start, start + few) for start in range(0, len(weight), few)):
-            wide = weight[part].float()
-            scales[part] = _largest(wide).squeeze(1).clamp_(min=1e-8).div_(weight_levels())
-            rounded[part] = (wide / scales[part].unsqueeze(1)).round_()
+    def __init__(self, rounded: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, None)
         self._scales = scales
         self._zeros = torch.zeros(len(scales), dtype=torch.int32)
@@ -98,6 +97,17 @@ class Int8Linear:
         else:
             torch.addcmul(self._bias, out, scales, out=out)
         return out.view(*x.shape[:-1], -1).to(x.dtype)
+
+
+def round_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round weights [out, in] to int8 [out, in] with a scale for each output, float32 [out], for `Int8Linear`."""
+    rounded, scales = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
+    few = max(1, _FEW_NUMBERS // weight.shape[1])  # outputs at a time, so that passes over them stay in a cache
+    for part in (slice(start, start + few) for start in range(0, len(weight), few)):
+        wide = weight[part].float()
+        scales[part] = _largest(wide).squeeze(1).clamp_(min=1e-8).div_(weight_levels())
+        rounded[part] = (wide / scales[part].unsqueeze(1)).round_()
+    return rounded, scales
 
 
 def _quantised(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,17 +180,15 @@ class LinearSum:
 
     One product over the inputs side by side, which needs no addition afterwards. Not in int8 or int4: one scale for
     inputs of different sizes would cost the smaller one its precision, so there each layer multiplies by itself.
+
+    Args:
+        layers: one over the inputs side by side, or one for each.
+        separate: what compiled steps read, which know no joined inputs; None for `layers`.
     """
 
-    def __init__(self, weights: Sequence[Tensor], bias: Tensor, *, bits: int = 0, stepped: bool = False) -> None:
-        biases = [bias, *[None] * (len(weights) - 1)]
-        own = [(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
-        joined = [] if bits else [linear(torch.cat(list(weights), dim=1), bias)]
-        self.layers = joined or [linear(weight, bias, bits=bits, stepped=stepped) for weight, bias in own]
-        # What compiled steps read, which know no joined inputs.
-        self.separate: Sequence[Linear] = self.layers
-        if stepped and not bits:
-            self.separate = [SteppedLinear(PlainLinear(weight, bias), weight, bias) for weight, bias in own]
+    def __init__(self, layers: Sequence[Linear], separate: Sequence[Linear] | None = None) -> None:
+        self.layers = layers
+        self.separate = layers if separate is None else separate
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Map one input [..., in] for each layer to outputs [..., out]."""
@@ -210,24 +218,56 @@ def linear(weight: Tensor, bias: Tensor | None, *, bits: int = 0, stepped: bool 
     Raises:
         ValueError: 4 bits without a numba that can be used, which compiles the kernels for them.
     """
-    if not bits:
-        is_packed = packs(weight.device, weight.dtype) and not _better_plain(weight)
-        many = PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
-        return SteppedLinear(many, weight, bias) if stepped else many
-    if not available.usable():
-        if bits == 4:
-            raise ValueError(f"int4 needs a numba that can be used: {available.INSTALL}")
-        return Int8Linear(weight, bias)
-    if bits == 8 and not stepped:
-        return Int8Linear(weight, bias)
-    from model.network.compiled.linear import CompiledLinear, crew
+    if bits:
+        return rounded_linear(round_weight(weight, bits=bits, stepped=stepped), bias, bits=bits, stepped=stepped)
+    is_packed = packs(weight.device, weight.dtype) and not _better_plain(weight)
+    many = PackedLinear(weight, bias) if is_packed else PlainLinear(weight.contiguous(), bias)
+    return SteppedLinear(many, weight, bias) if stepped else many
+
+
+def round_weight(weight: Tensor, *, bits: int, stepped: bool) -> tuple[Tensor, ...]:
+    """Round a weight [out, in] for `rounded_linear`, which knows what the tensors are; they are plain ones, on a CPU.
+
+    Raises:
+        ValueError: as `linear`.
+    """
+    if not _is_compiled(bits, stepped=stepped):
+        return round_int8(weight)
+    from model.network.compiled.linear import crew
     from model.network.compiled.rounding import pack_int4_fast, pack_int8_fast
 
-    if bits == 4:
-        return CompiledLinear(pack_int4_fast(weight, crew()), bias)
-    of_many = Int8Linear(weight, bias) if available.multiplies_bytes() else None
-    # Many rows are oneDNN's, if it is good at them: such a layer is held twice.
-    return CompiledLinear(pack_int8_fast(weight, crew()), bias, of_many)
+    packed = (pack_int4_fast if bits == 4 else pack_int8_fast)(weight, crew())
+    of_many = round_int8(weight) if _is_held_twice(bits) else ()
+    return packed.blocks, packed.scales, torch.tensor([packed.outputs, packed.inputs]), *of_many
+
+
+def rounded_linear(rounded: Sequence[Tensor], bias: Tensor | None, *, bits: int, stepped: bool) -> Linear:
+    """Build a layer from what `round_weight` made of its weight, on this machine and with the same words."""
+    if not _is_compiled(bits, stepped=stepped):
+        weight, scales = rounded
+        return Int8Linear(weight, scales, bias)
+    from model.network.compiled.linear import CompiledLinear
+    from model.network.compiled.packing import PackedWeights
+
+    blocks, scales, (outputs, inputs), *twice = rounded
+    of_many = Int8Linear(twice[0], twice[1], bias) if twice else None
+    return CompiledLinear(PackedWeights(bits, int(outputs), int(inputs), blocks, scales), bias, of_many)
+
+
+def rounding_here() -> str:
+    """Name what the tensors of `round_weight` depend on beside the weight: this processor, and what is installed."""
+    return f"levels {weight_levels()}, compiled {available.usable()}, held twice {_is_held_twice(8)}"
+
+
+def _is_compiled(bits: int, *, stepped: bool) -> bool:
+    if bits == 4 and not available.usable():
+        raise ValueError(f"int4 needs a numba that can be used: {available.INSTALL}")
+    return bits == 4 or (stepped and available.usable())
+
+
+def _is_held_twice(bits: int) -> bool:
+    """Return whether many rows are oneDNN's, which is good at int8 here: a compiled layer is held in both forms."""
+    return bits == 8 and available.multiplies_bytes()
 
 
 def _better_plain(weight: Tensor) -> bool:

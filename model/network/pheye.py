@@ -20,7 +20,7 @@ from model.network.compiled.compilation import background
 from model.network.compiled_decoder import CompiledDecoder, compiles_floats
 from model.network.cross_attention import AttentionRecorder
 from model.network.decoder import Decoder, StepBatch, TokenBatch
-from model.network.layers import Weights
+from model.network.layers import Prepare, Weights, made_anew
 from model.network.slots import Slots
 from model.network.trees import edge_logprobs, tree_batch
 from model.network.vision import VisionEncoder, compiles_tower
@@ -38,6 +38,7 @@ class Pheye:
         bits: of the weights of linear layers: 8; 4 in the decoder and 8 elsewhere; 0 for those of the dtype.
         image_dtype: what slots keep of images in; None for `dtype`.
         absorbed: whether slots keep images' features, and not the keys and values projected from them.
+        prepare: what may know large tensors in the form in which layers hold them; see `Weights`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Pheye:
         bits: int = 0,
         image_dtype: torch.dtype | None = None,
         absorbed: bool = False,
+        prepare: Prepare = made_anew,
     ) -> None:
         self.config = config
         self.device = device
@@ -57,9 +59,10 @@ class Pheye:
         steps_are_compiled = not bits and not absorbed and compiles_floats(config, device, dtype)
         is_used = steps_are_compiled or compiles_tower(config.vision, device, dtype)
         self._code = background.CODE if is_used else None
-        weights = Weights(tensors, device, dtype, bits=8 if bits else 0)
+        weights = Weights(tensors, device, dtype, bits=8 if bits else 0, prepare=prepare)
         self._vision = VisionEncoder(weights.at("vision_encoder"), config, self._code)
-        weights = Weights(tensors, device, dtype, bits=bits, stepped=bool(bits) or steps_are_compiled)
+        stepped = bool(bits) or steps_are_compiled
+        weights = Weights(tensors, device, dtype, bits=bits, stepped=stepped, prepare=prepare)
         code = self._code if steps_are_compiled else None
         self._decoder = Decoder(weights.at("lang_encoder"), config, code, absorbed=absorbed)
         self._compiled = CompiledDecoder.of(self._decoder, config, code, absorbed=absorbed)

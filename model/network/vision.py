@@ -66,17 +66,21 @@ def merged(weights: Weights, adapter: str | None, factor: float = 1.0) -> Tensor
 def _adapted(weights: Weights, adapter: str | None, *names: str) -> Linear:
     """Put the layers of these names side by side, each with its LoRA adapter merged in."""
     layers = [weights.at(name) for name in names]
-    weight = torch.cat([merged(layer, adapter) for layer in layers])
-    return weights.fastest(weight, torch.cat([layer.tensor("base_layer.bias") for layer in layers]))
+    return weights.fastest(
+        f"{'+'.join(names)} of {adapter}",
+        lambda: torch.cat([merged(layer, adapter) for layer in layers]),
+        torch.cat([layer.tensor("base_layer.bias") for layer in layers]),
+    )
 
 
 def _around(activation_factor: float, mlp: Weights, adapter: str | None) -> tuple[Linear, Linear]:
     """Return the layers on either side of an activation, with its factor in the first and out of the second."""
     first, second = mlp.at("fc1"), mlp.at("fc2")
     bias = first.ready(activation_factor * first.stored("base_layer.bias").float())
+    own = f"of {adapter}"
     return (
-        mlp.fastest(merged(first, adapter, activation_factor), bias),
-        mlp.fastest(merged(second, adapter, 1 / activation_factor), second.tensor("base_layer.bias")),
+        first.fastest(own, lambda: merged(first, adapter, activation_factor), bias),
+        second.fastest(own, lambda: merged(second, adapter, 1 / activation_factor), second.tensor("base_layer.bias")),
     )
 
 
@@ -143,8 +147,12 @@ class VisionTower:
         self._heads = geometry.heads
         self._activate_, factor = folded(geometry.activation, weights.device)
         self._patches = patches
-        patch = merged(embeddings.at("patch_embedding"), adapter).flatten(1)
-        self._patch = weights.fastest(F.pad(patch, (0, patches.width - patch.shape[1])), None)
+
+        def patch() -> Tensor:
+            kernels = merged(embeddings.at("patch_embedding"), adapter).flatten(1)
+            return F.pad(kernels, (0, patches.width - kernels.shape[1]))
+
+        self._patch = embeddings.fastest(f"patch_embedding of {adapter}", patch, None)
         self._cls = embeddings.tensor("class_embedding")
         self._positions = embeddings.tensor("position_embedding.weight")
         self._pre_norm = LayerNorm.load(weights.at("pre_layrnorm"), geometry.eps)

@@ -6,10 +6,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.network.linear import Int8Linear, Linear, PackedLinear, PlainLinear, linear, packs, repacks, weight_levels
+from model.network.linear import (
+    Int8Linear,
+    Linear,
+    PackedLinear,
+    PlainLinear,
+    linear,
+    packs,
+    repacks,
+    round_int8,
+    weight_levels,
+)
 
 CPU = torch.device("cpu")
-FORMS = {"plain": PlainLinear, "packed": PackedLinear, "int8": Int8Linear}
+FORMS = {
+    "plain": PlainLinear,
+    "packed": PackedLinear,
+    "int8": lambda weight, bias: Int8Linear(*round_int8(weight), bias),
+}
 
 
 def layer(
@@ -37,9 +51,9 @@ def test_every_form_computes_the_product(form: str, error: float, bias: bool, sh
 
 def test_int8_weights_are_the_same_however_few_are_rounded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     weight, x = torch.randn(40, 64), torch.randn(3, 64)
-    whole = Int8Linear(weight, None)(x)
+    whole = Int8Linear(*round_int8(weight), None)(x)
     monkeypatch.setattr("model.network.linear._FEW_NUMBERS", 3 * 64)
-    assert torch.equal(Int8Linear(weight, None)(x), whole)
+    assert torch.equal(Int8Linear(*round_int8(weight), None)(x), whole)
 
 
 def test_bfloat16_stays_bfloat16_in_every_form() -> None:
@@ -63,7 +77,7 @@ def test_an_int8_row_says_the_same_alone_and_beside_a_row_a_thousand_times_large
 def test_int8_sums_do_not_saturate(rows: int, sign: float) -> None:
     """All inputs and weights are as large as they can be: processors without VNNI lose most of such a sum."""
     width = 1280
-    ours = Int8Linear(sign * torch.ones(16, width), None)
+    ours = Int8Linear(*round_int8(sign * torch.ones(16, width)), None)
     torch.testing.assert_close(ours(torch.ones(rows, width)), torch.full((rows, 16), sign * width))
 
 
@@ -74,7 +88,7 @@ def test_int8_sums_are_exact(rows: int) -> None:
     weight = torch.randint(-levels, levels + 1, (24, 640), generator=chance).float()
     x = torch.randint(-127, 128, (rows, 640), generator=chance).float()
     weight[:, 0], x[:, 0] = levels, 127
-    torch.testing.assert_close(Int8Linear(weight, None)(x), x @ weight.T, rtol=1e-6, atol=0.5)
+    torch.testing.assert_close(Int8Linear(*round_int8(weight), None)(x), x @ weight.T, rtol=1e-6, atol=0.5)
 
 
 def test_a_row_of_zeros_gives_the_bias_in_int8() -> None:
