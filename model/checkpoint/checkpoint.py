@@ -8,7 +8,7 @@ and loading is strict: whatever does not fit is an error that names it. May be c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from model.tokenizer import TextTokenizer
 RANDOM = "random:"
 TRAINED = "model"  # folder of a run into which training writes its model
 CPU = torch.device("cpu")
+_MANY_NUMBERS = 1 << 20  # of a tensor whose layer keeps a form of its own
 _ALIASES = {  # the published files hold these tensors twice, sharing storage
     "lang_encoder.old_decoder_blocks.": ("lang_encoder.model.layers.", "decoder_layer."),
     "lang_encoder.cross_attn_layers.": ("lang_encoder.model.layers.", "cross_attn_layer."),
@@ -62,10 +63,21 @@ class Checkpoint:
     about: About | None = None
 
 
-def open_checkpoint(source: str, revision: str | None = None, device: torch.device = CPU) -> Checkpoint:
+def open_checkpoint(
+    source: str,
+    revision: str | None = None,
+    device: torch.device = CPU,
+    *,
+    has_seen: Callable[[str], bool] | None = None,
+) -> Checkpoint:
     """Open the checkpoint that `source` names: `random:<geometry>`, a folder, or a hub repository id.
 
-    `revision` pins a hub repository. Random weights are made on `device`; stored tensors are mapped from disk.
+    Args:
+        source: what to open.
+        revision: pins a hub repository.
+        device: where random weights are made; stored tensors are mapped from disk.
+        has_seen: whether the checkpoint of a fingerprint was opened before and its large tensors are not read again;
+            None, or if not: every value is looked at, for which 5 GB come from the disk.
 
     Raises:
         ConfigError, CheckpointError, TokenizerError: it cannot be served; the message says what to change.
@@ -76,12 +88,16 @@ def open_checkpoint(source: str, revision: str | None = None, device: torch.devi
     config = _config(folder, source)
     about, tensors = read_about(folder), read_tensors(folder)
     ranks = _ranks(tensors, config)
-    _check(tensors, tensor_shapes(config, ranks))
+    expected = tensor_shapes(config, ranks)
+    _check(tensors, expected)
+    fingerprint = _fingerprint(tensors)
+    small = [name for name in expected if tensors[name].numel() < _MANY_NUMBERS]
+    _check_values(tensors, small if has_seen is not None and has_seen(fingerprint) else list(expected))
     tokenizer = read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
     if tokenizer.largest_id >= config.decoder.vocab_size:
         have = config.decoder.vocab_size
         raise CheckpointError(f"tokenizer: token {tokenizer.largest_id} is beyond the {have} that the decoder knows")
-    return Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors), about)
+    return Checkpoint(config, ranks, tensors, tokenizer, fingerprint, about)
 
 
 def read_config(source: str, revision: str | None = None) -> PheyeConfig:
@@ -213,7 +229,10 @@ def _check(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
             raise CheckpointError(f"tensor {name} has shape {tuple(tensors[name].shape)}; expected {shape}")
         if str(tensors[name].dtype).removeprefix("torch.") not in DTYPES:
             raise CheckpointError(f"tensor {name} is {tensors[name].dtype}; expected one of {', '.join(DTYPES)}")
-    unusable = _not_finite(tensors, list(expected))
+
+
+def _check_values(tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
+    unusable = _not_finite(tensors, names)
     if unusable is not None:
         raise CheckpointError(f"tensor {unusable} holds a NaN or an infinite value")
 

@@ -18,6 +18,7 @@ from model.checkpoint.checkpoint import Checkpoint
 from model.choices import ChoiceTree
 from model.explain import Explanation, explain
 from model.network.cross_attention import AttentionRecorder
+from model.network.layers import Prepare, made_anew
 from model.network.pheye import Pheye
 from model.prompt import render
 from model.request import CacheChanges, ChosenChoice, DeviceMemoryError, FolderCounts, NewRow, TileSpan, TokenLogprob
@@ -41,7 +42,7 @@ DecodeForm = Literal["recorded", "fixed", "eager"]
 _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
 
 _WARM_UP = ImageKey("warm-up")  # no image's hash
-_TOWERS = 2  # that encode: one the first tile, which is the global view, the other all others
+_FEW_TOKENS = 16  # of a prompt that is read as longer ones are
 
 
 class ModelRunner:
@@ -62,6 +63,7 @@ class ModelRunner:
         memory: what takes how much of the device, for people to read.
         lone_threads: for encoding while one row alone is worked on: 2 to take half an image each, where operations
             have one; 1 to stay at that.
+        prepare: what may know large tensors in the form in which layers hold them; see `model.network.layers.Weights`.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class ModelRunner:
         absorbed: bool = False,
         memory: Sequence[MemoryPart] = (),
         lone_threads: int = 1,
+        prepare: Prepare = made_anew,
     ) -> None:
         self.config = checkpoint.config
         self.device = device
@@ -100,6 +103,7 @@ class ModelRunner:
             bits=precision.bits,
             image_dtype=precision.image_dtype,
             absorbed=absorbed,
+            prepare=prepare,
         )
         examples = [self.prompt(instruction) for instruction in _UNLIKE]
         beginning = examples[0][: shared_tokens(examples)]
@@ -328,12 +332,14 @@ class ModelRunner:
         tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
         if self._vision is not None:
             self._vision.warm_up()
-        # Where no batches are recorded a tile for each tower will do: a large model takes seconds for the others.
-        encoded = range(self.config.tiles if self._vision is not None else min(_TOWERS, self.config.tiles))
+        # Where nothing is recorded a tile and few tokens will do, as both towers run the same code: a large model takes
+        # seconds for more.
+        encoded = range(self.config.tiles if self._vision is not None else 1)
         features = list(self._features([tiles[: len(encoded)]], encoded))
         features += features[-1:] * (self.config.tiles - len(encoded))
         self._model.admit_image(self._slots, _WARM_UP, features)
-        prompt = self.prompt("")[: self.context_tokens - 1]
+        tokens = self.context_tokens - 1 if self._vision is not None else _FEW_TOKENS
+        prompt = self.prompt("")[:tokens]
         self._slots.occupy(0, _WARM_UP, len(prompt))
         self._model.prefill(self._slots, [0], [prompt])
         self._model.decode(self._slots, [0], [0])

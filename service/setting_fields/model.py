@@ -114,6 +114,12 @@ class ModelSettings(BaseModel):
         description="Bytes that the files of the feature folder may add up to, 1 MiB to 1 PiB; the least recently used "
         "are removed.",
     )
+    prepared_weights_folder: OptionalFolder = Field(
+        default=None,
+        description="Folder in which the rounded weights of `int8` and `int4` are kept, about 3 GB for x4-448: a start "
+        "maps them from there instead of rounding them again, and workers have them in memory once; absent: none. The "
+        "three models or precisions used last stay in it.",
+    )
     gpu_memory_share: float = Field(
         default=0.9,
         gt=0.0,

@@ -44,5 +44,6 @@ def load_runner(settings: Settings | WorkerSettings, device: str) -> ModelRunner
         ),
         feature_folder=settings.feature_folder,
         feature_folder_bytes=settings.feature_folder_bytes,
+        prepared_weights_folder=settings.prepared_weights_folder,
         gpu_memory_share=settings.gpu_memory_share / max(devices.count(device), 1),
     )

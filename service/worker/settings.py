@@ -30,6 +30,7 @@ class WorkerSettings:
     feature_cache_bytes: int | None
     feature_folder: Path | None
     feature_folder_bytes: int
+    prepared_weights_folder: Path | None
     gpu_memory_share: float
     compiled_code: str
     stall_s: float

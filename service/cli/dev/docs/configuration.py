@@ -21,7 +21,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Connections": ("max_connections", "head_timeout_s", "body_timeout_s", "idle_timeout_s", "sse_ping_s"),
     "Batching and caches": (
         "slots", "context_tokens", "stall_s", "feature_cache_bytes", "feature_folder", "feature_folder_bytes",
-        "gpu_memory_share",
+        "prepared_weights_folder", "gpu_memory_share",
     ),
     "Admission control and limits of a request": (
         "max_waiting", "max_questions", "default_max_tokens", "deadline_s", "max_body_bytes", "max_upload_bytes",

@@ -1,0 +1,178 @@
+"""Weights as the layers of a model hold them in int8 and int4, kept in a folder for the next start.
+
+Rounding and packing the weights of a large model takes longer than everything else that a start does, and writes as
+much memory as they need. Kept ones are mapped from the disk: a start need not make them, and the processes of a machine
+have them in memory once. Knows nothing of layers. Any number of processes may share a folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.network.linear import rounding_here
+from model.whole_files import PARTIAL, appearing_whole
+
+logger = logging.getLogger("pheye.weights")
+
+_ALIGNED = 64  # bytes: a line of a processor's cache
+_MOST_SETS = 3  # in a folder; those used longest ago are removed
+_BYTES, _TABLE = "weights.npy", "tensors.json"
+_DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.int8, torch.int64, torch.float32, torch.bfloat16)}
+
+
+class PreparedWeights:
+    """Tensors of one model in one precision for this kind of processor: those of an earlier start, or to be kept.
+
+    Args:
+        folder: where sets of them are kept; made, for its owner alone, if it is not there.
+        fingerprint: of the model.
+        precision: such as `int8`.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, precision: str) -> None:
+        self._place = folder / f"{_owner(fingerprint)}-{_kind(precision)}"
+        self._known = self._read()
+        self._made: dict[str, list[Tensor]] = {}
+
+    @staticmethod
+    def has_seen(folder: Path, fingerprint: str) -> bool:
+        """Return whether the folder has weights of this model, in whatever precision: it was loaded before."""
+        return next(folder.glob(f"{_owner(fingerprint)}-*/{_TABLE}"), None) is not None
+
+    def __call__(self, name: str, make: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
+        """Return the tensors of this name: those kept, or else those that the function makes."""
+        if name in self._known:
+            return self._known[name]
+        made = self._made[name] = list(make())
+        return made
+
+    def keep(self) -> threading.Thread | None:
+        """Write what had to be made, in a thread that is returned; none if all was known."""
+        made, self._made = self._made, {}
+        if not made:
+            return None
+        thread = threading.Thread(target=self._keep, args=({**self._known, **made},), name="prepared weights")
+        thread.daemon = True  # what is not whole yet at the end of the process is made by the next one
+        thread.start()
+        return thread
+
+    def _keep(self, tensors: Mapping[str, Sequence[Tensor]]) -> None:
+        folder = self._place.parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _alone(folder) as is_alone:
+                if not is_alone:
+                    return  # another process writes: most likely the same
+                begun_s, size = time.monotonic(), _write(self._place, tensors)
+                _remove_but(_MOST_SETS, folder)
+        except OSError as error:
+            logger.warning("prepared weights are not kept, the next start will make them again: %s", error)
+            return
+        took_s = time.monotonic() - begun_s
+        logger.info("kept %.1f GB of prepared weights in %s, in %.1f s", size / 1e9, self._place, took_s)
+
+    def _read(self) -> dict[str, list[Tensor]]:
+        if not self._place.exists():
+            return {}
+        try:
+            known = _mapped(self._place)
+            os.utime(self._place)  # it was used
+        except Exception as error:  # whatever a parser meets in a file that is not ours, or not whole
+            logger.warning("%s: cannot be used, and will be made again: %s", self._place, error)
+            return {}
+        return known
+
+
+def _owner(fingerprint: str) -> str:
+    return hashlib.sha256(fingerprint.encode()).hexdigest()[:24]
+
+
+def _kind(precision: str) -> str:
+    """Name what prepared tensors depend on beside the model: precision, processor, libraries, and this code itself."""
+    digest = hashlib.sha256(f"{precision} {rounding_here()} torch {torch.__version__} numpy {np.__version__}".encode())
+    for package in ("checkpoint", "network"):
+        for path in sorted(Path(__file__).parents[1].joinpath(package).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return f"{precision}-{digest.hexdigest()[:16]}"
+
+
+def _write(place: Path, tensors: Mapping[str, Sequence[Tensor]]) -> int:
+    """Write tensors into a folder that appears whole, in place of one of that name; returns their bytes."""
+    table: dict[str, list[tuple[str, list[int], int]]] = {}
+    filled = 0
+    for name, parts in tensors.items():
+        table[name] = []
+        for part in parts:
+            table[name].append((str(part.dtype), list(part.shape), filled))
+            filled += -(-part.nbytes // _ALIGNED) * _ALIGNED
+    if filled > shutil.disk_usage(place.parent).free:
+        raise OSError(f"{place.parent}: less than {filled / 1e9:.1f} GB are free")
+    shutil.rmtree(place, ignore_errors=True)
+    with appearing_whole(place) as partial:
+        with (partial / _BYTES).open("wb") as file:  # not mapped: a full disk would end the process
+            header = {"descr": "|u1", "fortran_order": False, "shape": (filled,)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in chain.from_iterable(tensors.values()):
+                file.write(part.contiguous().view(-1).view(torch.uint8).numpy().data)
+                file.write(bytes(-part.nbytes % _ALIGNED))
+        (partial / _TABLE).write_text(json.dumps(table), encoding="utf-8")
+    return filled
+
+
+def _mapped(place: Path) -> dict[str, list[Tensor]]:
+    """Return the tensors of a set, mapped from its file.
+
+    Raises:
+        Exception: of any kind, it is not what `_write` writes.
+    """
+    table: dict[str, Any] = json.loads((place / _TABLE).read_text(encoding="utf-8"))
+    # Copied on a write, which never comes: torch warns of memory that cannot be written to.
+    whole = np.load(place / _BYTES, mmap_mode="c", allow_pickle=False)
+    return {name: [_part(whole, *each) for each in parts] for name, parts in table.items()}
+
+
+def _part(whole: np.ndarray[Any, Any], dtype_name: str, shape: Sequence[int], start: int) -> Tensor:
+    dtype = _DTYPES[dtype_name]
+    size = math.prod(shape) * dtype.itemsize
+    if start % _ALIGNED or not 0 <= start <= start + size <= len(whole):
+        raise ValueError("a tensor lies outside of the file")
+    return torch.from_numpy(whole[start : start + size]).view(dtype).view(tuple(shape))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Tell whether no other process writes into the folder, and let none do so meanwhile."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _remove_but(most: int, folder: Path) -> None:
+    """Remove the sets used longest ago, and what a process left that ended too soon; who has them mapped keeps them."""
+    for unfinished in folder.glob(f"{PARTIAL}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    sets = sorted(folder.glob(f"*/{_TABLE}"), key=lambda table: table.parent.stat().st_mtime, reverse=True)
+    for table in sets[most:]:
+        logger.info("removing prepared weights that were used longest ago: %s", table.parent)
+        shutil.rmtree(table.parent, ignore_errors=True)
