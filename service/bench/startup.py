@@ -47,20 +47,22 @@ class StartTimes:
     peak_bytes: int
 
 
-def start_times(words: Sequence[str], model: str, *, cold: bool) -> StartTimes:
+def start_times(words: Sequence[str], model: str, prepared: Path | None, *, cold: bool) -> StartTimes:
     """Start a server once, and end it.
 
     Args:
         words: flags of `pheye serve`, but for the port.
         model: as they name it.
-        cold: whether its weights are dropped from the page cache first; they must lie in a folder here.
+        prepared: the folder of prepared weights; None for none.
+        cold: whether its weights, in either form, are dropped from the page cache first; its own must lie in a folder
+            here.
 
     Raises:
         RuntimeError: the server ended, or was not ready in time; the message has what it logged.
         ValueError: there are no weights here to drop.
     """
     if cold:
-        _drop_from_page_cache(model)
+        _drop_from_page_cache(model, prepared)
     with TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         begun_s = time.monotonic()
@@ -71,12 +73,12 @@ def start_times(words: Sequence[str], model: str, *, cold: bool) -> StartTimes:
     return StartTimes(alive_s, ready_s, float(loaded[1]) if loaded else 0.0, peak)
 
 
-def _drop_from_page_cache(model: str) -> None:
+def _drop_from_page_cache(model: str, prepared: Path | None) -> None:
     folder = local_folder(model)
     files = [folder / name for name in WEIGHT_FILES if (folder / name).exists()] if folder is not None else []
     if not files:
         raise ValueError(f"{model}: no weights in a folder here, which could be dropped from the page cache")
-    for file in files:
+    for file in [*files, *(prepared.glob("*/*") if prepared else ())]:
         with file.open("rb") as opened:
             os.fsync(opened.fileno())  # what is not written yet stays
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Probe of the folders that a server would write to: image features, and uploaded images. Any thread."""
+"""Probe of the folders that a server would write to: image features, uploaded images, prepared weights. Any thread."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def folders(settings: Settings) -> Sequence[Finding]:
     named = {
         "PHEYE_FEATURE_FOLDER": (settings.feature_folder, settings.feature_folder_bytes),
         "PHEYE_IMAGE_FOLDER": (settings.image_folder, settings.image_folder_bytes),
+        "PHEYE_PREPARED_WEIGHTS_FOLDER": (settings.prepared_weights_folder, None),
     }
     return [_folder(name, path, limit) for name, (path, limit) in named.items() if path is not None]
 
 
-def _folder(name: str, path: Path, limit_bytes: int) -> Finding:
+def _folder(name: str, path: Path, limit_bytes: int | None) -> Finding:
     existing = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -35,7 +36,9 @@ def _folder(name: str, path: Path, limit_bytes: int) -> Finding:
             "folders", (words,), (f"{words}; make it a folder that this user may write to, or choose another",)
         )
     lines = [f"{name}: {path}{'' if existing == path else ', which will be made'}: {free_bytes / 1e9:.1f} GB free"]
-    if free_bytes < min(limit_bytes, LEAST_SPACE_BYTES):
+    if limit_bytes is None and free_bytes < LEAST_SPACE_BYTES:
+        lines.append("there is little room: make some")
+    elif limit_bytes is not None and free_bytes < min(limit_bytes, LEAST_SPACE_BYTES):
         lines.append(f"there is little room: make some, or lower {name}_BYTES")
     if existing == path and about.st_mode & stat.S_IWOTH and not about.st_mode & stat.S_ISVTX:
         lines.append(f"every user of this machine may write to {path}, and so forge what is in it: chmod 700 it")

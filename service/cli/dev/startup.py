@@ -30,7 +30,8 @@ def startup(
 
     words = [word for name in SETTINGS if (typed := flags[name]) is not None for word in (f"--{name}", typed)]
     try:
-        starts = [start_times(words, settings.model, cold=cold) for _ in range(turns + 1)][1:]
+        prepared = settings.prepared_weights_folder
+        starts = [start_times(words, settings.model, prepared, cold=cold) for _ in range(turns + 1)][1:]
     except (ValueError, OSError, RuntimeError) as error:
         fail(str(error))
     typer.echo("| model | dtype | page cache | `/livez` | `/readyz` | loading, s | largest process |")

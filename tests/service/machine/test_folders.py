@@ -19,6 +19,8 @@ def test_a_folder_is_named_with_what_is_wrong_and_is_not_made(tmp_path: Path) ->
     assert f"PHEYE_FEATURE_FOLDER: {new}, which will be made" in features.lines[0]
     assert not (tmp_path / "a").exists()
     assert f"PHEYE_IMAGE_FOLDER: {broken} cannot be used: Not a directory" in images.faults[0]
+    [weights] = folders(Settings(prepared_weights_folder=new))
+    assert f"PHEYE_PREPARED_WEIGHTS_FOLDER: {new}, which will be made" in weights.lines[0]
     [images] = folders(Settings(image_folder=tmp_path / "open"))
     assert "every user of this machine may write" in images.lines[1]
     assert images.faults == ()
