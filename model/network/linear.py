@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -16,16 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.network.compiled.compilation import available
+from model.network.int8_linear import LEVELS, Int8Linear, round_int8, weight_levels
 
 if TYPE_CHECKING:
     from model.network.compiled.linear import CompiledLinear
 
 _SMALL = 1 << 18  # weights of a matrix that stays in a core's cache, for which calls count and layouts do not
 _ROWS = 257  # of the input that weights are laid out for; this layout was also the fastest for a single row
-_LEVELS = 127  # int8 values on either side of zero
-_EXACT_LEVELS = 64  # of weights where two products are added in 16 bits: 2 * 255 * 64 is less than 2**15
-_FEW_NUMBERS = 1 << 18  # of an input: what its passes cost is mostly their number
-_MIDDLE = 128  # what stands for zero in the unsigned bytes that the processor's int8 instructions take
 
 
 class Linear(Protocol):
@@ -68,85 +64,6 @@ class PackedLinear:
         """Return a copy of the weight [out, in] as it was given, to the last bit."""
         plain: Tensor = self._weight.to_dense()
         return plain
-
-
-class Int8Linear:
-    """Linear layer in int8 with sums in int32: a scale for each output channel, and one for each row of the input.
-
-    A row's scale depends on that row alone and integer sums are exact: this layer computes a row alike alone and in a
-    batch. Weights have 7 bits instead of 8 on processors whose sums would not be exact otherwise.
-
-    Args:
-        rounded: weights as `round_int8` gives them, int8 [out, in].
-        scales: likewise, float32 [out].
-        bias: [out]; none if None.
-    """
-
-    def __init__(self, rounded: Tensor, scales: Tensor, bias: Tensor | None) -> None:
-        self._weight = torch.ops.onednn.qlinear_prepack(rounded, None)
-        self._scales = scales
-        self._zeros = torch.zeros(len(scales), dtype=torch.int32)
-        self._bias = bias
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Map inputs [..., in] to outputs [..., out]."""
-        bytes_, scales = _quantised(x.reshape(-1, x.shape[-1]).float())
-        out = _int8_product(bytes_, self._weight, self._scales, self._zeros)
-        if self._bias is None:
-            out.mul_(scales)
-        else:
-            torch.addcmul(self._bias, out, scales, out=out)
-        return out.view(*x.shape[:-1], -1).to(x.dtype)
-
-
-def round_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round weights [out, in] to int8 [out, in] with a scale for each output, float32 [out], for `Int8Linear`."""
-    rounded, scales = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
-    few = max(1, _FEW_NUMBERS // weight.shape[1])  # outputs at a time, so that passes over them stay in a cache
-    for part in (slice(start, start + few) for start in range(0, len(weight), few)):
-        wide = weight[part].float()
-        scales[part] = _largest(wide).squeeze(1).clamp_(min=1e-8).div_(weight_levels())
-        rounded[part] = (wide / scales[part].unsqueeze(1)).round_()
-    return rounded, scales
-
-
-def _quantised(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row [rows, in] to bytes of a scale of its own; return them and the scales [rows, 1].
-
-    Torch turns numbers into signed bytes four times as fast as into unsigned ones, and the other highest bit adds 128.
-    """
-    scales = _largest(rows).clamp_(min=1e-8).div_(_LEVELS)
-    return (rows / scales).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(_MIDDLE), scales
-
-
-def _largest(rows: Tensor) -> Tensor:
-    """Return each row's largest absolute value [rows, 1]; what is no number stays none."""
-    if rows.numel() < _FEW_NUMBERS:
-        return rows.abs().amax(dim=1, keepdim=True)
-    return torch.maximum(rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_())
-
-
-@cache
-def weight_levels() -> int:
-    """Return how many int8 values on either side of zero weights may take for this processor's sums to be exact.
-
-    Processors without instructions made for int8 (AVX-512 VNNI, AVX-VNNI and later) add pairs of products in 16 bits,
-    which saturate without a word. A product that would saturate is tried once, as oneDNN alone knows what it runs.
-    """
-    inputs, rows = 64, 2
-    weight = torch.full((inputs, inputs), _LEVELS, dtype=torch.int8)
-    bytes_ = torch.full((rows, inputs), 255, dtype=torch.uint8)
-    packed = torch.ops.onednn.qlinear_prepack(weight, None)
-    sums = _int8_product(bytes_, packed, torch.ones(inputs), torch.zeros(inputs, dtype=torch.int32))
-    return _LEVELS if bool((sums == inputs * _LEVELS * (255 - _MIDDLE)).all()) else _EXACT_LEVELS
-
-
-def _int8_product(bytes_: Tensor, weight: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """Multiply uint8 rows, whose zero is the middle byte, with packed int8 weights [out, in] of these scales [out]."""
-    out: Tensor = torch.ops.onednn.qlinear_pointwise(
-        bytes_, 1.0, _MIDDLE, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
-    )
-    return out
 
 
 @dataclass(slots=True)
@@ -284,7 +201,7 @@ def repacks(layer: Linear) -> bool:
 
     oneDNN does so with int8 weights on processors without instructions for them.
     """
-    return isinstance(layer, Int8Linear) and weight_levels() < _LEVELS
+    return isinstance(layer, Int8Linear) and weight_levels() < LEVELS
 
 
 def packs(device: torch.device, dtype: torch.dtype) -> bool:

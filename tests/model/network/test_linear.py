@@ -6,17 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.network.linear import (
-    Int8Linear,
-    Linear,
-    PackedLinear,
-    PlainLinear,
-    linear,
-    packs,
-    repacks,
-    round_int8,
-    weight_levels,
-)
+from model.network.int8_linear import Int8Linear, round_int8, weight_levels
+from model.network.linear import Linear, PackedLinear, PlainLinear, linear, packs, repacks
 
 CPU = torch.device("cpu")
 FORMS = {
@@ -52,7 +43,7 @@ def test_every_form_computes_the_product(form: str, error: float, bias: bool, sh
 def test_int8_weights_are_the_same_however_few_are_rounded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     weight, x = torch.randn(40, 64), torch.randn(3, 64)
     whole = Int8Linear(*round_int8(weight), None)(x)
-    monkeypatch.setattr("model.network.linear._FEW_NUMBERS", 3 * 64)
+    monkeypatch.setattr("model.network.int8_linear._FEW_NUMBERS", 3 * 64)
     assert torch.equal(Int8Linear(*round_int8(weight), None)(x), whole)
 
 
