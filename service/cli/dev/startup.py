@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from statistics import median
 from typing import Annotated
@@ -28,6 +29,7 @@ def startup(
     check_model(settings.model, settings.revision)
     from service.bench.startup import start_times
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the server would stay
     words = [word for name in SETTINGS if (typed := flags[name]) is not None for word in (f"--{name}", typed)]
     try:
         prepared = settings.prepared_weights_folder
