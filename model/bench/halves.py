@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from model.checkpoint.checkpoint import Checkpoint, RandomTensors
+from model.checkpoint.checkpoint import Checkpoint
+from model.checkpoint.random_tensors import RandomTensors
 from model.config import PheyeConfig, named_geometry
 from model.layout import tensor_shapes
 from model.network.pheye import Pheye

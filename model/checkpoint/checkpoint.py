@@ -8,7 +8,7 @@ and loading is strict: whatever does not fit is an error that names it. May be c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from model.about import About
 from model.checkpoint.about_file import read_about
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
 from model.checkpoint.files import read_json_object, shown
+from model.checkpoint.random_tensors import RandomTensors
 from model.checkpoint.sources import (
     NAMED,
     TOKENIZER_FILES,
@@ -51,8 +52,14 @@ _ALIASES = {  # the published files hold these tensors twice, sharing storage
 class Checkpoint:
     """Checkpoint that is open for reading.
 
-    Tensors are canonical names (`model/layout.py`) and are read from disk when used. `about` is what it says of itself
-    in words, if anything.
+    Attributes:
+        config: geometry.
+        ranks: of the adapters.
+        tensors: by canonical name (`model/layout.py`), read from disk when used.
+        tokenizer: for texts.
+        fingerprint: hash of names, shapes and a sample of the values.
+        about: what it says of itself in words, if anything.
+        file_stamp: size and time of the weight file; nothing for random weights.
     """
 
     config: PheyeConfig
@@ -61,6 +68,12 @@ class Checkpoint:
     tokenizer: TextTokenizer
     fingerprint: str
     about: About | None = None
+    file_stamp: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The fingerprint and the file's stamp: it tells of edits of a few values, which a sample may miss."""
+        return f"{self.fingerprint} {self.file_stamp}"
 
 
 def open_checkpoint(
@@ -76,7 +89,7 @@ def open_checkpoint(
         source: what to open.
         revision: pins a hub repository.
         device: where random weights are made; stored tensors are mapped from disk.
-        has_seen: whether the checkpoint of a fingerprint was opened before and its large tensors are not read again;
+        has_seen: whether the checkpoint of an identity was opened before, and its large tensors are not read again;
             None, or if not: every value is looked at, for which 5 GB come from the disk.
 
     Raises:
@@ -90,14 +103,14 @@ def open_checkpoint(
     ranks = _ranks(tensors, config)
     expected = tensor_shapes(config, ranks)
     _check(tensors, expected)
-    fingerprint = _fingerprint(tensors)
-    small = [name for name in expected if tensors[name].numel() < _MANY_NUMBERS]
-    _check_values(tensors, small if has_seen is not None and has_seen(fingerprint) else list(expected))
     tokenizer = read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
     if tokenizer.largest_id >= config.decoder.vocab_size:
         have = config.decoder.vocab_size
         raise CheckpointError(f"tokenizer: token {tokenizer.largest_id} is beyond the {have} that the decoder knows")
-    return Checkpoint(config, ranks, tensors, tokenizer, fingerprint, about)
+    opened = Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors), about, _file_stamp(folder))
+    small = [name for name in expected if tensors[name].numel() < _MANY_NUMBERS]
+    _check_values(tensors, small if has_seen is not None and has_seen(opened.identity) else list(expected))
+    return opened
 
 
 def read_config(source: str, revision: str | None = None) -> PheyeConfig:
@@ -153,35 +166,22 @@ def random_checkpoint(config: PheyeConfig, device: torch.device = CPU) -> Checkp
     return Checkpoint(config, ranks, tensors, tokenizer, fingerprint)
 
 
-class RandomTensors(Mapping[str, Tensor]):
-    """Tensors made on a device when they are read, scaled so that activations neither die nor explode."""
-
-    def __init__(self, shapes: Shapes, device: torch.device = CPU) -> None:
-        self._shapes = shapes
-        self._device = device
-
-    def __getitem__(self, name: str) -> Tensor:
-        shape = self._shapes[name]
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        generator = torch.Generator(self._device).manual_seed(seed)
-        noise = torch.randn(shape, generator=generator, device=self._device)
-        if "norm" in name:
-            return noise.mul_(0.02).add_(1.0 if name.endswith(".weight") else 0.0)
-        return noise.mul_(noise[0].numel() ** -0.5 if noise.ndim > 1 else 0.02)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shapes)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Read every tensor of a checkpoint folder by canonical name, mapped from disk."""
+    path = _weight_file(folder)
+    return _without_aliases(read_weights(path), path)
+
+
+def _weight_file(folder: Path) -> Path:
     found = [folder / name for name in WEIGHT_FILES if (folder / name).exists()]
     if not found:
         raise CheckpointError(f"{folder}: there is neither {' nor '.join(WEIGHT_FILES)} in it")
-    return _without_aliases(read_weights(found[0]), found[0])
+    return found[0]
+
+
+def _file_stamp(folder: Path) -> str:
+    about = _weight_file(folder).stat()
+    return f"{about.st_size} {about.st_mtime_ns}"
 
 
 def _without_aliases(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ def load_runner(
     kept = _open_folder(feature_folder, feature_folder_bytes, checkpoint.config, precision, where)
     prepared: PreparedWeights | None = None
     if prepared_weights_folder is not None and precision.bits:
-        prepared = PreparedWeights(prepared_weights_folder, checkpoint.fingerprint, precision.name)
+        prepared = PreparedWeights(prepared_weights_folder, checkpoint.identity, precision.name)
     plan = plan_memory(checkpoint.config, precision.name, demand, budget)
     try:
         runner = ModelRunner(

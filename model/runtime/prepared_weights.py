@@ -42,19 +42,19 @@ class PreparedWeights:
 
     Args:
         folder: where sets of them are kept; made, for its owner alone, if it is not there.
-        fingerprint: of the model.
+        identity: of the model's checkpoint.
         precision: such as `int8`.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, precision: str) -> None:
-        self._place = folder / f"{_owner(fingerprint)}-{_kind(precision)}"
+    def __init__(self, folder: Path, identity: str, precision: str) -> None:
+        self._place = folder / f"{_owner(identity)}-{_kind(precision)}"
         self._known = self._read()
         self._made: dict[str, list[Tensor]] = {}
 
     @staticmethod
-    def has_seen(folder: Path, fingerprint: str) -> bool:
+    def has_seen(folder: Path, identity: str) -> bool:
         """Return whether the folder has weights of this model, in whatever precision: it was loaded before."""
-        return next(folder.glob(f"{_owner(fingerprint)}-*/{_TABLE}"), None) is not None
+        return next(folder.glob(f"{_owner(identity)}-*/{_TABLE}"), None) is not None
 
     def __call__(self, name: str, make: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
         """Return the tensors of this name: those kept, or else those that the function makes."""
@@ -100,8 +100,8 @@ class PreparedWeights:
         return known
 
 
-def _owner(fingerprint: str) -> str:
-    return hashlib.sha256(fingerprint.encode()).hexdigest()[:24]
+def _owner(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 
 def _kind(precision: str) -> str:

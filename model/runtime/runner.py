@@ -6,6 +6,7 @@ to encode is decided elsewhere. Knows no clock and no request ids. One thread at
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -17,6 +18,7 @@ from torch import Tensor
 from model.checkpoint.checkpoint import Checkpoint
 from model.choices import ChoiceTree
 from model.explain import Explanation, explain
+from model.layout import tensor_shapes
 from model.network.cross_attention import AttentionRecorder
 from model.network.layers import Prepare, made_anew
 from model.network.pheye import Pheye
@@ -87,7 +89,7 @@ class ModelRunner:
         self.precision = precision
         self.fingerprint = checkpoint.fingerprint
         self.about = checkpoint.about
-        self.parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+        self.parameters = sum(map(math.prod, tensor_shapes(checkpoint.config, checkpoint.ranks).values()))
         self.feature_cache_bytes = feature_cache_bytes
         self.memory = tuple(memory)
         self._lone_threads = lone_threads

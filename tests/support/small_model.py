@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from model.checkpoint.checkpoint import Checkpoint, RandomTensors
+from model.checkpoint.checkpoint import Checkpoint
+from model.checkpoint.random_tensors import RandomTensors
 from model.config import DecoderGeometry, PheyeConfig, VisionGeometry
 from model.data.samples import Sample, Turn
 from model.layout import tensor_shapes

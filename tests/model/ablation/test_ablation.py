@@ -18,7 +18,8 @@ from model.ablation.judge import HeldOut, judge
 from model.ablation.learner import VariantLearner
 from model.ablation.study import AblationResult, read_result, read_results
 from model.ablation.variants import VARIANTS, VariantError, named_variants
-from model.checkpoint.checkpoint import RandomTensors, open_checkpoint
+from model.checkpoint.checkpoint import open_checkpoint
+from model.checkpoint.random_tensors import RandomTensors
 from model.data.samples import Sample
 from model.layout import tensor_shapes
 from model.prompt import render

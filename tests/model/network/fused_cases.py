@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.checkpoint.checkpoint import RandomTensors
+from model.checkpoint.random_tensors import RandomTensors
 from model.config import named_geometry
 from model.layout import tensor_shapes
 from model.network import fused

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.checkpoint import checkpoint as checkpoints
@@ -208,12 +209,24 @@ def test_large_tensors_of_a_model_that_was_seen_are_not_read_again(
     looked: list[str] = []
     monkeypatch.setattr(checkpoints, "_not_finite", lambda _, names: looked.extend(names))
     monkeypatch.setattr(checkpoints, "_MANY_NUMBERS", 1000)
-    fingerprint = open_checkpoint(str(folder)).fingerprint
+    identity = open_checkpoint(str(folder)).identity
     tensors = open_checkpoint(str(folder), has_seen=lambda _: False).tensors
     assert set(looked) == set(tensors)
     looked.clear()
-    open_checkpoint(str(folder), has_seen=lambda asked: asked == fingerprint)
+    open_checkpoint(str(folder), has_seen=lambda asked: asked == identity)
     assert set(looked) == {name for name, tensor in tensors.items() if tensor.numel() < 1000}
     monkeypatch.setattr(checkpoints, "_not_finite", lambda _, names: names[0])
     with pytest.raises(CheckpointError, match="NaN or an infinite value"):
         open_checkpoint(str(folder), has_seen=lambda _: True)
+
+
+def test_an_edit_that_a_fingerprint_misses_makes_another_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    convert(str(OWN_GOLDEN / "x2-l2"), folder)
+    path = folder / "model.safetensors"
+    before, tensors = open_checkpoint(str(folder)), load_file(path)
+    tensors["lang_encoder.lm_head.weight"][0, 1] += 1.0
+    save_file(tensors, path)
+    after = open_checkpoint(str(folder))
+    assert after.fingerprint == before.fingerprint
+    assert after.identity != before.identity

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.checkpoint.checkpoint import RandomTensors
+from model.checkpoint.random_tensors import RandomTensors
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import NaivePheye
