@@ -48,7 +48,8 @@ class PreparedWeights:
 
     def __init__(self, folder: Path, identity: str, precision: str) -> None:
         self._place = folder / f"{_owner(identity)}-{_kind(precision)}"
-        self._known = self._read()
+        self._was_there = self._place.exists()
+        self._known = self._read() if self._was_there else {}
         self._made: dict[str, list[Tensor]] = {}
 
     @staticmethod
@@ -78,8 +79,8 @@ class PreparedWeights:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _alone(folder) as is_alone:
-                if not is_alone:
-                    return  # another process writes: most likely the same
+                if not is_alone or (self._place.exists() and not self._was_there):
+                    return  # another process writes, most likely the same, or has written it
                 begun_s, size = time.monotonic(), _write(self._place, tensors)
                 _remove_but(_MOST_SETS, folder)
         except OSError as error:
@@ -89,8 +90,6 @@ class PreparedWeights:
         logger.info("kept %.1f GB of prepared weights in %s, in %.1f s", size / 1e9, self._place, took_s)
 
     def _read(self) -> dict[str, list[Tensor]]:
-        if not self._place.exists():
-            return {}
         try:
             known = _mapped(self._place)
             os.utime(self._place)  # it was used

@@ -168,8 +168,15 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept(tmp_path)
         assert not list(tmp_path.glob("*/*"))
+    late = PreparedWeights(tmp_path, "a model", "int8")
     kept(tmp_path)
-    assert set_in(tmp_path).exists()
+    mark = set_in(tmp_path) / "mark"
+    mark.touch()
+    late("one", lambda: some(1.0, 2.0))
+    writing = late.keep()
+    assert writing is not None
+    writing.join()
+    assert mark.exists()  # what another has written meanwhile is not written again
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["a full disk", "a file in its place"])
