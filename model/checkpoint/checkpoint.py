@@ -72,8 +72,8 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """The fingerprint and the file's stamp: it tells of edits of a few values, which a sample may miss."""
-        return f"{self.fingerprint} {self.file_stamp}"
+        """The fingerprint, what it may miss (edits of a few values, by the file's stamp), and the geometry."""
+        return f"{self.fingerprint} {self.file_stamp} {replace(self.config, name='')}"
 
 
 def open_checkpoint(

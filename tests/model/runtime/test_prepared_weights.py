@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -237,3 +238,12 @@ def test_an_edit_that_a_fingerprint_misses_makes_another_checkpoint(tmp_path: Pa
     after = open_checkpoint(str(folder))
     assert after.fingerprint == before.fingerprint
     assert after.identity != before.identity
+
+
+def test_another_activation_makes_another_checkpoint_of_the_same_weights() -> None:
+    """Its factor is folded into weights."""
+    checkpoint = open_checkpoint("random:pheye-micro")
+    config = checkpoint.config
+    other = replace(config, vision=replace(config.vision, activation="gelu_new"))
+    assert replace(checkpoint, config=replace(config, name="renamed")).identity == checkpoint.identity
+    assert replace(checkpoint, config=other).identity != checkpoint.identity

@@ -20,7 +20,7 @@ def test_starts_are_told_as_a_row_of_a_table() -> None:
     name, dtype, cache, *seconds, peak = (cell.strip() for cell in row.strip("|").split("|"))
     assert (name, dtype, cache) == ("random:pheye-micro", "auto", "warm")
     alive_s, ready_s, load_s = (float(cell.split(" ")[0]) for cell in seconds)
-    assert 0 < load_s < ready_s
+    assert 0 <= load_s < ready_s  # told to a tenth
     assert 0 < alive_s <= ready_s
     assert re.fullmatch(r"\d+\.\d GB", peak)
 
