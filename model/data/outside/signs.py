@@ -9,6 +9,7 @@ from model.data.outside.pictures import Pictures, degraded
 from model.data.samples import ENDLESS, Sample
 from model.data.world.photographed import draw_signs, paint_signs
 from model.data.world.reading import reading_turns
+from model.data.world.sign_texts import varied_sign_text
 from model.data.world.source import turns_about
 
 _SIGNS = (1, 1, 1, 2, 3, 6)  # that look for a place
@@ -36,7 +37,7 @@ class PhotographedSigns:
         width = rng.randint(176, 320)
         size = width, max(176, min(320, round(width * rng.choice((1.0, 1.0, 0.75, 1.33)))))
         photograph = self.pictures.photograph(rng, size)
-        scene = draw_signs(rng, photograph, rng.choice(_SIGNS))
+        scene = draw_signs(rng, photograph, rng.choice(_SIGNS), varied_sign_text)
         image = degraded(paint_signs(scene, photograph).image, rng)
         if len(scene.signs) == 1:
             return Sample(image, turns_about(scene, rng, self.turns))

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.world.paint import Letter, Picture
-from model.data.world.scene import COLOURS, DIGITS, LETTERS, SHAPES, Box, Scene
+from model.data.world.scene import COLOURS, SHAPES, Box, Scene
+from model.data.world.sign_texts import DIGITS, LETTERS
 
 UNKNOWN = -1
 LETTER_CLASSES = 1 + len(LETTERS + DIGITS)  # 0 is no letter

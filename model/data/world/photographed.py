@@ -11,25 +11,27 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from model.data.world.paint import Picture, paint_sign
 from model.data.world.scene import Scene, Sign, draw_sign, in_reading_order, lightness
+from model.data.world.sign_texts import SignTexts, sign_text
 
 PHOTOGRAPH = "photograph"
 _SLANT_DEGREES = 9.0
 _TRIES = 12
 
 
-def draw_signs(rng: Random, photograph: Image.Image, count: int) -> Scene:
+def draw_signs(rng: Random, photograph: Image.Image, count: int, texts: SignTexts = sign_text) -> Scene:
     """Draw up to `count` signs on a photograph, at least one.
 
     Args:
         rng: where every choice comes from.
         photograph: what they stand on, at the size of the scene.
         count: signs that look for a place.
+        texts: draws what a sign says.
     """
     red, green, blue = photograph.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[misc]
     tones = (int(red), int(green), int(blue)), (int(red), int(green), int(blue))
     signs: list[Sign] = []
     for _ in range(_TRIES):
-        sign = draw_sign(rng, tones)
+        sign = draw_sign(rng, tones, texts=texts)
         if len(signs) < count and not any(sign.box.meets(other.box, 0.05) for other in signs):
             signs.append(sign)
     size = photograph.size

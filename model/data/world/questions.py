@@ -11,7 +11,8 @@ from random import Random
 
 from model.data.samples import Turn
 from model.data.world.captions import article, named, place, sentence
-from model.data.world.scene import COLOURS, SHAPES, Scene, Shape, sign_text
+from model.data.world.scene import COLOURS, SHAPES, Scene, Shape
+from model.data.world.sign_texts import sign_text
 from model.prompt import AnswerStyle, question_instruction
 
 _PLACES = (

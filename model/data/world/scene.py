@@ -1,8 +1,8 @@
 """Scenes of the synthetic world: shapes, perhaps a sign, a background; drawn from a random generator, not from pixels.
 
-Owns the world's vocabulary (colours, shapes, the letters of signs) and where things stand. Knows neither how a scene
-is painted (`paint.py`) nor what is said about it (`captions.py`, `questions.py`). Pure: the same generator state gives
-the same scene on every machine.
+Owns the world's colours and shapes, and where things stand; `sign_texts.py` draws what signs say. Knows neither how a
+scene is painted (`paint.py`) nor what is said about it (`captions.py`, `questions.py`). Pure: the same generator state
+gives the same scene on every machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from model.data.world.words import SIGN_WORDS
+from model.data.world.sign_texts import SignTexts, sign_text
 
 Rgb = tuple[int, int, int]
 
@@ -31,8 +31,6 @@ COLOURS: dict[str, Rgb] = {  # the eight of easy-VQA as it paints them, and four
     "white": (255, 255, 255),
 }
 SHAPES = ("rectangle", "circle", "triangle", "star", "cross")
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-DIGITS = "123456789"  # no zero: half of the fonts draw it as the letter O
 BACKGROUNDS = ("plain", "gradient", "striped", "noisy")
 CLUTTER = "cluttered"  # blots and lines with nothing on them that has a name: what is outside this world looks so
 _TOY_PX = 64  # side of easy-VQA's pictures, too coarse for a sign
@@ -128,30 +126,31 @@ def lightness(colour: Rgb) -> float:
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def draw_scene(rng: Random, easy: float = 0.0) -> Scene:
+def draw_scene(rng: Random, easy: float = 0.0, texts: SignTexts = sign_text) -> Scene:
     """Draw one random scene.
 
     Args:
         rng: where every choice comes from.
         easy: share of signs in plain black on white, of one size and face; 0 for the world as it is.
+        texts: draws what a sign says.
     """
     tones = _tones(rng)
     if rng.random() < _CLUTTERED:
         return Scene(*_sides(rng), CLUTTER, tones, (), (), rng.getrandbits(32))
     width_px, height_px = _sides(rng)
     signed = rng.random() < 0.65 and height_px > _TOY_PX
-    signs = (draw_sign(rng, tones, easy),) if signed else ()
+    signs = (draw_sign(rng, tones, easy, texts),) if signed else ()
     count = rng.choice((0, 1, 1, 1, 2, 2, 3, 4) if signed else (1, 1, 2, 2, 3, 3, 4))
     shapes = _shapes(rng, tones, count, [sign.box for sign in signs])
     return Scene(width_px, height_px, rng.choice(BACKGROUNDS), tones, shapes, signs, rng.getrandbits(32))
 
 
-def draw_crowd(rng: Random, easy: float = 0.0, tries: int = 12) -> Scene:
+def draw_crowd(rng: Random, easy: float = 0.0, tries: int = 12, texts: SignTexts = sign_text) -> Scene:
     """Draw a scene full of signs, to learn letters from: as many of `tries` as find a place, and a shape or two."""
     tones = _tones(rng)
     signs: list[Sign] = []
     for _ in range(tries):
-        sign = draw_sign(rng, tones, easy)
+        sign = draw_sign(rng, tones, easy, texts)
         if not any(sign.box.meets(other.box, 0.01) for other in signs):
             signs.append(sign)
     shapes = _shapes(rng, tones, rng.randint(0, 3), [sign.box for sign in signs])
@@ -206,17 +205,9 @@ def _place(rng: Random, width: float, height: float) -> Box:
     return Box(left, top, left + width, top + height)
 
 
-def sign_text(rng: Random) -> str:
-    """Draw two to six letters or digits: a word now and then, most often none."""
-    if rng.random() < 0.25:
-        return rng.choice(SIGN_WORDS)
-    alphabet = rng.choice((LETTERS, LETTERS, DIGITS, LETTERS + DIGITS))
-    return "".join(rng.choice(alphabet) for _ in range(rng.randint(2, 6)))
-
-
-def draw_sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float = 0.0) -> Sign:
-    """Draw a sign that can be read on a background of these tones; `easy` as for `draw_scene`."""
-    text = sign_text(rng)
+def draw_sign(rng: Random, tones: tuple[Rgb, Rgb], easy: float = 0.0, texts: SignTexts = sign_text) -> Sign:
+    """Draw a sign that can be read on a background of these tones; `easy` and `texts` as for `draw_scene`."""
+    text = texts(rng)
     smallest = SMALLEST_LETTER + easy * (_EASY_LETTER[0] - SMALLEST_LETTER)
     largest = LARGEST_LETTER + easy * (_EASY_LETTER[1] - LARGEST_LETTER)
     height = smallest * (largest / smallest) ** rng.random()  # evenly over the ratios

@@ -11,6 +11,7 @@ from model.data.world.paint import paint
 from model.data.world.questions import count_turn, no_sign_turn, question_turn
 from model.data.world.reading import reading_turns
 from model.data.world.scene import CLUTTER, Scene, draw_crowd, draw_scene
+from model.data.world.sign_texts import SignTexts, sign_text
 
 _CROWDED = 40  # signs that look for a place; the late ones find it if they are small, which are hard to read
 
@@ -28,6 +29,7 @@ class WorldSource:
         counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
         unsigned: of every ordinary scene without a sign, ask what it says; a model that often hears so of pictures
             outside the world would take such scenes for one.
+        texts: draws what signs say.
     """
 
     seed: str
@@ -37,6 +39,7 @@ class WorldSource:
     crowds: tuple[int, ...] = (_CROWDED,)
     counted: bool = False
     unsigned: bool = False
+    texts: SignTexts = sign_text
 
     def __len__(self) -> int:
         return ENDLESS
@@ -45,9 +48,9 @@ class WorldSource:
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         easy = max(0.0, 1 - index / self.easy_until) if self.easy_until else 0.0
         if self.crowds_from and index >= self.crowds_from and index % 2:
-            crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)])
+            crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)], texts=self.texts)
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
-        scene = draw_scene(rng, easy)
+        scene = draw_scene(rng, easy, self.texts)
         if scene.background == CLUTTER:
             return Sample(paint(scene).image, turns_about(scene, rng, self.turns))
         more = (count_turn(scene, rng),) * self.counted

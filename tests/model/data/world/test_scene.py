@@ -10,14 +10,13 @@ import pytest
 from model.data.world.scene import (
     CLUTTER,
     COLOURS,
-    DIGITS,
     LARGEST_LETTER,
-    LETTERS,
     SHAPES,
     draw_crowd,
     draw_scene,
     lightness,
 )
+from model.data.world.sign_texts import DIGITS, LETTERS
 
 SCENES = [draw_scene(Random(f"test {index}")) for index in range(300)]
 CROWDS = [draw_crowd(Random(f"crowd {index}")) for index in range(50)]
