@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,8 +33,9 @@ from model.runtime.prompts import PromptReader
 from model.runtime.running_rows import RunningRows
 from model.runtime.sampling.host import choose
 from model.runtime.sampling.logprobs import token_logprobs
+from model.runtime.tile_encoder import TileEncoder
 from model.runtime.vision_steps import VisionSteps
-from model.tiles import ImageKey, TiledImage, Tiles
+from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
 DecodeForm = Literal["recorded", "fixed", "eager"]
@@ -92,9 +91,6 @@ class ModelRunner:
         self.parameters = sum(map(math.prod, tensor_shapes(checkpoint.config, checkpoint.ranks).values()))
         self.feature_cache_bytes = feature_cache_bytes
         self.memory = tuple(memory)
-        self._lone_threads = lone_threads
-        self._in_halves = False
-        self._helper = ThreadPoolExecutor(1, "encoder")  # for the other half of an image; its thread starts when needed
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = Pheye(
@@ -121,11 +117,11 @@ class ModelRunner:
         self._running = RunningRows()
         self._prompts = PromptReader(self._model, self._slots, self._running, self._choose, self._make_room)
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
-        self._steps: DecodeSteps | None = None
-        self._vision: VisionSteps | None = None
-        if steps != "eager":
-            self._steps = DecodeSteps(self._model, self._slots, record=steps == "recorded")
-            self._vision = VisionSteps(self._model, record=steps == "recorded")
+        fixed, record = steps != "eager", steps == "recorded"
+        self._steps = DecodeSteps(self._model, self._slots, record=record) if fixed else None
+        self._encoder = TileEncoder(
+            self._model, VisionSteps(self._model, record=record) if fixed else None, lone_threads
+        )
 
     @property
     def slots(self) -> int:
@@ -154,7 +150,7 @@ class ModelRunner:
 
     def use_cores(self, *, alone: bool) -> None:
         """Use the core of another worker too while one row alone is worked on, or none but our own."""
-        self._in_halves = alone and self._lone_threads > 1 and self._vision is None
+        self._encoder.use_cores(alone=alone)
 
     def prompt(self, instruction: str) -> tuple[int, ...]:
         """Return the token ids of the whole prompt around an instruction."""
@@ -211,7 +207,7 @@ class ModelRunner:
         """
         tiles = [self._images[span.image_key].tiles(span) for span in spans]
         indices = [index for span in spans for index in self._images[span.image_key].indices(span)]
-        features = self._with_room(lambda: self._features(tiles, indices))
+        features = self._with_room(lambda: self._encoder.encode(tiles, indices))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
         done = 0
@@ -219,30 +215,6 @@ class ModelRunner:
             count = span.stop - span.start
             self._images.add(span, features[done : done + count])
             done += count
-
-    def _features(self, tiles: Sequence[Tiles], indices: Sequence[int]) -> Tensor:
-        """Encode tiles that come in several arrays to features [n, tokens, D_vit]."""
-        if self._in_halves and len(indices) > 1:
-            return self._halves(np.concatenate(tiles), indices)
-        if self._vision is None:
-            return self._model.encode_tiles(np.concatenate(tiles), indices)
-        return self._vision.encode([tile for array in tiles for tile in array], indices)
-
-    def _halves(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
-        """Encode half of the tiles here and half in another thread.
-
-        The two meet once. Two threads in each operation meet at its end, and where somebody else needs a core, one of
-        them waits there for the other again and again.
-        """
-
-        @torch.inference_mode()
-        def encode(part: slice) -> Tensor:
-            return self._model.encode_tiles(tiles[part], indices[part])
-
-        middle = len(indices) // 2
-        later = self._helper.submit(encode, slice(middle, None))
-        first = encode(slice(middle))
-        return torch.cat([first, later.result()])
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
@@ -330,17 +302,8 @@ class ModelRunner:
     @torch.inference_mode()
     def warm_up(self) -> None:
         """Run every kind of step once, so that the first request does not pay for lazy initialisation."""
-        side = self.config.vision.tile_px
-        tiles = np.zeros((self.config.tiles, side, side, 3), dtype=np.uint8)
-        if self._vision is not None:
-            self._vision.warm_up()
-        # Where nothing is recorded a tile and few tokens will do, as both towers run the same code: a large model takes
-        # seconds for more.
-        encoded = range(self.config.tiles if self._vision is not None else 1)
-        features = list(self._features([tiles[: len(encoded)]], encoded))
-        features += features[-1:] * (self.config.tiles - len(encoded))
-        self._model.admit_image(self._slots, _WARM_UP, features)
-        tokens = self.context_tokens - 1 if self._vision is not None else _FEW_TOKENS
+        self._model.admit_image(self._slots, _WARM_UP, self._encoder.warm_up())
+        tokens = self.context_tokens - 1 if self._steps is not None else _FEW_TOKENS
         prompt = self.prompt("")[:tokens]
         self._slots.occupy(0, _WARM_UP, len(prompt))
         self._model.prefill(self._slots, [0], [prompt])

@@ -89,6 +89,6 @@ def test_every_kernel_of_a_step_compiles(source, absorbed, compiled):
             for sampled in (False, True):
                 steps._state.token.zero_()  # whatever the last step left there is no token: its kernels did not run
                 steps._step(bucket, sampled)
-        runner._features([noise_image(checkpoint).tiles], range(checkpoint.config.tiles))
+        runner._encoder.encode([noise_image(checkpoint).tiles], range(checkpoint.config.tiles))
     kernels = {"_attend", "_skinny", "_finish", "_rotate_and_append", "_draw", "_settle", "_activate", "_add_norm"}
     assert kernels <= compiled

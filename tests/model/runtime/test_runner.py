@@ -224,9 +224,9 @@ def test_an_image_encoded_in_halves_by_two_threads_is_the_same(tiny: Checkpoint)
     assert greedy(runner, tiny, 8) == once
     tiles, places = noise_image(tiny).tiles, range(runner.config.tiles)
     with torch.inference_mode():
-        halves = runner._features([tiles], places)
+        halves = runner._encoder.encode([tiles], places)
         runner.use_cores(alone=False)
-        torch.testing.assert_close(halves, runner._features([tiles], places), rtol=0, atol=1e-5)
+        torch.testing.assert_close(halves, runner._encoder.encode([tiles], places), rtol=0, atol=1e-5)
 
 
 def test_features_come_go_and_are_told(tiny: Checkpoint) -> None:

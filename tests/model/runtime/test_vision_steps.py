@@ -52,11 +52,11 @@ def test_features_are_those_of_one_batch(tiny: Checkpoint, indices: list[int]) -
     runner = fp32_runner(tiny, steps="fixed")
     side = tiny.config.vision.tile_px
     tiles = np.random.default_rng(0).integers(256, size=(len(indices), side, side, 3), dtype=np.uint8)
-    assert runner._vision is not None
+    assert runner._encoder._batches is not None
     with torch.inference_mode():
         expected = runner._model.encode_tiles(tiles, indices)
-        found = runner._vision.encode(list(tiles), indices)
-        again = runner._vision.encode(list(tiles[::-1]), indices[::-1])
+        found = runner._encoder._batches.encode(list(tiles), indices)
+        again = runner._encoder._batches.encode(list(tiles[::-1]), indices[::-1])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(again.flip(0), expected, atol=1e-5, rtol=0)
 
