@@ -25,27 +25,24 @@ from service.messages import (
     Finished,
     Preempted,
     Refused,
-    Row,
     RowEvent,
     Started,
     StepDone,
     StepReport,
     Submit,
-    Usage,
     name_requests,
 )
-from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
+from service.worker.answer_length import NoRoomError
+from service.worker.new_rows import new_row
 from service.worker.planner import StepPlanner
+from service.worker.prefetch_queue import PrefetchQueue
 from service.worker.rows import EngineRow, Step
 from service.worker.scheduler import Admission
 from service.worker.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
-    from model.choices import ChoiceTree
     from model.request import ChosenChoice, FinishReason
     from model.runtime.runner import ModelRunner
-
-MAX_PREFETCH = 32  # each holds its tiles and its unfinished features
 
 logger = logging.getLogger("pheye.engine")
 
@@ -85,7 +82,7 @@ class Engine:
         self._queue = self._waiting.queue
         self._running: dict[int, EngineRow] = {}  # by slot
         self._early: list[RowEvent] = []  # refusals, reported by the next step
-        self._prefetch: dict[ImageKey, TiledImage] = {}  # images nobody waits for yet, oldest first
+        self._prefetch = PrefetchQueue(runner)
         self._changed = False  # what came, went or was cancelled between steps: the next step must report it
 
     @property
@@ -97,54 +94,21 @@ class Engine:
         """Accept rows; one that cannot fit is refused with the next step."""
         for row in message.rows:
             try:
-                self._waiting.add(self._accepted(row, message.image), ahead=message.ahead)
+                accepted = new_row(self._runner, row, message.image, self._clock())
+                self._waiting.add(accepted, ahead=message.ahead)
             except NoRoomError as error:
                 self._early.append(Refused(row.id, error.field, error.detail))
 
-    def _accepted(self, row: Row, image: TiledImage) -> EngineRow:
-        """Prepare the state of a new row.
-
-        Raises:
-            NoRoomError: it cannot fit.
-        """
-        prompt, context = self._runner.prompt(row.instruction), self._runner.context_tokens
-        if row.choices:
-            tree, stream = self._choice_tree(row.choices, context - len(prompt)), self._runner.text_stream(())
-            check_choices_fit(len(tree), len(prompt), context)
-            return EngineRow(row, image, prompt, len(tree) + 1, stream, self._clock(), [], tree)
-        asked = row.sampling.max_tokens
-        max_tokens = answer_tokens(asked, len(prompt), context, may_shorten=row.may_shorten)
-        stream = self._runner.text_stream(row.sampling.stop)
-        pieces = [stream.push(token) for token in row.given]  # its client has the text already
-        return EngineRow(row, image, prompt, max_tokens, stream, self._clock(), pieces)
-
-    def _choice_tree(self, choices: Sequence[str], room: int) -> ChoiceTree:
-        """Build the tree of choices, beside the sentence for pictures outside the model's world if there is room."""
-        tree = self._runner.choice_tree(choices, refusable=True)
-        return tree if len(tree) <= room else self._runner.choice_tree(choices)
-
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""
-        if image.image_key in self._prefetch:
-            return
-        if len(self._prefetch) == MAX_PREFETCH:
-            self._end_prefetch(next(iter(self._prefetch)))
-        if self._runner.open_image(image) == self._runner.config.tiles:
-            self._runner.close_image(image.image_key)  # its features are here, or on their way
-            self._changed = True  # they may have come into the cache just now, from tiles or the feature folder
-        else:
-            self._prefetch[image.image_key] = image
+        if not self._prefetch.add(image):
+            self._changed = True  # its features may have come into the cache just now, from tiles or the feature folder
 
     def forget(self, image_key: ImageKey) -> None:
         """Drop the features of an image."""
-        if image_key in self._prefetch:
-            self._end_prefetch(image_key)
+        self._prefetch.end(image_key)
         self._runner.forget(image_key)
         self._changed = True
-
-    def _end_prefetch(self, image_key: ImageKey) -> None:
-        del self._prefetch[image_key]
-        self._runner.close_image(image_key)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Forget rows, wherever they are; unknown ids have finished already."""
@@ -160,7 +124,7 @@ class Engine:
         self._spread()
         step = Step(events=self._early)
         self._early, self._changed = [], False
-        planned = self._planner.plan(self._running, list(self._prefetch))
+        planned = self._planner.plan(self._running, self._prefetch.image_keys)
         if planned.encode:
             rows = self._waiting.about({span.image_key for span in planned.encode})
             with self._out_of_memory_fails([row.id for row in rows], step):
@@ -208,8 +172,7 @@ class Engine:
             logger.warning("out of memory; %s fail: %s", self._named(ids), error)
             step.events += [Broken(row_id, "the device ran out of memory") for row_id in ids]
             self.cancel(ids)
-            for image_key in list(self._prefetch):
-                self._end_prefetch(image_key)
+            self._prefetch.clear()
 
     def _named(self, ids: Sequence[str]) -> str:
         """Name the requests of rows, waiting or running, for the log."""
@@ -241,9 +204,7 @@ class Engine:
             row.note("encode", started, started + encode_s)
         if rows:  # else all of it was encoded ahead
             self._queue.charge(Counter(row.flow for row in rows), encode_s)
-        for image_key in touched & self._prefetch.keys():
-            if self._runner.encoded_tiles(image_key) == self._runner.config.tiles:
-                self._end_prefetch(image_key)
+        self._prefetch.end_encoded(touched)
 
     def _prefill(self, admissions: Sequence[Admission], step: Step) -> None:
         started = self._clock()
@@ -315,13 +276,6 @@ class Engine:
 
     def _finished(self, slot: int, reason: FinishReason, choice: ChosenChoice | None = None) -> Finished:
         row = self._running[slot]
-        usage = Usage(
-            prompt_tokens=len(row.prompt),
-            completion_tokens=len(row.pieces),
-            image_tokens=self._runner.config.image_tokens,
-            image_tiles=self._runner.config.tiles,
-            image_tiles_cached=row.cached_tiles,
-        )
         origin = row.row.origin
         logger.debug(
             "request %s is answered: %d tokens, %s", origin, len(row.pieces), reason, extra=request_fields(origin)
@@ -333,7 +287,7 @@ class Engine:
             row.id,
             rest,
             reason,
-            usage,
+            row.usage(self._runner.config),
             row.timings(),
             explanation,
             shown_tokens=row.stream.shown_tokens,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from model.choices import ChoiceTree
 from model.request import NewRow
 from model.tiles import ImageKey, TiledImage
-from service.messages import Flow, Row, RowEvent, RowTimings, StepReport
+from service.messages import Flow, Row, RowEvent, RowTimings, StepReport, Usage
 from service.phases import Phase, PhaseName, Timeline
 
 if TYPE_CHECKING:
+    from model.config import PheyeConfig
     from model.tokenizer import TextStream
 
 
@@ -116,6 +117,16 @@ class EngineRow:
     def phases(self) -> tuple[Phase, ...]:
         """The phases so far of a traced row."""
         return tuple(self.timeline.phases) if self.timeline else ()
+
+    def usage(self, config: PheyeConfig) -> Usage:
+        """Count the tokens and tiles of the row, for a model of this geometry."""
+        return Usage(
+            prompt_tokens=len(self.prompt),
+            completion_tokens=len(self.pieces),
+            image_tokens=config.image_tokens,
+            image_tiles=config.tiles,
+            image_tiles_cached=self.cached_tiles,
+        )
 
     def timings(self) -> RowTimings:
         """Return the time that the row spent in each phase."""

@@ -18,7 +18,8 @@ from model.request import Sampling
 from model.runtime.runner import ModelRunner
 from model.tiles import ImageKey, TiledImage
 from service.messages import Admitted, Broken, Delta, Finished, Refused, Row, StepDone, Submit
-from service.worker.engine import MAX_PREFETCH, Engine
+from service.worker.engine import Engine
+from service.worker.prefetch_queue import MAX_PREFETCH
 from tests.support.golden import Golden, fp32_runner, noise_image
 
 TOKENS = 24

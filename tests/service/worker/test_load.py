@@ -10,8 +10,8 @@ from model.runtime import load as runtime
 from model.runtime.memory_plan import MemoryDemand
 from service.settings import Settings
 from service.worker.budget import MAX_TILES
-from service.worker.engine import MAX_PREFETCH
 from service.worker.load import load_runner
+from service.worker.prefetch_queue import MAX_PREFETCH
 
 
 @pytest.fixture
