@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from safetensors.torch import load_file
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
@@ -14,6 +15,10 @@ from tests.support import warm_processes
 from tests.support.golden import Golden, golden_folders
 
 warm_processes.fork_workers()
+
+# No test is judged by a clock: on a busy machine each example may take long.
+settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Files of half a minute and more. They come first: one that begins last would leave the other processes idle.
 LONGEST = (

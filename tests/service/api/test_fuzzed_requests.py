@@ -13,7 +13,7 @@ from tests.support.fuzzed_requests import KEY, Application, FuzzedRequest, check
 from tests.support.serving import body, image_file
 
 RUNS = 600
-WITHOUT_DEADLINE = settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+WITHOUT_HEALTH_CHECKS = settings(max_examples=RUNS, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["open", "with keys"])
@@ -21,7 +21,7 @@ def application(request: pytest.FixtureRequest) -> Application:
     return Application(keyed=request.param)
 
 
-@WITHOUT_DEADLINE
+@WITHOUT_HEALTH_CHECKS
 @given(request=requests())
 def test_no_bytes_break_the_service(application: Application, request: FuzzedRequest) -> None:
     check(application, request)
@@ -38,7 +38,7 @@ WHOLE = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", WHOLE)
 def test_a_right_request_is_taken_in_whatever_pieces_it_comes(kind: str, data: st.DataObject) -> None:
@@ -55,7 +55,7 @@ OPEN = Application(keyed=False)
     [lambda key: (b"authorization", b"Bearer " + key), lambda key: (b"x-moondream-auth", key)],
     ids=["bearer", "moondream"],
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(key=st.binary(max_size=30))
 def test_no_key_but_the_right_one_opens(make: Callable[[bytes], tuple[bytes, bytes]], key: bytes) -> None:
     keyed = FuzzedRequest("GET", "/v1", b"", (make(key),), ())

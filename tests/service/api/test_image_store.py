@@ -221,7 +221,7 @@ class StoreModel(RuleBasedStateMachine):
 
 
 TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestStoreModel.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def test_a_list_is_as_long_as_was_asked_and_ends_with_what_was_used_last(clock: Clock) -> None:

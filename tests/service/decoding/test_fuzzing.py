@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.decoding.decode import tile
@@ -19,7 +19,7 @@ edits = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, derandomize=True)
 @given(st.sampled_from(seeds()), st.lists(edits, min_size=1, max_size=6))
 def test_an_edited_file_is_an_image_or_a_refusal(file, changes):
     with suppress(ServiceError):
@@ -27,7 +27,7 @@ def test_an_edited_file_is_an_image_or_a_refusal(file, changes):
         assert image.tiles.shape == (5, 8, 8, 3)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"RIFF0000WEBP", b""]),
     st.binary(),

@@ -30,7 +30,7 @@ def in_strips(make_views: MakeViews, image: Image.Image, small_px: int, large_px
     return views.down()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(Sides, Sides, st.integers(1, 70), st.integers(1, 3), st.integers(1, 40), st.booleans(), st.integers(0, 99))
 def test_every_pixel_is_pillows(width, height, side_px, level, rows, harsh, seed) -> None:
     image = noise(width, height, seed, harsh=harsh)

@@ -19,7 +19,7 @@ interpreter_only = pytest.mark.skipif(
     kernels.triton is None or not kernels.triton.knobs.runtime.interpret,
     reason="needs Triton and TRITON_INTERPRET=1; test_kernels.py sees to it",
 )
-few = settings(max_examples=15, deadline=None)  # the interpreter takes a tenth of a second for a batch
+few = settings(max_examples=15)  # the interpreter takes a tenth of a second for a batch
 both_ways = pytest.mark.parametrize(
     "on_device",
     [
