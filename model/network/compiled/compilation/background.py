@@ -80,7 +80,7 @@ class CompiledCode:
         try:
             threading.Thread(target=self._run, name="compiled-code", daemon=True).start()
         except RuntimeError as failure:  # no more threads
-            logger.warning("decode steps stay torch's: %s", failure)
+            logger.warning("torch computes all: %s", failure)
             self._ended.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -104,7 +104,7 @@ class CompiledCode:
                 self.ready = True
                 logger.info("compiled code is in use from now on, after %.1f s", time.monotonic() - begun)
         except Exception as failure:  # of any kind: torch goes on whatever it is
-            logger.warning("decode steps stay torch's (%s: %s)", type(failure).__name__, failure)
+            logger.warning("torch computes all (%s: %s)", type(failure).__name__, failure)
         finally:
             self._ended.set()
 
@@ -120,7 +120,7 @@ class CompiledCode:
             return False
         folder = jit.cache_folder()
         if folder is None:
-            logger.info("decode steps stay torch's: there is no folder to keep compiled code in")
+            logger.info("torch computes all: there is no folder to keep compiled code in")
             return False
         if _load(entries):
             return True
@@ -128,18 +128,16 @@ class CompiledCode:
             if _load(entries):  # by now: somebody else has compiled
                 return True
             if (hindrance := _hindrance(folder)) is not None:
-                logger.info("decode steps stay torch's: %s", hindrance)
+                logger.info("torch computes all: %s", hindrance)
                 return False
-            logger.info("compiling decode steps in the background; until then torch computes them")
+            logger.info("compiling for this processor in the background; until then torch computes all")
             done = _compile(self._modules, self._niceness, lock)
             if not done.returncode and _load(entries):
                 return True
             with suppress(OSError):
                 (folder / _FAILED).touch()
         how = _end_of(done.returncode) if done.returncode else f"kept nothing in {folder} that can be loaded"
-        logger.warning(
-            "decode steps stay torch's: the process that compiles %s\n%s", how, done.stderr[-_TAIL:].rstrip()
-        )
+        logger.warning("torch computes all: the process that compiles %s\n%s", how, done.stderr[-_TAIL:].rstrip())
         return False
 
 

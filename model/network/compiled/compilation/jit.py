@@ -143,9 +143,7 @@ _ENTRY_POINTS: list[EntryPoint] = []
 @functools.cache
 def _tell_of_compiling() -> None:
     """Say why loading takes long, once a process."""
-    logger.info(
-        "compiling decode steps for this processor, which takes half a minute or more; the next start loads them"
-    )
+    logger.info("compiling for this processor, which takes half a minute or more; the next start loads them")
 
 
 def entry(arguments: str) -> Callable[[Callable[..., Any]], EntryPoint]:

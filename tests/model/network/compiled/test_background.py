@@ -34,7 +34,7 @@ if code.wait({LONG_S}):
     from {TINY} import tripled
     print("it is", tripled(14))
 """
-COMPILING, IN_USE = "compiling decode steps in the background", "in use from now on"
+COMPILING, IN_USE = "compiling for this processor in the background", "in use from now on"
 
 
 def server(cache: Path, **environment: str) -> subprocess.Popen[str]:
@@ -244,7 +244,7 @@ def test_whatever_else_goes_wrong_leaves_the_steps_to_torch(cache, monkeypatch, 
     code = CompiledCode([TINY])
     code.start(niceness=0)
     assert not code.wait(LONG_S)
-    assert "stay torch's (PermissionError: [Errno 13] Permission denied)" in caplog.text
+    assert "torch computes all (PermissionError: [Errno 13] Permission denied)" in caplog.text
 
 
 def test_others_run_in_short_turns_while_it_imports_and_as_before_afterwards(cache, monkeypatch):
