@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal[
-    "vqa10", "textvqa10", "cider", "exact", "words", "colour_shape", "sign", "count", "several", "outside", "refused"
-]
+    "vqa10", "textvqa10", "cider", "exact", "words",
+    "colour_shape", "sign", "other_sign", "count", "several", "outside", "refused",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; about one shape of
 several, its colour or kind, its place, and where it is from another; and what the sign says, where there is one. Signs
-are told apart by the size of their letters, and by whether the edge of a tile cuts one.
+are told apart by the size of their letters, and by whether the edge of a tile cuts one. Fewer scenes have signs of
+other kinds than pheye-tiny was taught at first: longer ones, and numbers with zeros.
 Any thread or process.
 """
 
@@ -13,12 +14,16 @@ from pathlib import Path
 from random import Random
 
 from model.data.world.captions import named
-from model.data.world.paint import Letter, letter_size, paint
+from model.data.world.paint import Letter, Picture, letter_size, paint
 from model.data.world.questions import about_one_of_several
-from model.data.world.scene import CLUTTER, draw_scene
+from model.data.world.scene import CLUTTER, Scene, draw_scene
+from model.data.world.sign_texts import long_sign_text, number
 from model.evaluation.case import Case
 from model.prompt import caption_instruction, question_instruction
 
+_OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number}
+_OTHERS_EVERY = 5  # scenes; one scene with each of these for so many
+_READ = question_instruction("What does the sign say?", "short")
 TRAINING_SEEDS = ("train", "train signs", "train truthful", "train photographed", "train ablation")
 
 
@@ -37,15 +42,15 @@ def read_scenes(folder: Path, count: int, seed: str, level: int = 3) -> list[Cas
     """
     if seed in TRAINING_SEEDS:
         raise ValueError(f"seed: {seed!r} is a stream that pheye-tiny was trained on; choose another")
-    return [case for index in range(count) for case in _cases(folder / seed, seed, index, level)]
+    cases = [case for index in range(count) for case in _cases(folder / seed, seed, index, level)]
+    return cases + [
+        case for index in range(0, count, _OTHERS_EVERY) for case in _other_signs(folder / seed, seed, index)
+    ]
 
 
 def _cases(folder: Path, seed: str, index: int, level: int) -> Iterator[Case]:
     scene = draw_scene(Random(f"{seed} {index}"))  # noqa: S311 - reproducible, not secret
-    path, picture = folder / f"{index}.png", paint(scene)
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        picture.image.save(path)
+    path, picture = _painted(scene, folder / f"{index}.png")
     if scene.background == CLUTTER:
         return
     shapes = tuple(named(shape) for shape in scene.shapes)
@@ -57,10 +62,26 @@ def _cases(folder: Path, seed: str, index: int, level: int) -> Iterator[Case]:
         instruction = question_instruction(asked.question, "short")
         yield Case(f"{index} {asked.kind}", path, instruction, (asked.word,), "several", group=asked.kind)
     if scene.sign is not None:
-        read = question_instruction("What does the sign say?", "short")
         letters, share = picture.letters[0], scene.sign.box.area
         group = f"{letter_size(letters)} / {'cut' if is_cut(letters, level) else 'whole'}"
-        yield Case(f"{index} sign", path, read, (scene.sign.text,), "sign", group=group, area=share)
+        yield Case(f"{index} sign", path, _READ, (scene.sign.text,), "sign", group=group, area=share)
+
+
+def _other_signs(folder: Path, seed: str, index: int) -> Iterator[Case]:
+    for kind, texts in _OTHER_SIGNS.items():
+        scene = draw_scene(Random(f"{seed} {index} {kind}"), texts=texts)  # noqa: S311 - as above
+        if scene.sign is not None:
+            path, _ = _painted(scene, folder / f"{index} {kind}.png")
+            yield Case(f"{index} {kind}", path, _READ, (scene.sign.text,), "other_sign", group=kind)
+
+
+def _painted(scene: Scene, path: Path) -> tuple[Path, Picture]:
+    """Paint a scene, into a file too unless it is there."""
+    picture = paint(scene)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.image.save(path)
+    return path, picture
 
 
 def is_cut(letters: Sequence[Letter], level: int) -> bool:

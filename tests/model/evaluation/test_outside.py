@@ -80,5 +80,8 @@ def test_a_sign_is_cut_if_the_edge_of_a_tile_runs_through_a_letter(tmp_path: Pat
     assert not is_cut(between, 3), "the edge runs between two letters"
     cases = read_scenes(tmp_path, 12, "test")
     assert {each.group for each in cases if each.kind == "several"} <= {"colour", "shape", "place", "relation"}
+    others = {each.group: each.references[0] for each in cases if each.kind == "other_sign"}
+    assert len(others["longer"]) > 6
+    assert "0" in others["numbers with zeros"]
     groups = {each.group for each in cases if each.kind == "sign"}
     assert groups <= {f"{size} / {cut}" for size in ("small", "medium", "large") for cut in ("cut", "whole")}
