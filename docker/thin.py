@@ -2,7 +2,7 @@
 
 It is the last step of the Dockerfile's build stage, run by the environment's own Python. It removes torch's headers,
 test programs and tools, the tests of every package, and the files from which transformers was generated. It strips the
-symbols of torch's two large libraries that only a debugger reads. Compiled code (.pyc) is kept of what a service loads;
+symbols of the three largest libraries that only a debugger reads. Compiled code (.pyc) is kept of what a service loads;
 everything else runs as before, and starts a little slower. To find out what that is it serves a picture, so an
 environment that lost too much ends the build.
 """
@@ -30,7 +30,8 @@ NOT_LOADED = (
     "torch/include", "torch/test", "torch/bin/[!t]*", "torch/bin/test*", "torch/lib/*_test.so",
     "**/tests", "**/__pycache__", "transformers/models/*/modular_*.py",
 )  # fmt: skip
-STRIPPED = ("torch/lib/libtorch_cpu.so", "torch/lib/libtorch_python.so")  # 95 MB of symbols; not those of others
+# 95 and 19 MB of symbols; not those of others.
+STRIPPED = ("torch/lib/libtorch_cpu.so", "torch/lib/libtorch_python.so", "llvmlite/binding/libllvmlite.so")
 # A service on a GPU loads Triton, which a build need not have, and one with int8 loads numba.
 WHOLLY_COMPILED = ("model", "service", "triton", "numba", "llvmlite")
 SERVER = "http://127.0.0.1:8000"
@@ -68,7 +69,7 @@ def remove() -> None:
 def strip() -> None:
     """Strip symbols, where the build has the tool for it; the dynamic ones stay."""
     if not shutil.which("strip"):
-        print("no `strip` (binutils) here: torch's libraries keep their symbols, 95 MB")  # noqa: T201
+        print("no `strip` (binutils) here: libraries keep their symbols, 114 MB")  # noqa: T201
         return
     for name in STRIPPED:
         subprocess.run(["strip", "--strip-unneeded", PACKAGES / name], check=True)  # noqa: S603, S607 - our own words

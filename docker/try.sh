@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Try docker-compose.yml on a real Docker engine: build, start, ask, scrape, hurt, stop. Some ten minutes, most of them
-# the build.
+# Try docker-compose.yml on a real Docker engine: build, start, ask, compile, scrape, hurt, stop. Some fifteen minutes,
+# most of them the build.
 #
 #   docker/try.sh           or   make compose-test
 #
@@ -12,7 +12,7 @@
 #   BUILD=no         takes the image pheye:cpu as it is
 #   HTTP_PORT, PROMETHEUS_PORT   18000 and 19090, unless you say otherwise
 #
-# A file .env is read as by every `docker compose`; its limits, keys and ports do not count here.
+# A file .env is read as by every `docker compose`; its limits, keys, ports and number format do not count here.
 #
 # A line for each check, with its seconds. The first that fails shows what it saw and the containers' logs, and the script
 # ends with 1. The project `pheye-try`, its network and its volumes are removed at the end, whatever happens.
@@ -21,7 +21,9 @@ cd "$(dirname "$0")/.." || exit 1
 
 export COMPOSE_PROJECT_NAME=pheye-try HTTP_PORT=${HTTP_PORT:-18000} PROMETHEUS_PORT=${PROMETHEUS_PORT:-19090}
 export HTTP_ADDRESS=127.0.0.1 PHEYE_API_KEYS='' SCRAPE_KEY=''
-export CPU_LIMIT=1 MEMORY_LIMIT=1g PHEYE_DECODERS=4  # a few images of 50 megapixels at once need more than that
+export PHEYE_DTYPE=float32 PHEYE_COMPILED_CODE=auto
+export CPU_LIMIT=1 MEMORY_LIMIT=2g PHEYE_DECODERS=4  # room to compile, which takes half a gigabyte
+LESS=1g  # the limit of every later start: a few images of 50 megapixels at once need more than that
 SERVICE=http://127.0.0.1:$HTTP_PORT
 PROMETHEUS=http://127.0.0.1:$PROMETHEUS_PORT
 PICTURE=docs/images/scene.png
@@ -57,7 +59,7 @@ wait_until() {  # wait_until SECONDS COMMAND...
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$end" ] || { echo "not within the time: $*"; return 1; }
-        sleep 0.5
+        sleep "${PAUSE_S:-0.5}"
     done
 }
 
@@ -98,6 +100,44 @@ captioned() {
     grep -o '"caption":"[^"]*"' "$WORK/body"
 }
 
+# Numba is there; `True` if decode steps of a small model are compiled for this processor.
+GAINS='
+from model.network.compiled.compilation.available import fuses_floats, usable
+assert usable()
+print(fuses_floats())
+'
+COMPILED=no
+
+is_in_use() {  # by every worker
+    local log
+    log=$(service_log)
+    [ "$(grep -c 'compiled code is in use' <<<"$log")" -ge "$(grep -c 'worker .* is ready' <<<"$log")" ]
+}
+since() { service_log | sed -n 's/.*compiled code is in use from now on, after \(.*\)/in use after \1/p' | head -n 1 >&3; }
+
+compiles() {  # beside the answers, into the volume
+    local gains
+    gains=$(in_service python3 -c "$GAINS") || return 1
+    [ "$gains" = True ] || { echo 'nothing is compiled for this processor' >&3; return 0; }
+    wait_until 300 is_in_use && captioned || return 1
+    in_service find /var/lib/pheye/hub/pheye/kernels -name '*.nbi' | grep . || { echo 'nothing is kept'; return 1; }
+    COMPILED=yes
+    since
+}
+
+loads() {  # a new container, with less memory, has the same volume
+    local before
+    before=$(container)
+    export MEMORY_LIMIT=$LESS
+    up || return 1
+    [ "$before" != "$(container)" ] || { echo 'the container is the same'; return 1; }
+    captioned || return 1
+    [ "$COMPILED" = yes ] || return 0
+    wait_until 60 is_in_use || return 1
+    ! service_log | grep compiling || return 1
+    since
+}
+
 scraped() {
     curl -sf "$PROMETHEUS/api/v1/query" --data-urlencode 'query=up{job="pheye",service="pheye"} == 1' | grep -q '"value"' \
         && curl -sf "$PROMETHEUS/api/v1/query" --data-urlencode 'query=pheye_ready == 1' | grep -q '"value"'
@@ -128,28 +168,29 @@ limits() {  # as the engine has them, as the kernel has them, and no capability
         grep -x 'CapEff:[[:space:]]*0*' /proc/self/status && grep -x 'NoNewPrivs:[[:space:]]*1' /proc/self/status"
 }
 
-# Inside, since an `exec` takes longer than an answer: wait until the worker is in the middle of several, and kill it.
+# Inside, since an `exec` takes longer than an answer: wait until workers are in the middle of several, and kill the
+# busiest. `auto` starts more than one, and nobody else decides which of them is asked.
 KILL_A_BUSY_WORKER='
-import os, signal, sys, time, urllib.request
-worker, wanted = int(sys.argv[1]), int(sys.argv[2])
+import os, re, signal, sys, time, urllib.request
+wanted, processes = int(sys.argv[1]), dict(pair.split("=") for pair in sys.argv[2:])
 print("watching", flush=True)
 for _ in range(3000):
     page = urllib.request.urlopen("http://127.0.0.1:8000/metrics").read().decode()
-    used = [float(line.split()[1]) for line in page.splitlines() if line.startswith("pheye_slots_used{")]
-    if sum(used) >= wanted:
-        os.kill(worker, signal.SIGKILL)
+    used = {n: float(slots) for n, slots in re.findall(r"^pheye_slots_used\{.*worker=.(\d+).*\} (\S+)", page, re.M)}
+    if sum(used.values()) >= wanted:
+        os.kill(int(processes[max(used, key=used.get)]), signal.SIGKILL)
         sys.exit()
     time.sleep(0.02)
-sys.exit("the worker was never busy")
+sys.exit("the workers were never busy")
 '
 
-kill_worker() {  # while it writes several answers, which go on on the next worker with the same words
-    local restarts worker killer n streams=()
+kill_worker() {  # while it writes several answers, which go on on another worker with the same words
+    local restarts workers killer n streams=()
     stream >"$WORK/undisturbed"
     has_ended "$WORK/undisturbed" || return 1
     restarts=$(metric pheye_worker_restarts_total)
-    worker=$(service_log | sed -n 's/.*worker [0-9]* on .* (process \([0-9]*\)) is ready.*/\1/p' | tail -n 1)
-    in_service python3 -c "$KILL_A_BUSY_WORKER" "$worker" "$STREAMS" >"$WORK/killer" 2>&1 &
+    mapfile -t workers < <(service_log | sed -n 's/.*worker \([0-9]*\) on .* (process \([0-9]*\)) is ready.*/\1=\2/p')
+    in_service python3 -c "$KILL_A_BUSY_WORKER" "$STREAMS" "${workers[@]}" >"$WORK/killer" 2>&1 &
     killer=$!
     wait_until 30 grep -q watching "$WORK/killer" || return 1
     for n in $(seq "$STREAMS"); do
@@ -196,15 +237,19 @@ drains() { service_log | grep -q 'draining'; }
 
 stop_drains() {  # a stream in its middle ends whole, then the process ends with 0
     local streaming stopping chunks
-    docker update --cpus 0.2 "$(container)" >/dev/null || return 1  # so that the answer takes longer than the signal
+    local id
+    id=$(container)
+    docker update --cpus 0.2 "$id" >/dev/null || return 1
     stream >"$WORK/stopped" &
     streaming=$!
-    wait_until 60 has_begun "$WORK/stopped" || return 1
+    PAUSE_S=0.02 wait_until 60 has_begun "$WORK/stopped" || return 1
+    docker update --cpus 0.02 "$id" >/dev/null || return 1  # so that the answer takes longer than the signal
     docker compose stop pheye &
     stopping=$!
     wait_until 30 drains || return 1
     chunks=$(grep -c '"chunk"' "$WORK/stopped")
     ! has_ended "$WORK/stopped" || { echo 'the answer was complete before the stop'; return 1; }
+    docker update --cpus 1 "$id" >/dev/null || return 1
     wait "$streaming" || { echo 'the stream was cut off'; return 1; }
     has_ended "$WORK/stopped" || { cat "$WORK/stopped"; return 1; }
     expect "$(words "$WORK/undisturbed")" "$(words "$WORK/stopped")" || return 1
@@ -223,6 +268,8 @@ check 'the image builds' build
 STARTED=yes
 check 'the service and Prometheus come up healthy' up
 check 'a caption' captioned
+check 'decode steps are compiled and kept' compiles
+check 'the next container loads them' loads
 check 'Prometheus scrapes over the compose network' scrape
 check 'the root is read-only, the user is 10001' read_only_root
 check 'limits are in force, no capabilities are left' limits
