@@ -14,10 +14,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from model.complexity import slot_bytes
+from model.free_memory import MB, available_mb
 from model.tiles import ImageKey
 from service.bench.engine import noise_image
 from service.bench.slot_advice import RowTimes, SlotAdvice, advise
-from service.machine.free_memory import MB, available_mb
 from service.machine.memory import need, parts
 from service.settings import Settings
 from service.worker.load import load_runner

@@ -13,8 +13,8 @@ from model.checkpoint.names import PUBLISHED, RANDOM, check_source
 from model.checkpoint.sources import EMBEDDED, local_folder
 from model.config import PheyeConfig, named_geometry
 from model.cores import compute_threads, usable_cores
+from model.free_memory import MB, available_mb
 from service.machine.finding import Finding
-from service.machine.free_memory import MB, available_mb
 from service.machine.memory import need, parts
 from service.machine.workers import with_workers
 from service.settings import Settings

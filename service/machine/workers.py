@@ -13,8 +13,8 @@ from model.checkpoint.names import RANDOM
 from model.checkpoint.sources import local_folder
 from model.config import named_geometry
 from model.cores import WIDE, usable_cores
+from model.free_memory import available_mb
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES
-from service.machine.free_memory import available_mb
 from service.settings import Settings
 
 AUTO = "auto"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from model import free_memory
 from model.bench import ceilings, run, timing
 from model.bench.ceilings import ProbeSize
 from model.bench.halves import Twin
@@ -27,7 +28,6 @@ from service.bench import report as bench_report
 from service.cli.dev import bench as benching
 from service.cli.dev import bench_others
 from service.cli.main import app
-from service.machine import free_memory
 from service.settings import Settings
 from tests.service.bench.test_report import ENGINE
 
