@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from model.config import PheyeConfig
+from model.control_groups import cores_left
 
 WIDE = 1024  # width of a decoder from which threads pay
 LONE_THREADS = 2  # that encode for a narrow model when other cores would be idle; more were never measured
 
 
 def usable_cores() -> int:
-    """Return the number of cores this process may use: the scheduler's, within a container's CPU quota (cgroup v2).
+    """Return the number of cores this process may use: the scheduler's, within a container's CPU quota.
 
     torch sees only the first; with a quota below it, its threads would be throttled in turns.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup, or a quota of "max"
-        return cores
+    left = cores_left()
+    return cores if left is None else max(1, min(cores, int(left)))
 
 
 def compute_threads(config: PheyeConfig, workers: int = 1) -> int:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from model.control_groups import memory_left
 
 MB = 10**6
 
 
 def available_mb() -> float | None:
     """Return the memory that this process could still get: the machine's, or its container's if that is less."""
-    found = list(_available_bytes())
+    found = [each for each in (_machine_bytes(), memory_left()) if each is not None]
     return min(found) / MB if found else None
 
 
-def _available_bytes() -> Iterator[int]:
-    try:
+def _machine_bytes() -> int | None:
+    with suppress(OSError):  # not Linux
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                yield int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    try:
-        most, used = (
-            Path("/sys/fs/cgroup", name).read_text(encoding="ascii") for name in ("memory.max", "memory.current")
-        )
-        yield int(most) - int(used)
-    except (OSError, ValueError):
-        pass  # no cgroup, or one without a limit
+                return int(line.split()[1]) * 1024
+    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -11,12 +10,12 @@ from model.config import GEOMETRIES
 from model.cores import compute_threads, lone_threads, usable_cores
 
 
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("150000 100000", 1), ("400000 100000", 4), ("50000 100000", 1), ("max 100000", 8)]
-)
-def test_a_containers_cpu_quota_bounds_the_cores(monkeypatch: pytest.MonkeyPatch, quota: str, cores: int) -> None:
+@pytest.mark.parametrize(("quota", "cores"), [(1.5, 1), (4.0, 4), (0.5, 1), (None, 8)])
+def test_a_containers_cpu_quota_bounds_the_cores(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    monkeypatch.setattr("model.cores.cores_left", lambda: quota)
     assert usable_cores() == cores
 
 

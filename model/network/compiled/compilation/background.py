@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.free_memory import available_mb
 from model.network.compiled.compilation import available, build
 from model.network.compiled.compilation.build import NICENESS
 
@@ -34,7 +35,7 @@ logger = logging.getLogger("pheye.kernels")
 _LOCK = "being-built"  # file in the folder of compiled code
 _FAILED = "failed"  # likewise, whose time says when
 _RETRY_S = 1800
-_LEAST_KB = 1_000_000  # of free memory, of which the process takes half
+_LEAST_MB = 1000  # of free memory, of which the process takes half
 _TAIL = 2000  # characters of what a failed process has said
 _TURN_S = 0.0005
 
@@ -146,11 +147,9 @@ def _hindrance(folder: Path) -> str | None:
     with suppress(OSError):
         if time.time() - (folder / _FAILED).stat().st_mtime < _RETRY_S:
             return f"compiling them has just failed; it is tried again in {_RETRY_S // 60} minutes, at a start"
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free_kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-        if free_kb < _LEAST_KB:
-            return f"compiling takes half a gigabyte, and {free_kb // 1000} MB are free"
+    free_mb = available_mb()
+    if free_mb is not None and free_mb < _LEAST_MB:
+        return f"compiling takes half a gigabyte, and {free_mb:.0f} MB are free"
     return None
 
 

@@ -179,7 +179,7 @@ def test_what_has_just_failed_is_not_tried_again(cache, caplog):
 
 
 def test_too_little_memory_is_said(cache, monkeypatch, caplog):
-    monkeypatch.setattr(background, "_LEAST_KB", 1 << 60)
+    monkeypatch.setattr(background, "_LEAST_MB", 1 << 60)
     code = CompiledCode([TINY])
     code.start(niceness=0)
     assert not code.wait(LONG_S)
