@@ -130,8 +130,31 @@ def pickled(place: Path) -> None:
     np.save(place / "weights.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
 
 
-def table(content: object) -> Callable[[Path], object]:
-    return lambda place: (place / "tensors.json").write_text(json.dumps(content))
+def table(tensors: object) -> Callable[[Path], object]:
+    return lambda place: (place / "tensors.json").write_text(json.dumps({"tensors": tensors, "checksum": ""}))
+
+
+def other_shape(place: Path) -> None:
+    content = json.loads((place / "tensors.json").read_text())
+    content["tensors"]["one"][0][1] = [1]
+    (place / "tensors.json").write_text(json.dumps(content))
+
+
+def fewer_parts(place: Path) -> None:
+    content = json.loads((place / "tensors.json").read_text())
+    content["tensors"]["one"].pop()
+    (place / "tensors.json").write_text(json.dumps(content))
+
+
+def one_bit(place: Path) -> None:
+    content = bytearray((place / "weights.npy").read_bytes())
+    content[128] ^= 1
+    (place / "weights.npy").write_bytes(content)
+
+
+def zeros(place: Path) -> None:
+    content = (place / "weights.npy").read_bytes()
+    (place / "weights.npy").write_bytes(content[:128] + bytes(len(content) - 128))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +163,10 @@ def table(content: object) -> Callable[[Path], object]:
         cut,
         lost,
         pickled,
+        other_shape,
+        fewer_parts,
+        one_bit,
+        zeros,
         table([]),
         table({"one": [["torch.float32", [1 << 40], 0]]}),
         table({"one": [["torch.float32", [-1], 64]]}),
@@ -147,7 +174,10 @@ def table(content: object) -> Callable[[Path], object]:
         table({"one": [["torch.complex64", [1], 0]]}),
         table({"one": [[["torch.float32"], ["x"], None]]}),
     ],
-    ids=["cut", "lost", "pickled", "a list", "too long", "negative", "crooked", "complex", "odd"],
+    ids=[
+        *("cut", "lost", "pickled", "other shape", "fewer parts", "one bit", "zeros"),
+        *("a list", "too long", "negative", "crooked", "complex", "odd"),
+    ],
 )
 def test_a_set_that_is_no_good_is_made_again(
     spoil: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
