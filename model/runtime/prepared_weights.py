@@ -17,7 +17,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,17 @@ class PreparedWeights:
 
     def __init__(self, folder: Path, identity: str, precision: str) -> None:
         self._place = folder / f"{_owner(identity)}-{_kind(precision)}"
-        self._was_there = self._place.exists()
+        self._was_there = os.path.exists(self._place)  # pathlib raises what this takes for a no
         self._known = self._read() if self._was_there else {}
         self._made: dict[str, list[Tensor]] = {}
 
     @staticmethod
     def has_seen(folder: Path, identity: str) -> bool:
         """Return whether the folder has weights of this model, in whatever precision: it was loaded before."""
-        return next(folder.glob(f"{_owner(identity)}-*/{_TABLE}"), None) is not None
+        try:
+            return next(folder.glob(f"{_owner(identity)}-*/{_TABLE}"), None) is not None
+        except OSError:  # it may not be looked into: `keep` will tell
+            return False
 
     def __call__(self, name: str, make: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
         """Return the tensors of this name: those kept, or else those that the function makes."""
@@ -92,10 +95,11 @@ class PreparedWeights:
     def _read(self) -> dict[str, list[Tensor]]:
         try:
             known = _mapped(self._place)
-            os.utime(self._place)  # it was used
         except Exception as error:  # whatever a parser meets in a file that is not ours, or not whole
             logger.warning("%s: cannot be used, and will be made again: %s", self._place, error)
             return {}
+        with suppress(OSError):  # a folder may be read-only, or another user's
+            os.utime(self._place)  # it was used
         return known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -223,6 +225,36 @@ def test_a_folder_that_cannot_be_written_to_is_a_warning(
         kept(folder)
     assert "prepared weights are not kept" in caplog.text
     assert not list(folder.glob("*/*"))
+
+
+@pytest.mark.parametrize("denied", [True, False], ids=["no right to look", "a name too long"])
+def test_a_folder_that_cannot_be_looked_into_is_a_warning(
+    denied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / ("folder" if denied else "x" * 300)
+    if denied:  # the tests may run as root, whom nothing is denied
+        look = os.stat
+        monkeypatch.setattr(os, "stat", lambda path, **how: refuse() if "folder" in str(path) else look(path, **how))
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: refuse())
+    assert not PreparedWeights.has_seen(folder, "a model")
+    with caplog.at_level(logging.WARNING):
+        assert kept(folder)("one", lambda: some(3.0))[0].tolist() == [3.0]
+    assert "prepared weights are not kept" in caplog.text
+
+
+def refuse() -> NoReturn:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_set_that_may_only_be_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(tmp_path)
+    monkeypatch.setattr(os, "utime", lambda _: refuse())
+    with caplog.at_level(logging.WARNING):
+        prepared = PreparedWeights(tmp_path, "a model", "int8")
+    assert prepared("one", forbidden)[0].tolist() == [1.0, 2.0]
+    assert not caplog.text
 
 
 def test_the_sets_used_last_stay_and_nothing_unfinished_does(tmp_path: Path) -> None:
