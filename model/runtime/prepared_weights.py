@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -34,6 +35,7 @@ logger = logging.getLogger("pheye.weights")
 _ALIGNED = 64  # bytes: a line of a processor's cache
 _MOST_SETS = 3  # in a folder; those used longest ago are removed
 _BYTES, _TABLE = "weights.npy", "tensors.json"
+_SET = re.compile(r"[0-9a-f]{24}-\w+-[0-9a-f]{16}")  # model, precision, and what else it depends on
 _DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.int8, torch.int64, torch.float32, torch.bfloat16)}
 
 
@@ -85,12 +87,12 @@ class PreparedWeights:
                 if not is_alone or (self._place.exists() and not self._was_there):
                     return  # another process writes, most likely the same, or has written it
                 begun_s, size = time.monotonic(), _write(self._place, tensors)
-                _remove_but(_MOST_SETS, folder)
         except OSError as error:
-            logger.warning("prepared weights are not kept, the next start will make them again: %s", error)
+            said = "prepared weights are not kept in %s, the next start will make them again: %s"
+            logger.warning(said, folder, error)
             return
         took_s = time.monotonic() - begun_s
-        logger.info("kept %.1f GB of prepared weights in %s, in %.1f s", size / 1e9, self._place, took_s)
+        logger.info("kept %s of prepared weights in %s, in %.1f s", _shown(size), self._place, took_s)
 
     def _read(self) -> dict[str, list[Tensor]]:
         try:
@@ -129,9 +131,7 @@ def _write(place: Path, tensors: Mapping[str, Sequence[Tensor]]) -> int:
         for part in parts:
             table[name].append((str(part.dtype), list(part.shape), filled))
             filled += -(-part.nbytes // _ALIGNED) * _ALIGNED
-    if filled > shutil.disk_usage(place.parent).free:
-        raise OSError(f"{place.parent}: less than {filled / 1e9:.1f} GB are free")
-    shutil.rmtree(place, ignore_errors=True)
+    _make_room(place, filled)
     with appearing_whole(place) as partial:
         with (partial / _BYTES).open("wb") as file:  # not mapped: a full disk would end the process
             header = {"descr": "|u1", "fortran_order": False, "shape": (filled,)}
@@ -184,7 +184,8 @@ def _part(whole: np.ndarray[Any, Any], dtype_name: str, shape: Sequence[int], st
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
     """Tell whether no other process writes into the folder, and let none do so meanwhile."""
-    with (folder / ".lock").open("w") as lock:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # not "w": it would empty what a link points at
+    with open(os.open(folder / ".lock", flags, 0o600), "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -193,11 +194,38 @@ def _alone(folder: Path) -> Iterator[bool]:
             yield True
 
 
-def _remove_but(most: int, folder: Path) -> None:
-    """Remove the sets used longest ago, and what a process left that ended too soon; who has them mapped keeps them."""
-    for unfinished in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    sets = sorted(folder.glob(f"*/{_TABLE}"), key=lambda table: table.parent.stat().st_mtime, reverse=True)
-    for table in sets[most:]:
-        logger.info("removing prepared weights that were used longest ago: %s", table.parent)
-        shutil.rmtree(table.parent, ignore_errors=True)
+def _make_room(place: Path, size: int) -> None:
+    """Remove what a set of this size needs no longer beside it; who has a removed one mapped keeps it.
+
+    That is what a process left that ended too soon, what is in its place, and the sets used longest ago; those of the
+    same model in the same precision, as after an update, sooner if the disk is full otherwise.
+
+    Raises:
+        OSError: there is no room.
+    """
+    folder = place.parent
+    _remove(place)
+    for left in folder.glob(f"{PARTIAL}*"):
+        if _SET.fullmatch(left.name.removeprefix(PARTIAL)):  # the folder may have other things in it, too
+            _remove(left)
+    sets = [each for each in folder.iterdir() if _SET.fullmatch(each.name)]
+    sets.sort(key=lambda each: each.lstat().st_mtime, reverse=True)
+    of_this_model = place.name.rpartition("-")[0]
+    for number, each in reversed(list(enumerate(sets, start=2))):
+        is_older = each.name.rpartition("-")[0] == of_this_model
+        if number > _MOST_SETS or (is_older and size > shutil.disk_usage(folder).free):
+            logger.info("removing prepared weights that were used longest ago: %s", each)
+            _remove(each)
+    if size > (free := shutil.disk_usage(folder).free):
+        raise OSError(f"{_shown(size)} are needed and {_shown(free)} are free")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

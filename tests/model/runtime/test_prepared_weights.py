@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -29,29 +25,9 @@ from model.runtime.memory_plan import MemoryDemand
 from model.runtime.prepared_weights import PreparedWeights
 from model.runtime.runner import ModelRunner
 from tests.support.golden import OWN_GOLDEN, noise_image
+from tests.support.prepared_sets import forbidden, kept, set_in, some
 
 SMALL = MemoryDemand(context_tokens=128, slots=1)
-
-
-def forbidden() -> Sequence[Tensor]:
-    raise AssertionError("it is known already")
-
-
-def some(*numbers: float) -> list[Tensor]:
-    return [torch.tensor(numbers), torch.tensor([7], dtype=torch.int8)]
-
-
-def kept(folder: Path, fingerprint: str = "a model", precision: str = "int8") -> PreparedWeights:
-    prepared = PreparedWeights(folder, fingerprint, precision)
-    prepared("one", lambda: some(1.0, 2.0))
-    if (writing := prepared.keep()) is not None:
-        writing.join()
-    return prepared
-
-
-def set_in(folder: Path) -> Path:
-    [table] = folder.glob("*/tensors.json")
-    return table.parent
 
 
 def load(model: str, dtype: str, folder: Path | None) -> ModelRunner:
@@ -194,81 +170,6 @@ def test_a_set_that_is_no_good_is_made_again(
     assert writing is not None
     writing.join()
     assert PreparedWeights(tmp_path, "a model", "int8")("one", forbidden)[0].tolist() == [5.0]
-
-
-def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        kept(tmp_path)
-        assert not list(tmp_path.glob("*/*"))
-    late = PreparedWeights(tmp_path, "a model", "int8")
-    kept(tmp_path)
-    mark = set_in(tmp_path) / "mark"
-    mark.touch()
-    late("one", lambda: some(1.0, 2.0))
-    writing = late.keep()
-    assert writing is not None
-    writing.join()
-    assert mark.exists()  # what another has written meanwhile is not written again
-
-
-@pytest.mark.parametrize("full", [True, False], ids=["a full disk", "a file in its place"])
-def test_a_folder_that_cannot_be_written_to_is_a_warning(
-    full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "folder"
-    if full:
-        monkeypatch.setattr(prepared_weights.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    else:
-        folder.write_text("")
-    with caplog.at_level(logging.WARNING):
-        kept(folder)
-    assert "prepared weights are not kept" in caplog.text
-    assert not list(folder.glob("*/*"))
-
-
-@pytest.mark.parametrize("denied", [True, False], ids=["no right to look", "a name too long"])
-def test_a_folder_that_cannot_be_looked_into_is_a_warning(
-    denied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / ("folder" if denied else "x" * 300)
-    if denied:  # the tests may run as root, whom nothing is denied
-        look = os.stat
-        monkeypatch.setattr(os, "stat", lambda path, **how: refuse() if "folder" in str(path) else look(path, **how))
-        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: refuse())
-    assert not PreparedWeights.has_seen(folder, "a model")
-    with caplog.at_level(logging.WARNING):
-        assert kept(folder)("one", lambda: some(3.0))[0].tolist() == [3.0]
-    assert "prepared weights are not kept" in caplog.text
-
-
-def refuse() -> NoReturn:
-    raise PermissionError(errno.EACCES, "Permission denied")
-
-
-def test_a_set_that_may_only_be_read_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    kept(tmp_path)
-    monkeypatch.setattr(os, "utime", lambda _: refuse())
-    with caplog.at_level(logging.WARNING):
-        prepared = PreparedWeights(tmp_path, "a model", "int8")
-    assert prepared("one", forbidden)[0].tolist() == [1.0, 2.0]
-    assert not caplog.text
-
-
-def test_the_sets_used_last_stay_and_nothing_unfinished_does(tmp_path: Path) -> None:
-    for number, name in enumerate("abc"):
-        kept(tmp_path, name)
-        for place in tmp_path.glob("*/"):
-            if place.stat().st_mtime > 3:
-                os.utime(place, (number, number))
-    unfinished = tmp_path / ".partial-x"
-    unfinished.mkdir()
-    PreparedWeights(tmp_path, "a", "int8")  # uses it
-    kept(tmp_path, "d")
-    assert [PreparedWeights.has_seen(tmp_path, name) for name in "abcd"] == [True, False, True, True]
-    assert not unfinished.exists()
 
 
 def test_large_tensors_of_a_model_that_was_seen_are_not_read_again(
