@@ -87,6 +87,11 @@ class PreparedWeights:
                 if not is_alone or (self._place.exists() and not self._was_there):
                     return  # another process writes, most likely the same, or has written it
                 begun_s, size = time.monotonic(), _write(self._place, tensors)
+        except FileExistsError:
+            logger.warning(
+                "prepared weights are not kept, the next start will make them again: %s is no folder", folder
+            )
+            return
         except OSError as error:
             said = "prepared weights are not kept in %s, the next start will make them again: %s"
             logger.warning(said, folder, error)
