@@ -13,11 +13,12 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ logger = logging.getLogger("pheye.weights")
 _ALIGNED = 64  # bytes: a line of a processor's cache
 _MOST_SETS = 3  # in a folder; those used longest ago are removed
 _BYTES, _TABLE = "weights.npy", "tensors.json"
+_SET = re.compile(r"[0-9a-f]{24}-\w+-[0-9a-f]{16}")  # model, precision, and what else it depends on
 _DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.int8, torch.int64, torch.float32, torch.bfloat16)}
 
 
@@ -48,14 +50,17 @@ class PreparedWeights:
 
     def __init__(self, folder: Path, identity: str, precision: str) -> None:
         self._place = folder / f"{_owner(identity)}-{_kind(precision)}"
-        self._was_there = self._place.exists()
+        self._was_there = os.path.exists(self._place)  # pathlib raises what this takes for a no
         self._known = self._read() if self._was_there else {}
         self._made: dict[str, list[Tensor]] = {}
 
     @staticmethod
     def has_seen(folder: Path, identity: str) -> bool:
         """Return whether the folder has weights of this model, in whatever precision: it was loaded before."""
-        return next(folder.glob(f"{_owner(identity)}-*/{_TABLE}"), None) is not None
+        try:
+            return next(folder.glob(f"{_owner(identity)}-*/{_TABLE}"), None) is not None
+        except OSError:  # it may not be looked into: `keep` will tell
+            return False
 
     def __call__(self, name: str, make: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
         """Return the tensors of this name: those kept, or else those that the function makes."""
@@ -82,20 +87,26 @@ class PreparedWeights:
                 if not is_alone or (self._place.exists() and not self._was_there):
                     return  # another process writes, most likely the same, or has written it
                 begun_s, size = time.monotonic(), _write(self._place, tensors)
-                _remove_but(_MOST_SETS, folder)
+        except FileExistsError:
+            logger.warning(
+                "prepared weights are not kept, the next start will make them again: %s is no folder", folder
+            )
+            return
         except OSError as error:
-            logger.warning("prepared weights are not kept, the next start will make them again: %s", error)
+            said = "prepared weights are not kept in %s, the next start will make them again: %s"
+            logger.warning(said, folder, error)
             return
         took_s = time.monotonic() - begun_s
-        logger.info("kept %.1f GB of prepared weights in %s, in %.1f s", size / 1e9, self._place, took_s)
+        logger.info("kept %s of prepared weights in %s, in %.1f s", _shown(size), self._place, took_s)
 
     def _read(self) -> dict[str, list[Tensor]]:
         try:
             known = _mapped(self._place)
-            os.utime(self._place)  # it was used
         except Exception as error:  # whatever a parser meets in a file that is not ours, or not whole
             logger.warning("%s: cannot be used, and will be made again: %s", self._place, error)
             return {}
+        with suppress(OSError):  # a folder may be read-only, or another user's
+            os.utime(self._place)  # it was used
         return known
 
 
@@ -106,9 +117,13 @@ def _owner(identity: str) -> str:
 def _kind(precision: str) -> str:
     """Name what prepared tensors depend on beside the model: precision, processor, libraries, and this code itself."""
     digest = hashlib.sha256(f"{precision} {rounding_here()} torch {torch.__version__} numpy {np.__version__}".encode())
-    for package in ("checkpoint", "network"):
-        for path in sorted(Path(__file__).parents[1].joinpath(package).rglob("*.py")):
-            digest.update(path.read_bytes())
+    code = [
+        path
+        for package in ("checkpoint", "network")
+        for path in Path(__file__).parents[1].joinpath(package).rglob("*.py")
+    ]
+    for path in sorted([*code, Path(__file__)]):
+        digest.update(path.read_bytes())
     return f"{precision}-{digest.hexdigest()[:16]}"
 
 
@@ -121,9 +136,7 @@ def _write(place: Path, tensors: Mapping[str, Sequence[Tensor]]) -> int:
         for part in parts:
             table[name].append((str(part.dtype), list(part.shape), filled))
             filled += -(-part.nbytes // _ALIGNED) * _ALIGNED
-    if filled > shutil.disk_usage(place.parent).free:
-        raise OSError(f"{place.parent}: less than {filled / 1e9:.1f} GB are free")
-    shutil.rmtree(place, ignore_errors=True)
+    _make_room(place, filled)
     with appearing_whole(place) as partial:
         with (partial / _BYTES).open("wb") as file:  # not mapped: a full disk would end the process
             header = {"descr": "|u1", "fortran_order": False, "shape": (filled,)}
@@ -131,7 +144,8 @@ def _write(place: Path, tensors: Mapping[str, Sequence[Tensor]]) -> int:
             for part in chain.from_iterable(tensors.values()):
                 file.write(part.contiguous().view(-1).view(torch.uint8).numpy().data)
                 file.write(bytes(-part.nbytes % _ALIGNED))
-        (partial / _TABLE).write_text(json.dumps(table), encoding="utf-8")
+        content = {"tensors": table, "checksum": _checksum(table, _bytes_of(partial))}
+        (partial / _TABLE).write_text(json.dumps(content), encoding="utf-8")
     return filled
 
 
@@ -141,10 +155,27 @@ def _mapped(place: Path) -> dict[str, list[Tensor]]:
     Raises:
         Exception: of any kind, it is not what `_write` writes.
     """
-    table: dict[str, Any] = json.loads((place / _TABLE).read_text(encoding="utf-8"))
+    content = json.loads((place / _TABLE).read_text(encoding="utf-8"))
+    table, whole = content["tensors"], _bytes_of(place)
+    tensors = {name: [_part(whole, *each) for each in parts] for name, parts in table.items()}
+    if content["checksum"] != _checksum(table, whole):
+        raise ValueError("its checksum is wrong")
+    return tensors
+
+
+def _bytes_of(place: Path) -> np.ndarray[Any, Any]:
     # Copied on a write, which never comes: torch warns of memory that cannot be written to.
-    whole = np.load(place / _BYTES, mmap_mode="c", allow_pickle=False)
-    return {name: [_part(whole, *each) for each in parts] for name, parts in table.items()}
+    whole: np.ndarray[Any, Any] = np.load(place / _BYTES, mmap_mode="c", allow_pickle=False)
+    return whole
+
+
+def _checksum(table: Mapping[str, Any], whole: np.ndarray[Any, Any]) -> str:
+    """Sum up what a damaged disk or an interrupted copy would change; layers trust the shapes and values of a set.
+
+    A sum takes 0.13 s for a gigabyte in memory, and a CRC six times as long.
+    """
+    shapes = hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+    return f"{shapes} {int(torch.from_numpy(whole).view(torch.int64).sum())}"
 
 
 def _part(whole: np.ndarray[Any, Any], dtype_name: str, shape: Sequence[int], start: int) -> Tensor:
@@ -158,7 +189,8 @@ def _part(whole: np.ndarray[Any, Any], dtype_name: str, shape: Sequence[int], st
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
     """Tell whether no other process writes into the folder, and let none do so meanwhile."""
-    with (folder / ".lock").open("w") as lock:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # not "w": it would empty what a link points at
+    with open(os.open(folder / ".lock", flags, 0o600), "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -167,11 +199,38 @@ def _alone(folder: Path) -> Iterator[bool]:
             yield True
 
 
-def _remove_but(most: int, folder: Path) -> None:
-    """Remove the sets used longest ago, and what a process left that ended too soon; who has them mapped keeps them."""
-    for unfinished in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    sets = sorted(folder.glob(f"*/{_TABLE}"), key=lambda table: table.parent.stat().st_mtime, reverse=True)
-    for table in sets[most:]:
-        logger.info("removing prepared weights that were used longest ago: %s", table.parent)
-        shutil.rmtree(table.parent, ignore_errors=True)
+def _make_room(place: Path, size: int) -> None:
+    """Remove what a set of this size needs no longer beside it; who has a removed one mapped keeps it.
+
+    That is what a process left that ended too soon, what is in its place, and the sets used longest ago; those of the
+    same model in the same precision, as after an update, sooner if the disk is full otherwise.
+
+    Raises:
+        OSError: there is no room.
+    """
+    folder = place.parent
+    _remove(place)
+    for left in folder.glob(f"{PARTIAL}*"):
+        if _SET.fullmatch(left.name.removeprefix(PARTIAL)):  # the folder may have other things in it, too
+            _remove(left)
+    sets = [each for each in folder.iterdir() if _SET.fullmatch(each.name)]
+    sets.sort(key=lambda each: each.lstat().st_mtime, reverse=True)
+    of_this_model = place.name.rpartition("-")[0]
+    for number, each in reversed(list(enumerate(sets, start=2))):
+        is_older = each.name.rpartition("-")[0] == of_this_model
+        if number > _MOST_SETS or (is_older and size > shutil.disk_usage(folder).free):
+            logger.info("removing prepared weights that were used longest ago: %s", each)
+            _remove(each)
+    if size > (free := shutil.disk_usage(folder).free):
+        raise OSError(f"{_shown(size)} are needed and {_shown(free)} are free")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

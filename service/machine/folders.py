@@ -32,14 +32,27 @@ def _folder(name: str, path: Path, limit_bytes: int | None) -> Finding:
             about, free_bytes = existing.stat(), shutil.disk_usage(existing).free
     except OSError as error:
         words = f"{name}: {path} cannot be used: {error.strerror or error}"
-        return Finding(
-            "folders", (words,), (f"{words}; make it a folder that this user may write to, or choose another",)
-        )
+        mend = f"{words}; make it a folder that this user may write to, or choose another"
+        if limit_bytes is None:  # prepared weights, without which a server starts, too
+            return Finding("folders", (f"{mend}; what is in it may still be read, and nothing is added",))
+        return Finding("folders", (words,), (mend,))
     lines = [f"{name}: {path}{'' if existing == path else ', which will be made'}: {free_bytes / 1e9:.1f} GB free"]
     if limit_bytes is None and free_bytes < LEAST_SPACE_BYTES:
         lines.append("there is little room: make some")
     elif limit_bytes is not None and free_bytes < min(limit_bytes, LEAST_SPACE_BYTES):
         lines.append(f"there is little room: make some, or lower {name}_BYTES")
-    if existing == path and about.st_mode & stat.S_IWOTH and not about.st_mode & stat.S_ISVTX:
-        lines.append(f"every user of this machine may write to {path}, and so forge what is in it: chmod 700 it")
+    if existing == path:
+        lines.extend(_forgers(path, about))
     return Finding("folders", tuple(lines))
+
+
+def _forgers(path: Path, about: os.stat_result) -> Sequence[str]:
+    """Say who else may put things into a folder, whose names anybody can work out."""
+    if about.st_mode & stat.S_IWOTH:
+        mend = (
+            "choose a folder of your own in it" if about.st_mode & stat.S_ISVTX else "chmod 700 it"
+        )  # /tmp stays open
+        return [f"every user of this machine may write to {path}, and so forge what is in it: {mend}"]
+    if about.st_uid not in (0, os.geteuid()):
+        return [f"{path} belongs to another user (uid {about.st_uid}), who may forge what is in it"]
+    return ()

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from service.client_policy import ClientPolicy
 from service.image_hosts import host_rules
@@ -35,7 +35,19 @@ def none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
-OptionalFolder = Annotated[Path | None, BeforeValidator(none_if_empty)]
+def from_home(value: Path | None) -> Path | None:
+    """Take `~` for the home folder, as a shell does, which sees neither `--flag=~/x` nor a file of variables.
+
+    Raises:
+        ValueError: there is no such user, or no home.
+    """
+    try:
+        return value and value.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{value}: there is no such home folder; write out its path") from None
+
+
+OptionalFolder = Annotated[Path | None, BeforeValidator(none_if_empty), AfterValidator(from_home)]
 
 
 def keys_in(value: Any) -> Any:

@@ -231,3 +231,13 @@ def test_origins_are_compared_without_regard_to_case_and_spaces():
 
 def test_a_prefix_cannot_be_mistaken_for_a_path_of_the_service():
     assert {route.path.split("/")[1] for router in ROUTERS for route in router.routes} - {""} == set(OWN_PATHS)
+
+
+def test_a_folder_may_be_below_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    for name in ("feature_folder", "image_folder", "prepared_weights_folder"):
+        monkeypatch.setenv(f"PHEYE_{name.upper()}", "~/kept")
+        assert str(getattr(load_settings(), name)) == "/home/someone/kept"
+    monkeypatch.setenv("PHEYE_IMAGE_FOLDER", "~nobody-of-that-name/kept")
+    with pytest.raises(SettingsError, match="there is no such home folder; write out its path"):
+        load_settings()

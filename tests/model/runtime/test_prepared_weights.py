@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,29 +25,9 @@ from model.runtime.memory_plan import MemoryDemand
 from model.runtime.prepared_weights import PreparedWeights
 from model.runtime.runner import ModelRunner
 from tests.support.golden import OWN_GOLDEN, noise_image
+from tests.support.prepared_sets import forbidden, kept, set_in, some
 
 SMALL = MemoryDemand(context_tokens=128, slots=1)
-
-
-def forbidden() -> Sequence[Tensor]:
-    raise AssertionError("it is known already")
-
-
-def some(*numbers: float) -> list[Tensor]:
-    return [torch.tensor(numbers), torch.tensor([7], dtype=torch.int8)]
-
-
-def kept(folder: Path, fingerprint: str = "a model", precision: str = "int8") -> PreparedWeights:
-    prepared = PreparedWeights(folder, fingerprint, precision)
-    prepared("one", lambda: some(1.0, 2.0))
-    if (writing := prepared.keep()) is not None:
-        writing.join()
-    return prepared
-
-
-def set_in(folder: Path) -> Path:
-    [table] = folder.glob("*/tensors.json")
-    return table.parent
 
 
 def load(model: str, dtype: str, folder: Path | None) -> ModelRunner:
@@ -130,8 +108,31 @@ def pickled(place: Path) -> None:
     np.save(place / "weights.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
 
 
-def table(content: object) -> Callable[[Path], object]:
-    return lambda place: (place / "tensors.json").write_text(json.dumps(content))
+def table(tensors: object) -> Callable[[Path], object]:
+    return lambda place: (place / "tensors.json").write_text(json.dumps({"tensors": tensors, "checksum": ""}))
+
+
+def other_shape(place: Path) -> None:
+    content = json.loads((place / "tensors.json").read_text())
+    content["tensors"]["one"][0][1] = [1]
+    (place / "tensors.json").write_text(json.dumps(content))
+
+
+def fewer_parts(place: Path) -> None:
+    content = json.loads((place / "tensors.json").read_text())
+    content["tensors"]["one"].pop()
+    (place / "tensors.json").write_text(json.dumps(content))
+
+
+def one_bit(place: Path) -> None:
+    content = bytearray((place / "weights.npy").read_bytes())
+    content[128] ^= 1
+    (place / "weights.npy").write_bytes(content)
+
+
+def zeros(place: Path) -> None:
+    content = (place / "weights.npy").read_bytes()
+    (place / "weights.npy").write_bytes(content[:128] + bytes(len(content) - 128))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,10 @@ def table(content: object) -> Callable[[Path], object]:
         cut,
         lost,
         pickled,
+        other_shape,
+        fewer_parts,
+        one_bit,
+        zeros,
         table([]),
         table({"one": [["torch.float32", [1 << 40], 0]]}),
         table({"one": [["torch.float32", [-1], 64]]}),
@@ -147,7 +152,10 @@ def table(content: object) -> Callable[[Path], object]:
         table({"one": [["torch.complex64", [1], 0]]}),
         table({"one": [[["torch.float32"], ["x"], None]]}),
     ],
-    ids=["cut", "lost", "pickled", "a list", "too long", "negative", "crooked", "complex", "odd"],
+    ids=[
+        *("cut", "lost", "pickled", "other shape", "fewer parts", "one bit", "zeros"),
+        *("a list", "too long", "negative", "crooked", "complex", "odd"),
+    ],
 )
 def test_a_set_that_is_no_good_is_made_again(
     spoil: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -162,51 +170,6 @@ def test_a_set_that_is_no_good_is_made_again(
     assert writing is not None
     writing.join()
     assert PreparedWeights(tmp_path, "a model", "int8")("one", forbidden)[0].tolist() == [5.0]
-
-
-def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        kept(tmp_path)
-        assert not list(tmp_path.glob("*/*"))
-    late = PreparedWeights(tmp_path, "a model", "int8")
-    kept(tmp_path)
-    mark = set_in(tmp_path) / "mark"
-    mark.touch()
-    late("one", lambda: some(1.0, 2.0))
-    writing = late.keep()
-    assert writing is not None
-    writing.join()
-    assert mark.exists()  # what another has written meanwhile is not written again
-
-
-@pytest.mark.parametrize("full", [True, False], ids=["a full disk", "a file in its place"])
-def test_a_folder_that_cannot_be_written_to_is_a_warning(
-    full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "folder"
-    if full:
-        monkeypatch.setattr(prepared_weights.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    else:
-        folder.write_text("")
-    with caplog.at_level(logging.WARNING):
-        kept(folder)
-    assert "prepared weights are not kept" in caplog.text
-    assert not list(folder.glob("*/*"))
-
-
-def test_the_sets_used_last_stay_and_nothing_unfinished_does(tmp_path: Path) -> None:
-    for number, name in enumerate("abc"):
-        kept(tmp_path, name)
-        for place in tmp_path.glob("*/"):
-            if place.stat().st_mtime > 3:
-                os.utime(place, (number, number))
-    unfinished = tmp_path / ".partial-x"
-    unfinished.mkdir()
-    PreparedWeights(tmp_path, "a", "int8")  # uses it
-    kept(tmp_path, "d")
-    assert [PreparedWeights.has_seen(tmp_path, name) for name in "abcd"] == [True, False, True, True]
-    assert not unfinished.exists()
 
 
 def test_large_tensors_of_a_model_that_was_seen_are_not_read_again(
