@@ -24,7 +24,11 @@ from model.prompt import caption_instruction, question_instruction
 _OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number}
 _OTHERS_EVERY = 5  # scenes; one scene with each of these for so many
 _READ = question_instruction("What does the sign say?", "short")
-TRAINING_SEEDS = ("train", "train signs", "train truthful", "train photographed", "train ablation")
+TRAINING_SEEDS = (
+    "train", "train signs", "train ablation",
+    "train truthful", "train photographed", "train outside",  # of the runs up to November 2026
+    "train truthful 2", "train photographed 2", "train outside 2",
+)  # fmt: skip
 
 
 def read_scenes(folder: Path, count: int, seed: str, level: int = 3) -> list[Case]:
