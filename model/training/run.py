@@ -175,7 +175,7 @@ class TrainingRun:
         start = next((report for report in reports if not report.done), None)
         return TrainingOutcome(start, best)
 
-    def finish(self, dtype: str | None = None, *, published: bool = False) -> Path:
+    def finish(self, dtype: str | None = None, *, published: bool = False, unfinished: bool = False) -> Path:
         """Write the model and the plots, in the main process, and return the folder of the model.
 
         The weights are those of the best validation, or the last ones where there was none.
@@ -183,17 +183,20 @@ class TrainingRun:
         Args:
             dtype: of the stored tensors; see `export`.
             published: write the published layout instead of ours.
+            unfinished: the run has not come to its end; its model goes to a folder named like the steps that are done.
         """
-        folder = self._output / "model"
+        folder = self._output / (f"model-{self.kept}" if unfinished else "model")
         if self.is_main and not folder.exists():
             best, outcome = read_best(self._output), self.outcome()
             judged = {name: asdict(report) for name in ("start", "best") if (report := getattr(outcome, name))}
+            record = self._record | ({"validation": judged} if judged else {})
+            record |= {"steps_done": self.kept} if unfinished else {}
             trained = Trained(
                 self._checkpoint.config,
                 self._checkpoint.ranks,
                 {**self._checkpoint.tensors, **(best[1] if best is not None else self._learner.trained())},
                 self._checkpoint.tokenizer,
-                {**self._record, "validation": judged} if judged else self._record,
+                record,
                 self._about,
             )
             plot_run(self._output / "metrics.jsonl", self._output / "training.png")

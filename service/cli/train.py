@@ -74,6 +74,13 @@ class TrainOptions:
         int, typer.Option(min=0, help="Stop after so many validations without a better one; 0 never does.")
     ] = 0
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in FOLDER, if there is one.")] = False
+    export: Annotated[
+        bool,
+        typer.Option(
+            "--export",
+            help="Write the model of the last checkpoint of the run in FOLDER to FOLDER/model-STEPS; no more.",
+        ),
+    ] = False
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin the weights anew that Pheye trains; not a run in FOLDER.")
     ] = False
@@ -144,6 +151,8 @@ def _trained(words: TrainOptions) -> int:
     load = machine_load()
     run = _opened(words)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not run.is_main)
+    if words.export:
+        return _exported(console, run, words)
     with StopSignals(run.stop) as signals:
         plan, left = run.plan(), run.done < run.total
         show_plan(console, plan, words.model, words.output)
@@ -159,6 +168,18 @@ def _trained(words: TrainOptions) -> int:
             return _stopped(console, run, signals)
     folder = run.finish(words.dtype, published=words.published)
     show_outcome(console, run.outcome(), words.model, folder)
+    if run.is_main:
+        typer.echo(f"{folder}")
+    return 0
+
+
+def _exported(console: Console, run: TrainingRun, words: TrainOptions) -> int:
+    if not run.kept:
+        fail(f"--export: there is no checkpoint of this run in {words.output}")
+    folder = run.finish(words.dtype, published=words.published, unfinished=True)
+    console.print(
+        f"pheye: the model after step {run.kept} of {run.total}; without --export the run goes on", markup=False
+    )
     if run.is_main:
         typer.echo(f"{folder}")
     return 0
@@ -189,7 +210,7 @@ def _opened(words: TrainOptions) -> TrainingRun:
         _recipe(words, data),
         words.output,
         ComputeOptions(words.precision, words.compiled, words.recompute, words.workers, words.threads),
-        resume=words.resume,
+        resume=words.resume or words.export,
         patience=words.patience,
     )
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from model.checkpoint.checkpoint import open_checkpoint
@@ -147,6 +149,30 @@ def test_a_model_goes_on_at_another_level_and_is_stored_so(
     other = pheye("train", *words, "--level", 2, "--steps", 1, "--batch", 4, "--workers", 0, "--resume", *PLAIN)
     assert other.exit_code == 2
     assert "was begun with --level 3, not 2" in other.output
+
+
+def test_the_model_of_an_unfinished_run_is_written_and_the_run_goes_on_after_it(
+    start: Path, data: Path, tmp_path: Path
+) -> None:
+    words = ["--model", start, "--data", data, "--output", tmp_path / "run", *HERE, *PLAIN, "--workers", 0]
+    words += ["--batch", 4, "--micro-batch", 4, "--steps", 3, "--learning-rate", 5e-3, "--checkpoint-steps", 1]
+    early = pheye("train", *words, "--export")
+    assert early.exit_code == 2
+    assert early.stderr == f"pheye: --export: there is no checkpoint of this run in {tmp_path / 'run'}\n"
+    numbers = {"batch": 4, "micro_batch": 4, "checkpoint_steps": 1}
+    recipe = changed(RECIPES["finetune"], numbers, {"steps": 3, "learning_rate": 5e-3})
+    compute = ComputeOptions(precision="float32", workers=0, threads=1)
+    run = TrainingRun(StartingPoint(str(start)), read_data((data,), "0"), recipe, tmp_path / "run", compute)
+    assert [report.done for report in islice(run.steps(), 3)][:2] == [1, 2]  # the third has no checkpoint yet
+    exported = pheye("train", *words, "--export")
+    assert exported.stdout.strip() == str(tmp_path / "run" / "model-2"), exported.output
+    assert json.loads((tmp_path / "run" / "model-2" / "training.json").read_text())["steps_done"] == 2
+    kept = load_file(tmp_path / "run" / "checkpoints" / "000000002" / "trained.safetensors")
+    written = open_checkpoint(str(tmp_path / "run" / "model-2")).tensors
+    assert all(torch.equal(written[name], tensor) for name, tensor in kept.items())
+    ended = pheye("train", *words, "--resume")
+    assert ended.stdout.strip() == str(tmp_path / "run" / "model"), ended.output
+    assert "steps_done" not in json.loads((tmp_path / "run" / "model" / "training.json").read_text())
 
 
 @pytest.mark.parametrize(
