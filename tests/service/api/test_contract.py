@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 # Whether a request is accepted is not checked: that a string is an image, or a prompt fits, no schema can say.
 UNCHECKED = "positive_data_acceptance,negative_data_rejection"
 OPTIONS = [
-    "--generation-deterministic", "--suppress-health-check=all", "--max-examples=6",
+    "--generation-deterministic", "--suppress-health-check=all", "--max-examples=4",
     "--phases=examples,coverage,fuzzing", f"--exclude-checks={UNCHECKED}", "--exclude-path=/v1/query",
     "--request-timeout=30", "--continue-on-failure", "--warnings=off", "--no-color",
 ]  # fmt: skip
