@@ -20,7 +20,7 @@ from model.checkpoint.checkpoint import CheckpointError, open_checkpoint
 from model.checkpoint.conversion import convert
 from model.network import layers
 from model.runtime import prepared_weights
-from model.runtime.load import load_runner
+from model.runtime.load import KeptFolders, load_runner
 from model.runtime.memory_plan import MemoryDemand
 from model.runtime.prepared_weights import PreparedWeights
 from model.runtime.runner import ModelRunner
@@ -31,7 +31,7 @@ SMALL = MemoryDemand(context_tokens=128, slots=1)
 
 
 def load(model: str, dtype: str, folder: Path | None) -> ModelRunner:
-    return load_runner(model, dtype=dtype, threads=2, demand=SMALL, prepared_weights_folder=folder)
+    return load_runner(model, dtype=dtype, threads=2, demand=SMALL, folders=KeptFolders(weights=folder))
 
 
 def logits(runner: ModelRunner) -> Tensor:
