@@ -103,25 +103,21 @@ class ModelRunner:
             absorbed=absorbed,
             prepare=prepare,
         )
-        examples = [self.prompt(instruction) for instruction in _UNLIKE]
-        beginning = examples[0][: shared_tokens(examples)]
-        self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
-        self._images = OpenImages(
-            self.config,
-            FeatureCache(feature_cache_bytes),
-            self.fingerprint,
-            device,
-            precision.image_dtype,
-            feature_folder,
-        )
+        self._slots = self._model.new_slots(slots, self.context_tokens, self._common_beginning())
+        cache = FeatureCache(feature_cache_bytes)
+        self._images = OpenImages(self.config, cache, self.fingerprint, device, precision.image_dtype, feature_folder)
         self._running = RunningRows()
         self._prompts = PromptReader(self._model, self._slots, self._running, self._choose, self._make_room)
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
         fixed, record = steps != "eager", steps == "recorded"
         self._steps = DecodeSteps(self._model, self._slots, record=record) if fixed else None
-        self._encoder = TileEncoder(
-            self._model, VisionSteps(self._model, record=record) if fixed else None, lone_threads
-        )
+        batches = VisionSteps(self._model, record=record) if fixed else None
+        self._encoder = TileEncoder(self._model, batches, lone_threads)
+
+    def _common_beginning(self) -> tuple[int, ...]:
+        """Return the tokens with which all prompts begin."""
+        examples = [self.prompt(instruction) for instruction in _UNLIKE]
+        return examples[0][: shared_tokens(examples)]
 
     @property
     def slots(self) -> int:
