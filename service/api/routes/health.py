@@ -19,7 +19,7 @@ from service.api.request_log import keep_quiet
 from service.decoding.formats.known import readable_formats
 from service.errors import Unavailable
 from service.messages import ModelCard
-from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard, SampleFields, ServiceCard
+from service.schemas.service_card import Alive, LimitFields, ModelFields, ReadyCard, SampleFields, ServiceCard
 
 router = APIRouter(tags=["service"])
 
