@@ -1,6 +1,6 @@
 """The state of the engine: each accepted row, and the step that is being made.
 
-Plain state; `service/worker/engine.py` is the only one that changes it.
+Plain state; `service/worker/engine.py` and `service/worker/committer.py` alone change it.
 """
 
 from __future__ import annotations
