@@ -13,7 +13,7 @@ from service.metrics import Metrics
 
 
 class WorkerGauges:
-    """What is published of each worker, declared before any of them is ready.
+    """Gauges and counters of each worker, declared before any of them is ready.
 
     Args:
         metrics: where it is published.
