@@ -34,7 +34,8 @@ from service.api.room import check_room
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
 from service.logs import request_fields
-from service.messages import Delta, Finished, Row
+from service.messages.from_worker import Delta, Finished
+from service.messages.rows import Row
 from service.schemas.responses import Problem, TimingFields
 
 PING = format_sse_event(comment="keep-alive")

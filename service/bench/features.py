@@ -21,7 +21,9 @@ from model.prompt import caption_instruction
 from model.request import Sampling
 from model.tiles import TiledImage
 from service.bench.engine import noise_image
-from service.messages import Broken, Refused, Row, Submit
+from service.messages.from_worker import Broken, Refused
+from service.messages.rows import Row
+from service.messages.to_worker import Submit
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner

@@ -24,7 +24,8 @@ from service.dispatch.supervisor import WorkerSupervisor
 from service.dispatch.worker_gauges import WorkerGauges
 from service.dispatch.worker_pool import WorkerPool
 from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
-from service.messages import Flow, ModelCard, Row, StepDone
+from service.messages.from_worker import ModelCard, StepDone
+from service.messages.rows import Flow, Row
 from service.metrics import Metrics
 from service.settings import Settings
 

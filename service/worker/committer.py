@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from model.about import is_outside_answer
 from model.request import TokenLogprob
 from service.logs import request_fields
-from service.messages import Broken, Delta, Finished
+from service.messages.from_worker import Broken, Delta, Finished
 from service.worker.fair_queue import WeightedFairQueue
 from service.worker.rows import EngineRow, Step
 

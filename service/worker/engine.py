@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from model.request import DeviceMemoryError, TileSpan
 from model.tiles import ImageKey, TiledImage
 from service.logs import request_fields
-from service.messages import (
+from service.messages.from_worker import (
     Admitted,
     Broken,
     Delta,
@@ -27,9 +27,9 @@ from service.messages import (
     Started,
     StepDone,
     StepReport,
-    Submit,
-    name_requests,
 )
+from service.messages.rows import name_requests
+from service.messages.to_worker import Submit
 from service.worker.answer_length import NoRoomError
 from service.worker.committer import Committer
 from service.worker.new_rows import new_row

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from model.choices import ChoiceTree
 from model.request import NewRow
 from model.tiles import ImageKey, TiledImage
-from service.messages import Flow, Row, RowEvent, RowTimings, StepReport, Usage
+from service.messages.from_worker import RowEvent, RowTimings, StepReport, Usage
+from service.messages.rows import Flow, Row
 from service.phases import Phase, PhaseName, Timeline
 
 if TYPE_CHECKING:
