@@ -19,7 +19,7 @@ from model.layout import tensor_shapes
 from model.network.layers import Prepare, made_anew
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, ChosenChoice, DeviceMemoryError, FolderCounts, NewRow, TileSpan, TokenLogprob
+from model.request import CacheChanges, ChosenChoice, FolderCounts, NewRow, TileSpan, TokenLogprob
 from model.runtime.decode_steps import DecodeSteps
 from model.runtime.device_memory import Result, with_room
 from model.runtime.feature_cache import FeatureCache
@@ -27,6 +27,7 @@ from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
+from model.runtime.prefill import Prefill
 from model.runtime.prompts import PromptReader
 from model.runtime.running_rows import RunningRows
 from model.runtime.tile_encoder import TileEncoder
@@ -102,7 +103,8 @@ class ModelRunner:
         self._encoder = TileEncoder(self._model, batches, lone_threads)
         rows = self._model, self._slots, self._running
         self._decoder = TokenDecoder(*rows, self._steps, self._make_room)
-        self._prompts = PromptReader(*rows, self._decoder.choose, self._make_room)
+        prompts = PromptReader(*rows, self._decoder.choose, self._make_room)
+        self._prefill = Prefill(*rows, self._images, prompts, self._make_room)
 
     def _common_beginning(self) -> tuple[int, ...]:
         """Return the tokens with which all prompts begin."""
@@ -206,40 +208,12 @@ class ModelRunner:
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
         """Prefill rows into slots, and return the first new token of each, None for a failed row.
 
-        Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
         A row with choices has its whole answer then, which `choice` tells, and decodes no further.
 
         Raises:
             DeviceMemoryError: none of the rows holds its slot.
         """
-        leaders: dict[ImageKey, NewRow] = {}
-        try:
-            return self._prefill(rows, leaders)
-        except DeviceMemoryError:
-            for row in rows:
-                if row.slot in self._running:
-                    self.release(row.slot)
-            for image_key in leaders:  # whose keys and values may be incomplete
-                self._slots.forget(image_key)
-            raise
-
-    def _prefill(self, rows: Sequence[NewRow], leaders: dict[ImageKey, NewRow]) -> list[int | None]:
-        """Prefill rows, and add those that bring a new image to `leaders`."""
-        for row in rows:
-            if not self._slots.has_image(row.image_key):
-                leaders[row.image_key] = row
-                self._admit_image(row.image_key)
-            self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
-            self._running.add(row)
-        followers = [row for row in rows if leaders.get(row.image_key) is not row]
-        first = {
-            row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._prompts.read(wave)
-        }
-        return [first[row.slot] for row in rows]
-
-    def _admit_image(self, image_key: ImageKey) -> None:
-        tiles = self._images[image_key].complete
-        self._with_room(lambda: self._model.admit_image(self._slots, image_key, tiles))
+        return self._prefill.admit(rows)
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
