@@ -23,7 +23,7 @@ from service.logs import configure_logging
 from service.mcp.images import LocalSources
 from service.mcp.service_client import ToolError, request_of
 from service.mcp.tools import Tools
-from service.schemas.responses import ServiceCard
+from service.schemas.service_card import ServiceCard
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 from service.errors import FetchOutcome
-from service.messages import ModelCard
+from service.messages.from_worker import ModelCard
 from service.metric_registry import SECONDS, MetricRow
 from service.worker_metrics import WorkerMetrics
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter, Gauge
 
-from service.messages import StepReport
+from service.messages.from_worker import StepReport
 from service.metric_registry import WORKER_LABELS, MetricRegistry
 
 PHASES = ("encode", "prefill", "decode", "other")

@@ -15,22 +15,19 @@ from deploy.ray.remote import ReplicaState
 from model.request import CacheChanges
 from model.tokenizer import TextTokenizer
 from service.dispatch.worker_handle import WorkerProcess
-from service.messages import (
+from service.messages.from_worker import (
     Broken,
-    Cancel,
     Finished,
-    Forget,
     FromWorker,
     LoadFailed,
-    Prefetch,
     Ready,
     Refused,
     RowEvent,
     Started,
     StepDone,
     StepReport,
-    Submit,
 )
+from service.messages.to_worker import Cancel, Forget, Prefetch, Submit
 from service.settings import load_settings
 
 Inbox = asyncio.Queue[FromWorker | None]

@@ -16,17 +16,9 @@ from typing import Any
 from model.tiles import TiledImage
 from service.dispatch.reservation import AcceptedRow
 from service.dispatch.supervisor import WorkerSupervisor
-from service.messages import (
-    Forget,
-    FromWorker,
-    ModelCard,
-    Prefetch,
-    Started,
-    StepDone,
-    StepReport,
-    Submit,
-    name_requests,
-)
+from service.messages.from_worker import FromWorker, ModelCard, Started, StepDone, StepReport
+from service.messages.rows import name_requests
+from service.messages.to_worker import Forget, Prefetch, Submit
 
 ASK_S = 1.0  # how often the replicas are asked how they are
 PATIENCE_S = 10.0  # for their answers

@@ -8,8 +8,7 @@ and loading is strict: whatever does not fit is an error that names it. May be c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from model.about import About
 from model.checkpoint.about_file import read_about
+from model.checkpoint.checks import check_shapes, check_values
 from model.checkpoint.config_files import decoder_geometry, read_checkpoint_keys, vision_geometry
 from model.checkpoint.files import read_json_object, shown
 from model.checkpoint.random_tensors import RandomTensors
@@ -32,10 +32,9 @@ from model.checkpoint.sources import (
     named_folder,
 )
 from model.checkpoint.tokenizer_files import read_tokenizer
-from model.checkpoint.weight_files import is_finite, read_weights
-from model.config import DTYPES, PheyeConfig, named_geometry
-from model.cores import usable_cores
-from model.layout import ADAPTER_RANKS, RANK_PROBE, Shapes, adapters, tensor_shapes
+from model.checkpoint.weight_files import read_weights
+from model.config import PheyeConfig, named_geometry
+from model.layout import ADAPTER_RANKS, RANK_PROBE, adapters, tensor_shapes
 from model.tokenizer import TextTokenizer
 
 RANDOM = "random:"
@@ -102,14 +101,14 @@ def open_checkpoint(
     about, tensors = read_about(folder), read_tensors(folder)
     ranks = _ranks(tensors, config)
     expected = tensor_shapes(config, ranks)
-    _check(tensors, expected)
+    check_shapes(tensors, expected)
     tokenizer = read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
     if tokenizer.largest_id >= config.decoder.vocab_size:
         have = config.decoder.vocab_size
         raise CheckpointError(f"tokenizer: token {tokenizer.largest_id} is beyond the {have} that the decoder knows")
     opened = Checkpoint(config, ranks, tensors, tokenizer, _fingerprint(tensors), about, _file_stamp(folder))
     small = [name for name in expected if tensors[name].numel() < _MANY_NUMBERS]
-    _check_values(tensors, small if has_seen is not None and has_seen(opened.identity) else list(expected))
+    check_values(tensors, small if has_seen is not None and has_seen(opened.identity) else list(expected))
     return opened
 
 
@@ -216,41 +215,6 @@ def _ranks(tensors: Mapping[str, Tensor], config: PheyeConfig) -> dict[str, int]
             raise CheckpointError(f"tensor {probe} has shape {tuple(tensors[probe].shape)}; expected two axes")
         ranks[adapter] = tensors[probe].shape[0]
     return ranks
-
-
-def _check(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    for names, what in ((missing, "missing"), (extra, "not part of this configuration")):
-        if names:
-            others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise CheckpointError(f"tensor {shown(names[0])} is {what}{others}")
-    for name, shape in expected.items():
-        if tuple(tensors[name].shape) != shape:
-            raise CheckpointError(f"tensor {name} has shape {tuple(tensors[name].shape)}; expected {shape}")
-        if str(tensors[name].dtype).removeprefix("torch.") not in DTYPES:
-            raise CheckpointError(f"tensor {name} is {tensors[name].dtype}; expected one of {', '.join(DTYPES)}")
-
-
-def _check_values(tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
-    unusable = _not_finite(tensors, names)
-    if unusable is not None:
-        raise CheckpointError(f"tensor {unusable} holds a NaN or an infinite value")
-
-
-def _not_finite(tensors: Mapping[str, Tensor], names: Sequence[str]) -> str | None:
-    """Return the first of these tensors that holds a NaN or an infinite value; None if none does.
-
-    All cores look, since a mapped file is brought into memory while it is read: that takes longer than to look.
-    """
-    cores = usable_cores()
-
-    def found(part: Sequence[str]) -> list[str]:
-        return [name for name in part if not is_finite(tensors[name])]
-
-    with ThreadPoolExecutor(cores) as readers:
-        parts = readers.map(found, [names[core::cores] for core in range(cores)])
-        unusable = {name for part in parts for name in part}
-    return next((name for name in names if name in unusable), None)
 
 
 def _fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -119,20 +119,11 @@ class Weights:
         """Return one layer that adds up the layers of these names, each on an input of its own."""
         layers = [self.at(name) for name in names]
         bias = torch.stack([layer.tensor("bias").float() for layer in layers]).sum(0).to(self.dtype)
-        biases = [bias, *[None] * (len(layers) - 1)]
         if self._bits:
-            return LinearSum(
-                [
-                    layer.fastest("weight", partial(layer.stored, "weight"), bias)
-                    for layer, bias in zip(layers, biases, strict=True)
-                ]
-            )
+            return LinearSum(_rounded(layers, bias))
         weights = [layer.ready(layer.stored("weight")) for layer in layers]
-        joined = [linear(torch.cat(weights, dim=1), bias)]
-        if not self._stepped:
-            return LinearSum(joined)
-        plain = [PlainLinear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
-        return LinearSum(joined, [SteppedLinear(layer, layer.weight, layer.bias) for layer in plain])
+        joined = linear(torch.cat(weights, dim=1), bias)
+        return LinearSum([joined], _stepped(weights, bias) if self._stepped else None)
 
     def fastest(
         self,
@@ -164,6 +155,24 @@ class Weights:
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _rounded(layers: Sequence[Weights], bias: Tensor) -> list[Linear]:
+    """Return a rounded layer for each of these weights, the first of which adds the bias."""
+    return [
+        layer.fastest("weight", partial(layer.stored, "weight"), own)
+        for layer, own in zip(layers, _to_the_first(bias, len(layers)), strict=True)
+    ]
+
+
+def _stepped(weights: Sequence[Tensor], bias: Tensor) -> list[Linear]:
+    """Return a layer for each of these weights [out, in], as compiled steps read them; the first adds the bias."""
+    plain = [PlainLinear(each, own) for each, own in zip(weights, _to_the_first(bias, len(weights)), strict=True)]
+    return [SteppedLinear(layer, layer.weight, layer.bias) for layer in plain]
+
+
+def _to_the_first(bias: Tensor, count: int) -> list[Tensor | None]:
+    return [bias, *[None] * (count - 1)]
 
 
 @dataclass(slots=True)

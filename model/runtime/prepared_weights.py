@@ -49,7 +49,7 @@ class PreparedWeights:
     """
 
     def __init__(self, folder: Path, identity: str, precision: str) -> None:
-        self._place = folder / f"{_owner(identity)}-{_kind(precision)}"
+        self._place = folder / f"{_owner(identity)}-{_form(precision)}"
         self._was_there = os.path.exists(self._place)  # pathlib raises what this takes for a no
         self._known = self._read() if self._was_there else {}
         self._made: dict[str, list[Tensor]] = {}
@@ -114,17 +114,19 @@ def _owner(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 
-def _kind(precision: str) -> str:
-    """Name what prepared tensors depend on beside the model: precision, processor, libraries, and this code itself."""
-    digest = hashlib.sha256(f"{precision} {rounding_here()} torch {torch.__version__} numpy {np.__version__}".encode())
-    code = [
-        path
-        for package in ("checkpoint", "network")
-        for path in Path(__file__).parents[1].joinpath(package).rglob("*.py")
-    ]
-    for path in sorted([*code, Path(__file__)]):
+def _form(precision: str) -> str:
+    """Name the form of prepared tensors: their precision, and a digest of all else that decides what they are."""
+    libraries = f"torch {torch.__version__} numpy {np.__version__}"
+    digest = hashlib.sha256(f"{precision} {rounding_here()} {libraries}".encode())
+    for path in _sources():
         digest.update(path.read_bytes())
     return f"{precision}-{digest.hexdigest()[:16]}"
+
+
+def _sources() -> list[Path]:
+    """List the files of code that makes prepared tensors or writes them, in an order that is always the same."""
+    room = Path(__file__).parents[1]
+    return sorted([*(room / "checkpoint").rglob("*.py"), *(room / "network").rglob("*.py"), Path(__file__)])
 
 
 def _write(place: Path, tensors: Mapping[str, Sequence[Tensor]]) -> int:
@@ -200,10 +202,7 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 
 def _make_room(place: Path, size: int) -> None:
-    """Remove what a set of this size needs no longer beside it; who has a removed one mapped keeps it.
-
-    That is what a process left that ended too soon, what is in its place, and the sets used longest ago; those of the
-    same model in the same precision, as after an update, sooner if the disk is full otherwise.
+    """Remove what a set of this size cannot have beside it; a process that has a removed one mapped keeps it.
 
     Raises:
         OSError: there is no room.
@@ -211,18 +210,32 @@ def _make_room(place: Path, size: int) -> None:
     folder = place.parent
     _remove(place)
     for left in folder.glob(f"{PARTIAL}*"):
-        if _SET.fullmatch(left.name.removeprefix(PARTIAL)):  # the folder may have other things in it, too
+        if _SET.fullmatch(left.name.removeprefix(PARTIAL)):  # of a process that ended too soon
             _remove(left)
-    sets = [each for each in folder.iterdir() if _SET.fullmatch(each.name)]
-    sets.sort(key=lambda each: each.lstat().st_mtime, reverse=True)
-    of_this_model = place.name.rpartition("-")[0]
-    for number, each in reversed(list(enumerate(sets, start=2))):
-        is_older = each.name.rpartition("-")[0] == of_this_model
-        if number > _MOST_SETS or (is_older and size > shutil.disk_usage(folder).free):
-            logger.info("removing prepared weights that were used longest ago: %s", each)
-            _remove(each)
+    others = _sets(folder)
+    kept, surplus = others[: _MOST_SETS - 1], others[_MOST_SETS - 1 :]
+    for oldest in reversed(surplus):
+        _remove_set(oldest)
+    for oldest in reversed(kept):  # a set of the same model in the same precision is of no more use, as after an update
+        if _model_and_precision(oldest) == _model_and_precision(place) and size > shutil.disk_usage(folder).free:
+            _remove_set(oldest)
     if size > (free := shutil.disk_usage(folder).free):
         raise OSError(f"{_shown(size)} are needed and {_shown(free)} are free")
+
+
+def _sets(folder: Path) -> list[Path]:
+    """List the sets in a folder, which may have other things in it, too; the one that was used last is the first."""
+    sets = [each for each in folder.iterdir() if _SET.fullmatch(each.name)]
+    return sorted(sets, key=lambda each: each.lstat().st_mtime, reverse=True)
+
+
+def _model_and_precision(place: Path) -> str:
+    return place.name.rpartition("-")[0]
+
+
+def _remove_set(place: Path) -> None:
+    logger.info("removing prepared weights that were used longest ago: %s", place)
+    _remove(place)
 
 
 def _remove(path: Path) -> None:

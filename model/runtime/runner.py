@@ -11,29 +11,27 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.choices import ChoiceTree
 from model.explain import Explanation, explain
 from model.layout import tensor_shapes
-from model.network.cross_attention import AttentionRecorder
 from model.network.layers import Prepare, made_anew
 from model.network.pheye import Pheye
 from model.prompt import render
-from model.request import CacheChanges, ChosenChoice, DeviceMemoryError, FolderCounts, NewRow, TileSpan, TokenLogprob
+from model.request import CacheChanges, ChosenChoice, FolderCounts, NewRow, TileSpan, TokenLogprob
 from model.runtime.decode_steps import DecodeSteps
-from model.runtime.device_memory import Result, with_room, with_room_once
+from model.runtime.device_memory import Result, with_room
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.open_images import OpenImages
+from model.runtime.prefill import Prefill
 from model.runtime.prompts import PromptReader
 from model.runtime.running_rows import RunningRows
-from model.runtime.sampling.host import choose
-from model.runtime.sampling.logprobs import token_logprobs
 from model.runtime.tile_encoder import TileEncoder
+from model.runtime.token_decoder import TokenDecoder
 from model.runtime.vision_steps import VisionSteps
 from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
@@ -93,35 +91,25 @@ class ModelRunner:
         self.memory = tuple(memory)
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
-        self._model = Pheye(
-            checkpoint.tensors,
-            self.config,
-            device,
-            precision.dtype,
-            bits=precision.bits,
-            image_dtype=precision.image_dtype,
-            absorbed=absorbed,
-            prepare=prepare,
-        )
-        examples = [self.prompt(instruction) for instruction in _UNLIKE]
-        beginning = examples[0][: shared_tokens(examples)]
-        self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
-        self._images = OpenImages(
-            self.config,
-            FeatureCache(feature_cache_bytes),
-            self.fingerprint,
-            device,
-            precision.image_dtype,
-            feature_folder,
-        )
+        self._model = _network(checkpoint, device, precision, absorbed=absorbed, prepare=prepare)
+        self._slots = self._model.new_slots(slots, self.context_tokens, self._common_beginning())
+        cache = FeatureCache(feature_cache_bytes)
+        self._images = OpenImages(self.config, cache, self.fingerprint, device, precision.image_dtype, feature_folder)
         self._running = RunningRows()
-        self._prompts = PromptReader(self._model, self._slots, self._running, self._choose, self._make_room)
         steps = steps or ("recorded" if device.type == "cuda" else "eager")
         fixed, record = steps != "eager", steps == "recorded"
         self._steps = DecodeSteps(self._model, self._slots, record=record) if fixed else None
-        self._encoder = TileEncoder(
-            self._model, VisionSteps(self._model, record=record) if fixed else None, lone_threads
-        )
+        batches = VisionSteps(self._model, record=record) if fixed else None
+        self._encoder = TileEncoder(self._model, batches, lone_threads)
+        rows = self._model, self._slots, self._running
+        self._decoder = TokenDecoder(*rows, self._steps, self._make_room)
+        prompts = PromptReader(*rows, self._decoder.choose, self._make_room)
+        self._prefill = Prefill(*rows, self._images, prompts, self._make_room)
+
+    def _common_beginning(self) -> tuple[int, ...]:
+        """Return the tokens with which all prompts begin."""
+        examples = [self.prompt(instruction) for instruction in _UNLIKE]
+        return examples[0][: shared_tokens(examples)]
 
     @property
     def slots(self) -> int:
@@ -220,40 +208,12 @@ class ModelRunner:
     def prefill(self, rows: Sequence[NewRow]) -> list[int | None]:
         """Prefill rows into slots, and return the first new token of each, None for a failed row.
 
-        Of the rows about a new image one reads all of its prompt, and then the others what theirs do not share with it.
         A row with choices has its whole answer then, which `choice` tells, and decodes no further.
 
         Raises:
             DeviceMemoryError: none of the rows holds its slot.
         """
-        leaders: dict[ImageKey, NewRow] = {}
-        try:
-            return self._prefill(rows, leaders)
-        except DeviceMemoryError:
-            for row in rows:
-                if row.slot in self._running:
-                    self.release(row.slot)
-            for image_key in leaders:  # whose keys and values may be incomplete
-                self._slots.forget(image_key)
-            raise
-
-    def _prefill(self, rows: Sequence[NewRow], leaders: dict[ImageKey, NewRow]) -> list[int | None]:
-        """Prefill rows, and add those that bring a new image to `leaders`."""
-        for row in rows:
-            if not self._slots.has_image(row.image_key):
-                leaders[row.image_key] = row
-                self._admit_image(row.image_key)
-            self._slots.occupy(row.slot, row.image_key, len(row.prompt) + len(row.given))
-            self._running.add(row)
-        followers = [row for row in rows if leaders.get(row.image_key) is not row]
-        first = {
-            row.slot: token for wave in (list(leaders.values()), followers) for row, token in self._prompts.read(wave)
-        }
-        return [first[row.slot] for row in rows]
-
-    def _admit_image(self, image_key: ImageKey) -> None:
-        tiles = self._images[image_key].complete
-        self._with_room(lambda: self._model.admit_image(self._slots, image_key, tiles))
+        return self._prefill.admit(rows)
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int]) -> list[int | None]:
@@ -262,22 +222,15 @@ class ModelRunner:
         Raises:
             DeviceMemoryError: the rows still hold their slots, but are of no more use.
         """
-        rows = [self._running[slot] for slot in slots]
-        if self._steps is not None and all(row.attention is None for row in rows):
-            sampled = any(not row.sampling.greedy for row in rows)
-            steps = self._steps
-            tops = self._running.tops(slots)
-            told = with_room_once(lambda: steps.decode(slots, sampled=sampled, tops=tops), self._make_room)
-            return self._running.append(slots, *told)
-        explained = {place: range(1) for place, row in enumerate(rows) if row.attention is not None}
+        return self._decoder.decode(slots)
 
-        def append() -> tuple[Tensor, AttentionRecorder | None]:
-            recorder = AttentionRecorder.over(explained)
-            return self._model.decode(self._slots, slots, [row.last_token for row in rows], recorder), recorder
+    def rewind(self, slots: Sequence[int]) -> None:
+        """Take the newest token of each row out of the KV cache, so that the next step does the same work again.
 
-        logits, recorder = self._with_room(append)
-        self._running.record(slots, recorder)
-        return self._choose(slots, logits)
+        On a CPU alone: a GPU keeps the lengths of rows, too.
+        """
+        for slot in slots:
+            self._slots.lengths[slot] -= 1
 
     def logprob(self, slot: int) -> TokenLogprob:
         """Return the log-probability of a row's newest token."""
@@ -321,21 +274,6 @@ class ModelRunner:
         """
         self._model.prepare_compiled(wait=wait)
 
-    def _choose(self, slots: Sequence[int], logits: Tensor) -> list[int | None]:
-        """Choose the next token of each row, and tell the steps of fixed shapes."""
-        rows = [self._running[slot] for slot in slots]
-        samplings, given = [row.sampling for row in rows], [row.given_tokens for row in rows]
-        tops = self._running.tops(slots)
-
-        def told() -> tuple[list[int | None], list[TokenLogprob]]:
-            tokens = choose(logits, samplings, given)
-            return tokens, token_logprobs(logits, tokens, tops)
-
-        tokens = self._running.append(slots, *self._with_room(told))
-        if self._steps is not None:
-            self._steps.enter(self._running.step_rows(slots, self._slots.lengths))
-        return tokens
-
     def _with_room(self, work: Callable[[], Result]) -> Result:
         """Run work that may be repeated; at the expense of the feature cache if memory runs out."""
         return with_room(work, self._make_room)
@@ -344,3 +282,18 @@ class ModelRunner:
         self._images.clear_cache()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _network(
+    checkpoint: Checkpoint, device: torch.device, precision: Precision, *, absorbed: bool, prepare: Prepare
+) -> Pheye:
+    return Pheye(
+        checkpoint.tensors,
+        checkpoint.config,
+        device,
+        precision.dtype,
+        bits=precision.bits,
+        image_dtype=precision.image_dtype,
+        absorbed=absorbed,
+        prepare=prepare,
+    )

@@ -14,7 +14,7 @@ from model.request import FinishReason
 from model.tiles import TiledImage
 from service.confidence import DIGITS, confidence_of
 from service.known_world import OUTSIDE_KNOWN_WORLD
-from service.messages import Delta, Finished
+from service.messages.from_worker import Delta, Finished
 from service.schemas.explanation import explanation_fields
 from service.schemas.responses import (
     CaptionAnswer,

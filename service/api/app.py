@@ -55,11 +55,8 @@ def create_app(
     Raises:
         SettingsError: the folder of uploaded images cannot be used.
     """
-    executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
-    images = _uploaded_images(settings, queue, metrics)
     uploads = Uploads(settings.max_upload_bytes)
-    fetcher = ImageFetcher(settings, metrics, uploads)
-    parts = ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), images, fetcher)
+    parts = _service_parts(settings, queue, metrics, uploads)
     routes = [route for router in ROUTERS for route in router.routes]
     reload = KeyReload(settings, metrics)
     keys = ApiKeys(reload.keys, default_policy(settings), routes)
@@ -94,6 +91,14 @@ def create_app(
         tracing=tracing,
     )
     return app
+
+
+def _service_parts(settings: Settings, queue: RequestQueue, metrics: Metrics, uploads: Uploads) -> ServiceParts:
+    """Put together what every route may use."""
+    executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
+    images = _uploaded_images(settings, queue, metrics)
+    fetcher = ImageFetcher(settings, metrics, uploads)
+    return ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), images, fetcher)
 
 
 def _uploaded_images(settings: Settings, queue: RequestQueue, metrics: Metrics) -> UploadedImages:

@@ -20,7 +20,7 @@ from model.complexity import (
 from model.config import PheyeConfig
 from model.tiles import TiledImage
 from service.dispatch.costs import Costs
-from service.messages import ModelCard
+from service.messages.from_worker import ModelCard
 from service.schemas.estimate import CacheSaving, Estimate, EstimatedBytes, EstimatedFlops, EstimatedSeconds
 from service.schemas.responses import ImageFields
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,11 +22,10 @@ from starlette.types import Receive, Scope, Send
 
 from model.tiles import TiledImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
-from service.api.edge.affinity import hashed_promptly
 from service.api.encoding import StreamItem, json_response, server_timing, sse_event
-from service.api.image_store import owned_by
 from service.api.moondream import failure_line, is_moondream
 from service.api.parts import ServiceParts
+from service.api.preprocess import tiled
 from service.api.problems import internal_problem, problem_of
 from service.api.request_body import AskedImage
 from service.api.request_context import RequestContext, context_of
@@ -34,10 +33,9 @@ from service.api.request_log import texts_of, work_of
 from service.api.room import check_room
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
-from service.fetching.urls import ImageLink
-from service.images import ImageSource
 from service.logs import request_fields
-from service.messages import Delta, Finished, Row
+from service.messages.from_worker import Delta, Finished
+from service.messages.rows import Row
 from service.schemas.responses import Problem, TimingFields
 
 PING = format_sse_event(comment="keep-alive")
@@ -87,47 +85,6 @@ class AnswerBuilder(Protocol):
 
     def whole(self, *, preprocess_s: float, total_s: float) -> BaseModel:
         """Build the body of an answer that is not streamed."""
-
-
-async def tiled(parts: ServiceParts, image: AskedImage, reservation: Reservation, scope: Scope) -> TiledImage:
-    """Make an image ready for the model: fetched if it is a link, and decoded unless it was stored before.
-
-    It gets the key under which its owner alone finds its features, unless all owners share them.
-
-    Raises:
-        ServiceError: the model is loading, the reservation's time is over, or as `ImageFetcher.fetched` and
-            `DecoderPool.decode` say.
-    """
-    card = parts.queue.loaded()
-    if isinstance(image, TiledImage):
-        return image
-    context = context_of(scope)
-    try:
-        async with asyncio.timeout(reservation.left_s), _file_of(parts, image, context) as file:
-            started_s = time.monotonic()
-            with context.timed("preprocess"):
-                image_file = await hashed_promptly(file, parts.executor)
-                context.image_digest = image_file.digest
-                done = await parts.decoders.decode(
-                    image_file.file, tile_px=card.tile_px, level=card.level, client=context.client
-                )
-    except TimeoutError:
-        raise reservation.expired() from None
-    parts.metrics.preprocess_seconds.observe(time.monotonic() - started_s, context.exemplar)
-    return done if parts.settings.share_image_features else owned_by(context.owner, done)
-
-
-@asynccontextmanager
-async def _file_of(
-    parts: ServiceParts, image: ImageSource | ImageLink, context: RequestContext
-) -> AsyncGenerator[ImageSource]:
-    if not isinstance(image, ImageLink):
-        yield image
-        return
-    async with AsyncExitStack() as stack:
-        with context.timed("fetch"):
-            file = await stack.enter_async_context(parts.fetcher.fetched(image, context.client))
-        yield file
 
 
 class Reply(Response):

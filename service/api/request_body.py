@@ -6,31 +6,28 @@ What a field may hold is `service.schemas.requests`'. Event loop.
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, get_args, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel
-from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
 
 from model.tiles import TiledImage
 from service.api.forms import read_form
 from service.api.image_store import PREFIX
+from service.api.json_text import json_object
 from service.api.moondream import is_moondream, set_aside
 from service.api.openai.ignored import header_value
 from service.api.request_context import context_of
 from service.api.uploaded_images import UploadedImages
-from service.errors import BadRequest, InvalidField, UnsupportedBody
+from service.errors import InvalidField, UnsupportedBody
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
 from service.images import ImageSource, check_image_text
 from service.schemas.requests import SHOWN_CHARS, Asked, SamplingFields, check, shown_name
 
-MAX_JSON_VALUES = 10_000  # a long conversation has some hundreds, and its commas count as well
 WORDS_BYTES = 200  # no image file begins with so many printable characters and nothing else
-GZIP = b"\x1f\x8b"
 ACCEPTED = "application/json, multipart/form-data or image/*"
 CURLS_OWN = ("application/x-www-form-urlencoded", "")  # what `curl --data-binary` says, or nothing, unless it is told
 
@@ -244,41 +241,3 @@ def _is_list(kind: type[BaseModel], name: str) -> bool:
 
 def _holds_list(annotation: Any) -> bool:
     return get_origin(annotation) is list or any(_holds_list(part) for part in get_args(annotation))
-
-
-def json_object(text: bytes | str, where: str) -> dict[str, Any]:
-    """Parse a JSON object; `where` names the text in errors.
-
-    Raises:
-        BadRequest: it is none, or has too many values.
-    """
-    text = _utf8(text, where)
-    _check_values(text, where)
-    try:
-        value = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise BadRequest(f"{where}: not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadRequest(f"{where}: expected a JSON object")
-    return value
-
-
-def _utf8(text: bytes | str, where: str) -> bytes | str:
-    """Return JSON without a byte order mark in front, and refuse what is plainly in another encoding than UTF-8."""
-    if isinstance(text, str):
-        return text.removeprefix("\ufeff")
-    if text.startswith(BOM_UTF8):
-        return text[len(BOM_UTF8) :]
-    # Every JSON text begins with an ASCII character, which UTF-16 and UTF-32 write with zeros beside it.
-    if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)) or b"\x00" in text[:2]:
-        raise BadRequest(f"{where}: the JSON is in UTF-16 or UTF-32; send it in UTF-8")
-    if text.startswith(GZIP):
-        raise BadRequest(f"{where}: this is gzip; send the JSON as it is, without compression")
-    return text
-
-
-def _check_values(text: bytes | str, where: str) -> None:
-    """Refuse more values than any request needs: each that is wrong would be described, on the event loop."""
-    marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
-    if sum(text.count(mark) for mark in marks) > MAX_JSON_VALUES:
-        raise BadRequest(f"{where}: more than the {MAX_JSON_VALUES} values that are read")

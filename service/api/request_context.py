@@ -21,7 +21,7 @@ from service.api.edge.recording import Recording
 from service.api.edge.tracing import TraceContext, request_id_of
 from service.client_policy import ClientPolicy, Priority
 from service.errors import RateLimited, TooManyConcurrent
-from service.messages import Flow
+from service.messages.rows import Flow
 from service.phases import PhaseName
 
 EVERYBODY = ""  # the owner of what is stored where no key is asked for

@@ -16,7 +16,7 @@ from service.api.estimate import AskedRow
 from service.api.parts import ServiceParts
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField
-from service.messages import Row
+from service.messages.rows import Row
 from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
 
 SPARE_TOKENS = 8  # for what a tokenizer puts around a prompt

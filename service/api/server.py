@@ -28,7 +28,7 @@ from service.dispatch.queue import RequestQueue
 from service.known_world import REAL_CHECKPOINT
 from service.logs import LogFormat, configure_logging
 from service.mcp.extra import ExtraMissing, check_extra
-from service.messages import ModelCard
+from service.messages.from_worker import ModelCard
 from service.metrics import Metrics
 from service.service_links import ignored_links
 from service.settings import Settings, SettingsError

@@ -24,7 +24,9 @@ from service.batch.task import (
 )
 from service.confidence import DIGITS, confidence_of
 from service.errors import ServiceError
-from service.messages import Broken, Delta, Finished, Refused, Row, RowEvent, StepDone, Submit
+from service.messages.from_worker import Broken, Delta, Finished, Refused, RowEvent, StepDone
+from service.messages.rows import Row
+from service.messages.to_worker import Submit
 from service.schemas.responses import ImageFields
 
 

@@ -47,7 +47,8 @@ from service.batch.task import (
 from service.errors import ServiceError
 from service.images import DIGEST_HEADER, HashedImage, ImageSource, hashed
 from service.known_world import OUTSIDE_KNOWN_WORLD, REAL_CHECKPOINT
-from service.schemas.responses import ImageFields, ServiceCard
+from service.schemas.responses import ImageFields
+from service.schemas.service_card import ServiceCard
 
 SLACK_S = 30.0  # past the service's own deadline it is taken for dead
 

@@ -18,7 +18,7 @@ import httpx
 from service.batch.bounded_http import ask
 from service.batch.retry import RetryBudget
 from service.plain_words import plain_value
-from service.schemas.responses import ServiceCard
+from service.schemas.service_card import ServiceCard
 
 CONNECT_S = 10.0
 CARD_S = 30.0  # for what a service tells of itself, from the connection to its last byte

@@ -27,7 +27,7 @@ from service.api.server import configure_api_logging, listen, url_of
 from service.decoding.decode import tile
 from service.errors import InvalidField, ServiceError
 from service.images import ImageSource
-from service.messages import Finished, RowTimings, Usage
+from service.messages.from_worker import Finished, RowTimings, Usage
 from service.schemas.requests import CaptionRequest, VqaRequest
 from service.settings import Settings
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -18,10 +19,15 @@ from model.config import PheyeConfig
 from model.prompt import caption_instruction
 from model.request import Sampling
 from model.tiles import TiledImage, prepare
-from service.messages import Broken, Finished, Refused, Row, StepReport, Submit
+from service.messages.from_worker import Broken, Finished, Refused, StepReport
+from service.messages.rows import Row
+from service.messages.to_worker import Submit
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
+
+if TYPE_CHECKING:
+    from model.runtime.runner import ModelRunner
 
 REQUESTS, IN_FLIGHT, MAX_TOKENS = 256, 32, 32
 SIZE_PX, DETAIL_PX = (640, 480), 8
@@ -88,16 +94,13 @@ def engine_throughput(
     Raises:
         ValueError: the model cannot be used, or cannot answer; the message says why.
     """
-    runner = load_runner(settings, settings.devices)
-    if settings.compiled_code == "auto":
-        runner.prepare_compiled(wait=True)
+    runner = _loaded(settings)
     engine = Engine(runner, stall_s=settings.stall_s)
     ahead = images or 1
     asked = list(_submissions(runner.config, requests + ahead, max_tokens, images))
-    first, rest = asked[:ahead], asked[ahead:]
-    _closed_loop(engine, iter(first), 1)  # not counted
+    _closed_loop(engine, iter(asked[:ahead]), 1)  # not counted
     start = clock()
-    steps = _closed_loop(engine, iter(rest), in_flight)
+    steps = _closed_loop(engine, iter(asked[ahead:]), in_flight)
     return EngineThroughput(
         model=runner.config.name,
         device=str(runner.device),
@@ -112,6 +115,14 @@ def engine_throughput(
         prefill_s=sum(step.prefill_s for step in steps),
         decode_s=sum(step.decode_s for step in steps),
     )
+
+
+def _loaded(settings: Settings) -> ModelRunner:
+    """Load the model, and wait for compiled code if the settings want any."""
+    runner = load_runner(settings, settings.devices)
+    if settings.compiled_code == "auto":
+        runner.prepare_compiled(wait=True)
+    return runner
 
 
 def _submissions(config: PheyeConfig, count: int, max_tokens: int, images: int | None) -> Iterator[Submit]:

@@ -8,7 +8,7 @@ for. Main thread only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,9 @@ from model.prompt import caption_instruction
 from model.request import Sampling
 from model.tiles import TiledImage
 from service.bench.engine import noise_image
-from service.messages import Broken, Refused, Row, Submit
+from service.messages.from_worker import Broken, Refused
+from service.messages.rows import Row
+from service.messages.to_worker import Submit
 from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
@@ -87,14 +89,8 @@ def feature_times(
         load_s = clock() - started
         engine = Engine(runner, stall_s=settings.stall_s)
         _lap(engine, asked.pop(), clock)  # not counted
-        encoded = []
-        for image in asked:
-            encoded.append(_lap(engine, image, clock))
-            _await_files(Path(folder), len(encoded) + 1)
-        read, kept = [], []
-        for pair in zip(asked[::2], asked[1::2], strict=True):
-            read += [_lap(engine, image, clock) for image in pair]
-            kept += [_lap(engine, image, clock) for image in pair]
+        encoded = _written_laps(engine, asked, Path(folder), clock)
+        read, kept = _repeated_laps(engine, asked, clock)
         opened = [_open_lap(runner, image, clock) for image in asked]
     return FeatureTimes(
         model=runner.config.name,
@@ -108,6 +104,29 @@ def feature_times(
         memory_s=median(kept),
         read_s=median(opened),
     )
+
+
+def _written_laps(
+    engine: Engine, images: Sequence[TiledImage], folder: Path, clock: Callable[[], float]
+) -> list[float]:
+    """Ask about new images; after each, its features are in the folder, beside those of the one not counted."""
+    laps_s = []
+    for image in images:
+        laps_s.append(_lap(engine, image, clock))
+        _await_files(folder, len(laps_s) + 1)
+    return laps_s
+
+
+def _repeated_laps(
+    engine: Engine, images: Sequence[TiledImage], clock: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """Ask about pairs of images twice: the first time features come from the folder, then from the cache."""
+    read_s: list[float] = []
+    kept_s: list[float] = []
+    for pair in zip(images[::2], images[1::2], strict=True):
+        read_s += [_lap(engine, image, clock) for image in pair]
+        kept_s += [_lap(engine, image, clock) for image in pair]
+    return read_s, kept_s
 
 
 def _lap(engine: Engine, image: TiledImage, clock: Callable[[], float]) -> float:

@@ -35,6 +35,23 @@ from service.cli.serve import HELP_OPTIONS, serve
 from service.cli.shared_options import REVISION
 from service.cli.train import train
 
+QUESTIONS_FILE = Annotated[
+    str | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        help="A text file with more of them, one a line; - is standard input; lines that start with # are skipped.",
+    ),
+]
+CHOICES = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Answer with one of these, 2 to 100 times; shows the probability of each. With --answer-style choice the "
+        "model is told them by letter, 2 to 26.",
+    ),
+]
+
 app = typer.Typer(
     name="pheye",
     help="Captions and visual question answering with Pheye, a small high-resolution vision-language model.",
@@ -101,25 +118,11 @@ def ask(
     questions: Annotated[
         list[str] | None, typer.Argument(metavar="QUESTION", help="All are asked of every image.")
     ] = None,
-    questions_file: Annotated[
-        str | None,
-        typer.Option(
-            "--questions",
-            metavar="FILE",
-            help="A text file with more of them, one a line; - is standard input; lines that start with # are skipped.",
-        ),
-    ] = None,
+    questions_file: QUESTIONS_FILE = None,
     answer_style: Annotated[
         AnswerStyle, typer.Option(help="Sentences, a word or phrase, or the letter of a choice.")
     ] = "sentence",
-    choice: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Answer with one of these, 2 to 100 times; shows the probability of each. With --answer-style choice "
-            "the model is told them by letter, 2 to 26.",
-        ),
-    ] = None,
+    choice: CHOICES = None,
     **words: Any,
 ) -> None:
     """Ask questions about images, without a server or of one."""

@@ -87,11 +87,14 @@ def tile(
         raise UnsupportedImage(f"image: {error}") from None
     except Exception as error:  # Pillow's readers let through whatever their parsing meets, struct.error to KeyError
         logger.info("unreadable image: %s: %s", type(error).__name__, error)
-        if any(words in str(error) for words in _UNKNOWN_PIXELS):
-            raise UnsupportedImage(
-                "image: its pixels are of a kind that is not read here; save it as PNG or JPEG"
-            ) from error
-        raise InvalidField("image: broken or cut short; it could not be decoded") from error
+        raise _refusal(str(error)) from error
+
+
+def _refusal(said: str) -> ServiceError:
+    """Tell the client of an image about which Pillow said something."""
+    if any(words in said for words in _UNKNOWN_PIXELS):
+        return UnsupportedImage("image: its pixels are of a kind that is not read here; save it as PNG or JPEG")
+    return InvalidField("image: broken or cut short; it could not be decoded")
 
 
 def _picture(file: PictureFile, max_pixels: int, least_side_px: int) -> tuple[DecodedPicture, bool]:

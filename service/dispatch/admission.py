@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.messages import Flow
+from service.messages.rows import Flow
 
 LONGEST_WAIT_S = 60
 

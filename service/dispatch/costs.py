@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.messages import StepReport
+from service.messages.from_worker import StepReport
 from service.moving_average import moving_average
 
 SMOOTHING = 0.2  # weight of the newest step

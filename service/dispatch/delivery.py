@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from service.dispatch.reservation import AcceptedRow
 from service.errors import InvalidField, RowFailed, ServiceError
-from service.messages import Admitted, Broken, Delta, Finished, Preempted, Refused, RowEvent
+from service.messages.from_worker import Admitted, Broken, Delta, Finished, Preempted, Refused, RowEvent
 from service.metrics import Metrics
 from service.moving_average import moving_average
 

@@ -11,7 +11,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from model.prompt import render
 from model.tiles import TiledImage
@@ -22,9 +21,11 @@ from service.dispatch.delivery import Delivery
 from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.supervisor import WorkerSupervisor
+from service.dispatch.worker_gauges import WorkerGauges
 from service.dispatch.worker_pool import WorkerPool
 from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
-from service.messages import Flow, ModelCard, Row, StepDone
+from service.messages.from_worker import ModelCard, StepDone
+from service.messages.rows import Flow, Row
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -68,8 +69,7 @@ class RequestQueue:
         self._idle.set()
         self._delivery = Delivery(metrics, self._dispatch)
         self._watches: list[asyncio.Task[None]] = []
-        for each in self.workers.supervisors:
-            self._declare(each)
+        self._gauges = WorkerGauges(metrics, self.workers.supervisors)
         metrics.before_reading(self._set_gauges)
 
     async def start(self) -> None:
@@ -225,9 +225,9 @@ class RequestQueue:
     def _worker_changed(self, supervisor: WorkerSupervisor, lost: list[AcceptedRow]) -> None:
         if supervisor.card is not None:
             self.card = supervisor.card
-            self._name_device(supervisor, supervisor.card.device)
+            self._gauges.name_device(supervisor, supervisor.card.device)
         else:
-            self._metrics.worker_restarts.labels(*supervisor.labels).inc()
+            self._gauges.count_restart(supervisor)
             if self.card is None and supervisor.deaths >= MOST_LOADS:
                 self._cannot_load(
                     f"{supervisor.deaths} workers died while they loaded it; the log has their exit codes"
@@ -235,18 +235,6 @@ class RequestQueue:
         again = [row for row in lost if self._may_go_on(row)]
         self._pending = sorted(again + self._pending, key=lambda row: (not row.quarantined, row.reservation.entered_s))
         self._dispatch()
-
-    def _declare(self, supervisor: WorkerSupervisor) -> None:
-        self._metrics.declare_worker(supervisor.labels, partial(getattr, supervisor, "pid"))
-
-    def _name_device(self, supervisor: WorkerSupervisor, device: str) -> None:
-        """Let metrics name the device that a worker has chosen, where the settings leave the choice to it."""
-        number, before = supervisor.labels
-        if before != device:
-            self._metrics.forget_worker(supervisor.labels)
-            supervisor.labels = (number, device)
-            self._declare(supervisor)
-            self._metrics.worker_restarts.labels(*supervisor.labels).inc(supervisor.deaths)
 
     def _may_go_on(self, row: AcceptedRow) -> bool:
         """Say whether a request that lost its worker is replayed; if not, it has its answer now."""
@@ -279,9 +267,7 @@ class RequestQueue:
 
     def _set_gauges(self) -> None:
         self._metrics.requests_waiting.set(sum(each.waiting for each in self._reservations))
-        for each in self.workers.supervisors:
-            running = sum(row.admitted for row in each.rows.values())
-            self._metrics.show_worker(each.labels, running, each.card.slots if each.card else 0, each.report)
+        self._gauges.show()
 
     async def _watch_workers(self) -> None:
         while True:

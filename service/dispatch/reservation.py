@@ -17,7 +17,8 @@ from model.tiles import TiledImage
 from service.dispatch.history import RowHistory
 from service.dispatch.poison import PoisonTracker
 from service.errors import DeadlineExceeded, ServiceError
-from service.messages import Delta, Finished, Flow, Row
+from service.messages.from_worker import Delta, Finished
+from service.messages.rows import Flow, Row
 
 
 @dataclass(slots=True, eq=False)

@@ -18,21 +18,9 @@ from service.dispatch.placement import expected_wait
 from service.dispatch.reservation import AcceptedRow
 from service.dispatch.residency import Residency
 from service.dispatch.worker_handle import WorkerProcess
-from service.messages import (
-    Cancel,
-    Forget,
-    FromWorker,
-    LoadFailed,
-    ModelCard,
-    OthersIdle,
-    Prefetch,
-    Ready,
-    Started,
-    StepDone,
-    StepReport,
-    Submit,
-    name_requests,
-)
+from service.messages.from_worker import FromWorker, LoadFailed, ModelCard, Ready, Started, StepDone, StepReport
+from service.messages.rows import name_requests
+from service.messages.to_worker import Cancel, Forget, OthersIdle, Prefetch, Submit
 from service.settings import Settings
 
 LONGEST_PAUSE_S = 8.0  # longest backoff between starts of a worker that dies before it is ready

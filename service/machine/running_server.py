@@ -16,7 +16,7 @@ from service.batch.bounded_http import ask, json_object
 from service.batch.server import ServiceConnection, silence
 from service.machine.finding import Finding
 from service.plain_words import plain_value
-from service.schemas.responses import ReadyCard, ServiceCard
+from service.schemas.service_card import ReadyCard, ServiceCard
 
 ASK_S = 5.0
 MOST_SERIES = 40

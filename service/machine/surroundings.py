@@ -26,7 +26,7 @@ from service.machine.listener import listener_of
 from service.machine.workers import with_workers
 from service.mcp.extra import ExtraMissing, check_extra
 from service.plain_words import plain_value
-from service.schemas.responses import ServiceCard
+from service.schemas.service_card import ServiceCard
 from service.settings import PREFIX, Settings, SettingsError, default_policy
 
 PACKAGES = (

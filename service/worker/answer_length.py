@@ -27,7 +27,7 @@ def answer_tokens(asked_tokens: int, prompt_tokens: int, context_tokens: int, *,
         asked_tokens: what its client, or the service's default, allows.
         prompt_tokens: of its whole prompt.
         context_tokens: what prompt and answer share.
-        may_shorten: whether the room left is good enough (`service.messages.Row`).
+        may_shorten: whether the room left is good enough (`service.messages.rows.Row`).
 
     Raises:
         NoRoomError: the prompt leaves none, or less than was asked for.

@@ -14,25 +14,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.about import is_outside_answer
-from model.request import DeviceMemoryError, TileSpan, TokenLogprob
+from model.request import DeviceMemoryError, TileSpan
 from model.tiles import ImageKey, TiledImage
 from service.logs import request_fields
-from service.messages import (
+from service.messages.from_worker import (
     Admitted,
     Broken,
     Delta,
-    Finished,
     Preempted,
     Refused,
     RowEvent,
     Started,
     StepDone,
     StepReport,
-    Submit,
-    name_requests,
 )
+from service.messages.rows import name_requests
+from service.messages.to_worker import Submit
 from service.worker.answer_length import NoRoomError
+from service.worker.committer import Committer
 from service.worker.new_rows import new_row
 from service.worker.planner import StepPlanner
 from service.worker.prefetch_queue import PrefetchQueue
@@ -41,7 +40,6 @@ from service.worker.scheduler import Admission
 from service.worker.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
-    from model.request import ChosenChoice, FinishReason
     from model.runtime.runner import ModelRunner
 
 logger = logging.getLogger("pheye.engine")
@@ -81,6 +79,7 @@ class Engine:
         self._planner = StepPlanner(runner, self._waiting, stall_s=stall_s, announce=announce)
         self._queue = self._waiting.queue
         self._running: dict[int, EngineRow] = {}  # by slot
+        self._committer = Committer(runner, self._running, self._queue)
         self._early: list[RowEvent] = []  # refusals, reported by the next step
         self._prefetch = PrefetchQueue(runner)
         self._changed = False  # what came, went or was cancelled between steps: the next step must report it
@@ -115,7 +114,7 @@ class Engine:
         gone = set(ids)
         self._waiting.cancel(gone)
         for slot in [slot for slot, row in self._running.items() if row.id in gone]:
-            self._let_go(slot)
+            self._committer.let_go(slot)
             self._changed = True
 
     def step(self) -> StepDone:
@@ -220,7 +219,7 @@ class Engine:
             self._running[slot] = row
             step.events.append(Admitted(row.id, row.admit(started, prefill_s), row.resumed))
             logger.debug("request %s has slot %d", row.row.origin, slot, extra=request_fields(row.row.origin))
-            self._commit(slot, token, step)
+            self._committer.commit(slot, token, step)
 
     def _decode(self, step: Step) -> None:
         started = self._clock()
@@ -231,72 +230,7 @@ class Engine:
         self._planner.budget.decoded(decode_s)
         self._queue.charge(Counter(self._running[slot].flow for slot in slots), decode_s)
         for slot, token in zip(slots, tokens, strict=True):
-            self._running[slot].decode_s += decode_s
-            self._running[slot].note("decode", started, started + decode_s)
-            self._commit(slot, token, step)
-
-    def _commit(self, slot: int, token: int | None, step: Step) -> None:
-        """Give a row its token, and let it go if that was the last one."""
-        row = self._running[slot]
-        if token is None:
-            logger.error(
-                "request %s fails: the model produced numbers that are not finite", row.row.origin,
-                extra=request_fields(row.row.origin),
-            )  # fmt: skip
-            step.events.append(Broken(row.id, "the model produced numbers that are not finite"))
-            self._let_go(slot, failed=True)
-            return
-        if row.choices is not None:
-            self._answer(slot, step)
-            return
-        ended = token == self._runner.eos_id
-        text = "" if ended else row.stream.push(token)
-        row.pieces.append(text)
-        row.tokens.append(token)
-        step.events.append(Delta(row.id, (token,), text, (self._runner.logprob(slot),), row.stream.shown_tokens))
-        if ended or row.stream.stopped:
-            step.events.append(self._finished(slot, "stop"))
-        elif len(row.pieces) == row.max_tokens:
-            step.events.append(self._finished(slot, "length"))
-        else:
-            return
-        self._let_go(slot)
-
-    def _answer(self, slot: int, step: Step) -> None:
-        """Give a row all tokens of the choice that it takes, and let it go."""
-        row, choice = self._running[slot], self._runner.choice(slot)
-        assert choice is not None
-        row.tokens += choice.tokens
-        row.pieces += [*(row.stream.push(token) for token in choice.tokens[:-1]), ""]
-        logprobs = tuple(map(TokenLogprob, choice.logprobs))
-        text = row.row.choices[choice.index]
-        step.events.append(Delta(row.id, choice.tokens, text, logprobs, row.stream.shown_tokens))
-        step.events.append(self._finished(slot, "stop", choice))
-        self._let_go(slot)
-
-    def _finished(self, slot: int, reason: FinishReason, choice: ChosenChoice | None = None) -> Finished:
-        row = self._running[slot]
-        origin = row.row.origin
-        logger.debug(
-            "request %s is answered: %d tokens, %s", origin, len(row.pieces), reason, extra=request_fields(origin)
-        )
-        rest = row.stream.finish()
-        row.pieces[-1] += rest
-        explanation = self._runner.explain(slot, row.pieces) if row.row.explain else None
-        return Finished(
-            row.id,
-            rest,
-            reason,
-            row.usage(self._runner.config),
-            row.timings(),
-            explanation,
-            shown_tokens=row.stream.shown_tokens,
-            probabilities=choice.probabilities if choice else (),
-            outside=choice.refused if choice else is_outside_answer("".join(row.pieces), self._runner.outside_answer),
-            phases=row.phases,
-        )
-
-    def _let_go(self, slot: int, *, failed: bool = False) -> None:
-        row = self._running.pop(slot)
-        self._queue.end(row.flow)
-        self._runner.release(slot, failed=failed)
+            row = self._running[slot]
+            row.decode_s += decode_s
+            row.note("decode", started, started + decode_s)
+            self._committer.commit(slot, token, step)

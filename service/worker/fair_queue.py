@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import chain, islice
 
 from service.client_policy import Priority
-from service.messages import Flow
+from service.messages.rows import Flow
 from service.moving_average import moving_average
 from service.worker.fairness import PRIORITY_WEIGHT, VirtualTime, fair_order
 

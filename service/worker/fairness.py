@@ -1,6 +1,6 @@
 """Weighted fair queueing of waiting rows, and preemption: who gets the next slot, and who gives one up. Pure functions.
 
-Rows belong to flows (`service.messages.Flow`). Two rules:
+Rows belong to flows (`service.messages.rows.Flow`). Two rules:
 
 - **Order.** The next slot goes to the flow that is below its fair share of slots, and among equals to the one that has
   had the least device time for its weight (virtual time, as in the virtual token counter of Sheng et al., "Fairness in
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from service.client_policy import Priority
-from service.messages import Flow
+from service.messages.rows import Flow
 
 PRIORITY_WEIGHT: Mapping[Priority, float] = {"interactive": 16.0, "bulk": 1.0}
 # A row keeps its slot for so many tokens: reading its prompt again when it comes back costs one or two decode steps.

@@ -23,6 +23,7 @@ def load_runner(settings: Settings | WorkerSettings, device: str) -> ModelRunner
     Raises:
         ValueError: it cannot be served; the message says what to change.
     """
+    from model.runtime.load import KeptFolders
     from model.runtime.load import load_runner as load
     from model.runtime.memory_plan import MemoryDemand
 
@@ -42,8 +43,6 @@ def load_runner(settings: Settings | WorkerSettings, device: str) -> ModelRunner
             tiles_at_once=MAX_TILES,
             images_ahead=MAX_PREFETCH,
         ),
-        feature_folder=settings.feature_folder,
-        feature_folder_bytes=settings.feature_folder_bytes,
-        prepared_weights_folder=settings.prepared_weights_folder,
+        folders=KeptFolders(settings.feature_folder, settings.feature_folder_bytes, settings.prepared_weights_folder),
         gpu_memory_share=settings.gpu_memory_share / max(devices.count(device), 1),
     )

@@ -18,19 +18,8 @@ from typing import TYPE_CHECKING
 
 from service.allocator import collect_from_now_on
 from service.logs import configure_logging
-from service.messages import (
-    Cancel,
-    Forget,
-    Heartbeat,
-    LoadFailed,
-    ModelCard,
-    OthersIdle,
-    Prefetch,
-    Ready,
-    Stop,
-    Submit,
-    ToWorker,
-)
+from service.messages.from_worker import Heartbeat, LoadFailed, ModelCard, Ready
+from service.messages.to_worker import Cancel, Forget, OthersIdle, Prefetch, Stop, Submit, ToWorker
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 

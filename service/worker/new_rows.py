@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from model.choices import ChoiceTree
     from model.runtime.runner import ModelRunner
     from model.tiles import TiledImage
-    from service.messages import Row
+    from service.messages.rows import Row
 
 
 def new_row(runner: ModelRunner, row: Row, image: TiledImage, now_s: float) -> EngineRow:

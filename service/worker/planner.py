@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from model.tiles import ImageKey
-from service.messages import Flow, Started
+from service.messages.from_worker import Started
+from service.messages.rows import Flow
 from service.worker.budget import StepBudget
 from service.worker.fairness import SlotHolder, fair_shares, light_flows
 from service.worker.rows import EngineRow

@@ -1,6 +1,6 @@
 """The state of the engine: each accepted row, and the step that is being made.
 
-Plain state; `service/worker/engine.py` is the only one that changes it.
+Plain state; `service/worker/engine.py` and `service/worker/committer.py` alone change it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from model.choices import ChoiceTree
 from model.request import NewRow
 from model.tiles import ImageKey, TiledImage
-from service.messages import Flow, Row, RowEvent, RowTimings, StepReport, Usage
+from service.messages.from_worker import RowEvent, RowTimings, StepReport, Usage
+from service.messages.rows import Flow, Row
 from service.phases import Phase, PhaseName, Timeline
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from model.request import TileSpan
 from model.tiles import ImageKey
-from service.messages import Flow
+from service.messages.rows import Flow
 from service.worker.fairness import SlotHolder, to_preempt
 
 

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.messages import Flow
+from service.messages.rows import Flow
 from service.worker.fair_queue import WeightedFairQueue
 from service.worker.rows import EngineRow
 

@@ -14,7 +14,7 @@ from model.config import GEOMETRIES, PheyeConfig
 from model.explain import Explanation, explain, image_maps
 from model.reference.naive import NaiveAttention, NaivePheye
 from model.request import Sampling
-from service.messages import Row
+from service.messages.rows import Row
 from service.schemas.explanation import explanation_fields
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import alone, run, submit

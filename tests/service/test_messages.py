@@ -12,18 +12,9 @@ import pytest
 
 from model.request import CacheChanges, FolderCounts, Sampling, TokenLogprob
 from model.tiles import ImageFacts, ImageKey, TiledImage, TileKey
-from service.messages import (
-    Admitted,
-    Delta,
-    Finished,
-    Flow,
-    Row,
-    RowTimings,
-    StepDone,
-    StepReport,
-    Submit,
-    Usage,
-)
+from service.messages.from_worker import Admitted, Delta, Finished, RowTimings, StepDone, StepReport, Usage
+from service.messages.rows import Flow, Row
+from service.messages.to_worker import Submit
 
 ROW = Row("r", "What?", Sampling(8, 0.5, 0.9, 7, ("x",)), given=(1, 2), flow=Flow("c", 2.0, "bulk"), origin="o")
 DELTA = Delta("r", (3, 4), "ab", (TokenLogprob(-0.5, ((1, -0.5), (2, -1.0))),), 2)

@@ -7,7 +7,7 @@ import os
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
-from service.messages import StepReport
+from service.messages.from_worker import StepReport
 from service.metrics import DROP_REASONS, MOST_KEYS, OTHER_KEYS, Metrics, metric_rows
 
 STEP = StepReport(

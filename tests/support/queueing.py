@@ -17,7 +17,8 @@ from model.request import Sampling
 from model.tiles import TiledImage, prepare
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow
-from service.messages import Delta, Row
+from service.messages.from_worker import Delta
+from service.messages.rows import Row
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.golden import OWN_GOLDEN

@@ -107,10 +107,8 @@ class Rows:
 
         Of a runner on a CPU alone: a GPU keeps the lengths of rows, too.
         """
-        lengths = self.runner._slots.lengths
-        held = list(lengths)
         tokens = self.runner.decode(range(count))
-        lengths[:] = held
+        self.runner.rewind(range(count))
         return tokens
 
     def free(self) -> None:

@@ -63,6 +63,15 @@ def _score_tile(query, keys, stride, width, count, scale, out, is_float32):
 
 
 @compiled
+def _begin(query, own, width, is_float32):
+    """Copy a query to where its row works, and clear its sums."""
+    _part(query, own, width, is_float32)
+    sums = carray(floats_at(own + 4 * width), (width,))
+    for i in range(width):
+        sums[i] = 0
+
+
+@compiled
 def attend(memory, slot, head, tokens, scale, members, queries, stride, scratch):
     """Attend from one head of some rows to one slot, and write what they see over their queries.
 
@@ -83,11 +92,7 @@ def attend(memory, slot, head, tokens, scale, members, queries, stride, scratch)
     room = 4 * (tokens + _TOGETHER + 2 * width)
     place = head * width * 4
     for number in range(len(members)):
-        own = scratch + number * room
-        _part(queries + members[number] * stride + place, own, width, is_float32)
-        sums = carray(floats_at(own + 4 * width), (width,))
-        for i in range(width):
-            sums[i] = 0
+        _begin(queries + members[number] * stride + place, scratch + number * room, width, is_float32)
     for first in range(0, tokens, _TILE):
         count = min(tokens - first, _TILE)
         for number in range(len(members)):

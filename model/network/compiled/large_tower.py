@@ -83,27 +83,9 @@ def encode(
 ):  # fmt: skip
     """Run all layers and the last norm over the tokens of some tiles, together with the other threads.
 
-    Args:
-        layers: int64 [layers, LAYER_COLUMNS], as `tower` has it.
-        x: the residual stream before the first layer, float32 [tiles * tokens, width]; overwritten.
-        qkv: room for queries, keys and values, float32 [tiles * tokens, 3 * width].
-        seen: room for what tokens see, likewise [tiles * tokens, width].
-        out: the normalised last hidden state, likewise.
-        tiles: how many.
-        tokens: of a tile, at least 4.
-        width: of the stream, a multiple of 16.
-        heads: how many; their width is a multiple of 16.
-        inner: width between the feed-forward's products, a multiple of 16.
-        activation: a code of `rows`.
-        eps: of the layers' norms.
-        last: weight of the last norm.
-        last_bias: its bias.
-        last_eps: its eps.
-        rooms: room for each thread.
-        room_bytes: of one thread's.
-        counter: of the barrier.
-        thread: which thread this is.
-        threads: how many there are.
+    What has the name of an argument of `tower.encode` is the same. `x` is its `embedded`, and is overwritten. `qkv` is
+    room for queries, keys and values, float32 [tiles * tokens, 3 * width]; `seen` for what tokens see, float32
+    [tiles * tokens, width]. `counter` is the barrier's.
     """
     rows = tiles * tokens
     takers = min(threads, rows // ROWS)  # each has four rows or more

@@ -27,7 +27,7 @@ from service.api.openai.responses import (
     OpenAIError,
     PheyeFields,
 )
-from service.messages import Delta, Finished
+from service.messages.from_worker import Delta, Finished
 from service.schemas.responses import Problem, TimingFields
 
 DONE = "[DONE]"

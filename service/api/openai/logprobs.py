@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from model.tokenizer import TextTokenizer
 from service.api.openai.responses import LogprobFields, TokenLogprobFields, TopLogprobFields
-from service.messages import Delta, Finished
+from service.messages.from_worker import Delta, Finished
 
 LEAST = -9999.0  # OpenAI's word for a token that is out of the question; JSON has none for minus infinity
 

@@ -20,7 +20,7 @@ from service.api.reply import Reply
 from service.api.request_body import ImageRequest, read_ask
 from service.api.request_context import context_of
 from service.errors import InvalidField
-from service.messages import Row
+from service.messages.rows import Row
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
 from service.schemas.responses import CaptionAnswer, VqaAnswer
 

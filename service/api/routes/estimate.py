@@ -16,7 +16,7 @@ from service.api.connections.disconnect import unless_hung_up
 from service.api.estimate import CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.reply import tiled
+from service.api.preprocess import tiled
 from service.api.request_body import AskedImage, read_maybe_ask
 from service.api.request_context import context_of
 from service.api.room import asked_rows

@@ -18,8 +18,8 @@ from service.api.parts import Parts
 from service.api.request_log import keep_quiet
 from service.decoding.formats.known import readable_formats
 from service.errors import Unavailable
-from service.messages import ModelCard
-from service.schemas.responses import Alive, LimitFields, ModelFields, ReadyCard, SampleFields, ServiceCard
+from service.messages.from_worker import ModelCard
+from service.schemas.service_card import Alive, LimitFields, ModelFields, ReadyCard, SampleFields, ServiceCard
 
 router = APIRouter(tags=["service"])
 

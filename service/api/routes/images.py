@@ -13,7 +13,7 @@ from service.api.connections.disconnect import unless_hung_up
 from service.api.edge.rewriting import link_to
 from service.api.openapi.native import OF_IDS, body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.reply import tiled
+from service.api.preprocess import tiled
 from service.api.request_body import read_ask
 from service.api.request_context import context_of
 from service.api.uploaded_images import UploadedImage

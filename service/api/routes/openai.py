@@ -28,7 +28,8 @@ from service.api.request_body import find_image, read_json
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
 from service.errors import ModelNotFound
-from service.messages import ModelCard, Row
+from service.messages.from_worker import ModelCard
+from service.messages.rows import Row
 
 FINGERPRINT_CHARS = 16
 

@@ -22,7 +22,9 @@ from service.bench.capacity.costs import MachineModel
 from service.bench.capacity.simulated_model import SimulatedModel, VirtualClock
 from service.dispatch.admission import WaitingRoom
 from service.dispatch.placement import expected_wait
-from service.messages import Admitted, Finished, Flow, Row, StepDone, Submit
+from service.messages.from_worker import Admitted, Finished, StepDone
+from service.messages.rows import Flow, Row
+from service.messages.to_worker import Submit
 from service.worker.engine import Engine
 
 if TYPE_CHECKING:

@@ -6,14 +6,16 @@ Owns the words; `model/bench/` measures, `bench_others.py` has what is around th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from service.cli.dev.bench_others import AGREEMENT, DECODING, ENGINE, FEATURES, SLOTS, other_measurements
 from service.cli.flags import fail, fail_for, tell
+from service.cli.options import options
 from service.cli.shared_options import THREADS
 
 if TYPE_CHECKING:
@@ -26,23 +28,26 @@ _MEMORY_SPARE = 1.1  # times the estimate, for what is neither weights nor slots
 EXIT_WRONG, EXIT_INTERRUPTED = 1, 130
 
 
-def bench(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOptions:
+    """The options of `pheye dev bench`; the field order is the order of its help."""
+
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL", help="random:NAME, a folder or a hub id, several times; default: the targets'."),
-    ] = None,
+    ] = None
     dtype: Annotated[
         str | None, typer.Option(metavar="LIST", help="float32, bfloat16, int8, int4, with commas between.")
-    ] = None,
+    ] = None
     rows: Annotated[
         str | None, typer.Option(metavar="LIST", help="Rows of a batch in prefill, decode and slots, like 1,4,8.")
-    ] = None,
+    ] = None
     images: Annotated[
         str | None, typer.Option(metavar="LIST", help="Images of a batch in encode and caption, like 1,32.")
-    ] = None,
-    shared_image: Annotated[bool, typer.Option("--shared-image", help="Rows of a batch look at one image.")] = False,
-    prompt_tokens: Annotated[int | None, typer.Option(min=8, help="Of the longest prompt; default 65.")] = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 5, on GPUs 3.")] = None,
+    ] = None
+    shared_image: Annotated[bool, typer.Option("--shared-image", help="Rows of a batch look at one image.")] = False
+    prompt_tokens: Annotated[int | None, typer.Option(min=8, help="Of the longest prompt; default 65.")] = None
+    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 5, on GPUs 3.")] = None
     only: Annotated[
         str | None,
         typer.Option(
@@ -50,63 +55,71 @@ def bench(
             help="encode, prefill, decode, caption, second, questions, memory, decoding, engine, features, slots, "
             "agreement; default all but features and slots.",
         ),
-    ] = None,
+    ] = None
     peers: Annotated[
         bool, typer.Option("--peers", help="Beside llama.cpp and OpenVINO instead; needs the extra peers.")
-    ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
-    threads: THREADS = 0,
+    ] = False
+    quick: Annotated[bool, typer.Option("--quick", help="Less, in under five minutes on two cores.")] = False
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu"
+    threads: THREADS = 0
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER", help="Write bench.json, bench.md and bench.png there, or peers.json and peers.md."
         ),
-    ] = None,
-) -> None:
-    """Time the fast path beside the naive model and the machine's own limits."""
-    from model.bench.plan import DTYPES, WORKLOADS, PlanOverrides, plan
+    ] = None
 
-    names = _names("--only", only, (*WORKLOADS, DECODING, ENGINE, FEATURES, SLOTS, AGREEMENT))
-    overrides = PlanOverrides(
-        dtypes=_names("--dtype", dtype, DTYPES),
-        rows=_numbers("--rows", rows),
-        images=_numbers("--images", images),
-        only=names,
-        repeats=repeats,
-        prompt_tokens=prompt_tokens,
-        shared_image=shared_image,
-    )
-    if peers:
-        others = {
-            "--quick": quick,
-            "--images": bool(images),
-            "--shared-image": shared_image,
-            "--device": device != "cpu",
-        }
-        _compare(model or (), overrides, threads, report, others)
-    sections = [overrides.applied_to(section) for section in plan(device, model or (), quick=quick)]
+
+@options(BenchOptions)
+def bench(**typed: Any) -> None:
+    """Time the fast path beside the naive model and the machine's own limits."""
+    words = BenchOptions(**typed)
+    overrides = _overrides(words)
     try:
-        if report is not None:
-            _prepare(report)
-        more = list(other_measurements(overrides, model or (), device, threads, quick=quick))
-        code = _carry_out([section for section in sections if section.work], more, device, threads, report)
+        code = _compared(words, overrides) if words.peers else _measured(words, overrides)
     except (ValueError, OSError) as error:
         fail_for(error)
     raise typer.Exit(code)
 
 
-def _compare(
-    models: Sequence[str], overrides: PlanOverrides, threads: int, folder: Path | None, others: Mapping[str, bool]
-) -> NoReturn:
-    """Compare with other libraries in place of the naive model."""
+def _overrides(words: BenchOptions) -> PlanOverrides:
+    """Read what changes the plan."""
+    from model.bench.plan import DTYPES, WORKLOADS, PlanOverrides
+
+    return PlanOverrides(
+        only=_names("--only", words.only, (*WORKLOADS, DECODING, ENGINE, FEATURES, SLOTS, AGREEMENT)),
+        dtypes=_names("--dtype", words.dtype, DTYPES),
+        rows=_numbers("--rows", words.rows),
+        images=_numbers("--images", words.images),
+        repeats=words.repeats,
+        prompt_tokens=words.prompt_tokens,
+        shared_image=words.shared_image,
+    )
+
+
+def _measured(words: BenchOptions, overrides: PlanOverrides) -> int:
+    """Measure what is planned and what is around it; return the exit code."""
+    from model.bench.plan import plan
+
+    models, device, threads, quick = words.model or (), words.device, words.threads, words.quick
+    sections = [overrides.applied_to(section) for section in plan(device, models, quick=quick)]
+    if words.report is not None:
+        _prepare(words.report)
+    others = list(other_measurements(overrides, models, device, threads, quick=quick))
+    return _carry_out([section for section in sections if section.work], others, device, threads, words.report)
+
+
+def _compared(words: BenchOptions, overrides: PlanOverrides) -> int:
+    """Compare with other libraries in place of the naive model; return the exit code."""
     from service.cli.dev.peers import compare_with_peers
 
-    try:
-        code = compare_with_peers(models, overrides, threads, folder, others)
-    except (ValueError, OSError) as error:
-        fail_for(error)
-    raise typer.Exit(code)
+    others = {
+        "--quick": words.quick,
+        "--images": bool(words.images),
+        "--shared-image": words.shared_image,
+        "--device": words.device != "cpu",
+    }
+    return compare_with_peers(words.model or (), overrides, words.threads, words.report, others)
 
 
 def _names(flag: str, typed: str | None, known: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.flags import fail, fail_for, read_settings, setting_flags, tell
-from service.cli.options import options
+from service.cli.options import options, take
 
 if TYPE_CHECKING:
     from service.bench.capacity.check import CheckedFigure
@@ -30,65 +30,70 @@ SETTINGS = (
     "feature_cache_bytes",
 )  # fmt: skip
 EXIT_MISSED = 1
-_PANEL = "Fleet"
 
 
-@options(setting_flags(*SETTINGS))
-def capacity(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityOptions:
+    """The options of `pheye dev capacity`, beside settings; the field order is the order of its help."""
+
     costs: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Costs that --save has written, in place of measuring.")
-    ] = None,
-    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the measured costs there.")] = None,
+    ] = None
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the measured costs there.")] = None
     check: Annotated[
         bool, typer.Option("--check", help="Compare the simulation with the load test; exit code 1 beyond 15 %.")
-    ] = False,
-    turns: Annotated[int, typer.Option(min=1, help="Times that each load is measured.")] = 3,
+    ] = False
+    turns: Annotated[int, typer.Option(min=1, help="Times that each load is measured.")] = 3
     rate: Annotated[
         float | None, typer.Option(min=0.01, max=1_000_000, help="Requests a second of a fleet to be sized.")
-    ] = None,
-    repeated: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of requests about a known image.")] = 0.8,
-    images: Annotated[int, typer.Option(min=1, max=10_000_000, help="Known images.")] = 100_000,
-    zipf: Annotated[float, typer.Option(min=0.0, max=3.0, help="Exponent of their popularity; 0: all alike.")] = 0.8,
-    tokens: Annotated[int, typer.Option(min=1, max=2048, help="Tokens of an answer.")] = 32,
-    target: Annotated[float, typer.Option(min=0.001, help="Seconds within which a share is answered.")] = 2.0,
-    percentile: Annotated[float, typer.Option(min=1.0, max=99.9, help="That share, in percent.")] = 95.0,
-    busy: Annotated[float, typer.Option(min=0.05, max=1.0, help="Most of the time for which workers work.")] = 0.85,
-    price: Annotated[float | None, typer.Option(min=0.0, help="Of a machine-hour, in your currency.")] = None,
+    ] = None
+    repeated: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of requests about a known image.")] = 0.8
+    images: Annotated[int, typer.Option(min=1, max=10_000_000, help="Known images.")] = 100_000
+    zipf: Annotated[float, typer.Option(min=0.0, max=3.0, help="Exponent of their popularity; 0: all alike.")] = 0.8
+    tokens: Annotated[int, typer.Option(min=1, max=2048, help="Tokens of an answer.")] = 32
+    target: Annotated[float, typer.Option(min=0.001, help="Seconds within which a share is answered.")] = 2.0
+    percentile: Annotated[float, typer.Option(min=1.0, max=99.9, help="That share, in percent.")] = 95.0
+    busy: Annotated[float, typer.Option(min=0.05, max=1.0, help="Most of the time for which workers work.")] = 0.85
+    price: Annotated[float | None, typer.Option(min=0.0, help="Of a machine-hour, in your currency.")] = None
     balance: Annotated[
         float, typer.Option(min=1.01, max=10.0, help="Most load of a machine over the mean, where that is bounded.")
-    ] = 1.25,
-    seed: Annotated[int, typer.Option(min=0, help="Makes a simulation repeatable.")] = 1,
-    **flags: str | None,
-) -> None:
-    """Measure this machine, and simulate how many of them a rate of requests needs."""
-    from service.bench.capacity.fleet import FleetGoal, FleetPlan, Routing
-    from service.bench.capacity.traffic import Traffic
-    from service.bench.report import WIDTH
+    ] = 1.25
+    seed: Annotated[int, typer.Option(min=0, help="Makes a simulation repeatable.")] = 1
 
-    if costs is not None and (save is not None or check):
+
+@options(CapacityOptions, setting_flags(*SETTINGS))
+def capacity(**typed: Any) -> None:
+    """Measure this machine, and simulate how many of them a rate of requests needs."""
+    words, flags = take(CapacityOptions, typed)
+    if words.costs is not None and (words.save is not None or words.check):
         fail("--costs: --save and --check measure; leave one of them out")
-    if costs is None and save is None and not check and rate is None:
+    if words.costs is None and words.save is None and not words.check and words.rate is None:
         fail("--rate: give a rate of requests to size a fleet for, or --check, or --save FILE")
-    machine, figures = (_read(costs), []) if costs else _measured(flags, check=check, turns=turns, tokens=tokens)
-    if save is not None:
-        _save(save, machine)
-    out = Console(highlight=False, soft_wrap=True)
-    if not out.is_terminal:
-        out.width = WIDTH  # a file has no width, and a table cut to rich's own 80 columns breaks its words
+    machine, figures = (_read(words.costs), []) if words.costs else _measured(words, flags)
+    if words.save is not None:
+        _save(words.save, machine)
+    out = _wide_console()
     _print_machine(machine, out)
     if figures:
         _print_figures(figures, out)
-    if rate is not None:
-        traffic, goal = Traffic(repeated, images, zipf, tokens), FleetGoal(rate, percentile, target, busy)
-        plan = FleetPlan(machine, traffic, goal, seed=seed)
-        _print_fleets(plan, [Routing(False), Routing(True), Routing(True, balance)], price, out)
+    if words.rate is not None:
+        _size_fleets(words, words.rate, machine, out)
     if not all(figure.holds for figure in figures):
         raise typer.Exit(EXIT_MISSED)
 
 
-def _measured(
-    flags: Mapping[str, str | None], *, check: bool, turns: int, tokens: int
-) -> tuple[MachineModel, list[CheckedFigure]]:
+def _wide_console() -> Console:
+    """Return standard output; a file has no width, and a table cut to rich's own 80 columns breaks its words."""
+    from service.bench.report import WIDTH
+
+    out = Console(highlight=False, soft_wrap=True)
+    if not out.is_terminal:
+        out.width = WIDTH
+    return out
+
+
+def _measured(words: CapacityOptions, flags: Mapping[str, str | None]) -> tuple[MachineModel, list[CheckedFigure]]:
+    """Measure a server on this machine; returns its costs and, where that is asked for, figures to check them by."""
     from service.bench.capacity.check import check_loads
     from service.bench.capacity.costs import LoadCounts
     from service.bench.capacity.measure import CALIBRATION, MeasuredServer, in_turns, measured_machine, running_service
@@ -105,9 +110,9 @@ def _measured(
             def describe(counts: Sequence[LoadCounts]) -> MachineModel:
                 return measured_machine(settings, config, url, counts)
 
-            if check:
-                return check_loads(server, describe, turns, tokens, tell)
-            found = in_turns(server, CALIBRATION, turns, tokens, tell)
+            if words.check:
+                return check_loads(server, describe, words.turns, words.tokens, tell)
+            found = in_turns(server, CALIBRATION, words.turns, words.tokens, tell)
             return describe([each.counts for outcomes in found for each in outcomes]), []
     except (ValueError, OSError, RuntimeError, ServerLost) as error:
         fail(str(error))
@@ -159,6 +164,17 @@ def _print_figures(figures: Sequence[CheckedFigure], out: Console) -> None:
         cells = (" ".join(f"{value:.3g}" for value in values) for values in (each.measured, each.simulated))
         table.add_row(each.load, each.name, *cells, f"{100 * each.off:+.0f} %")
     out.print(table)
+
+
+def _size_fleets(words: CapacityOptions, rate_per_s: float, machine: MachineModel, out: Console) -> None:
+    """Print how many machines a rate of requests needs, by what a proxy in front of them does."""
+    from service.bench.capacity.fleet import FleetGoal, FleetPlan, Routing
+    from service.bench.capacity.traffic import Traffic
+
+    traffic = Traffic(words.repeated, words.images, words.zipf, words.tokens)
+    goal = FleetGoal(rate_per_s, words.percentile, words.target, words.busy)
+    plan = FleetPlan(machine, traffic, goal, seed=words.seed)
+    _print_fleets(plan, [Routing(False), Routing(True), Routing(True, words.balance)], words.price, out)
 
 
 def _print_fleets(plan: FleetPlan, routings: Sequence[Routing], price: float | None, out: Console) -> None:

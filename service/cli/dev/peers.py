@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from service.cli.flags import fail, tell
 
 if TYPE_CHECKING:
+    from model.bench.peers.run import PeerRun
     from model.bench.plan import PlanOverrides
 
 COMPARED_MODEL = "random:Pheye-x4-448"  # of which nothing but the sizes counts
@@ -35,23 +36,10 @@ def compare_with_peers(
         ValueError: something cannot be used; the message says what to change.
     """
     from model.bench.peers.llama import PeerFailed
-    from model.bench.peers.plan import KINDS, plan_peers
-    from model.bench.peers.run import PeerRun, compare
+    from model.bench.peers.run import compare
     from service.bench.peers import print_peers, write_peers
 
-    for flag in (flag for flag, typed in others.items() if typed):
-        fail(f"{flag}: does not go with --peers")
-    for name in overrides.only:
-        if name not in KINDS:
-            fail(f"--only: with --peers {name!r} is not one of {', '.join(KINDS)}")
-    if len(models) > 1:
-        fail("--model: --peers compares one model in a run")
-    work = plan_peers(overrides.only, overrides.dtypes, overrides.rows)
-    if not work:
-        fail("--dtype: nothing that --only names is compared in these formats; llama.cpp is beside int8 and int4")
-    given = {"repeats": overrides.repeats, "prompt_tokens": overrides.prompt_tokens}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    run = PeerRun(models[0] if models else COMPARED_MODEL, work, tell, threads=threads, **chosen)
+    run = _peer_run(models, overrides, threads, others)
     report, code = None, EXIT_INTERRUPTED
     try:
         for report in compare(run):
@@ -67,3 +55,23 @@ def compare_with_peers(
     if folder is not None:
         tell(f"written to {folder}")
     return code
+
+
+def _peer_run(models: Sequence[str], overrides: PlanOverrides, threads: int, others: Mapping[str, bool]) -> PeerRun:
+    """Check that all that was typed goes with a comparison, and say what is compared."""
+    from model.bench.peers.plan import KINDS, plan_peers
+    from model.bench.peers.run import PeerRun
+
+    for flag in (flag for flag, typed in others.items() if typed):
+        fail(f"{flag}: does not go with --peers")
+    for name in overrides.only:
+        if name not in KINDS:
+            fail(f"--only: with --peers {name!r} is not one of {', '.join(KINDS)}")
+    if len(models) > 1:
+        fail("--model: --peers compares one model in a run")
+    work = plan_peers(overrides.only, overrides.dtypes, overrides.rows)
+    if not work:
+        fail("--dtype: nothing that --only names is compared in these formats; llama.cpp is beside int8 and int4")
+    given = {"repeats": overrides.repeats, "prompt_tokens": overrides.prompt_tokens}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return PeerRun(models[0] if models else COMPARED_MODEL, work, tell, threads=threads, **chosen)

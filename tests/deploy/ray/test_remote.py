@@ -30,21 +30,19 @@ from service.batch.task import AnswerOptions
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField, Poisoned
 from service.images import DIGEST_HEADER as HEADER
-from service.messages import (
+from service.messages.from_worker import (
     Admitted,
     Delta,
     Finished,
-    Forget,
     FromWorker,
     ModelCard,
-    Prefetch,
     RowTimings,
     Started,
     StepDone,
     StepReport,
-    Submit,
     Usage,
 )
+from service.messages.to_worker import Forget, Prefetch, Submit
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.queueing import CASES, IMAGES, answer, spec, until, value

@@ -89,7 +89,7 @@ def test_the_choice_of_a_token_is_tried_again_without_another_decode_step(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = tokens(fp32_runner(tiny), tiny)
-    from model.runtime import runner as module
+    from model.runtime import token_decoder as module
 
     left, choose = [1], module.choose
 

@@ -10,7 +10,7 @@ import torch
 
 from model.prompt import caption_instruction
 from model.runtime.feature_folder import FeatureFolder, FeatureFolderError, FeatureKey
-from service.messages import Submit
+from service.messages.to_worker import Submit
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import row, run
 from tests.support.golden import fp32_runner, noise_image

@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.checkpoint import checkpoint as checkpoints
+from model.checkpoint import checks
 from model.checkpoint.checkpoint import CheckpointError, open_checkpoint
 from model.checkpoint.conversion import convert
 from model.network import layers
 from model.runtime import prepared_weights
-from model.runtime.load import load_runner
+from model.runtime.load import KeptFolders, load_runner
 from model.runtime.memory_plan import MemoryDemand
 from model.runtime.prepared_weights import PreparedWeights
 from model.runtime.runner import ModelRunner
@@ -31,7 +32,7 @@ SMALL = MemoryDemand(context_tokens=128, slots=1)
 
 
 def load(model: str, dtype: str, folder: Path | None) -> ModelRunner:
-    return load_runner(model, dtype=dtype, threads=2, demand=SMALL, prepared_weights_folder=folder)
+    return load_runner(model, dtype=dtype, threads=2, demand=SMALL, folders=KeptFolders(weights=folder))
 
 
 def logits(runner: ModelRunner) -> Tensor:
@@ -178,7 +179,7 @@ def test_large_tensors_of_a_model_that_was_seen_are_not_read_again(
     folder = tmp_path / "model"
     convert(str(OWN_GOLDEN / "x2-l2"), folder)
     looked: list[str] = []
-    monkeypatch.setattr(checkpoints, "_not_finite", lambda _, names: looked.extend(names))
+    monkeypatch.setattr(checks, "_not_finite", lambda _, names: looked.extend(names))
     monkeypatch.setattr(checkpoints, "_MANY_NUMBERS", 1000)
     identity = open_checkpoint(str(folder)).identity
     tensors = open_checkpoint(str(folder), has_seen=lambda _: False).tensors
@@ -186,7 +187,7 @@ def test_large_tensors_of_a_model_that_was_seen_are_not_read_again(
     looked.clear()
     open_checkpoint(str(folder), has_seen=lambda asked: asked == identity)
     assert set(looked) == {name for name, tensor in tensors.items() if tensor.numel() < 1000}
-    monkeypatch.setattr(checkpoints, "_not_finite", lambda _, names: names[0])
+    monkeypatch.setattr(checks, "_not_finite", lambda _, names: names[0])
     with pytest.raises(CheckpointError, match="NaN or an infinite value"):
         open_checkpoint(str(folder), has_seen=lambda _: True)
 

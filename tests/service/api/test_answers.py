@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model.request import TokenLogprob
 from service.api.answers import Answer, OfferedChoice
 from service.api.encoding import sse_event, to_json
-from service.messages import Delta, Finished, RowTimings, Usage
+from service.messages.from_worker import Delta, Finished, RowTimings, Usage
 from service.schemas.responses import Problem, StreamFailure
 
 

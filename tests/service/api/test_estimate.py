@@ -17,7 +17,7 @@ from model.complexity import decode_flops, encode_flops, feature_bytes, prefill_
 from model.config import GEOMETRIES, named_geometry
 from service.api.estimate import AskedRow, CurrentLoad, estimate
 from service.dispatch.costs import Costs
-from service.messages import ModelCard
+from service.messages.from_worker import ModelCard
 from service.worker.answer_length import NoRoomError, answer_tokens
 from tests.support.serving import (
     ENDLESS,

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import WaitingRoomFull
 from service.key_files import digest_of
-from service.messages import Flow
+from service.messages.rows import Flow
 from tests.service.api.test_retry_after import Service
 from tests.support.serving import data_uri, image_file
 

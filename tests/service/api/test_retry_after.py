@@ -18,7 +18,7 @@ from service.api.app import create_app
 from service.api.openapi.examples import DISC
 from service.dispatch.queue import RequestQueue
 from service.errors import ServiceError, Unavailable, WaitingRoomFull
-from service.messages import ModelCard
+from service.messages.from_worker import ModelCard
 from service.metrics import Metrics
 from service.settings import Settings
 

@@ -8,7 +8,8 @@ import pytest
 
 from service.bench import engine as engine_bench
 from service.bench.engine import engine_throughput
-from service.messages import StepDone, Submit
+from service.messages.from_worker import StepDone
+from service.messages.to_worker import Submit
 from service.settings import Settings
 from service.worker.engine import Engine
 

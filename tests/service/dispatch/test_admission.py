@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.dispatch.admission import LONGEST_WAIT_S, WaitingRoom
-from service.messages import Flow
+from service.messages.rows import Flow
 
 FLOWS = st.builds(
     Flow, st.sampled_from("abcdef"), st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from(["interactive", "bulk"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import Reservation
-from service.messages import Delta, Finished
+from service.messages.from_worker import Delta, Finished
 from tests.support.queueing import CASES, IMAGES, LONG, RAMBLING, go, kill, running_queue, spec
 
 CASE = CASES[1]

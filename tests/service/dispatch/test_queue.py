@@ -10,7 +10,7 @@ import pytest
 
 from service.dispatch.queue import RequestQueue
 from service.errors import DeadlineExceeded, InvalidField, Unavailable, WaitingRoomFull
-from service.messages import Delta, Finished
+from service.messages.from_worker import Delta, Finished
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.queueing import (

@@ -10,7 +10,7 @@ import pytest
 from model.request import TokenLogprob
 from service.dispatch.reservation import Reservation
 from service.errors import DeadlineExceeded, RowFailed
-from service.messages import Delta, Finished, RowTimings, Usage
+from service.messages.from_worker import Delta, Finished, RowTimings, Usage
 
 USAGE, TIMINGS = Usage(1, 2, 3, 4, 0), RowTimings(0.0, 0.0, 0.0, 0.0)
 

@@ -20,7 +20,8 @@ from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.supervisor import WorkerSupervisor
 from service.errors import Poisoned
-from service.messages import Broken, Delta, Ready, Row, StepDone
+from service.messages.from_worker import Broken, Delta, Ready, StepDone
+from service.messages.rows import Row
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support import deadly

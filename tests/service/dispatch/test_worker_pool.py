@@ -10,7 +10,7 @@ import pytest
 
 from service.dispatch import worker_pool
 from service.dispatch.worker_pool import WorkerPool
-from service.messages import OthersIdle
+from service.messages.to_worker import OthersIdle
 from service.settings import Settings
 
 

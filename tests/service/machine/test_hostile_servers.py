@@ -20,7 +20,7 @@ from service.machine.doctor import block
 from service.machine.running_server import running
 from service.mcp.service_client import ToolError, answered
 from service.plain_words import SHOWN_CHARS
-from service.schemas.responses import LimitFields, ServiceCard
+from service.schemas.service_card import LimitFields, ServiceCard
 from tests.support.hostile_web import Handler, again_and_again, answer, hostile_web
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"

@@ -17,7 +17,9 @@ from model.prompt import render
 from model.request import Sampling
 from model.runtime.runner import ModelRunner
 from model.tiles import ImageKey, TiledImage
-from service.messages import Admitted, Broken, Delta, Finished, Refused, Row, StepDone, Submit
+from service.messages.from_worker import Admitted, Broken, Delta, Finished, Refused, StepDone
+from service.messages.rows import Row
+from service.messages.to_worker import Submit
 from service.worker.engine import Engine
 from service.worker.prefetch_queue import MAX_PREFETCH
 from tests.support.golden import Golden, fp32_runner, noise_image

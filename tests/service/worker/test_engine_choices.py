@@ -11,7 +11,8 @@ import pytest
 from model.about import About
 from model.prompt import AnswerStyle, offered_answers, question_instruction
 from model.request import Sampling
-from service.messages import Broken, Finished, Flow, Refused, Row
+from service.messages.from_worker import Broken, Finished, Refused
+from service.messages.rows import Flow, Row
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import Collected, row, run, submit
 from tests.support.golden import Golden, fp32_runner, noise_image

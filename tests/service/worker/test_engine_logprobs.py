@@ -8,7 +8,8 @@ import pytest
 
 from model.request import TokenLogprob
 from model.tiles import TiledImage
-from service.messages import Delta, Finished, Row
+from service.messages.from_worker import Delta, Finished
+from service.messages.rows import Row
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import row, submit
 from tests.support.golden import Golden

@@ -9,7 +9,9 @@ import pytest
 from model.checkpoint.checkpoint import Checkpoint
 from model.request import Sampling
 from model.tiles import TiledImage
-from service.messages import Broken, Finished, Row, RowEvent, Submit
+from service.messages.from_worker import Broken, Finished, RowEvent
+from service.messages.rows import Row
+from service.messages.to_worker import Submit
 from service.worker.engine import Engine
 from tests.support.golden import fp32_runner, noise_image
 from tests.support.out_of_memory import run_out_of_memory

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.messages import Flow
+from service.messages.rows import Flow
 from service.worker.fair_queue import WeightedFairQueue
 from service.worker.fairness import (
     QUANTUM_TOKENS,

@@ -7,7 +7,9 @@ from collections import Counter
 
 import pytest
 
-from service.messages import Admitted, Finished, Flow, Preempted, Row, Submit
+from service.messages.from_worker import Admitted, Finished, Preempted
+from service.messages.rows import Flow, Row
+from service.messages.to_worker import Submit
 from service.worker.budget import StepBudget
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import Collected, alone, row

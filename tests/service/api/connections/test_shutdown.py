@@ -22,7 +22,7 @@ from service.api.connections.running import RunningRequests
 from service.api.connections.shutdown import DrainingServer
 from service.dispatch.queue import RequestQueue
 from service.errors import Unavailable
-from service.messages import ModelCard
+from service.messages.from_worker import ModelCard
 from service.metrics import Metrics
 from service.schemas.responses import StreamFailure
 from service.settings import Settings

@@ -8,7 +8,7 @@ from model.request import TokenLogprob
 from service.api.answers import Answer
 from service.api.openai.answer import ChatAnswer
 from service.api.openai.logprobs import LEAST, ChatLogprobs
-from service.messages import Delta
+from service.messages.from_worker import Delta
 from tests.service.api.test_answers import finished, sent
 from tests.support.small_model import small_tokenizer
 

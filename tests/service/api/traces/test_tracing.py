@@ -19,7 +19,7 @@ from service.api.traces.pipeline import pipeline_from_environment
 from service.api.traces.tracing import RequestTracing
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.errors import RowFailed, Unavailable
-from service.messages import Row
+from service.messages.rows import Row
 from service.metrics import Metrics
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/vqa", "headers": []}

@@ -1,132 +1,19 @@
-"""Messages between the API process and a worker: every one is a named dataclass.
+"""Messages of a worker: it is ready, or cannot be; then what came of each step of its engine, row by row.
 
-Knows no transport. The API process sends `Submit`, `Prefetch`, `Forget`, `Cancel` and `Stop`; a worker answers with
-`Ready` or `LoadFailed` once, then `StepDone` for each step of its engine (and `Started` before one that takes up new
-rows), and `Heartbeat` while it has nothing to do.
+`Ready` or `LoadFailed` comes once, then a `StepDone` for each step (and `Started` before one that takes up new rows),
+and `Heartbeat` while the engine has nothing to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.about import About
 from model.config import PheyeConfig
 from model.explain import Explanation
-from model.request import CacheChanges, FinishReason, FolderCounts, Sampling, TokenLogprob, pickled_as_call
-from model.tiles import ImageKey, TiledImage
+from model.request import CacheChanges, FinishReason, FolderCounts, TokenLogprob, pickled_as_call
 from model.tokenizer import TextTokenizer
-from service.client_policy import Priority
 from service.phases import Phase
-
-NAMED = 8  # requests that a line of the log names
-
-
-@pickled_as_call
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A flow of fair queueing: the rows of one client with one priority, which share what is that client's due.
-
-    Attributes:
-        client: whom rows count for; an API key's digest, or an address.
-        weight: its share in comparison with others.
-        priority: `bulk` yields to `interactive`.
-    """
-
-    client: str = ""
-    weight: float = 1.0
-    priority: Priority = "interactive"
-
-
-@pickled_as_call
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An answer to be generated: the question and its options, the same on both sides of the pipe.
-
-    Attributes:
-        id: unique; what is told of the row, and its cancellation, name it.
-        instruction: what the model is told to do.
-        sampling: how its tokens are chosen.
-        given: tokens its client already has from a worker that died: generation continues behind them.
-        may_shorten: its client named no `max_tokens`, so an answer that cannot fit is shortened and not refused.
-        explain: tell where the model looked.
-        choices: texts of which one is the answer, word for word, however it is sampled; any text if there are none.
-        top_logprobs: how many alternatives are told of each token.
-        flow: whom it counts for when slots are shared.
-        origin: what log lines call the request that it belongs to.
-        traced: its phases are told when it is finished.
-    """
-
-    id: str
-    instruction: str
-    sampling: Sampling
-    given: tuple[int, ...] = ()
-    may_shorten: bool = False
-    explain: bool = False
-    choices: tuple[str, ...] = ()
-    top_logprobs: int = 0
-    flow: Flow = field(default_factory=Flow)
-    origin: str = ""
-    traced: bool = False
-
-
-def name_requests(origins: Iterable[str]) -> str:
-    """Name the requests of rows for the log: how many, and the first of them.
-
-    >>> name_requests(["a", "b trace=0af7", "a"])
-    '2 requests (a, b trace=0af7)'
-    """
-    rows = list(origins)
-    names = list(dict.fromkeys(filter(None, rows)))
-    if not names:  # the commands without a server do not name theirs
-        return f"{len(rows)} requests"
-    return f"{len(names)} requests ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
-
-
-@pickled_as_call
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Rows that ask about the same image. `ahead`: they go before all that wait."""
-
-    image: TiledImage
-    rows: tuple[Row, ...]
-    ahead: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Prefetch:
-    """Encode an image when there is time, so that its features are ready when somebody asks about it."""
-
-    image: TiledImage
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Drop the features of an image."""
-
-    image_key: ImageKey
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Cancel these rows, because nobody waits for them any more."""
-
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OthersIdle:
-    """The word that no other worker on these cores has any row, or that one has again."""
-
-    idle: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End the worker; whatever is running is dropped."""
-
-
-ToWorker = Submit | Prefetch | Forget | Cancel | OthersIdle | Stop
 
 
 @dataclass(frozen=True, slots=True)
