@@ -34,11 +34,11 @@ class PrefetchQueue:
         """Add an image; False if its features are here already, or on their way."""
         if image.image_key in self._images:
             return True
-        if len(self._images) == MAX_PREFETCH:
-            self.end(next(iter(self._images)))
         if self._runner.open_image(image) == self._runner.config.tiles:
             self._runner.close_image(image.image_key)
             return False
+        if len(self._images) == MAX_PREFETCH:
+            self.end(next(iter(self._images)))
         self._images[image.image_key] = image
         return True
 

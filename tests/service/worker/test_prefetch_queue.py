@@ -93,6 +93,14 @@ def test_the_oldest_wish_makes_room_for_the_latest(waiting: PrefetchQueue, runne
     assert runner.open == set(waiting.image_keys)
 
 
+def test_an_image_of_known_features_takes_no_place_of_another(waiting: PrefetchQueue, runner: OpenedImages) -> None:
+    runner.encoded[ImageKey("known")] = TILES
+    for number in range(MAX_PREFETCH):
+        waiting.add(image(number))
+    assert not waiting.add(image("known"))
+    assert len(waiting) == MAX_PREFETCH
+
+
 def test_an_image_that_is_ended_is_closed_and_others_are_none_of_its_business(
     waiting: PrefetchQueue, runner: OpenedImages
 ) -> None:
