@@ -51,8 +51,10 @@ def _begin_to_serve() -> None:
 def _make_streams_usable() -> None:
     """Write what a stream's encoding lacks with backslashes, and what goes to a closed stream nowhere.
 
-    Answers and file names may hold any character, and LANG may be C or Latin-1.
+    Answers and file names may hold any character, and LANG may be C or Latin-1. A closed input is empty.
     """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the process ends
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

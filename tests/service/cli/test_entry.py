@@ -56,3 +56,24 @@ def test_as_process_1_it_ends_with_the_status_of_a_sigterm(tmp_path: Path) -> No
         os.kill(first, signal.SIGTERM)
         assert outside.wait(20) == 128 + signal.SIGTERM
     assert (tmp_path / "log").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["ask", "photo.jpg", "--questions", "-"], 2, "standard input: there is no question in it"),
+        (["caption", "-"], 2, "-: standard input is empty"),
+        (["mcp", "--server", "http://127.0.0.1:9"], 0, ""),
+    ],
+    ids=["questions", "image", "agent"],
+)
+def test_a_closed_standard_input_is_an_empty_one(words: list[str], code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli.entry", *words],
+        preexec_fn=lambda: os.close(0),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
