@@ -50,6 +50,8 @@ def find_images(places: Iterable[Path | str], shard: Shard | None = None) -> tup
 
 def _at(place: Path | str) -> Iterator[tuple[ImagePlace, str]]:
     """Yield the images at a place, each with the name that decides its shard."""
+    if place == "":  # as a shell makes of a variable that is not set; as a path it would be the whole folder one is in
+        raise NothingToDo("IMAGE: an empty name; name a file, a folder or a URL, or . for this folder")
     if place == STDIN:
         yield _standard_input(), STDIN
     elif isinstance(place, str) and looks_like_link(place):
