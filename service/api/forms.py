@@ -1,4 +1,4 @@
-"""Forms (multipart/form-data), parsed in memory: no temporary file, and a form that was cut off is refused.
+"""Forms (multipart/form-data) and query strings, parsed in memory and refused if they are not whole or not UTF-8.
 
 Starlette's parser spools a file over 1 MiB to the disk and takes what has arrived for the whole form. Here the bytes of
 a body are bounded already (`service.api.connections.uploads`), so serving needs no folder that can be written. Event
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -17,6 +18,7 @@ from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service.errors import BadRequest
+from service.schemas.requests import shown_name
 
 IMAGE = b"image"  # the field whose part is a file
 MAX_FIELDS = 512
@@ -27,7 +29,7 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of eve
 
 
 class _FormHeaders(Headers):
-    """The headers of a form without its charset: names and texts are UTF-8, or Latin-1 if they are not.
+    """The headers of a form without its charset: names and texts are UTF-8.
 
     Any codec of Python's could be named otherwise, some of which fail in ways of their own or take for ever.
     """
@@ -53,6 +55,19 @@ class _MemoryParser(MultiPartParser):
             part.content_disposition += b'; filename=""'
         super().on_headers_finished()
 
+    def on_part_end(self) -> None:
+        """Refuse a text that is not UTF-8, which would be taken for Latin-1: perhaps another question than was asked.
+
+        Raises:
+            BadRequest: it is not.
+        """
+        part = self._current_part
+        try:
+            part.data.decode("utf-8")  # nothing of a file is here
+        except UnicodeDecodeError:
+            raise _not_utf8(part.field_name) from None
+        super().on_part_end()
+
     def on_end(self) -> None:
         """Note that the last boundary has come."""
         self._complete = True
@@ -75,11 +90,31 @@ class _MemoryParser(MultiPartParser):
         return form
 
 
+def query_items(query: str) -> list[tuple[str, str]]:
+    """Read a query string; the framework's parser puts other characters in place of what is not UTF-8.
+
+    Raises:
+        BadRequest: a name or a value is not UTF-8.
+
+    >>> query_items("question=caf%C3%A9+noir&stop=")
+    [('question', 'café noir'), ('stop', '')]
+    """
+    items = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    for name, value in items:
+        if any("\udc80" <= each <= "\udcff" for each in name + value):
+            raise _not_utf8(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    return items
+
+
+def _not_utf8(name: str) -> BadRequest:
+    return BadRequest(f"{shown_name(name)}: not UTF-8 text; send it in UTF-8")
+
+
 async def read_form(request: Request) -> FormData:
     """Read a form; whoever reads it closes it.
 
     Raises:
-        BadRequest: it is no form, is cut off, or has too many parts or too large ones.
+        BadRequest: it is no form, is cut off, has too many parts or too large ones, or a text that is not UTF-8.
         TooLarge: too many bytes.
     """
     parser = _MemoryParser(

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
 from model.tiles import TiledImage
-from service.api.forms import read_form
+from service.api.forms import query_items, read_form
 from service.api.image_store import PREFIX
 from service.api.json_text import json_object
 from service.api.moondream import is_moondream, set_aside
@@ -155,7 +155,7 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
 
 
 def _from_query(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
-    fields = _from_text(kind, request.query_params.multi_items())
+    fields = _from_text(kind, query_items(_query(request)))
     image_url = fields.get("image_url")
     # Who forgets to encode the `+` of base64 has sent a blank, and without it the image would be another one.
     return fields if image_url is None else fields | {"image_url": image_url.replace(" ", "+")}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.image_names import IMAGE_SUFFIXES as SUFFIXES
+from service.batch.bounded_files import MOST_BYTES, take_at_most
 from service.batch.results.records import shown
 from service.batch.shard import Shard
 from service.batch.task import ImagePlace, StandardInput
@@ -19,7 +20,6 @@ from service.errors import FetchFailed
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
 
 STDIN = "-"
-MAX_STDIN_BYTES = 1 << 30
 
 
 class NothingToDo(ValueError):
@@ -50,6 +50,8 @@ def find_images(places: Iterable[Path | str], shard: Shard | None = None) -> tup
 
 def _at(place: Path | str) -> Iterator[tuple[ImagePlace, str]]:
     """Yield the images at a place, each with the name that decides its shard."""
+    if place == "":  # as a shell makes of a variable that is not set; as a path it would be the whole folder one is in
+        raise NothingToDo("IMAGE: an empty name; name a file, a folder or a URL, or . for this folder")
     if place == STDIN:
         yield _standard_input(), STDIN
     elif isinstance(place, str) and looks_like_link(place):
@@ -78,10 +80,10 @@ def _standard_input() -> StandardInput:
     """Read the image in standard input, before anything that takes long."""
     if sys.stdin is None or sys.stdin.isatty():
         raise NothingToDo("-: standard input is a terminal; pipe an image into the command, or redirect a file to it")
-    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+    content = take_at_most(sys.stdin.buffer)
     if not content:
         raise NothingToDo("-: standard input is empty; an image was expected there")
-    if len(content) > MAX_STDIN_BYTES:
+    if len(content) > MOST_BYTES:
         raise NothingToDo("-: there is more than 1 GiB in standard input; this is no image")
     return StandardInput(content)
 
@@ -104,9 +106,9 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _ends(path: Path) -> bool:
-    """Say whether reading a file comes to an end: a pipe without a writer would be waited for."""
+    """Say whether reading a file comes to an end: not that of a pipe without a writer, nor that of `/dev/zero`."""
     try:
-        return not stat.S_ISFIFO(path.stat().st_mode)
+        return stat.S_ISREG(path.stat().st_mode)
     except OSError:  # told when it is read
         return True
 

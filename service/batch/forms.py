@@ -6,7 +6,6 @@ thread.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 
 from model.explain import LayerShare
+from service.batch.bounded_files import read_at_most
 from service.batch.bounded_http import json_object
 from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, ImagePlace, Question, StandardInput
 from service.errors import TooLarge
@@ -50,14 +50,15 @@ def read_image(image: ImagePlace, most_bytes: int) -> bytes:
     if isinstance(image, StandardInput):
         _check_size("it", len(image.content), most_bytes)
         return image.content
-    with image.open("rb") as file:
-        _check_size("its file", os.fstat(file.fileno()).st_size, most_bytes)
-        return file.read()
+    _check_size("its file", image.stat().st_size, most_bytes)
+    content = read_at_most(image, most_bytes)
+    _check_size("its file", len(content), most_bytes, at_least="at least ")  # a device says nothing of its size
+    return content
 
 
-def _check_size(what: str, size_bytes: int, most_bytes: int) -> None:
+def _check_size(what: str, size_bytes: int, most_bytes: int, at_least: str = "") -> None:
     if size_bytes > most_bytes:
-        raise TooLarge(f"image: {what} has {size_bytes} bytes; the service takes {most_bytes}")
+        raise TooLarge(f"image: {what} has {at_least}{size_bytes} bytes; the service takes {most_bytes}")
 
 
 def requests_of(questions: Iterable[Question], most: int) -> Iterator[tuple[Question, ...]]:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from model.tiles import TiledImage
+from service.batch.bounded_files import MOST_BYTES, read_at_most
 from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.task import AnswerOptions, ImagePlace, StandardInput
 from service.decoding.decode import silence_pillow, tile
+from service.errors import TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.images import ImageSource
@@ -107,7 +109,10 @@ def _file(image: ImagePlace, most_fetched_bytes: int) -> bytes:
         case StandardInput(content):
             return content
         case _:
-            return image.read_bytes()
+            content = read_at_most(image)
+            if len(content) > MOST_BYTES:
+                raise TooLarge("image: there is more than 1 GiB in its file; this is no image")
+            return content
 
 
 def _introduce(console: Console, settings: Settings, model: str) -> None:

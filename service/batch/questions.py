@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.batch.bounded_files import read_at_most, take_at_most
 from service.schemas.requests import MAX_TEXT_CHARS
 
 STDIN = "-"
 COMMENT = "#"
+MOST_MIB = 64  # of a file
 
 
 class QuestionsError(ValueError):
@@ -26,9 +28,12 @@ def read_questions(file: str) -> list[str]:
     """
     name = "standard input" if file == STDIN else file
     try:
-        data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+        most_bytes = MOST_MIB << 20
+        data = take_at_most(sys.stdin.buffer, most_bytes) if file == STDIN else read_at_most(Path(file), most_bytes)
     except OSError as error:
         raise QuestionsError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(data) > most_bytes:
+        raise QuestionsError(f"{name}: there is more than {MOST_MIB} MiB in it; this is no list of questions")
     found = list(_questions(name, data))
     if not found:
         raise QuestionsError(f"{name}: there is no question in it; write one a line")

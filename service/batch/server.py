@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from service.batch.bounded_files import read_at_most
 from service.batch.bounded_http import ask
 from service.batch.retry import RetryBudget
 from service.plain_words import plain_value
@@ -23,6 +24,7 @@ from service.schemas.service_card import ServiceCard
 CONNECT_S = 10.0
 CARD_S = 30.0  # for what a service tells of itself, from the connection to its last byte
 SEND_S = 60.0  # in which the service takes no byte of an upload
+_MOST_KEY_BYTES = 8192  # more is in no header that a server takes
 LOADING_S = 1.0  # between two looks at a service that loads
 
 
@@ -82,10 +84,10 @@ def read_key(file: Path) -> str:
         OSError: it cannot be read.
     """
     try:
-        key = file.read_text(encoding="utf-8").strip()
+        key = read_at_most(file, _MOST_KEY_BYTES).decode("utf-8").strip()
     except UnicodeDecodeError:
         key = ""
-    if not key.isprintable() or not key or " " in key:
+    if not key.isprintable() or not key or " " in key or len(key) > _MOST_KEY_BYTES:
         raise ServiceConnectionError(f"{file}: expected an API key, alone on its line")
     return key
 

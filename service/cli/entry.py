@@ -15,6 +15,9 @@ from types import FrameType
 def main() -> None:
     """Run the console script."""
     _read_names_as_utf8()
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a shell has it ignored
+    if interruptible:
+        signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
     _make_streams_usable()
     if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
@@ -23,7 +26,12 @@ def main() -> None:
     else:
         from service.cli.main import main as run
 
-    run()
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run()
+    except KeyboardInterrupt:  # before the command itself was reached, or when it was over
+        sys.exit(128 + signal.SIGINT)
 
 
 def _read_names_as_utf8() -> None:
@@ -51,8 +59,10 @@ def _begin_to_serve() -> None:
 def _make_streams_usable() -> None:
     """Write what a stream's encoding lacks with backslashes, and what goes to a closed stream nowhere.
 
-    Answers and file names may hold any character, and LANG may be C or Latin-1.
+    Answers and file names may hold any character, and LANG may be C or Latin-1. A closed input is empty.
     """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the process ends
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -62,10 +72,10 @@ def _make_streams_usable() -> None:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End the process as SIGTERM ends one that has no handler; the server later sets its own, which drains.
+    """End the process as the signal ends one that has no handler; the server later sets its own, which drains.
 
     The kernel spares process 1 of a container, and whoever was started with the signal ignored, unless there is a
-    handler.
+    handler. SIGINT comes here during the imports only, where Python would show a traceback.
     """
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

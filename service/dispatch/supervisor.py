@@ -26,6 +26,7 @@ from service.settings import Settings
 LONGEST_PAUSE_S = 8.0  # longest backoff between starts of a worker that dies before it is ready
 MOST_DELETED = 4096  # images whose deletion is told again to the next worker
 LOAD_PATIENCE = 5.0  # a successor that loads so many times longer than the one before is stuck
+LONGEST_LOAD_S = 600.0  # that patience grows up to this, if successors are killed and none becomes ready
 
 logger = logging.getLogger("pheye.supervisor")
 
@@ -72,8 +73,8 @@ class WorkerSupervisor:
         self.deaths = 0
         self._settings = settings
         self._on_step, self._on_change, self._on_failure = on_step, on_change, on_failure
-        self._progress_s = time.monotonic()
-        self._load_s = math.inf  # what loading took last; before that it may be a long download
+        self._started_s = self._progress_s = time.monotonic()
+        self._load_s = math.inf  # what starting and loading took last; before that it may be a long download
         self._failed_starts = 0  # consecutive
         self._quarantined: AcceptedRow | None = None  # the row in quarantine that the worker was given last
         self._deleted: dict[ImageKey, None] = {}  # images of which the next worker is told; the oldest deletion first
@@ -100,7 +101,7 @@ class WorkerSupervisor:
 
     def start(self) -> None:
         """Start a worker process."""
-        self._progress_s = time.monotonic()
+        self._started_s = self._progress_s = time.monotonic()
         try:
             self._worker = WorkerProcess(self._settings, self.device, self._message, self._exited)
         except (OSError, RuntimeError) as error:  # no memory, descriptor, process or thread left: there may be later
@@ -179,10 +180,12 @@ class WorkerSupervisor:
     def kill_if_stuck(self, after_s: float) -> None:
         """End a worker that has been silent for too long; it is then replaced like one that died by itself.
 
-        A loading worker says nothing. How long a first load takes is unknown; later ones are measured by it.
+        A loading worker says nothing. How long a first load takes is unknown; later ones are measured by it, and each
+        has twice the time of the one that was killed before it: imports alone take seconds on a busy machine.
         """
         if self.card is None:
             after_s = max(after_s, LOAD_PATIENCE * self._load_s)
+            after_s = max(after_s, min(after_s * 2.0 ** min(self._failed_starts, 16), LONGEST_LOAD_S))
         if self._worker is not None and self.quiet_s > after_s:
             logger.error("%s made no progress for %.0f s: killed", self._name, self.quiet_s)
             self._worker.kill()
@@ -203,7 +206,7 @@ class WorkerSupervisor:
                 for line in card.memory:
                     logger.info("memory of %s: %s", self.device, line)
                 self.card, self.tokenizer = card, tokenizer
-                self._load_s, self._failed_starts = load_s, 0
+                self._load_s, self._failed_starts = max(load_s, self._progress_s - self._started_s), 0
                 deleted, self._deleted = self._deleted, {}
                 for image_key in deleted:
                     self.tell(Forget(image_key))

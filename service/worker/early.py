@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,9 +35,20 @@ def begin() -> None:
         context = multiprocessing.get_context("spawn")
         pipe, child_end = context.Pipe()
         process = context.Process(target=_import_and_wait, args=(child_end,), name="pheye-worker", daemon=True)
-        process.start()
+        with _ignoring_interrupts():
+            process.start()
         child_end.close()  # else the pipe would stay open when the child ends
         _begun.append(EarlyProcess(process, pipe))
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Start a process that ignores SIGINT from its first instruction: Ctrl-C in a terminal reaches the whole group."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def take() -> EarlyProcess | None:
@@ -53,7 +65,6 @@ def run(settings: WorkerSettings, device: str, pipe: Connection) -> None:
 
 def _import_and_wait(pipe: Connection) -> None:
     """Import, then call the function that comes through the pipe with the arguments beside it and the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal reaches the whole group
     gc.disable()  # imports leave nothing to collect
     with suppress(ImportError):  # the worker says what is wrong
         import model.runtime.load  # noqa: F401

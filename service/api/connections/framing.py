@@ -14,6 +14,7 @@ from typing import Any
 import h11
 
 from service.api.connections.chunks import FramingError, StrictChunkedReader
+from service.api.connections.targets import in_origin_form
 
 MAX_HEAD_BYTES = 16 * 1024  # of a request line and its headers
 MAX_HEADERS = 100
@@ -160,6 +161,7 @@ class StrictConnection(h11.Connection):
             self._chunks = self._body_bytes = 0
             if any(name == b"transfer-encoding" for name, _ in event.headers):
                 self._reader = StrictChunkedReader()
+            return in_origin_form(event)
         return event
 
     def _count(self, part: h11.Data) -> None:

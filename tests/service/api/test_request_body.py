@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -49,6 +50,18 @@ def test_json_may_begin_with_a_byte_order_mark(client: httpx.Client) -> None:
     assert client.post("/v1/caption", content=json.dumps(body()).encode("utf-8-sig"), headers=headers).is_success
     chat = json.dumps({"messages": []}).encode("utf-8-sig")
     assert "not valid JSON" not in client.post("/v1/chat/completions", content=chat, headers=headers).text
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", "Größe?".encode("latin-1"), "何".encode("shift-jis"), b"\xed\xa0\x80"])
+def test_text_of_a_form_or_a_query_that_is_not_utf8_is_named_and_not_guessed(client: httpx.Client, text: bytes) -> None:
+    content, headers = multipart(('name="image"', image_file()), ('name="question"', text))
+    words = "question: not UTF-8 text; send it in UTF-8"
+    assert_problem(client.post("/v1/vqa", content=content, headers=headers), 400, words)
+    png = {"content-type": "image/png"}
+    asked = client.post(f"/v1/vqa?question={quote(text)}", content=image_file(), headers=png)
+    assert_problem(asked, 400, words)
+    named = client.post(f"/v1/vqa?{quote(text)}=a", content=image_file(), headers=png)
+    assert_problem(named, 400, ": not UTF-8 text; send it in UTF-8")
 
 
 def test_json_that_is_gzip_without_saying_so_is_named(client: httpx.Client) -> None:

@@ -21,6 +21,14 @@ def test_every_ending_of_a_format_that_is_read_is_found(name: str, tmp_path: Pat
     assert find_images([tmp_path]) == (tmp_path / name,)
 
 
+def test_an_empty_name_is_not_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photo.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NothingToDo, match="an empty name"):
+        find_images([""])
+    assert find_images(["."]) == (Path("photo.jpg"),)
+
+
 def test_hidden_files_and_folders_are_passed_over_unless_they_are_named(tmp_path: Path) -> None:
     (tmp_path / ".thumbnails").mkdir()
     for name in ("photo.jpg", "._photo.jpg", ".thumbnails/photo.jpg", "notes.txt"):

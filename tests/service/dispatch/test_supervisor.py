@@ -272,6 +272,33 @@ def test_a_worker_that_hangs_while_it_replaces_another_is_replaced_too() -> None
     go(scenario)
 
 
+@pytest.mark.parametrize(
+    ("failed_starts", "quiet_s", "killed"),
+    [(0, 5.0, True), (1, 7.0, False), (1, 9.0, True), (4, 60.0, False), (99, 590.0, False), (99, 610.0, True)],
+)
+def test_a_successor_has_twice_the_time_of_the_one_that_was_killed_before_it(
+    failed_starts: int, quiet_s: float, killed: bool
+) -> None:
+    supervisor = WorkerSupervisor(Settings(), 0, "cpu", Mock(), Mock(), Mock())
+    supervisor._worker, supervisor._load_s, supervisor._failed_starts = Mock(), 0.2, failed_starts
+    supervisor._progress_s -= quiet_s
+    supervisor.kill_if_stuck(4.0)
+    assert supervisor._worker.kill.called is killed
+
+
+def test_what_a_start_took_counts_with_the_imports_in_it() -> None:
+    supervisor = WorkerSupervisor(Settings(), 0, "cpu", Mock(), Mock(), Mock())
+    supervisor._started_s -= 30.0
+    supervisor._message(Ready(Mock(memory=()), Mock(), 0.2))
+    supervisor._worker, supervisor.card = Mock(), None
+    supervisor._progress_s -= 140.0
+    supervisor.kill_if_stuck(4.0)
+    assert not supervisor._worker.kill.called
+    supervisor._progress_s -= 20.0
+    supervisor.kill_if_stuck(4.0)
+    assert supervisor._worker.kill.called
+
+
 def test_stopping_does_not_wait_for_a_worker_that_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         queue = RequestQueue(Settings(model=RAMBLING), Metrics())

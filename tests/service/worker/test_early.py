@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,18 @@ def test_it_ends_with_whoever_began_it() -> None:
     begun.pipe.close()
     begun.process.join(60)
     assert begun.process.exitcode == 0
+
+
+def test_ctrl_c_in_a_terminal_means_nothing_to_it_from_its_first_instruction() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    early.begin()
+    begun = early.take()
+    assert begun is not None
+    status = Path(f"/proc/{begun.process.pid}/status").read_text(encoding="ascii")
+    begun.process.kill()
+    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    assert int(ignored, 16) >> (signal.SIGINT - 1) & 1
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_machine_without_room_for_it_starts_its_workers_later(monkeypatch: pytest.MonkeyPatch) -> None:

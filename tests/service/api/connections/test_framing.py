@@ -61,6 +61,8 @@ def events(*pieces: bytes) -> list[object]:
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: b\rContent-Length: 3\r\n\r\n", 400, id="bare-return"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, id="two-hosts"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, id="no-host"),
+        pytest.param(b"GET http:///livez HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="address-without-a-host"),
+        pytest.param(b"GET http://me:pw@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="address-with-a-user"),
         pytest.param(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, id="version"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * 100 + b"\r\n", 431, id="many-headers"),
         pytest.param(b"GET /" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, id="long-and-complete"),
@@ -115,6 +117,7 @@ def test_what_h11_may_say_one_day_is_not_repeated_either() -> None:
         pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="old"),
         pytest.param(POST + b"content-length: 2\r\n\r\nab", id="length"),
         pytest.param(POST + b"Transfer-Encoding: Chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n", id="chunked"),
+        pytest.param(b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", id="whole-address"),
         pytest.param(POST + b"X-Content-Length: 1\r\nX: \r\n\r\n", id="similar-name"),
     ],
 )
@@ -122,6 +125,26 @@ def test_what_h11_may_say_one_day_is_not_repeated_either() -> None:
 def test_ordinary_requests_are_read(request_bytes: bytes, dripped: bool) -> None:
     pieces = [request_bytes[i : i + 1] for i in range(len(request_bytes))] if dripped else [request_bytes]
     assert type(events(*pieces)[-1]) is h11.EndOfMessage
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "host"),
+    [
+        (b"/livez?a=http://b/", b"/livez?a=http://b/", b"a"),
+        (b"http://b:80/livez?x=1", b"/livez?x=1", b"b:80"),
+        (b"HTTPS://[::1]:8000", b"/", b"[::1]:8000"),
+        (b"http://b?x=1", b"/?x=1", b"b"),
+        (b"http://b//v1", b"//v1", b"b"),
+        (b"*", b"*", b"a"),
+    ],
+)
+def test_the_whole_address_of_a_request_is_taken_for_its_path_and_its_host(
+    target: bytes, path: bytes, host: bytes
+) -> None:
+    for before in (b"", b"X: y\r\n"):
+        request = events(b"GET " + target + b" HTTP/1.1\r\n" + before + b"Host: a\r\nY: z\r\n\r\n")[0]
+        assert isinstance(request, h11.Request)
+        assert (request.target, dict(request.headers)[b"host"]) == (path, host)
 
 
 def chunks(count: int, size: int) -> list[bytes]:
