@@ -73,13 +73,13 @@ SHOWN = {
         ("brown triangle", "teal cross"),
         ("LAKE",),
         {SIGN: "LAKE", COUNT: "2", "Is there a teal cross?": "yes", "Is there a red circle?": "no"},
-        "striped",
+        "gradient",
     ),
     "pool.png": Shown(
         ("gray rectangle", "orange cross"),
         ("POOL",),
         {SIGN: "POOL", COUNT: "2", "Is there a red circle?": "no"},
-        "striped",
+        "gradient",
     ),
     "disc": Shown(
         ("red circle",), (), {COUNT: "1", "What shape is it?": "circle", "What color is the circle?": "red"}, "plain"
