@@ -7,6 +7,7 @@ training process's main thread; `_Preparation` runs in the loader's worker proce
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,9 +95,10 @@ class _Preparation(Dataset[_Prepared]):
         return _Prepared(cut(sample.image.convert("RGB"), self._config.vision.tile_px, self._config.level), row)
 
 
-def _leave_interrupts_to_the_main_process(_: int) -> None:
-    """Ignore Ctrl-C, which reaches every process of a terminal; the main one ends the workers when it ends."""
+def _leave_signals_to_the_main_process(_: int) -> None:
+    """Leave the process group, all of which Ctrl-C and torchrun's SIGTERM reach; the main process ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgid(0, 0)
 
 
 def is_lost_worker(error: RuntimeError) -> bool:
@@ -187,7 +189,7 @@ class Loader:
             num_workers=self._workers,
             collate_fn=collate,
             prefetch_factor=4 if self._workers else None,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
+            worker_init_fn=_leave_signals_to_the_main_process,
             pin_memory=torch.cuda.is_available(),  # or a copy to the GPU would wait for the one before
         )
         yield from loader

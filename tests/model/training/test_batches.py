@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from itertools import islice
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -103,6 +105,16 @@ def test_tiles_are_bytes_of_the_image() -> None:
     batch: TrainingBatch = next(loader().steps(0, 1))[0]
     assert batch.tiles.shape == (4, 5, 32, 32, 3)
     assert batch.tiles.dtype == torch.uint8
+
+
+def test_a_signal_to_the_process_group_reaches_no_worker() -> None:
+    before = {child.pid for child in active_children()}
+    steps = loader(workers=2).steps(0, 3)
+    next(steps)
+    groups = [os.getpgid(child.pid) for child in active_children() if child.pid and child.pid not in before]
+    assert len(groups) == 2
+    assert os.getpgrp() not in groups
+    assert len(list(steps)) == 2
 
 
 @pytest.mark.parametrize("workers", [0, 1], ids=["here", "in a worker"])
