@@ -148,6 +148,8 @@ def _trained(words: TrainOptions) -> int:
     """Plan, train, write, and return the exit code."""
     from service.cli.training_bar import TrainingBar
 
+    if words.export and words.dry_run:
+        fail("--export, --dry-run: only one of the two")
     load = machine_load()
     run = _opened(words)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not run.is_main)

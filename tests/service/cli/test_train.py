@@ -181,10 +181,11 @@ def test_the_model_of_an_unfinished_run_is_written_and_the_run_goes_on_after_it(
         (["--level", "4"], "level: 4 is not 2 or 3"),
         (["--recipe", "papers"], "recipe: there is no 'papers'; known are"),
         (["--steps", "3", "--epochs", "2"], "steps, epochs: only one of the two"),
+        (["--export", "--dry-run"], "--export, --dry-run: only one of the two"),
         (["--data", "missing.jsonl"], "missing.jsonl: there is no such file"),
         (["--model", "nowhere/at all"], "nowhere/at all: there is no such folder; a model is a folder"),
     ],
-    ids=["level", "recipe", "length", "data", "model"],
+    ids=["level", "recipe", "length", "export", "data", "model"],
 )
 def test_what_cannot_be_done_is_said_in_a_line(
     words: list[str], complaint: str, data: Path, start: Path, tmp_path: Path
