@@ -17,11 +17,13 @@ from PIL import Image
 from model.rgb import to_rgb
 
 PACKAGES = (  # of Debian 12; what they ship that is a picture of something
-    "desktop-base", "extremetuxracer-data", "frozen-bubble-data", "gimp-data", "gnome-backgrounds", "hugin-data",
-    "khangman", "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04", "marble-data", "mate-backgrounds",
-    "neverball-data", "openclipart-png", "opencv-doc", "openshot-qt", "pinball-data", "plasma-workspace-wallpapers",
-    "propaganda-debian", "python-matplotlib-data", "stellarium-data", "sway-backgrounds", "tuxmath-data",
-    "tuxpaint-data", "tuxpaint-stamps-default", "ukui-wallpapers",
+    "blender-data", "desktop-base", "digikam-data", "extremetuxracer-data", "frozen-bubble-data", "gimp-data",
+    "gnome-backgrounds", "gthumb-data", "hedgewars-data", "hugin-data", "khangman", "krita-data", "kstars-data",
+    "libirrlicht-doc", "libvigraimpex-doc", "lincity-ng-data", "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04",
+    "marble-data", "mate-backgrounds", "neverball-data", "ogre-1.12-doc", "openclipart-png", "opencv-doc",
+    "openshot-qt", "palapeli-data", "pinball-data", "plasma-workspace-wallpapers", "propaganda-debian", "pysiogame",
+    "python-matplotlib-data", "stellarium-data", "supertuxkart-data", "sway-backgrounds", "tuxmath-data",
+    "tuxpaint-data", "tuxpaint-stamps-default", "ukui-wallpapers", "wesnoth-1.16-data",
 )  # fmt: skip
 WHOLE, CUTOUTS = "whole", "cutouts"  # opaque pictures; things cut out of their background
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

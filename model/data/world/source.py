@@ -24,7 +24,8 @@ class WorldSource:
         seed: names the stream; training and evaluation use different ones and so never share a scene.
         turns: turns made for one scene; the first half are captions, the rest questions.
         easy_until: samples over which the smallest letters shrink from large to their true size.
-        crowds_from: from this sample on every other scene is full of signs; with 0 none is.
+        crowds_from: from this sample on one scene in `crowd_every` is full of signs; with 0 none is.
+        crowd_every: two or more.
         crowds: signs that look for a place in a crowd, by turns; few leave room for large ones.
         counted: of every ordinary scene, ask how many shapes there are; else as often as chance has it.
         unsigned: of every ordinary scene without a sign, ask what it says; a model that often hears so of pictures
@@ -36,6 +37,7 @@ class WorldSource:
     turns: int = 4
     easy_until: int = 0
     crowds_from: int = 0
+    crowd_every: int = 2
     crowds: tuple[int, ...] = (_CROWDED,)
     counted: bool = False
     unsigned: bool = False
@@ -47,8 +49,8 @@ class WorldSource:
     def __getitem__(self, index: int) -> Sample:
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         easy = max(0.0, 1 - index / self.easy_until) if self.easy_until else 0.0
-        if self.crowds_from and index >= self.crowds_from and index % 2:
-            crowd = draw_crowd(rng, tries=self.crowds[index // 2 % len(self.crowds)], texts=self.texts)
+        if self.crowds_from and index >= self.crowds_from and index % self.crowd_every == 1:
+            crowd = draw_crowd(rng, tries=self.crowds[index // self.crowd_every % len(self.crowds)], texts=self.texts)
             return Sample(paint(crowd).image, reading_turns(crowd, rng, self.turns))
         scene = draw_scene(rng, easy, self.texts)
         if scene.background == CLUTTER:

@@ -28,6 +28,7 @@ TRAINING_SEEDS = (
     "train", "train signs", "train ablation",
     "train truthful", "train photographed", "train outside",  # of the runs up to November 2026
     "train truthful 2", "train photographed 2", "train outside 2",
+    "train truthful 3", "train photographed 3", "train outside 3",
 )  # fmt: skip
 
 

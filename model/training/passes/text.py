@@ -53,7 +53,18 @@ def text_layer(
     )
     seen = attend(_turned(q, *turn), _turned(k, *turn), v, mask=mask)
     inner = ACTIVATIONS[activation](linear(normed, weights, own + "mlp.fc1"))
-    return x + linear(join_heads(seen), weights, own + "self_attn.dense") + linear(inner, weights, own + "mlp.fc2")
+    return x + _joined(join_heads(seen), inner, weights, own + "self_attn.dense", own + "mlp.fc2")
+
+
+def _joined(seen: Tensor, inner: Tensor, weights: Mapping[str, Tensor], *names: str) -> Tensor:
+    """Apply two linear layers and add what they give, their biases first.
+
+    Added one by one, the biases have gradients that are one and the same sum; torch 2.13 writes C++ for it that no
+    compiler takes (bfloat16, AVX-512).
+    """
+    first, second = (weights[f"{name}.weight"].to(seen.dtype) for name in names)
+    bias = sum(weights[f"{name}.bias"] for name in names)
+    return F.linear(seen, first) + F.linear(inner, second, bias.to(seen.dtype))
 
 
 def _cross(x: Tensor, features: Tensor, weights: Mapping[str, Tensor], heads: int) -> Tensor:

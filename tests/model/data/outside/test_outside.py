@@ -49,7 +49,7 @@ def test_the_truthful_stream_is_the_same_each_time_and_most_of_it_is_the_world(p
         assert one[index].image.tobytes() == other[index].image.tobytes()
         assert one[index].turns == other[index].turns
         outside += {turn.response for turn in one[index].turns} == {NOTHING}
-    assert 6 <= outside <= 9  # one in eight, and a scene of nothing but clutter now and then
+    assert 8 <= outside <= 11  # one in six, and a scene of nothing but clutter now and then
     assert any('"' in turn.response for turn in one[1].turns)
 
 
