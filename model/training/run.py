@@ -157,7 +157,7 @@ class TrainingRun:
 
     def pace(self) -> Pace:
         """Measure how long steps and validations take here; nothing is learned from it."""
-        return self._trainer.pace()
+        return self._trainer.pace(self.compute.compiled)
 
     def stop(self) -> None:
         """Ask the run to end soon, with a checkpoint; a signal handler may call it."""

@@ -133,10 +133,10 @@ class Trainer:
                     journal.write(report)
                 yield report
 
-    def pace(self) -> Pace:
-        """Measure how long steps and validations take here; nothing is learned from it."""
+    def pace(self, compiled: bool = False) -> Pace:
+        """Measure how long steps and validations take here, of compiled layers or not; nothing is learned from it."""
         number = self._snapshot.place.stage if self._snapshot else 0
-        return measured_pace(self._step, self._optimizer(), self.loader(number), self.validations)
+        return measured_pace(self._step, self._optimizer(), self.loader(number), self.validations, compiled)
 
     def loader(self, number: int) -> Loader:
         """Return the loader of this process in a stage."""

@@ -50,15 +50,15 @@ def test_the_truthful_stream_is_the_same_each_time_and_most_of_it_is_the_world(p
         assert one[index].turns == other[index].turns
         outside += {turn.response for turn in one[index].turns} == {NOTHING}
     assert 8 <= outside <= 11  # one in six, and a scene of nothing but clutter now and then
-    assert any('"' in turn.response for turn in one[1].turns)
+    assert any('"' in turn.response for turn in one[2].turns)
 
 
 def test_scenes_without_a_sign_are_asked_for_it_and_counted_as_if_they_were_of_the_world(pictures):
     mixture = truthful(pictures)
-    samples = [mixture.inside[index] for index in range(2, 100, 2)]  # those between them are full of signs
+    samples = [mixture.inside[index] for index in range(150) if index % 3 == 2]  # one of the others is full of signs
     said = [{turn.response for turn in sample.turns} for sample in samples]
     asked = [responses for responses in said if responses & {"nothing", "There is no sign."}]
-    assert len(asked) > 0.3 * len(samples)
+    assert len(asked) > 0.2 * len(samples)
     assert all(NOTHING not in responses for responses in asked)
 
 
