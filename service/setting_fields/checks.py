@@ -54,12 +54,12 @@ def keys_in(value: Any) -> Any:
     """Split comma-separated keys, as an environment variable has them, into a list.
 
     Raises:
-        ValueError: text without any entry, such as a comma alone; it would open the service to everybody.
+        ValueError: text without any entry, such as a comma or a space; it would open the service to everybody.
     """
     if not isinstance(value, str):
         return value
-    if not value.strip():
-        return ()
+    if not value:
+        return ()  # as unset: Compose passes an empty variable on
     parts = split_keys(value)
     if not parts:
         raise ValueError("there is no key in it; leave it out to ask for none")

@@ -178,8 +178,9 @@ def test_api_keys_are_separated_by_commas(monkeypatch, text, keys):
     assert [key.get_secret_value() for key in load_settings().api_keys] == keys
 
 
-def test_text_without_a_key_is_refused_instead_of_opening_the_service(monkeypatch):
-    monkeypatch.setenv("PHEYE_API_KEYS", " , ")
+@pytest.mark.parametrize("text", [" , ", " ", "\n"], ids=["comma", "space", "new line"])
+def test_text_without_a_key_is_refused_instead_of_opening_the_service(monkeypatch, text):
+    monkeypatch.setenv("PHEYE_API_KEYS", text)
     with pytest.raises(SettingsError, match=r"PHEYE_API_KEYS.*no key in it"):
         load_settings()
 
