@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 from model.choices import ChoiceTree
-from model.tiles import ImageKey, TileKey
+from model.pixels.tiles import ImageKey, TileKey
 
 FinishReason = Literal["stop", "length"]
 # A temperature below this is greedy: the draw would be, but for ties, and logits divided by still less overflow.

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.image_names import IMAGE_SUFFIXES
+from model.pixels.image_names import IMAGE_SUFFIXES
+from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction, question_instruction
 from model.request import Sampling
-from model.tiles import TiledImage
 from service.batch.local import LocalRun
 from service.batch.results.parquet import answer_schema
 from service.batch.results.records import AnswerTerms, records_of

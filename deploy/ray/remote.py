@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.dispatch.reservation import AcceptedRow
 from service.dispatch.supervisor import WorkerSupervisor
 from service.messages.from_worker import FromWorker, ModelCard, Started, StepDone, StepReport

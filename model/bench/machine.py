@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from model.cores import usable_cores
-from model.processor import MATRIX_FLAGS, processor
+from model.machine.cores import usable_cores
+from model.machine.processor import MATRIX_FLAGS, processor
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from model.bench.sides import FastRows
 from model.complexity import PAPER_TEXT_TOKENS, PREFIX_TOKENS
 from model.config import PheyeConfig
 from model.network.pheye import Pheye
+from model.pixels.tiles import Tiles
 from model.runtime.hardware import Precision
-from model.tiles import Tiles
 
 COMMON_SHARE = PREFIX_TOKENS / PAPER_TEXT_TOKENS  # of a prompt's tokens that every prompt begins with
 

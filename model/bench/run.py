@@ -25,12 +25,12 @@ from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint, read_config
 from model.complexity import feature_bytes, parameters, slot_bytes, weight_bytes
-from model.cores import usable_cores
+from model.machine.cores import usable_cores
+from model.pixels.tiles import ImageKey, TiledImage
 from model.provenance import commit
 from model.request import TileSpan
 from model.runtime.hardware import Precision, choose_precision, resolve_device
 from model.runtime.runner import ModelRunner
-from model.tiles import ImageKey, TiledImage
 
 Finding = Ceilings | BenchResult | CachedImage
 

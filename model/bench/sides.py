@@ -15,8 +15,8 @@ from transformers import DynamicCache
 
 from model.bench.timing import Lap
 from model.network.pheye import Pheye
+from model.pixels.tiles import ImageKey, Tiles
 from model.reference.naive import NaivePheye
-from model.tiles import ImageKey, Tiles
 
 Tokens = list[int]
 

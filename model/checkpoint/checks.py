@@ -14,8 +14,8 @@ from model.checkpoint.files import shown
 from model.checkpoint.sources import CheckpointError
 from model.checkpoint.weight_files import is_finite
 from model.config import DTYPES
-from model.cores import usable_cores
 from model.layout import Shapes
+from model.machine.cores import usable_cores
 
 
 def check_shapes(tensors: Mapping[str, Tensor], expected: Shapes) -> None:

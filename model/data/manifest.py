@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from model.data.samples import Sample, Turn
-from model.rgb import to_rgb
+from model.pixels.rgb import to_rgb
 
 KEYS = ("image", "instruction", "response")
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow says of a bad image

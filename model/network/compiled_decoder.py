@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
-from model.cores import WIDE
+from model.machine.cores import WIDE
 from model.network.compiled.compilation import available
 from model.network.compiled.compilation.background import CompiledCode
 from model.network.compiled.loops.sizes import CHANNELS

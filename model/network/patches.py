@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.network.fused import available
 from model.network.kernels import fused
-from model.tiles import CLIP_MEAN, CLIP_STD
+from model.pixels.tiles import CLIP_MEAN, CLIP_STD
 
 _ALIGNED = 8  # numbers of 16 bits: rows that are no multiple of 16 bytes slow a matrix product down
 

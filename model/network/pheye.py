@@ -24,7 +24,7 @@ from model.network.layers import Prepare, Weights, made_anew
 from model.network.slots import Slots
 from model.network.trees import edge_logprobs, tree_batch
 from model.network.vision import VisionEncoder, compiles_tower
-from model.tiles import ImageKey, Tiles
+from model.pixels.tiles import ImageKey, Tiles
 
 
 class Pheye:

@@ -19,7 +19,7 @@ from torch import Tensor
 from model.config import PheyeConfig
 from model.network.cross_attention import ImageGroup, ImageMemory
 from model.network.layers import index_of
-from model.tiles import ImageKey
+from model.pixels.tiles import ImageKey
 
 
 @dataclass(slots=True)

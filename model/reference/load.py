@@ -14,7 +14,7 @@ from accelerate import init_empty_weights  # comes with peft
 from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
-from model.cores import usable_cores
+from model.machine.cores import usable_cores
 from model.reference.naive import NaivePheye
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel, DynamicCache, PhiConfig, PhiForCausalLM
 
 from model.config import CROSS_HEAD_WIDTH, TILE_POSITIONS, PheyeConfig
-from model.tiles import CLIP_MEAN, CLIP_STD
+from model.pixels.tiles import CLIP_MEAN, CLIP_STD
 
 # transformers 5.24 gave the argument its second name, and warns at the first.
 _CACHE = "cache" if "cache" in signature(PhiForCausalLM.forward).parameters else "past_key_values"

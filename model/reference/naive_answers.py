@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.pixels.tiles import Tiles
 from model.prompt import render
 from model.reference.load import naive_twin
 from model.request import FinishReason
 from model.runtime.hardware import choose_precision, resolve_device
-from model.tiles import Tiles
 
 
 @dataclass(frozen=True, slots=True)

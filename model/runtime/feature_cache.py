@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from model.pixels.tiles import ImageKey, TileKey
 from model.request import CacheChanges
-from model.tiles import ImageKey, TileKey
 
 MOST_IMAGES = 1 << 16  # images made of tiles that others have take no bytes; this bounds them too
 

@@ -24,8 +24,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from model.pixels.tiles import ImageKey
 from model.request import FolderCounts
-from model.tiles import ImageKey
 
 logger = logging.getLogger("pheye.features")
 

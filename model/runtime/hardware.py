@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from model.config import PheyeConfig
+from model.machine.processor import processor_multiplies_bf16
 from model.network.compiled.compilation import available
 from model.network.compiled_decoder import fits
-from model.processor import processor_multiplies_bf16
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import torch
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.config import PheyeConfig
-from model.cores import compute_threads, lone_threads
+from model.machine.cores import compute_threads, lone_threads
 from model.network.layers import made_anew
 from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision, choose_precision, memory_budget, resolve_device

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from model.config import PheyeConfig
+from model.pixels.tiles import ImageKey, TiledImage, TileKey, Tiles
 from model.request import CacheChanges, FolderCounts, TileSpan
 from model.runtime.feature_cache import FeatureCache
 from model.runtime.feature_folder import FeatureFolder, FeatureKey
-from model.tiles import ImageKey, TiledImage, TileKey, Tiles
 
-# Changes whenever `model/tiles.py` would give other pixels, or features would mean something else.
+# Changes whenever `model/pixels/tiles.py` would give other pixels, or features would mean something else.
 PREPROCESSING = "rgb bicubic across-down column-major, features without tile positions"
 
 

@@ -18,6 +18,7 @@ from model.explain import Explanation, explain
 from model.layout import tensor_shapes
 from model.network.layers import Prepare, made_anew
 from model.network.pheye import Pheye
+from model.pixels.tiles import ImageKey, TiledImage
 from model.prompt import render
 from model.request import CacheChanges, ChosenChoice, FolderCounts, NewRow, TileSpan, TokenLogprob
 from model.runtime.decode_steps import DecodeSteps
@@ -33,7 +34,6 @@ from model.runtime.running_rows import RunningRows
 from model.runtime.tile_encoder import TileEncoder
 from model.runtime.token_decoder import TokenDecoder
 from model.runtime.vision_steps import VisionSteps
-from model.tiles import ImageKey, TiledImage
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens
 
 DecodeForm = Literal["recorded", "fixed", "eager"]

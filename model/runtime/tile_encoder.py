@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from model.network.pheye import Pheye
+from model.pixels.tiles import Tiles
 from model.runtime.vision_steps import VisionSteps
-from model.tiles import Tiles
 
 
 class TileEncoder:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from model.config import PheyeConfig
 from model.network.pheye import Pheye
-from model.tiles import Tiles
+from model.pixels.tiles import Tiles
 
 MOST_TILES = 80  # of one batch: it bounds the memory that graphs share
 _FEW_LOCAL_TILES = (4, 2, 1)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from model.config import PheyeConfig
 from model.data.samples import ENDLESS, Source
-from model.tiles import Tiles, cut
+from model.pixels.tiles import Tiles, cut
 from model.tokenizer import TextTokenizer
 from model.training.recipe import Recipe
 from model.training.rows import NOTHING, PADDING, RowError, TokenRow, row_of

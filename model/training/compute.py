@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from model.checkpoint.sources import CheckpointError
-from model.cores import usable_cores
+from model.machine.cores import usable_cores
 from model.runtime.hardware import multiplies_bf16, resolve_device
 from model.training.learner import Passes
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from model.pixels.tiles import TiledImage
 from model.request import FinishReason
-from model.tiles import TiledImage
 from service.confidence import DIGITS, confidence_of
 from service.known_world import OUTSIDE_KNOWN_WORLD
 from service.messages.from_worker import Delta, Finished

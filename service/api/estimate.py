@@ -18,7 +18,7 @@ from model.complexity import (
     slot_bytes,
 )
 from model.config import PheyeConfig
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.dispatch.costs import Costs
 from service.messages.from_worker import ModelCard
 from service.schemas.estimate import CacheSaving, Estimate, EstimatedBytes, EstimatedFlops, EstimatedSeconds

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from model.tiles import ImageKey, TiledImage, TileKey
+from model.pixels.tiles import ImageKey, TiledImage, TileKey
 from service.api.request_context import EVERYBODY
 from service.errors import NotFound
 from service.images import DIGEST_HEADER

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.types import Scope
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.api.edge.affinity import hashed_promptly
 from service.api.image_store import owned_by
 from service.api.parts import ServiceParts

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
 from service.api.encoding import StreamItem, json_response, server_timing, sse_event
 from service.api.moondream import failure_line, is_moondream

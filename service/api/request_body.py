@@ -14,7 +14,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.api.forms import query_items, read_form
 from service.api.image_store import PREFIX
 from service.api.json_text import json_object

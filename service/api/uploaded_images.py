@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from model.tiles import ImageFacts, ImageKey, TiledImage
+from model.pixels.tiles import ImageFacts, ImageKey, TiledImage
 from service.api.image_folder.access import LIMIT_S, FolderAccess
 from service.api.image_folder.folder import ImageFolder
 from service.api.image_folder.image_file import ImageHead, TileGeometry

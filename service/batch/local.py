@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.batch.task import (
     AnsweredQuestion,
     AnswerOptions,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.batch.bounded_files import MOST_BYTES, read_at_most
 from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out

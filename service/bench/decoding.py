@@ -15,7 +15,7 @@ from PIL import Image
 
 from model.bench.timing import Lap, Race, Stopwatch, race
 from model.config import PheyeConfig
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.decoding.decode import tile
 from service.images import ImageSource
 

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from model.config import PheyeConfig
+from model.pixels.tiles import TiledImage, prepare
 from model.prompt import caption_instruction
 from model.request import Sampling
-from model.tiles import TiledImage, prepare
 from service.messages.from_worker import Broken, Finished, Refused, StepReport
 from service.messages.rows import Row
 from service.messages.to_worker import Submit

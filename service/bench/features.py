@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from model.complexity import feature_bytes
 from model.config import PheyeConfig
+from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction
 from model.request import Sampling
-from model.tiles import TiledImage
 from service.bench.engine import noise_image
 from service.messages.from_worker import Broken, Refused
 from service.messages.rows import Row

@@ -14,8 +14,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from model.complexity import slot_bytes
-from model.free_memory import MB, available_mb
-from model.tiles import ImageKey
+from model.machine.free_memory import MB, available_mb
+from model.pixels.tiles import ImageKey
 from service.bench.engine import noise_image
 from service.bench.slot_advice import RowTimes, SlotAdvice, advise
 from service.machine.memory import need, parts
@@ -85,7 +85,7 @@ def slot_speeds(
     if settings.compiled_code == "auto":
         runner.prepare_compiled(wait=True)
     from model.bench.gpu.rows import Rows
-    from model.cores import compute_threads
+    from model.machine.cores import compute_threads
 
     batch = Rows(runner)
     encode_s, prompt_s = _fill(batch, counts[-1], clock)

@@ -13,7 +13,7 @@ import signal
 from types import FrameType
 
 from model.network.compiled.compilation import available
-from model.tiles import MakeViews
+from model.pixels.tiles import MakeViews
 
 FIRST_LOOK_S = 10.0  # after the start; each pause until the next look is twice as long
 MOST_LOOKS = 6

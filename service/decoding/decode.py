@@ -16,9 +16,9 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from model.exif import orientation
-from model.rgb import DecodedPicture, UnreadablePixels
-from model.tiles import ImageFacts, MakeViews, TiledImage, prepare
+from model.pixels.exif import orientation
+from model.pixels.rgb import DecodedPicture, UnreadablePixels
+from model.pixels.tiles import ImageFacts, MakeViews, TiledImage, prepare
 from service.decoding.formats.cut_short import decoded_all_but_the_end
 from service.decoding.formats.known import read_file
 from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, PictureFile, check_size
@@ -60,7 +60,7 @@ def tile(
         tile_px: side of a tile.
         level: local tiles along each side.
         exact: decode a large JPEG at full size, and not at a smaller one that the tiles hardly show.
-        make_views: what resizes it, as `model.tiles.prepare` takes it.
+        make_views: what resizes it, as `model.pixels.tiles.prepare` takes it.
 
     Raises:
         BadRequest: the data URI's base64 is broken.

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 
 import numpy as np
 
-from model.tiles import TiledImage, Tiles
+from model.pixels.tiles import TiledImage, Tiles
 from service.byte_units import MIB
 from service.decoding.frames import (
     ANSWER_HEAD,

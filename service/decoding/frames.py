@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from struct import Struct
 from typing import Any
 
-from model.tiles import ImageFacts, ImageKey, TiledImage, TileKey, Tiles
+from model.pixels.tiles import ImageFacts, ImageKey, TiledImage, TileKey, Tiles
 from service.errors import BadRequest, InvalidField, ServiceError, TooLarge, UnsupportedImage
 
 QUESTION = Struct("<IIQ")  # tile_px, level, bytes of the file

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.decoding.decoder import DecoderDied, DecoderProcess
 from service.decoding.failures import Failure, failure_of, refusal_of
 from service.decoding.frames import BrokenAnswer

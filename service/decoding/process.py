@@ -20,7 +20,7 @@ from functools import partial
 
 from PIL import Image
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.allocator import return_freed_memory
 from service.decoding.compiled_views import LOADER
 from service.decoding.decode import silence_pillow, tile

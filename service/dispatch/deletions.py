@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterable
 
-from model.tiles import ImageKey
+from model.pixels.tiles import ImageKey
 from service.dispatch.reservation import Reservation
 from service.dispatch.worker_pool import WorkerPool
 

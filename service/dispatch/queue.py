@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from model.pixels.tiles import TiledImage
 from model.prompt import render
-from model.tiles import TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.admission import WaitingRoom
 from service.dispatch.deletions import Deletions

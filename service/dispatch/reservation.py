@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.dispatch.history import RowHistory
 from service.dispatch.poison import PoisonTracker
 from service.errors import DeadlineExceeded, ServiceError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from model.pixels.tiles import ImageKey, TiledImage, TileKey
 from model.request import CacheChanges
-from model.tiles import ImageKey, TiledImage, TileKey
 
 
 class Residency:

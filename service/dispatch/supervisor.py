@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from model.tiles import ImageKey, TiledImage
+from model.pixels.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.placement import expected_wait

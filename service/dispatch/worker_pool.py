@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from model.tiles import ImageKey, TiledImage
+from model.pixels.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
 from service.dispatch.costs import Costs
 from service.dispatch.reservation import AcceptedRow

@@ -12,8 +12,8 @@ from model.checkpoint.hub import cache_folder, is_cached
 from model.checkpoint.names import PUBLISHED, RANDOM, check_source
 from model.checkpoint.sources import EMBEDDED, local_folder
 from model.config import PheyeConfig, named_geometry
-from model.cores import compute_threads, usable_cores
-from model.free_memory import MB, available_mb
+from model.machine.cores import compute_threads, usable_cores
+from model.machine.free_memory import MB, available_mb
 from service.machine.finding import Finding
 from service.machine.memory import need, parts
 from service.machine.workers import with_workers

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from model.processor import MATRIX_FLAGS, processor
+from model.machine.processor import MATRIX_FLAGS, processor
 from service.api.connections.descriptors import plan_connections, raise_descriptor_limit
 from service.api.server import listen
 from service.batch.bounded_http import ask

@@ -12,8 +12,8 @@ from pathlib import Path
 from model.checkpoint.names import RANDOM
 from model.checkpoint.sources import local_folder
 from model.config import named_geometry
-from model.cores import WIDE, usable_cores
-from model.free_memory import available_mb
+from model.machine.cores import WIDE, usable_cores
+from model.machine.free_memory import available_mb
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES
 from service.settings import Settings
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import pickled_as_call
-from model.tiles import ImageKey, TiledImage
 from service.messages.rows import Row
 
 

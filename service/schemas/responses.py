@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from model.pixels.tiles import ImageFacts
 from model.request import FinishReason
-from model.tiles import ImageFacts
 from service.schemas.explanation import ExplanationFields
 
 # To the microsecond: what a clock says beyond it means nothing.

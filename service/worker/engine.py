@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import DeviceMemoryError, TileSpan
-from model.tiles import ImageKey, TiledImage
 from service.logs import request_fields
 from service.messages.from_worker import (
     Admitted,

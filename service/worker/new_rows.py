@@ -13,8 +13,8 @@ from service.worker.rows import EngineRow
 
 if TYPE_CHECKING:
     from model.choices import ChoiceTree
+    from model.pixels.tiles import TiledImage
     from model.runtime.runner import ModelRunner
-    from model.tiles import TiledImage
     from service.messages.rows import Row
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from model.tiles import ImageKey
+from model.pixels.tiles import ImageKey
 from service.messages.from_worker import Started
 from service.messages.rows import Flow
 from service.worker.budget import StepBudget

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from model.pixels.tiles import ImageKey, TiledImage
     from model.runtime.runner import ModelRunner
-    from model.tiles import ImageKey, TiledImage
 
 MAX_PREFETCH = 32  # each holds its tiles and its unfinished features
 

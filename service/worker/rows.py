@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from model.choices import ChoiceTree
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import NewRow
-from model.tiles import ImageKey, TiledImage
 from service.messages.from_worker import RowEvent, RowTimings, StepReport, Usage
 from service.messages.rows import Flow, Row
 from service.phases import Phase, PhaseName, Timeline

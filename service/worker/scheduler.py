@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from model.pixels.tiles import ImageKey
 from model.request import TileSpan
-from model.tiles import ImageKey
 from service.messages.rows import Flow
 from service.worker.fairness import SlotHolder, to_preempt
 

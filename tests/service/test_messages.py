@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.pixels.tiles import ImageFacts, ImageKey, TiledImage, TileKey
 from model.request import CacheChanges, FolderCounts, Sampling, TokenLogprob
-from model.tiles import ImageFacts, ImageKey, TiledImage, TileKey
 from service.messages.from_worker import Admitted, Delta, Finished, RowTimings, StepDone, StepReport, Usage
 from service.messages.rows import Flow, Row
 from service.messages.to_worker import Submit

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.decoding.decode import tile
 from service.images import ImageSource
 from tests.support.pictures import saved, scene

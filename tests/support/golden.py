@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.pixels.tiles import TiledImage, prepare
 from model.runtime.hardware import Precision
 from model.runtime.runner import ModelRunner
-from model.tiles import TiledImage, prepare
 
 if TYPE_CHECKING:
     from model.reference.naive import NaivePheye

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.tiles import ImageFacts, ImageKey, TiledImage, TileKey
+from model.pixels.tiles import ImageFacts, ImageKey, TiledImage, TileKey
 from service.api.image_folder.folder import ImageFolder
 from service.api.image_folder.image_file import TileGeometry
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.pixels.tiles import TiledImage
 from model.prompt import render
 from model.reference.naive import NaivePheye
-from model.tiles import TiledImage
 from tests.support.golden import naive_twin
 
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from PIL import Image
 
+from model.pixels.tiles import TiledImage, prepare
 from model.request import Sampling
-from model.tiles import TiledImage, prepare
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow
 from service.messages.from_worker import Delta

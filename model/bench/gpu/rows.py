@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.runner import ModelRunner
-from model.tiles import ImageKey, TiledImage
 
 PROMPT_TOKENS = 65  # as in the paper's section 2.2
 COMMON_TOKENS = 45  # of these, those every prompt begins with

@@ -18,8 +18,8 @@ from model.bench.sides import FastRows
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import CPU, Checkpoint
 from model.network.pheye import Pheye
+from model.pixels.tiles import ImageKey
 from model.runtime.hardware import Precision, choose_precision
-from model.tiles import ImageKey
 
 Prompts = Sequence[Sequence[int]]
 

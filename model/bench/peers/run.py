@@ -30,7 +30,7 @@ from model.bench.sides import encode_fast
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import CPU, RANDOM, Checkpoint, open_checkpoint, read_config
 from model.complexity import PAPER_TEXT_TOKENS
-from model.cores import usable_cores
+from model.machine.cores import usable_cores
 from model.provenance import commit
 
 STEPS = 16  # of one turn of decoding

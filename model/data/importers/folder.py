@@ -14,7 +14,7 @@ from model.data.fields import DataError
 from model.data.importers.importing import FoundSample, ImportRefused, Remark
 from model.data.samples import Turn
 from model.data.texts import encoding_of, guessed, lines_of_text
-from model.image_names import IMAGE_SUFFIXES
+from model.pixels.image_names import IMAGE_SUFFIXES
 
 _BESIDE = (".txt", ".caption")
 _BEHIND_A_NAME = ("\t", ",", ":", "|", ";")

@@ -16,7 +16,7 @@ from model.data.importers.columns import ColumnNames, TableColumns, find_columns
 from model.data.importers.importing import FoundSample, ImportRefused, Remark
 from model.data.json_stream import stream_items
 from model.data.texts import encoding_of, guessed
-from model.image_names import IMAGE_SUFFIXES
+from model.pixels.image_names import IMAGE_SUFFIXES
 from model.prompt import AnswerStyle
 
 _DELIMITERS = (",", ";", "\t", "|")

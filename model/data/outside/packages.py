@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from model.rgb import to_rgb
+from model.pixels.rgb import to_rgb
 
 PACKAGES = (  # of Debian 12; what they ship that is a picture of something
     "blender-data", "desktop-base", "digikam-data", "extremetuxracer-data", "frozen-bubble-data", "gimp-data",

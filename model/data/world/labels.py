@@ -48,7 +48,7 @@ class TileLabels:
 
 
 def windows(level: int) -> list[Box]:
-    """Return each tile's window, in the order of `model/tiles.py`: the entire image, then the grid column by column."""
+    """Return each tile's window, in the order of `model/pixels/tiles.py`: the entire image, then column by column."""
     step = 1 / level
     cells = [(x * step, y * step) for x in range(level) for y in range(level)]
     return [Box(0, 0, 1, 1), *(Box(x, y, x + step, y + step) for x, y in cells)]

@@ -23,8 +23,8 @@ from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case, Kind
 from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
 from model.evaluation.formats.scenes import TRAINING_SEEDS
+from model.pixels.rgb import to_rgb
 from model.prompt import CAPTIONS, caption_instruction, question_instruction
-from model.rgb import to_rgb
 
 DEFAULT_SENTENCE = NOTHING
 CAPTIONED, ASKED = "captions", "sign questions"

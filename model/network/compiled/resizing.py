@@ -1,8 +1,8 @@
 """Square views of a picture, resized as Pillow does it, to the last bit, in a quarter of its time.
 
 Pillow weighs pixels with whole numbers of 2**-22 and rounds a sum once, so that the order of its terms is free: here
-eight pixels are weighed at a time. Naive twin: `model.tiles.PillowViews`. Imports no torch, since decoder processes use
-it. Each process calls it in one thread.
+eight pixels are weighed at a time. Naive twin: `model.pixels.tiles.PillowViews`. Imports no torch, since decoder
+processes use it. Each process calls it in one thread.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202
@@ -17,7 +17,7 @@ from PIL import Image
 
 from model.network.compiled.compilation.jit import compiled, entry
 from model.network.compiled.loops.numbers import octets_at
-from model.tiles import Tiles
+from model.pixels.tiles import Tiles
 
 _BITS = 22  # behind the point of a weight
 _ROWS = 16  # that are resized across together
@@ -139,7 +139,7 @@ def resize_down(rows, out):
 
 
 class CompiledViews:
-    """Two square views of a picture, as `model.tiles.Views` has them."""
+    """Two square views of a picture, as `model.pixels.tiles.Views` has them."""
 
     def __init__(self, small_px: int, large_px: int, height_px: int) -> None:
         self._across = [np.empty((height_px, side_px, 3), np.uint8) for side_px in (small_px, large_px)]

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from model.config import PheyeConfig
 from model.network.layers import ACTIVATIONS, join_heads, split_heads
-from model.tiles import CLIP_MEAN, CLIP_STD
+from model.pixels.tiles import CLIP_MEAN, CLIP_STD
 from model.training.passes.attention import attend
 from model.training.passes.lora import adapted_linear
 

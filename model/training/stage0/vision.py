@@ -30,7 +30,7 @@ from model.data.world.labels import (
 from model.data.world.paint import paint
 from model.data.world.scene import COLOURS, draw_crowd, draw_scene
 from model.layout import VISION, tensor_shapes
-from model.tiles import cut
+from model.pixels.tiles import cut
 from model.training.passes.vision import layer_norm, linear, patches, under, vision_layer
 from model.training.stage0.loop import BatchPrefetcher, LearningSchedule, fresh, learn, saved_step
 

@@ -20,8 +20,8 @@ from model.data.samples import Sample, Turn
 from model.evaluation.exact import exact_match
 from model.evaluation.scoring import BOTH, METRICS
 from model.evaluation.word_f1 import kind_by_length, word_f1
+from model.pixels.tiles import cut
 from model.prompt import render
-from model.tiles import cut
 from model.tokenizer import TextTokenizer
 from model.training.learner import Learner
 from model.training.rows import NOTHING, PADDING, SHARED, row_of

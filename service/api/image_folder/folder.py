@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from model.tiles import ImageKey, TiledImage
+from model.pixels.tiles import ImageKey, TiledImage
 from service.api.image_folder.housekeeping import SUFFIX, FolderUsage, Housekeeping, owner_directories
 from service.api.image_folder.image_file import (
     HEAD_BYTES,

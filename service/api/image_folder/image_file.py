@@ -13,7 +13,7 @@ from typing import Annotated, BinaryIO
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.tiles import PREPROCESSING, ImageFacts, ImageKey, TiledImage, TileKey
+from model.pixels.tiles import PREPROCESSING, ImageFacts, ImageKey, TiledImage, TileKey
 
 MARK = b"pheye-image-1"
 SUMS_BYTES = 256  # more than the first line ever has

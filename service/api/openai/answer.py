@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model.pixels.tiles import TiledImage
 from model.request import FinishReason
-from model.tiles import TiledImage
 from service.api.answers import Answer
 from service.api.openai.errors import openai_error
 from service.api.openai.logprobs import ChatLogprobs

@@ -10,8 +10,8 @@ from functools import partial
 
 from fastapi import APIRouter, Request
 
+from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction
-from model.tiles import TiledImage
 from service.api.connections.disconnect import unless_hung_up
 from service.api.estimate import CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs

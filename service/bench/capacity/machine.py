@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from cachetools import LRUCache
 
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import Sampling
-from model.tiles import ImageKey, TiledImage
 from service.bench.capacity.costs import MachineModel
 from service.bench.capacity.simulated_model import SimulatedModel, VirtualClock
 from service.dispatch.admission import WaitingRoom

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import CacheChanges, FolderCounts, NewRow, TileSpan, TokenLogprob
-from model.tiles import ImageKey, TiledImage
 from service.bench.capacity.costs import MachineModel
 
 _UNTOLD = TokenLogprob(0.0)

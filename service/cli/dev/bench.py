@@ -177,7 +177,7 @@ def _carry_out(
 
 def _tell_of_memory(needed: int) -> None:
     """Say before an hour of work that there may be too little memory for it, in which case the system ends it."""
-    from model.free_memory import MB, available_mb
+    from model.machine.free_memory import MB, available_mb
 
     free_mb = available_mb()
     if free_mb is not None and free_mb * MB < _MEMORY_SPARE * needed:

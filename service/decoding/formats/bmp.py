@@ -6,7 +6,7 @@ import re
 
 from PIL.BmpImagePlugin import BmpImageFile
 
-from model.exif import number
+from model.pixels.exif import number
 from service.decoding.formats.picture_file import U16, U32, PictureFile, check_count
 
 START = re.compile(rb"BM")

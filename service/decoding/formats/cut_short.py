@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from model.exif import number
-from model.rgb import DecodedPicture
+from model.pixels.exif import number
+from model.pixels.rgb import DecodedPicture
 from service.decoding.formats import jpeg, png, webp
 from service.decoding.formats.picture_file import PictureFile
 

@@ -6,7 +6,7 @@ import re
 
 from PIL.GifImagePlugin import GifImageFile
 
-from model.exif import number
+from model.pixels.exif import number
 from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, U16, PictureFile, check_count, check_size
 
 START = re.compile(rb"GIF8[79]a")

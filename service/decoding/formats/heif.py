@@ -14,7 +14,7 @@ from io import BytesIO
 from PIL import AvifImagePlugin
 from PIL.ImageFile import ImageFile
 
-from model.exif import number
+from model.pixels.exif import number
 from service.decoding.formats.av1 import frame_sizes
 from service.decoding.formats.heif_data import CodedData
 from service.decoding.formats.picture_file import BIG_U16, BIG_U32, PictureFile, check_count, check_size

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model.exif import number
+from model.pixels.exif import number
 from service.decoding.formats.picture_file import BIG_U16, BIG_U32, check_count
 from service.errors import InvalidField
 

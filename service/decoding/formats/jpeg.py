@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from PIL.JpegImagePlugin import JpegImageFile
 
-from model.colour import MAX_PROFILE_BYTES
-from model.exif import first_numbers, number, orientation
+from model.pixels.colour import MAX_PROFILE_BYTES
+from model.pixels.exif import first_numbers, number, orientation
 from service.decoding.formats.picture_file import BIG_U16, PictureFile, check_count
 
 START = re.compile(rb"\xff\xd8\xff")

@@ -12,7 +12,7 @@ from struct import Struct
 
 from PIL.ImageFile import ImageFile
 
-from model.exif import UPRIGHT
+from model.pixels.exif import UPRIGHT
 from service.errors import InvalidField, TooLarge
 
 # No photograph is longer, and neither JPEG nor GIF can hold more. A needle one pixel wide would grow to a tile's width

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from PIL.PngImagePlugin import PngImageFile
 
-from model.colour import MAX_PROFILE_BYTES
-from model.exif import number, orientation
+from model.pixels.colour import MAX_PROFILE_BYTES
+from model.pixels.exif import number, orientation
 from service.decoding.formats.picture_file import (
     BIG_U16,
     BIG_U32,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
-from model.colour import MAX_PROFILE_BYTES
-from model.exif import ORIENTATION_TAG, DirectoryEntry, DirectoryFormat, directory_format, orientation
+from model.pixels.colour import MAX_PROFILE_BYTES
+from model.pixels.exif import ORIENTATION_TAG, DirectoryEntry, DirectoryFormat, directory_format, orientation
 from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, PictureFile, check_count, check_size
 from service.errors import InvalidField
 

@@ -6,7 +6,7 @@ import re
 
 from PIL.WebPImagePlugin import WebPImageFile as WebpImageFile
 
-from model.exif import number, orientation
+from model.pixels.exif import number, orientation
 from service.decoding.formats.picture_file import U16, U32, PictureFile, check_size
 
 START = re.compile(rb"RIFF....WEBP", re.DOTALL)

@@ -22,9 +22,9 @@ from model.checkpoint.checkpoint import open_checkpoint
 from model.checkpoint.random_tensors import RandomTensors
 from model.data.samples import Sample
 from model.layout import tensor_shapes
+from model.pixels.tiles import cut
 from model.prompt import render
 from model.reference.naive import NaivePheye
-from model.tiles import cut
 from model.training.batches import Loader, TrainingBatch
 from model.training.learner import Learner
 from model.training.recipe import RECIPES, Recipe, Stage

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import processor
 from model.bench import machine
 from model.bench.machine import peak_bytes, reset_peak, this_machine
+from model.machine import processor
 
 CPU = torch.device("cpu")
 CPUINFO = "processor : 0\nmodel name : A Processor @ 3 GHz\nflags : fpu avx2 sse2 avx512_vnni\n"

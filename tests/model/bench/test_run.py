@@ -15,7 +15,7 @@ from model.bench.result import BenchResult, CachedImage
 from model.bench.run import BenchSession, cached_image, check, needed_bytes, open_session, report
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from model.cores import usable_cores
+from model.machine.cores import usable_cores
 from model.runtime.hardware import choose_precision
 
 CPU = torch.device("cpu")

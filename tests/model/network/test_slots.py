@@ -11,7 +11,7 @@ from model.checkpoint.checkpoint import Checkpoint
 from model.config import GEOMETRIES
 from model.network.cross_attention import ImageGroup
 from model.network.slots import Slots, rows_of
-from model.tiles import ImageKey
+from model.pixels.tiles import ImageKey
 
 TINY = GEOMETRIES["pheye-micro"]
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction, question_instruction
 from model.reference.naive_answers import NaiveAnswers, load_naive
 from model.request import NewRow, Sampling, TileSpan
-from model.tiles import TiledImage
 from tests.support.golden import Golden, fp32_runner, noise_image
 from tests.support.serving import RANDOM
 

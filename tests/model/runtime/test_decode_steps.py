@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.pixels.tiles import ImageKey
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.runner import ModelRunner
-from model.tiles import ImageKey
 from tests.support.golden import Golden, fp32_runner, noise_image
 
 FORMS = {"kept-keys-and-values": False, "absorbed": True}

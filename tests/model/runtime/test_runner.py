@@ -16,13 +16,13 @@ from PIL import Image
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.network import cross_attention
 from model.network.pheye import Pheye
+from model.pixels.tiles import ImageKey, TiledImage, Tiles, prepare
 from model.request import NewRow, Sampling, TileSpan
 from model.runtime.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import MemoryDemand
 from model.runtime.runner import ModelRunner
-from model.tiles import ImageKey, TiledImage, Tiles, prepare
 from model.tokenizer import END_OF_TEXT
 from tests.support.golden import OWN_GOLDEN, fp32_runner, noise_image
 

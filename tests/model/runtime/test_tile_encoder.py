@@ -13,9 +13,9 @@ from torch import Tensor
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.network.pheye import Pheye
+from model.pixels.tiles import Tiles
 from model.runtime.tile_encoder import TileEncoder
 from model.runtime.vision_steps import VisionSteps
-from model.tiles import Tiles
 
 PLACES = [3, 4, 0, 1, 2]  # the end of one image and the beginning of another
 

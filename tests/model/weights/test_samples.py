@@ -21,9 +21,9 @@ from model.checkpoint.checkpoint import open_checkpoint
 from model.data.world.captions import NOTHING
 from model.data.world.scene import COLOURS, SHAPES
 from model.evaluation.exact import colour_shape_match
+from model.pixels.tiles import prepare
 from model.prompt import CAPTIONS, caption_instruction, question_instruction
 from model.runtime.runner import ModelRunner
-from model.tiles import prepare
 from service.api.openapi.examples import DISC
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import row, run, submit

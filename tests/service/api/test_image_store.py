@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from model.tiles import ImageKey, TiledImage
+from model.pixels.tiles import ImageKey, TiledImage
 from service.api.image_store import DROPPED_AT_ONCE, OFF, PREFIX, UNKNOWN, ImageStore, owned_by
 from service.errors import NotFound
 

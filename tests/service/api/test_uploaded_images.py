@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from model.tiles import ImageKey
+from model.pixels.tiles import ImageKey
 from service.api.image_folder.access import FAILED, FULL, OTHER_MODEL, SLOW
 from service.api.image_folder.folder import ImageFolder
 from service.api.image_folder.image_file import TileGeometry

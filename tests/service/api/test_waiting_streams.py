@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from starlette.types import Message
 
-from model.tiles import TiledImage, prepare
+from model.pixels.tiles import TiledImage, prepare
 from service.api.openapi.examples import DISC
 from service.errors import InvalidField
 from tests.service.api.test_retry_after import CARD, Service

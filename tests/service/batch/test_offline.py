@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from model.pixels.tiles import ImageKey, TiledImage
 from model.request import Sampling
-from model.tiles import ImageKey, TiledImage
 from service.batch import offline
 from service.batch.find_images import NothingToDo, find_images
 from service.batch.local import LocalRun

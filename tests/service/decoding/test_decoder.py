@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.tiles import TiledImage
+from model.pixels.tiles import TiledImage
 from service.decoding.decode import tile
 from service.decoding.decoder import DecoderDied, DecoderProcess
 from service.decoding.frames import BrokenAnswer, refusal_head, tiles_head

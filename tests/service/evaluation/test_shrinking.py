@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.tiles import prepare
+from model.pixels.tiles import prepare
 from service.errors import InvalidField, TooLarge, UnsupportedImage
 from service.evaluation.shrinking import shrunk
 from tests.support.serving import image_file

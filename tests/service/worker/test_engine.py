@@ -13,10 +13,10 @@ import torch
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.network.cross_attention import CrossAttentionBlock
+from model.pixels.tiles import ImageKey, TiledImage
 from model.prompt import render
 from model.request import Sampling
 from model.runtime.runner import ModelRunner
-from model.tiles import ImageKey, TiledImage
 from service.messages.from_worker import Admitted, Broken, Delta, Finished, Refused, StepDone
 from service.messages.rows import Row
 from service.messages.to_worker import Submit

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from model.pixels.tiles import TiledImage
 from model.request import TokenLogprob
-from model.tiles import TiledImage
 from service.messages.from_worker import Delta, Finished
 from service.messages.rows import Row
 from service.worker.engine import Engine

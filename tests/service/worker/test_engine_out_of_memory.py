@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from model.checkpoint.checkpoint import Checkpoint
+from model.pixels.tiles import TiledImage
 from model.request import Sampling
-from model.tiles import TiledImage
 from service.messages.from_worker import Broken, Finished, RowEvent
 from service.messages.rows import Row
 from service.messages.to_worker import Submit

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.tiles import ImageKey, TiledImage
+from model.pixels.tiles import ImageKey, TiledImage
 from service.worker.prefetch_queue import MAX_PREFETCH, PrefetchQueue
 
 TILES = 5

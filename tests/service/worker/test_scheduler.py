@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.pixels.tiles import ImageKey
 from model.request import TileSpan
-from model.tiles import ImageKey
 from service.worker.scheduler import Admission, StepPlan, plan
 
 TILES = 5

@@ -18,9 +18,9 @@ from model.bench.gpu.checks.verdict import same, within
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant, new_runner
+from model.pixels.tiles import TiledImage
 from model.request import NewRow, Sampling
 from model.runtime.hardware import resolve_device
-from model.tiles import TiledImage
 
 CPU = torch.device("cpu")
 CROWD, TOKENS, IMAGES = 8, 12, 3

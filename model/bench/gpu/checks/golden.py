@@ -19,8 +19,8 @@ from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
 from model.checkpoint.checkpoint import open_checkpoint
+from model.pixels.tiles import prepare
 from model.runtime.hardware import resolve_device
-from model.tiles import prepare
 
 TOGETHER = 8  # cases that are answered in one batch
 

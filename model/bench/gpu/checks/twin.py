@@ -19,8 +19,8 @@ from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import VARIANTS, DecodeVariant, new_runner
 from model.bench.halves import Twin, load_twin
+from model.pixels.tiles import TiledImage, Tiles
 from model.runtime.hardware import resolve_device
-from model.tiles import TiledImage, Tiles
 
 TOKENS, QUESTIONS, IMAGES = 12, 3, 2
 # Greatest cost of a token, and greatest 1 - cosine of an image token's features.

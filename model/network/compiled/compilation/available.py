@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from model.config import PheyeConfig
-from model.cores import WIDE
-from model.processor import processor_fuses_floats, processor_multiplies_bytes
+from model.machine.cores import WIDE
+from model.machine.processor import processor_fuses_floats, processor_multiplies_bytes
 
 INSTALL = "pip install 'pheye-service[cpu]'"
 LEAST = (0, 62)  # version of numba that the extra asks for

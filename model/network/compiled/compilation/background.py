@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.free_memory import available_mb
+from model.machine.free_memory import available_mb
 from model.network.compiled.compilation import available, build
 from model.network.compiled.compilation.build import NICENESS
 

@@ -9,7 +9,7 @@ from model.data.world.labels import LETTER_CLASSES, UNKNOWN, label, windows
 from model.data.world.paint import paint
 from model.data.world.scene import COLOURS, SHAPES, draw_crowd, draw_scene
 from model.data.world.sign_texts import DIGITS, LETTERS
-from model.tiles import cut
+from model.pixels.tiles import cut
 
 GRID, TILE_PX = 12, 96
 

@@ -11,7 +11,7 @@ from PIL import Image
 pytest.importorskip("numba")
 
 from model.network.compiled.resizing import CompiledViews
-from model.tiles import MakeViews, PillowViews, Tiles, prepare
+from model.pixels.tiles import MakeViews, PillowViews, Tiles, prepare
 
 Sides = st.integers(1, 300)
 

@@ -18,7 +18,7 @@ from model.network.compiled.compilation.background import CompiledCode
 from model.network.compiled_decoder import _MANY, CompiledDecoder, compiles_floats
 from model.network.pheye import Pheye
 from model.network.slots import Slots
-from model.tiles import ImageKey
+from model.pixels.tiles import ImageKey
 
 CPU = torch.device("cpu")
 ROWS = 4

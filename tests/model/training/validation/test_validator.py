@@ -11,8 +11,8 @@ import torch
 from model.data.manifest import read_manifest
 from model.data.samples import Turn
 from model.evaluation.scoring import BOTH, METRICS
+from model.pixels.tiles import cut
 from model.prompt import render
-from model.tiles import cut
 from model.training.batches import _Prepared as Prepared
 from model.training.batches import collate
 from model.training.rows import row_of

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.tiles import PREPROCESSING, TiledImage
+from model.pixels.tiles import PREPROCESSING, TiledImage
 from service.api.image_folder.folder import ImageFolder, ImageFolderError
 from service.api.image_folder.housekeeping import ABANDONED_S
 from service.api.image_folder.image_file import DamagedFile, OtherGeometry, TileGeometry

@@ -12,12 +12,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from model import free_memory
 from model.bench import ceilings, run, timing
 from model.bench.ceilings import ProbeSize
 from model.bench.halves import Twin
 from model.bench.plan import Section
 from model.evaluation.case import Case
+from model.machine import free_memory
 from model.network.pheye import Pheye
 from model.runtime.hardware import Precision
 from service.bench import agreement

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.tiles import cut, prepare
+from model.pixels.tiles import cut, prepare
 
 
 def gradient(width: int, height: int) -> Image.Image:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.rgb import DecodedPicture, RgbRows
+from model.pixels.rgb import DecodedPicture, RgbRows
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in [0, 1]
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

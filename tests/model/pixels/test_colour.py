@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from model.colour import MAX_PROFILE_BYTES, conversion
+from model.pixels.colour import MAX_PROFILE_BYTES, conversion
 from tests.support.profiles import SRGB, cmyk_profile, grey_profile, rgb_profile
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.rgb import DecodedPicture, RgbRows, UnreadablePixels, to_rgb
-from model.tiles import prepare
+from model.pixels.rgb import DecodedPicture, RgbRows, UnreadablePixels, to_rgb
+from model.pixels.tiles import prepare
 from tests.support.pictures import on_white, scene
 from tests.support.profiles import rgb_profile
 
@@ -78,7 +78,7 @@ def test_an_opaque_alpha_channel_changes_nothing() -> None:
 def test_strips_of_a_turned_picture_are_rows_of_the_turned_whole(
     orientation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.rgb.STRIP_PIXELS", 500)
+    monkeypatch.setattr("model.pixels.rgb.STRIP_PIXELS", 500)
     image = scene().resize((70, 40))
     rows = RgbRows(DecodedPicture(image, image.size, orientation))
     turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)

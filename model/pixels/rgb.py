@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from model.colour import conversion
-from model.exif import UPRIGHT, orientation
+from model.pixels.colour import conversion
+from model.pixels.exif import UPRIGHT, orientation
 
 STRIP_PIXELS = 2**20  # pixels that are converted together
 DEEPEST = 65_535  # white, of pixels that are whole numbers of more than 8 bits

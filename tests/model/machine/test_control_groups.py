@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model import control_groups
-from model.control_groups import cores_left, memory_left
-from model.free_memory import MB, available_mb
+from model.machine import control_groups
+from model.machine.control_groups import cores_left, memory_left
+from model.machine.free_memory import MB, available_mb
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from model.config import GEOMETRIES
-from model.cores import compute_threads, lone_threads, usable_cores
+from model.machine.cores import compute_threads, lone_threads, usable_cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(1.5, 1), (4.0, 4), (0.5, 1), (None, 8)])
@@ -15,12 +15,12 @@ def test_a_containers_cpu_quota_bounds_the_cores(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
-    monkeypatch.setattr("model.cores.cores_left", lambda: quota)
+    monkeypatch.setattr("model.machine.cores.cores_left", lambda: quota)
     assert usable_cores() == cores
 
 
 def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.cores.usable_cores", lambda: 8)
+    monkeypatch.setattr("model.machine.cores.usable_cores", lambda: 8)
     threads = {
         (name, workers): compute_threads(GEOMETRIES[name], workers)
         for name in ("pheye-tiny", "Pheye-x4-448")
@@ -34,6 +34,6 @@ def test_a_small_model_gets_one_thread_and_a_large_one_its_share_of_the_cores(mo
 def test_an_answer_that_is_alone_gets_a_second_thread_where_there_is_a_core(
     cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.cores.usable_cores", lambda: cores)
+    monkeypatch.setattr("model.machine.cores.usable_cores", lambda: cores)
     assert lone_threads(GEOMETRIES["pheye-tiny"]) == threads
     assert lone_threads(GEOMETRIES["Pheye-x4-448"]) == 1, "its operations have threads of their own"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.exif import orientation
+from model.pixels.exif import orientation
 from tests.support.pictures import BROKEN_EXIF, exif
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from model.config import PheyeConfig
-from model.control_groups import cores_left
+from model.machine.control_groups import cores_left
 
 WIDE = 1024  # width of a decoder from which threads pay
 LONE_THREADS = 2  # that encode for a narrow model when other cores would be idle; more were never measured

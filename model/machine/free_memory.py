@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from model.control_groups import memory_left
+from model.machine.control_groups import memory_left
 
 MB = 10**6
 

@@ -1,0 +1,1 @@
+"""Pixels of pictures: read as upright opaque sRGB, and cut into tiles. Needs no torch."""
