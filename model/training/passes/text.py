@@ -56,15 +56,15 @@ def text_layer(
     return x + _joined(join_heads(seen), inner, weights, own + "self_attn.dense", own + "mlp.fc2")
 
 
-def _joined(seen: Tensor, inner: Tensor, weights: Mapping[str, Tensor], *names: str) -> Tensor:
+def _joined(seen: Tensor, inner: Tensor, weights: Mapping[str, Tensor], one: str, other: str) -> Tensor:
     """Apply two linear layers and add what they give, their biases first.
 
     Added one by one, the biases have gradients that are one and the same sum; torch 2.13 writes C++ for it that no
     compiler takes (bfloat16, AVX-512).
     """
-    first, second = (weights[f"{name}.weight"].to(seen.dtype) for name in names)
-    bias = sum(weights[f"{name}.bias"] for name in names)
-    return F.linear(seen, first) + F.linear(inner, second, bias.to(seen.dtype))
+    bias = (weights[f"{one}.bias"] + weights[f"{other}.bias"]).to(seen.dtype)
+    first, second = (weights[f"{name}.weight"].to(seen.dtype) for name in (one, other))
+    return F.linear(seen, first) + F.linear(inner, second, bias)
 
 
 def _cross(x: Tensor, features: Tensor, weights: Mapping[str, Tensor], heads: int) -> Tensor:
