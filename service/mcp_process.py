@@ -19,12 +19,12 @@ from service.batch.bounded_http import ANSWER_BYTES, AnswerOutOfBoundsError, req
 from service.batch.remote import SLACK_S
 from service.batch.retry import PASSING, RetryBudget, retry_after_s
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
+from service.configuration.settings import Settings
 from service.logs import configure_logging
 from service.mcp.images import LocalSources
 from service.mcp.service_client import ToolError, request_of
 from service.mcp.tools import Tools
 from service.schemas.service_card import ServiceCard
-from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.dispatch.queue import RequestQueue

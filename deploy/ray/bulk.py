@@ -27,8 +27,8 @@ from service.batch.local import LocalRun
 from service.batch.results.parquet import answer_schema
 from service.batch.results.records import AnswerTerms, records_of
 from service.batch.task import AnswerOptions, ImagePlace, Question, Task
+from service.configuration.settings import Settings, load_settings
 from service.errors import InvalidField, ServiceError
-from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,6 +14,7 @@ from dataclasses import replace
 from deploy.ray.remote import ReplicaState
 from model.request import CacheChanges
 from model.tokenizer import TextTokenizer
+from service.configuration.settings import load_settings
 from service.dispatch.worker_handle import WorkerProcess
 from service.messages.from_worker import (
     Broken,
@@ -28,7 +29,6 @@ from service.messages.from_worker import (
     StepReport,
 )
 from service.messages.to_worker import Cancel, Forget, Prefetch, Submit
-from service.settings import load_settings
 
 Inbox = asyncio.Queue[FromWorker | None]
 

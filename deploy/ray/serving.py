@@ -27,9 +27,9 @@ from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.api.parts import ServiceParts
 from service.api.server import configure_api_logging
 from service.api.traces.environment import tracing_from
+from service.configuration.settings import load_settings
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
-from service.settings import load_settings
 
 AFFINITY = RequestRouterConfig(
     request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"

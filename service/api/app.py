@@ -30,11 +30,11 @@ from service.api.problems import answer_with_problems
 from service.api.routes import caption_vqa, docs, estimate, health, mcp, not_offered, openai, playground
 from service.api.routes import images as image_routes
 from service.api.uploaded_images import UploadedImages
+from service.configuration.settings import Settings, default_policy
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
-from service.settings import Settings, default_policy
 
 if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing

@@ -32,11 +32,11 @@ from service.api.openai.ignored import HEADER
 from service.api.problems import NO_ROUTE, error_response, internal_problem, plain_problem, problem_response
 from service.api.request_context import RequestContext, open_context
 from service.api.request_log import HUNG_UP, is_quiet, log_request
+from service.configuration.settings import Settings
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
 from service.images import DIGEST_HEADER
 from service.logs import request_fields
 from service.metrics import Metrics
-from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing

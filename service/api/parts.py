@@ -13,11 +13,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.api.uploaded_images import UploadedImages
+from service.configuration.settings import Settings
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
 from service.metrics import Metrics
-from service.settings import Settings
 
 ANY_NAME = "*"  # the alias that stands for every name
 

@@ -22,8 +22,8 @@ from service.api.encoding import json_response
 from service.api.moondream import is_moondream, reason_phrase
 from service.api.openai.errors import openai_response
 from service.api.request_context import context_of
+from service.configuration.plain_words import DETAIL_CHARS, plain_value, plain_words
 from service.errors import ServiceError, Unauthorized, UnsupportedCoding
-from service.plain_words import DETAIL_CHARS, plain_value, plain_words
 from service.schemas.requests import SHOWN_CHARS
 from service.schemas.responses import Problem
 

@@ -19,7 +19,7 @@ from starlette.types import Scope
 from service.api.edge.forwarded import address_in
 from service.api.edge.recording import Recording
 from service.api.edge.tracing import TraceContext, request_id_of
-from service.client_policy import ClientPolicy, Priority
+from service.configuration.client_policy import ClientPolicy, Priority
 from service.errors import RateLimited, TooManyConcurrent
 from service.messages.rows import Flow
 from service.phases import PhaseName

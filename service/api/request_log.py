@@ -14,8 +14,8 @@ from fastapi import Request
 from starlette.routing import BaseRoute
 
 from service.api.request_context import RequestContext, context_of
+from service.configuration.plain_words import DETAIL_CHARS, plain_value
 from service.dispatch.reservation import AcceptedRow
-from service.plain_words import DETAIL_CHARS, plain_value
 
 PATH_CHARS = 200
 HUNG_UP = 499

@@ -24,14 +24,14 @@ from service.api.connections.registry import OpenConnections
 from service.api.connections.shutdown import DrainingServer
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.api.traces.environment import tracing_from
+from service.configuration.service_links import ignored_links
+from service.configuration.settings import Settings, SettingsError
 from service.dispatch.queue import RequestQueue
 from service.known_world import REAL_CHECKPOINT
 from service.logs import LogFormat, configure_logging
 from service.mcp.extra import ExtraMissing, check_extra
 from service.messages.from_worker import ModelCard
 from service.metrics import Metrics
-from service.service_links import ignored_links
-from service.settings import Settings, SettingsError
 
 logger = logging.getLogger("pheye")
 

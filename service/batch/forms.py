@@ -16,11 +16,11 @@ from model.explain import LayerShare
 from service.batch.bounded_files import read_at_most
 from service.batch.bounded_http import json_object
 from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, ImagePlace, Question, StandardInput
+from service.configuration.plain_words import DETAIL_CHARS, plain_value
 from service.errors import TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.known_world import OUTSIDE_KNOWN_WORLD
-from service.plain_words import DETAIL_CHARS, plain_value
 from service.schemas.explanation import ExplanationFields
 from service.schemas.responses import CaptionAnswer, ChoiceFields, VqaAnswer
 

@@ -18,13 +18,13 @@ from service.batch.bounded_files import MOST_BYTES, read_at_most
 from service.batch.local import LocalRun
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.task import AnswerOptions, ImagePlace, StandardInput
+from service.configuration.plain_words import plain_value
+from service.configuration.settings import Settings
 from service.decoding.decode import silence_pillow, tile
 from service.errors import TooLarge
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import ImageLink
 from service.images import ImageSource
-from service.plain_words import plain_value
-from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 

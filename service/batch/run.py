@@ -23,8 +23,8 @@ from service.batch.results.records import AnswerTerms, shown
 from service.batch.results.target import can_continue, open_target
 from service.batch.results.text import JsonStream, Printer
 from service.batch.task import AnswerOptions, ImagePlace, Question, StandardInput, Task, TaskOutcome, tasks_of
+from service.configuration.plain_words import plain_value
 from service.known_world import PUBLISHED_MODEL
-from service.plain_words import plain_value
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 WARNINGS = {"image_end_missing": "the end of the file is missing; what is there was read"}

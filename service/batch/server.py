@@ -18,7 +18,7 @@ import httpx
 from service.batch.bounded_files import read_at_most
 from service.batch.bounded_http import ask
 from service.batch.retry import RetryBudget
-from service.plain_words import plain_value
+from service.configuration.plain_words import plain_value
 from service.schemas.service_card import ServiceCard
 
 CONNECT_S = 10.0

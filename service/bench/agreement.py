@@ -21,9 +21,9 @@ from model.evaluation.formats.easy_vqa import read_easy_vqa
 from model.evaluation.record import CaseAnswer
 from model.evaluation.scoring import scores
 from service.batch.offline import engine
+from service.configuration.settings import Settings
 from service.evaluation.run import Evaluation
 from service.evaluation.token_limits import WORD_TOKENS
-from service.settings import Settings
 
 QUESTIONS, QUICK_QUESTIONS, SEED = 1_000, 300, 0
 LEAST_SHARES: Mapping[str, float] = {"int8": 0.99, "int4": 0.98}  # of the answers that should be float32's

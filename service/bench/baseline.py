@@ -24,12 +24,12 @@ from service.api.answers import Answer, AnswerKey
 from service.api.encoding import json_response
 from service.api.request_body import ImageRequest, read_ask
 from service.api.server import configure_api_logging, listen, url_of
+from service.configuration.settings import Settings
 from service.decoding.decode import tile
 from service.errors import InvalidField, ServiceError
 from service.images import ImageSource
 from service.messages.from_worker import Finished, RowTimings, Usage
 from service.schemas.requests import CaptionRequest, VqaRequest
-from service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

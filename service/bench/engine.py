@@ -19,10 +19,10 @@ from model.config import PheyeConfig
 from model.pixels.tiles import TiledImage, prepare
 from model.prompt import caption_instruction
 from model.request import Sampling
+from service.configuration.settings import Settings
 from service.messages.from_worker import Broken, Finished, Refused, StepReport
 from service.messages.rows import Row
 from service.messages.to_worker import Submit
-from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 

@@ -21,10 +21,10 @@ from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction
 from model.request import Sampling
 from service.bench.engine import noise_image
+from service.configuration.settings import Settings
 from service.messages.from_worker import Broken, Refused
 from service.messages.rows import Row
 from service.messages.to_worker import Submit
-from service.settings import Settings
 from service.worker.engine import Engine
 from service.worker.load import load_runner
 

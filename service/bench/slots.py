@@ -18,8 +18,8 @@ from model.machine.free_memory import MB, available_mb
 from model.pixels.tiles import ImageKey
 from service.bench.engine import noise_image
 from service.bench.slot_advice import RowTimes, SlotAdvice, advise
+from service.configuration.settings import Settings
 from service.machine.memory import need, parts
-from service.settings import Settings
 from service.worker.load import load_runner
 
 if TYPE_CHECKING:

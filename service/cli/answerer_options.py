@@ -18,7 +18,7 @@ from service.cli.shared_options import API_KEY_FILE
 
 if TYPE_CHECKING:
     from service.batch.server import ServiceConnection
-    from service.settings import Settings
+    from service.configuration.settings import Settings
 
 Flags = Mapping[str, str | None]  # settings of the engine, as they were typed
 

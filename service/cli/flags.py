@@ -13,8 +13,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from service.setting_rows import SettingRow, setting_rows
-from service.settings import PREFIX, RENAMED_SETTINGS, Settings, SettingsError, load_settings, old_variables
+from service.configuration.rows import SettingRow, setting_rows
+from service.configuration.settings import (
+    PREFIX,
+    RENAMED_SETTINGS,
+    Settings,
+    SettingsError,
+    load_settings,
+    old_variables,
+)
 
 EXIT_USAGE = 2  # the command cannot be run as typed
 EXIT_DISK = 1  # a disk is full or read-only

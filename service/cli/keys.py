@@ -1,6 +1,6 @@
 """`pheye keys`: a new API key for the file of keys, and a look at such a file before the service reads it.
 
-Owns the words; the format is `service.key_files`'. Main thread only.
+Owns the words; the format is `service.configuration.key_files`'. Main thread only.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from service.cli.flags import fail, fail_for
-from service.client_policy import ClientPolicy, Priority
-from service.key_files import new_key_table, read_key_file
+from service.configuration.client_policy import ClientPolicy, Priority
+from service.configuration.key_files import new_key_table, read_key_file
 
 keys = typer.Typer(
     name="keys",

@@ -13,7 +13,7 @@ import typer
 from service.cli.flags import fail, read_settings, setting_flags
 from service.cli.model_names import check_model
 from service.cli.options import options
-from service.settings import SettingsError
+from service.configuration.settings import SettingsError
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 

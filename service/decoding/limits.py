@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from service.byte_units import MIB
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 # The dearest format takes 16 (docs/operations.md): WEBP has two canvases, its pixels as bytes, and the image itself.
 BYTES_PER_PIXEL = 20

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from model.pixels.tiles import TiledImage
+from service.configuration.settings import Settings
 from service.decoding.decoder import DecoderDied, DecoderProcess
 from service.decoding.failures import Failure, failure_of, refusal_of
 from service.decoding.frames import BrokenAnswer
@@ -25,7 +26,6 @@ from service.decoding.shares import DecoderShares
 from service.errors import ServiceError, Unavailable
 from service.images import ImageSource
 from service.metrics import Metrics
-from service.settings import Settings
 
 TRIES = 3  # for an image whose decoders are killed from outside or hang, which is not its fault
 STALLED_TIMEOUTS = 3  # without any image decoded or refused for so many times what one may take, with others waiting

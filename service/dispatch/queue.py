@@ -15,6 +15,7 @@ from dataclasses import replace
 from model.pixels.tiles import TiledImage
 from model.prompt import render
 from model.tokenizer import TextTokenizer
+from service.configuration.settings import Settings
 from service.dispatch.admission import WaitingRoom
 from service.dispatch.deletions import Deletions
 from service.dispatch.delivery import Delivery
@@ -27,7 +28,6 @@ from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
 from service.messages.from_worker import ModelCard, StepDone
 from service.messages.rows import Flow, Row
 from service.metrics import Metrics
-from service.settings import Settings
 
 MOST_LOADS = 5  # deaths of workers that are accepted before any worker was ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from model.pixels.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
+from service.configuration.settings import Settings
 from service.dispatch.costs import Costs
 from service.dispatch.placement import expected_wait
 from service.dispatch.reservation import AcceptedRow
@@ -21,7 +22,6 @@ from service.dispatch.worker_handle import WorkerProcess
 from service.messages.from_worker import FromWorker, LoadFailed, ModelCard, Ready, Started, StepDone, StepReport
 from service.messages.rows import name_requests
 from service.messages.to_worker import Cancel, Forget, OthersIdle, Prefetch, Submit
-from service.settings import Settings
 
 LONGEST_PAUSE_S = 8.0  # longest backoff between starts of a worker that dies before it is ready
 MOST_DELETED = 4096  # images whose deletion is told again to the next worker

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from service.configuration.settings import Settings
 from service.messages.from_worker import FromWorker
 from service.messages.to_worker import Stop, ToWorker
-from service.settings import Settings
 from service.worker import early
 from service.worker.early import run
 from service.worker.settings import worker_settings

@@ -11,12 +11,12 @@ from itertools import groupby
 
 from model.pixels.tiles import ImageKey, TiledImage
 from model.tokenizer import TextTokenizer
+from service.configuration.settings import Settings
 from service.dispatch.costs import Costs
 from service.dispatch.reservation import AcceptedRow
 from service.dispatch.supervisor import WorkerSupervisor
 from service.messages.from_worker import StepDone
 from service.messages.to_worker import Forget, Prefetch
-from service.settings import Settings
 
 HEAD_START_S = 10.0  # that the first worker on CPUs has at most, so that the service is ready sooner
 

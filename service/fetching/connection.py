@@ -13,10 +13,10 @@ from typing import Any
 
 import httpcore
 
+from service.configuration.image_hosts import Address, HostRules
 from service.errors import FetchFailed
 from service.fetching.resolver import Resolve
 from service.fetching.urls import ImageLink
-from service.image_hosts import Address, HostRules
 
 CONNECT_S = 5.0  # with one address
 MOST_ADDRESSES = 8  # that are tried, of those a name has

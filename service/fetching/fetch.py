@@ -14,11 +14,11 @@ from importlib.metadata import version
 
 import httpcore
 
+from service.configuration.image_hosts import HostRules
 from service.errors import FetchFailed
 from service.fetching.connection import MeteredStream, connect
 from service.fetching.resolver import Resolve, resolve
 from service.fetching.urls import ImageLink
-from service.image_hosts import HostRules
 from service.images import MAGIC_BYTES, starts_like_image
 
 MOST_REDIRECTS = 5

@@ -16,16 +16,16 @@ from typing import Protocol
 
 import httpcore
 
+from service.configuration.image_hosts import ANY_HOST, host_rules
+from service.configuration.settings import Settings
 from service.errors import FetchFailed, FetchOutcome, ServiceError
 from service.fetching.connection import check_host
 from service.fetching.fair_slots import FairSlots
 from service.fetching.fetch import Fetch, FetchLimits
 from service.fetching.resolver import SharedResolver
 from service.fetching.urls import ImageLink
-from service.image_hosts import ANY_HOST, host_rules
 from service.images import ImageSource
 from service.metrics import Metrics
-from service.settings import Settings
 
 USER_TIMEOUT_S = 60.0  # who waits for their own command may have a slow line
 

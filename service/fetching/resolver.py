@@ -13,8 +13,8 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from service.configuration.image_hosts import Address
 from service.fetching.fair_slots import FairSlots
-from service.image_hosts import Address
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin
 
+from service.configuration.image_hosts import WEB_PORTS, Address, normal_host
 from service.errors import FetchFailed
-from service.image_hosts import WEB_PORTS, Address, normal_host
 
 MAX_URL_CHARS = 8192
 _URL = re.compile(

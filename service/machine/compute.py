@@ -14,10 +14,10 @@ from model.checkpoint.sources import EMBEDDED, local_folder
 from model.config import PheyeConfig, named_geometry
 from model.machine.cores import compute_threads, usable_cores
 from model.machine.free_memory import MB, available_mb
+from service.configuration.settings import Settings
 from service.machine.finding import Finding
 from service.machine.memory import need, parts
 from service.machine.workers import with_workers
-from service.settings import Settings
 
 if TYPE_CHECKING:
     from model.runtime.hardware import Precision

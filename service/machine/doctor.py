@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from service.batch.server import ServiceConnection
+from service.configuration.plain_words import plain_value
+from service.configuration.settings import Settings
 from service.machine import compute, folders, surroundings
 from service.machine.finding import Finding, Probe, masked, run_probes
 from service.machine.running_server import running
-from service.plain_words import plain_value
-from service.settings import Settings
 
 TIMEOUT_S = 60.0  # for all probes together; torch's import alone can take many seconds on a busy machine
 WIDTH, LINE_CHARS = 118, 20_000

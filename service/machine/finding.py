@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Thread
 from threading import enumerate as enumerate_threads
 
-from service.plain_words import plain_value
+from service.configuration.plain_words import plain_value
 
 THREADS = "pheye-doctor-"
 _WORD = re.compile(r"\S+")

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.configuration.settings import Settings
 from service.machine.finding import Finding
-from service.settings import Settings
 
 LEAST_SPACE_BYTES = 1 << 30
 

@@ -14,7 +14,7 @@ from model.config import PheyeConfig
 from model.network.compiled.compilation.available import installed, keeps_second_form
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES, CPU_SLOTS, MemoryDemand
 from service.api.connections.descriptors import MOST_CONNECTIONS
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 MB = 10**6
 API_MB, WORKER_MB, DECODER_MB = 90, 520, 45  # resident once started, without a request; x86-64, Python 3.11, torch 2

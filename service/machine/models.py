@@ -13,9 +13,9 @@ from model import complexity
 from model.bench.floors import PeakRates
 from model.checkpoint.names import PUBLISHED
 from model.config import GEOMETRIES, PheyeConfig
+from service.configuration.settings import Settings
 from service.machine.expected import ExpectedTimes, expected_times
 from service.machine.memory import need, parts
-from service.settings import Settings
 
 BUILT_IN = "pheye-tiny"
 

@@ -14,8 +14,8 @@ import httpx
 
 from service.batch.bounded_http import ask, json_object
 from service.batch.server import ServiceConnection, silence
+from service.configuration.plain_words import plain_value
 from service.machine.finding import Finding
-from service.plain_words import plain_value
 from service.schemas.service_card import ReadyCard, ServiceCard
 
 ASK_S = 5.0

@@ -20,14 +20,14 @@ from model.machine.processor import MATRIX_FLAGS, processor
 from service.api.connections.descriptors import plan_connections, raise_descriptor_limit
 from service.api.server import listen
 from service.batch.bounded_http import ask
-from service.key_files import read_key_file, read_plain_keys
+from service.configuration.key_files import read_key_file, read_plain_keys
+from service.configuration.plain_words import plain_value
+from service.configuration.settings import PREFIX, Settings, SettingsError, default_policy
 from service.machine.finding import Finding, masked_value
 from service.machine.listener import listener_of
 from service.machine.workers import with_workers
 from service.mcp.extra import ExtraMissing, check_extra
-from service.plain_words import plain_value
 from service.schemas.service_card import ServiceCard
-from service.settings import PREFIX, Settings, SettingsError, default_policy
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "safetensors", "peft", "huggingface-hub", "pillow", "fastapi", "starlette",

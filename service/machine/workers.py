@@ -15,7 +15,7 @@ from model.config import named_geometry
 from model.machine.cores import WIDE, usable_cores
 from model.machine.free_memory import available_mb
 from model.runtime.memory_plan import CPU_FEATURE_CACHE_BYTES
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 AUTO = "auto"
 MOST = 8  # more were never measured, and each reads the checkpoint and takes its memory

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import httpx
 
+from service.configuration.plain_words import DETAIL_CHARS, plain_value
 from service.images import DIGEST_HEADER, digest_of
-from service.plain_words import DETAIL_CHARS, plain_value
 
 Fields = Mapping[str, Any]
 

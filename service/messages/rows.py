@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.request import Sampling, pickled_as_call
-from service.client_policy import Priority
+from service.configuration.client_policy import Priority
 
 NAMED = 8  # requests that a line of the log names
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, offered_answers
-from service.client_policy import Priority
+from service.configuration.client_policy import Priority
+from service.configuration.plain_words import plain_words
 from service.errors import InvalidField
-from service.plain_words import plain_words
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
 MAX_CHOICES = 100

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import chain, islice
 
-from service.client_policy import Priority
+from service.configuration.client_policy import Priority
 from service.messages.rows import Flow
 from service.moving_average import moving_average
 from service.worker.fairness import PRIORITY_WEIGHT, VirtualTime, fair_order

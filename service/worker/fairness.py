@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from service.client_policy import Priority
+from service.configuration.client_policy import Priority
 from service.messages.rows import Flow
 
 PRIORITY_WEIGHT: Mapping[Priority, float] = {"interactive": 16.0, "bulk": 1.0}

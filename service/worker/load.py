@@ -13,7 +13,7 @@ from service.worker.prefetch_queue import MAX_PREFETCH
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
-    from service.settings import Settings
+    from service.configuration.settings import Settings
     from service.worker.settings import WorkerSettings
 
 

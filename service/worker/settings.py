@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from service.configuration.settings import Settings
     from service.logs import LogFormat
-    from service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Settings of a worker, each as `service.setting_fields` describes it."""
+    """Settings of a worker, each as `service.configuration.fields` describes it."""
 
     model: str
     revision: str | None

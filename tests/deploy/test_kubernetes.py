@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from service.configuration.settings import Settings
 from service.images import DIGEST_HEADER as HEADER
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.pages import PAGES, ROOT
 
 KUBERNETES = ROOT / "deploy/kubernetes"

@@ -37,7 +37,7 @@ def test_a_proxy_accepts_its_configuration_as_it_is_committed(name: str, tmp_pat
 
 def test_the_proxies_allow_what_the_service_allows() -> None:
     """Sizes and times that are said twice say the same."""
-    from service.settings import Settings
+    from service.configuration.settings import Settings
 
     default = Settings()
     nginx_conf, haproxy_cfg = ((PROXY / file).read_text(encoding="utf-8") for file in ("nginx.conf", "haproxy.cfg"))

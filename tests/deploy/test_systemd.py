@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.api.connections.shutdown import HARD_EXIT_S
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 UNIT = Path(__file__).parents[2] / "deploy/systemd/pheye.service"
 TEXT = UNIT.read_text(encoding="utf-8")

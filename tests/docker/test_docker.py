@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from service.api.connections.shutdown import HARD_EXIT_S
-from service.setting_rows import setting_rows
-from service.settings import PREFIX, RENAMED_SETTINGS
+from service.configuration.rows import setting_rows
+from service.configuration.settings import PREFIX, RENAMED_SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")

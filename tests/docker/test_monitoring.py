@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.configuration.rows import setting_rows
 from service.metric_registry import SECONDS
 from service.metrics import CLOSED_REASONS, DROP_REASONS, KILL_REASONS, metric_rows
-from service.setting_rows import setting_rows
 from service.worker_metrics import PHASES
 from tests.support.promql import (
     ALERTS,

@@ -9,7 +9,7 @@ from datetime import date
 from loadtest.parser import RENAMED_OPTIONS
 from service.cli.flags import flag_of
 from service.cli.renamed import COMMANDS
-from service.settings import PREFIX, RENAMED_SETTINGS
+from service.configuration.settings import PREFIX, RENAMED_SETTINGS
 from tests.support.pages import PAGES, ROOT
 
 VERSIONS = re.findall(r"^## (\S+) \((\S+)\)$", PAGES["CHANGELOG.md"], re.MULTILINE)

@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from service.cli.dev.docs.markdown import code_blocks
 from service.cli.main import app
-from service.client_policy import ClientPolicy
-from service.key_files import read_key_file
+from service.configuration.client_policy import ClientPolicy
+from service.configuration.key_files import read_key_file
+from service.configuration.settings import Settings
 from service.schemas.responses import CaptionAnswer
-from service.settings import Settings
 from tests.support.hostile_web import answer as answer_of
 from tests.support.hostile_web import hostile_web
 from tests.support.pages import PAGES, ROOT, Example, blocks, shell_commands

@@ -16,8 +16,8 @@ import trustme
 
 from service.api.request_context import RequestContext
 from service.api.request_log import log_request
+from service.configuration.settings import SettingsError, load_settings
 from service.logs import configure_logging
-from service.settings import SettingsError, load_settings
 from tests.support.serving import Server, body, data_uri, image_file, running_server, wait_until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

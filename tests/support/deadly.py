@@ -6,7 +6,7 @@ import os
 import signal
 from multiprocessing.connection import Connection
 
-from service.settings import Settings
+from service.configuration.settings import Settings
 from service.worker import main
 from service.worker.engine import Engine
 

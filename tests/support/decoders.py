@@ -14,11 +14,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from service.configuration.settings import Settings
 from service.decoding.pool import DecoderPool
 from service.errors import ServiceError
 from service.images import ImageSource
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.hostile import scan_bomb
 
 TILE_PX, LEVEL = 16, 2

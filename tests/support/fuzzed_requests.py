@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.api.app import create_app
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.serving import data_uri, image_file
 
 KEY = "a-key"

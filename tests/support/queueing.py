@@ -15,12 +15,12 @@ from PIL import Image
 
 from model.pixels.tiles import TiledImage, prepare
 from model.request import Sampling
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow
 from service.messages.from_worker import Delta
 from service.messages.rows import Row
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.golden import OWN_GOLDEN
 
 FOLDER = OWN_GOLDEN / "x2-l2"

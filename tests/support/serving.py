@@ -25,7 +25,7 @@ from PIL import Image
 from tests.support.warm_processes import ADDRESS, WORKERS, ServerProcess, fork_workers
 
 SERVE = (
-    "import sys; from service.api.server import serve; from service.settings import load_settings; "
+    "import sys; from service.api.server import serve; from service.configuration.settings import load_settings; "
     "sys.exit(serve(load_settings()))"
 )
 START_S = 90.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute
 
-from service.client_policy import ClientPolicy
+from service.configuration.client_policy import ClientPolicy
 from service.errors import RateLimited, TooManyConcurrent
 from service.moving_average import moving_average
 

@@ -13,9 +13,9 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from service.key_files import MOST_BYTES, KeyEntry
+from service.configuration.key_files import MOST_BYTES, KeyEntry
+from service.configuration.settings import Settings, accepted_keys
 from service.metrics import Metrics
-from service.settings import Settings, accepted_keys
 
 LOOK_S = 1.0  # how late a removed key is refused
 
@@ -80,7 +80,7 @@ def _digest(path: str) -> str:
 def _changes(before: Mapping[str, KeyEntry], now: Mapping[str, KeyEntry]) -> str:
     """Tell what has changed, by the keys' names.
 
-    >>> from service.client_policy import ClientPolicy
+    >>> from service.configuration.client_policy import ClientPolicy
     >>> old, new = (KeyEntry(name, name, None, ClientPolicy()) for name in ("old", "new"))
     >>> _changes({"1": old}, {"2": new})
     "1 are accepted; added 'new'; removed 'old'"

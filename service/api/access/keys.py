@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from service.api.request_context import context_of
-from service.client_policy import ClientPolicy
+from service.configuration.client_policy import ClientPolicy
+from service.configuration.key_files import KeyEntry, digest_of
 from service.errors import Unauthorized
-from service.key_files import KeyEntry, digest_of
 
 # The `openapi_extra` of a route that needs no key. It is OpenAPI's own word for it, so the document says the same.
 KEYLESS: dict[str, Any] = {"security": []}

@@ -6,7 +6,7 @@ import math
 import resource
 from dataclasses import dataclass
 
-from service.settings import SettingsError
+from service.configuration.settings import SettingsError
 
 WANTED = 65_536  # descriptors; more would only make each start of a process slower
 MOST_CONNECTIONS = 2048  # unless a setting says otherwise: each may hold some 0.4 MB of unread and unsent bytes

@@ -20,9 +20,9 @@ from service.api.connections.registry import OpenConnections
 from service.api.connections.running import RunningRequests
 from service.api.connections.syn_filter import take_no_new_connections
 from service.api.connections.watchdog import end_process_after
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.messages.from_worker import ModelCard
-from service.settings import Settings
 
 LAST_BYTES_S = 5.0  # for complete answers that are still being sent when the grace period ends
 HURRIED_LAST_BYTES_S = 0.5

@@ -11,8 +11,8 @@ import logging
 import os
 import ssl
 
-from service.settings import Settings
-from service.tls_files import tls_context
+from service.configuration.settings import Settings
+from service.configuration.tls_files import tls_context
 
 LOOK_S = 10.0  # certificates are renewed days before they end
 GOODBYE_S = 5.0  # for a peer to answer the end of the session

@@ -8,7 +8,7 @@ import threading
 
 from service.api.image_folder.folder import ImageFolder, ImageFolderError
 from service.api.image_folder.housekeeping import FolderUsage
-from service.settings import Settings, SettingsError
+from service.configuration.settings import Settings, SettingsError
 
 START_S = 30.0
 

@@ -24,9 +24,9 @@ from service.api.openai.ignored import (
     refuse_ignored,
 )
 from service.api.openai.turns import NO_TOOLS, Message
-from service.client_policy import Priority
+from service.configuration.client_policy import Priority
+from service.configuration.plain_words import plain_words
 from service.errors import InvalidField, UnsupportedParameter
-from service.plain_words import plain_words
 from service.schemas.requests import MAX_SEED, SHOWN_ERRORS, SamplingFields, StopString, field_path
 
 MAX_MESSAGES = 256

@@ -13,8 +13,8 @@ from starlette.types import Scope
 from service.api.edge.recording import Recording
 from service.api.request_context import RequestContext
 from service.api.request_log import PATH_CHARS
+from service.configuration.plain_words import plain_value
 from service.dispatch.reservation import AcceptedRow
-from service.plain_words import plain_value
 
 PROVIDER = "pheye"
 OTHER_METHOD = "_OTHER"

@@ -24,7 +24,7 @@ from model.config import PheyeConfig
 from service.bench.capacity.costs import LoadCounts, MachineModel, fit_costs
 from service.bench.gpu.part import ROOT, child_environment
 from service.bench.gpu.server import LoadedServer
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 START_S, LOAD_S = 600.0, 900.0
 HOT_IMAGES = 4

@@ -14,10 +14,10 @@ from rich.table import Table
 from model.bench.quick_rates import QuickRates, quick_rates
 from model.config import PheyeConfig
 from model.machine.processor import processor_multiplies_bf16
+from service.configuration.settings import Settings
 from service.machine.expected import ANSWER_TOKENS, CAPTION_TOKENS, METHOD, shown_s
 from service.machine.load import MachineLoad
 from service.machine.models import ModelNeeds, cpu_dtype, named_models, needs
-from service.settings import Settings
 
 
 def measured() -> QuickRates | None:

@@ -13,9 +13,9 @@ from rich.console import Console
 from model.about import About
 from model.checkpoint.names import PUBLISHED, RANDOM
 from model.config import GEOMETRIES
+from service.configuration.plain_words import plain_value
 from service.known_world import REAL_CHECKPOINT
 from service.machine.models import BUILT_IN
-from service.plain_words import plain_value
 
 _QUESTION = "What is in the picture?"  # where a checkpoint suggests none
 

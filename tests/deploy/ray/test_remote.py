@@ -27,6 +27,7 @@ from deploy.ray.scaling import replicas_for
 from model.config import named_geometry
 from service.batch.local import LocalRun
 from service.batch.task import AnswerOptions
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField, Poisoned
 from service.images import DIGEST_HEADER as HEADER
@@ -44,7 +45,6 @@ from service.messages.from_worker import (
 )
 from service.messages.to_worker import Forget, Prefetch, Submit
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.queueing import CASES, IMAGES, answer, spec, until, value
 
 FOLDER = Path(bulk.__file__).parent

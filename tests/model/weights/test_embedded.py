@@ -23,7 +23,7 @@ from model.checkpoint.sources import EMBEDDED
 from model.config import named_geometry
 from model.data.world.captions import NOTHING
 from service.cli.main import app
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 FOLDER = EMBEDDED["pheye-tiny"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.configuration.key_files import digest_of
 from service.errors import WaitingRoomFull
-from service.key_files import digest_of
 from service.messages.rows import Flow
 from tests.service.api.test_retry_after import Service
 from tests.support.serving import data_uri, image_file

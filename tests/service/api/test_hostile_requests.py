@@ -31,7 +31,7 @@ sys.addaudithook(refuse)
 """
 SERVE = READ_ONLY + (
     "if __name__ == '__main__':\n"
-    "    from service.api.server import serve; from service.settings import load_settings\n"
+    "    from service.api.server import serve; from service.configuration.settings import load_settings\n"
     "    sys.exit(serve(load_settings()))\n"
 )
 ROOT = Path(__file__).parents[3]

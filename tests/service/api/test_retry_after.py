@@ -16,11 +16,11 @@ import pytest
 from model.config import named_geometry
 from service.api.app import create_app
 from service.api.openapi.examples import DISC
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import ServiceError, Unavailable, WaitingRoomFull
 from service.messages.from_worker import ModelCard
 from service.metrics import Metrics
-from service.settings import Settings
 
 CARD = ModelCard("eye", "cpu", "float32", "", 1, named_geometry("pheye-micro"), 1024, 8, "weights", 2**20)
 METHODS = ("get", "post", "put", "patch", "delete")

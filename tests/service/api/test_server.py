@@ -16,9 +16,9 @@ import pytest
 from model.complexity import slot_bytes
 from model.config import named_geometry
 from service.api.server import announce
+from service.configuration.settings import Settings
 from service.messages.from_worker import ModelCard
 from service.schemas.responses import StreamFailure
-from service.settings import Settings
 from tests.support.serving import ENDLESS, Server, assert_problem, body, events_of, running_server
 
 LONG = {"max_tokens": 700, **ENDLESS}

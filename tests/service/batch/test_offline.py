@@ -33,10 +33,10 @@ from service.batch.results.records import AnswerTerms
 from service.batch.results.text import Printer
 from service.batch.run import Job
 from service.batch.task import AnswerOptions, CannotAsk, Question, Task, TaskOutcome
+from service.configuration.settings import Settings, load_settings
 from service.errors import InvalidField
 from service.messages.from_worker import Broken, Finished, RowTimings, StepDone, Usage
 from service.messages.to_worker import Submit
-from service.settings import Settings, load_settings
 from tests.support.golden import OWN_GOLDEN
 from tests.support.hostile_web import answer as answer_of
 from tests.support.hostile_web import hostile_web, unused_port

@@ -14,7 +14,7 @@ from model.evaluation.record import CaseAnswer, EvaluationSetup
 from service.batch.offline import engine
 from service.bench import agreement
 from service.bench.agreement import Agreement, compare, draw_questions, measure_agreement
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 MICRO = Settings(model="random:pheye-micro", devices="cpu", threads=1, slots=3, context_tokens=512)
 SETUP = EvaluationSetup("easy-vqa", "tiny", "", 20)

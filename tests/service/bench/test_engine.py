@@ -8,9 +8,9 @@ import pytest
 
 from service.bench import engine as engine_bench
 from service.bench.engine import engine_throughput
+from service.configuration.settings import Settings
 from service.messages.from_worker import StepDone
 from service.messages.to_worker import Submit
-from service.settings import Settings
 from service.worker.engine import Engine
 
 MICRO = Settings(model="random:pheye-micro", devices="cpu", threads=1, slots=3, context_tokens=512, dtype="float32")

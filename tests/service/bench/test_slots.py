@@ -11,7 +11,7 @@ from model.bench.gpu.rows import Rows
 from model.complexity import slot_bytes
 from service.bench import slots as slots_bench
 from service.bench.slots import slot_speeds
-from service.settings import Settings
+from service.configuration.settings import Settings
 from service.worker.load import load_runner
 
 MICRO = Settings(model="random:pheye-micro", devices="cpu", threads=1, context_tokens=512, dtype="float32")

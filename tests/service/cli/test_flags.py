@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from service.cli.flags import read_settings, setting_flags
 from service.cli.options import options
-from service.settings import RENAMED_SETTINGS, Settings
+from service.configuration.settings import RENAMED_SETTINGS, Settings
 
 FLAG = "pheye: --queue-size is now --max-waiting; the next version will not know it\n"
 VARIABLE = "pheye: PHEYE_QUEUE_SIZE is now PHEYE_MAX_WAITING; the next version will not know it\n"

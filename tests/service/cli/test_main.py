@@ -24,9 +24,9 @@ from model.layout import RANK_PROBE
 from service.api import server
 from service.cli.info import needs
 from service.cli.main import app
-from service.client_policy import ClientPolicy, rates_of
-from service.key_files import digest_of, read_key_file
-from service.settings import Settings
+from service.configuration.client_policy import ClientPolicy, rates_of
+from service.configuration.key_files import digest_of, read_key_file
+from service.configuration.settings import Settings
 from tests.support.golden import OWN_GOLDEN
 from tests.support.serving import RANDOM
 

@@ -13,11 +13,11 @@ pytest.importorskip("numba")
 
 from model.network.compiled import resizing
 from model.network.compiled.compilation import available
+from service.configuration.settings import Settings
 from service.decoding import process
 from service.decoding.compiled_views import LOADER, CompiledViewsLoader
 from service.decoding.limits import decode_limits
 from service.images import ImageSource
-from service.settings import Settings
 from tests.support.serving import image_file
 
 

@@ -8,11 +8,11 @@ import signal
 
 import pytest
 
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import DeadlineExceeded, InvalidField, Unavailable, WaitingRoomFull
 from service.messages.from_worker import Delta, Finished
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.queueing import (
     CASES,
     IMAGES,

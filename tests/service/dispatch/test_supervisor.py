@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from model.request import Sampling
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.supervisor import WorkerSupervisor
@@ -23,7 +24,6 @@ from service.errors import Poisoned
 from service.messages.from_worker import Broken, Delta, Ready, StepDone
 from service.messages.rows import Row
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support import deadly
 from tests.support.queueing import (
     CASES,

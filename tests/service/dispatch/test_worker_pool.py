@@ -8,10 +8,10 @@ from unittest.mock import Mock, call
 
 import pytest
 
+from service.configuration.settings import Settings
 from service.dispatch import worker_pool
 from service.dispatch.worker_pool import WorkerPool
 from service.messages.to_worker import OthersIdle
-from service.settings import Settings
 
 
 class Started:

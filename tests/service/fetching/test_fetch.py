@@ -10,10 +10,10 @@ import ssl
 import pytest
 import trustme
 
+from service.configuration.image_hosts import ANY_HOST, HostRules, host_rules
 from service.errors import FetchFailed
 from service.fetching.fetch import Fetch, FetchLimits
 from service.fetching.urls import parse_link
-from service.image_hosts import ANY_HOST, HostRules, host_rules
 from tests.support.decoders import until
 from tests.support.hostile_web import again_and_again, answer, hostile_web, redirect, unused_port
 from tests.support.serving import image_file

@@ -11,12 +11,12 @@ import pytest
 
 from service.api.connections.uploads import Uploads
 from service.byte_units import MIB
+from service.configuration.settings import Settings
 from service.errors import FetchFailed, UploadsFull
 from service.fetching.fetcher import ImageFetcher, fetch_for_user
 from service.fetching.resolver import SharedResolver, resolve
 from service.fetching.urls import parse_link
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.support.decoders import until
 from tests.support.hostile_web import Web, answer, hostile_web
 from tests.support.serving import image_file

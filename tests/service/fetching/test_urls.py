@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.configuration.image_hosts import normal_host
 from service.errors import FetchFailed
 from service.fetching.urls import MAX_URL_CHARS, looks_like_link, parse_link
-from service.image_hosts import normal_host
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.configuration.settings import Settings
 from service.machine.folders import folders
-from service.settings import Settings
 
 
 def test_a_folder_is_named_with_what_is_wrong_and_is_not_made(tmp_path: Path) -> None:

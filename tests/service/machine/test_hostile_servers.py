@@ -15,11 +15,11 @@ from service import mcp_process
 from service.batch import bounded_http
 from service.batch import server as server_module
 from service.batch.server import ServiceConnection, ServiceConnectionError, contact
+from service.configuration.plain_words import SHOWN_CHARS
 from service.machine import running_server
 from service.machine.doctor import block
 from service.machine.running_server import running
 from service.mcp.service_client import ToolError, answered
-from service.plain_words import SHOWN_CHARS
 from service.schemas.service_card import LimitFields, ServiceCard
 from tests.support.hostile_web import Handler, again_and_again, answer, hostile_web
 

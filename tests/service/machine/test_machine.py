@@ -14,13 +14,13 @@ from model.bench import quick_rates as quick
 from model.bench.quick_rates import QuickRates, quick_rates
 from model.config import named_geometry
 from service.cli.main import app
+from service.configuration.settings import Settings
 from service.machine import compute, surroundings
 from service.machine.doctor import block
 from service.machine.expected import expected_times
 from service.machine.finding import Finding, run_probes
 from service.machine.listener import listener_of
 from service.machine.memory import need, parts
-from service.settings import Settings
 
 
 @pytest.fixture(autouse=True)

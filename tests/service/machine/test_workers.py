@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from service.configuration.settings import Settings
 from service.machine import compute, workers
 from service.machine.workers import with_workers, worker_count
-from service.settings import Settings
 
 
 @pytest.fixture(autouse=True)

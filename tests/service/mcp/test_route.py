@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect
 from service.api.app import create_app
 from service.api.connections.uploads import SMALL_BYTES, Uploads
 from service.api.in_process import InProcessTransport
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
-from service.settings import Settings
 
 LARGE = "A" * (4 * SMALL_BYTES)
 

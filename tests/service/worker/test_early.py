@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from service.configuration.settings import Settings
 from service.dispatch.worker_handle import _begun_early
-from service.settings import Settings
 from service.worker import early
 
 
@@ -43,7 +43,7 @@ def test_it_has_imported_what_a_worker_needs_before_it_is_told_what_to_do() -> N
 def test_what_it_imports_has_no_use_for_what_checks_settings() -> None:
     code = (
         "import model.runtime.load, service.worker.main, service.worker.settings, sys\n"
-        "print(*{'pydantic', 'service.settings', 'limits', 'fastapi'} & set(sys.modules))"
+        "print(*{'pydantic', 'service.configuration.settings', 'limits', 'fastapi'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []

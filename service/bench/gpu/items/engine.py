@@ -12,7 +12,7 @@ from functools import partial
 from model.bench.gpu.item import Data, Item, PartInput
 from service.bench.engine import engine_throughput
 from service.bench.gpu.server import CONTEXT_TOKENS, MAX_TOKENS, SLOTS
-from service.settings import load_settings
+from service.configuration.settings import load_settings
 
 IN_FLIGHT, KNOWN_IMAGES = 64, 8
 

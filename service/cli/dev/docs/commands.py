@@ -17,7 +17,7 @@ import typer
 from typer.models import ArgumentInfo, DefaultPlaceholder, ParameterInfo
 
 from service.cli.dev.docs.markdown import code, code_list, table
-from service.setting_rows import setting_rows
+from service.configuration.rows import setting_rows
 
 SHARED_BY = 3  # commands that have the very same option
 _VALUES = {int: "N", float: "X", str: "TEXT", Path: "PATH", bool: ""}

@@ -1,6 +1,6 @@
 """Tables of the settings for the documentation: all of them by group, or a few by name.
 
-Owns the groups. Settings themselves, their defaults and their meanings are `service.settings`'. Pure.
+Owns the groups. Settings themselves, their defaults and their meanings are `service.configuration.settings`'. Pure.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from service.cli.dev.docs.markdown import code, table
-from service.setting_rows import SettingRow, setting_rows
-from service.settings import PREFIX
+from service.configuration.rows import SettingRow, setting_rows
+from service.configuration.settings import PREFIX
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Model": ("model", "revision", "name", "aliases"),

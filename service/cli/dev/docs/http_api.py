@@ -13,11 +13,11 @@ from pydantic import BaseModel
 from service.api.app import create_app
 from service.api.problems import problem_type
 from service.cli.dev.docs.markdown import code, code_list, first_sentence, table
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import ServiceError
 from service.metrics import Metrics
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
-from service.settings import Settings
 
 _TYPES = {"string": "text", "boolean": "true or false", "integer": "integer", "number": "number"}
 

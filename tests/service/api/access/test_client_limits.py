@@ -7,7 +7,7 @@ import time
 import pytest
 
 from service.api.access.client_limits import MOST_REFUSED, REFUSAL_DELAY_S, ClientLimits, RefusalDelay
-from service.client_policy import ClientPolicy, rates_of
+from service.configuration.client_policy import ClientPolicy, rates_of
 from service.errors import RateLimited, TooManyConcurrent
 
 

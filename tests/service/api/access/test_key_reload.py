@@ -15,10 +15,10 @@ from service.api.access import key_reload
 from service.api.access.key_reload import KeyReload
 from service.api.access.keys import ApiKeys
 from service.api.request_context import context_of, open_context
-from service.client_policy import ClientPolicy, rates_of
+from service.configuration.client_policy import ClientPolicy, rates_of
+from service.configuration.settings import Settings, SettingsError, load_settings
 from service.errors import Unauthorized
 from service.metrics import Metrics
-from service.settings import Settings, SettingsError, load_settings
 
 BOTH = "[[key]]\nname = 'web'\nkey = 'web'\n[[key]]\nname = 'nightly'\nkey = 'nightly'\n"
 

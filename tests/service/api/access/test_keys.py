@@ -10,9 +10,9 @@ from starlette.routing import Match
 
 from service.api.access.keys import KEYLESS
 from service.api.app import ROUTERS, create_app
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics
-from service.settings import Settings
 
 ROUTES = [route for router in ROUTERS for route in router.routes]
 OPEN = {

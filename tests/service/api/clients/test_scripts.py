@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.support.pages import blocks, shell_commands
 from tests.support.serving import Server, data_uri, image_file, running_server
 

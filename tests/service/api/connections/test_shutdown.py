@@ -20,12 +20,12 @@ from fastapi import FastAPI
 from service.api.connections.registry import OpenConnections
 from service.api.connections.running import RunningRequests
 from service.api.connections.shutdown import DrainingServer
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import Unavailable
 from service.messages.from_worker import ModelCard
 from service.metrics import Metrics
 from service.schemas.responses import StreamFailure
-from service.settings import Settings
 from tests.support.attackers import POST, connect, read_to_end
 from tests.support.serving import ENDLESS, SERVE, Server, assert_problem, body, events_of, running_server, wait_until
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from service.api.connections import tls
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.support.decoders import until
 
 

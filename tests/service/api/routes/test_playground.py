@@ -15,9 +15,9 @@ import pytest
 from model.prompt import CAPTIONS, CHOICE_ANSWER, SCENE_TEXT_CAPTION, SHORT_ANSWER
 from service.api.app import create_app
 from service.api.routes import page_files
+from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.metrics import Metrics, metric_rows
-from service.settings import Settings
 from tests.support.serving import assert_problem
 
 ROOT = Path(__file__).parents[4]

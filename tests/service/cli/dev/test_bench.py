@@ -28,7 +28,7 @@ from service.bench import report as bench_report
 from service.cli.dev import bench as benching
 from service.cli.dev import bench_others
 from service.cli.main import app
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.service.bench.test_report import ENGINE
 
 MICRO = ("--model", "random:pheye-micro", "--threads", "1", "--repeats", "1", "--prompt-tokens", "16")

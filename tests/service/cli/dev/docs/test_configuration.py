@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.cli.dev.docs import configuration
-from service.setting_rows import NO_FLAG
-from service.settings import Settings
+from service.configuration.rows import NO_FLAG
+from service.configuration.settings import Settings
 
 
 def line_start(name: str) -> str:

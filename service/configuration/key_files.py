@@ -19,8 +19,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.client_policy import ClientPolicy, Priority, check_rate, rates_of
-from service.plain_words import plain_words
+from service.configuration.client_policy import ClientPolicy, Priority, check_rate, rates_of
+from service.configuration.plain_words import plain_words
 
 MOST_BYTES = 4 << 20  # of a file; some ten thousand keys
 NEW_KEY_BYTES = 32  # of randomness: nothing to guess, so a plain SHA-256 of it may lie in a file

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from service.byte_units import GIB
-from service.setting_fields.checks import OptionalFolder, check_devices, split_names
+from service.configuration.fields.checks import OptionalFolder, check_devices, split_names
 
 _Names = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")], ...],

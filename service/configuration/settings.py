@@ -14,16 +14,16 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.client_policy import ClientPolicy, rates_of
-from service.key_files import KeyEntry, plain_entry, read_key_file, read_plain_keys
-from service.plain_words import plain_words
-from service.service_links import service_links
-from service.setting_fields.checks import unknown_variable
-from service.setting_fields.clients import ClientSettings
-from service.setting_fields.http import HttpSettings
-from service.setting_fields.images import ImageSettings
-from service.setting_fields.model import ModelSettings
-from service.tls_files import tls_context
+from service.configuration.client_policy import ClientPolicy, rates_of
+from service.configuration.fields.checks import unknown_variable
+from service.configuration.fields.clients import ClientSettings
+from service.configuration.fields.http import HttpSettings
+from service.configuration.fields.images import ImageSettings
+from service.configuration.fields.model import ModelSettings
+from service.configuration.key_files import KeyEntry, plain_entry, read_key_file, read_plain_keys
+from service.configuration.plain_words import plain_words
+from service.configuration.service_links import service_links
+from service.configuration.tls_files import tls_context
 
 PREFIX = "PHEYE_"
 

@@ -1,6 +1,6 @@
 """Policies of clients: weight, limits and priority.
 
-Knows no keys: `service.key_files` has a policy for each of them. Pure; safe from any thread or process.
+Knows no keys: `service.configuration.key_files` has a policy for each of them. Pure; safe from any thread or process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings as rows, for the command-line flags and the documentation's tables.
 
-Knows nothing of the environment; the settings themselves are `service.settings`'. Pure.
+Knows nothing of the environment; the settings themselves are `service.configuration.settings`'. Pure.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.settings import PREFIX, Settings
+from service.configuration.settings import PREFIX, Settings
 
 NO_FLAG = ("api_keys",)  # a command line can be read by every user of the machine
 

@@ -6,8 +6,8 @@ import ipaddress
 
 import pytest
 
-from service.image_hosts import ANY_HOST, HostRules, host_rules, is_public, normal_host
-from service.settings import Settings, SettingsError, load_settings
+from service.configuration.image_hosts import ANY_HOST, HostRules, host_rules, is_public, normal_host
+from service.configuration.settings import Settings, SettingsError, load_settings
 
 PUBLIC = ("1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001:80b::200e")
 PRIVATE = {

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from service.api.openai.request import ChatRequest, check_chat
+from service.configuration.plain_words import plain_words
+from service.configuration.settings import Settings, SettingsError, load_settings
 from service.errors import InvalidField
-from service.plain_words import plain_words
 from service.schemas.requests import CaptionRequest, EstimateRequest, SamplingFields, VqaRequest, check
-from service.settings import Settings, SettingsError, load_settings
 
 THEIRS = re.compile(r"[Ii]nput should|should have|should match|should be|Field required|Value error|Unable to")
 ODD: tuple[Any, ...] = (

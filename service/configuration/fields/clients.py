@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from service.client_policy import check_rate
-from service.setting_fields.checks import check_key_file, check_networks, check_plain_keys, keys_in
+from service.configuration.client_policy import check_rate
+from service.configuration.fields.checks import check_key_file, check_networks, check_plain_keys, keys_in
 
 _Keys = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], NoDecode, BeforeValidator(keys_in)]
 

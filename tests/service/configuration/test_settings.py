@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from service.api.app import ROUTERS
-from service.service_links import ignored_links, service_links
-from service.setting_fields.checks import OWN_PATHS
-from service.setting_rows import setting_rows
-from service.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
+from service.configuration.fields.checks import OWN_PATHS
+from service.configuration.rows import setting_rows
+from service.configuration.service_links import ignored_links, service_links
+from service.configuration.settings import RENAMED_SETTINGS, Settings, SettingsError, load_settings
 
 UNBOUNDED_BELOW = {"keep_alive_s"}
 

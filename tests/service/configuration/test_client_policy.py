@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from service.client_policy import ClientPolicy, rates_of
-from service.key_files import digest_of, read_key_file
-from service.settings import Settings, SettingsError, accepted_keys, load_settings
+from service.configuration.client_policy import ClientPolicy, rates_of
+from service.configuration.key_files import digest_of, read_key_file
+from service.configuration.settings import Settings, SettingsError, accepted_keys, load_settings
 
 GOOD = f"""
 [[key]]

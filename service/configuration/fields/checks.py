@@ -1,6 +1,7 @@
 """Checks of single settings, and the words for variables that are none.
 
-Knows no setting by name; `service.settings` says which check is whose. Pure but for files of keys; any thread.
+Knows no setting by name; `service.configuration.settings` says which check is whose. Pure but for files of
+keys; any thread.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from service.client_policy import ClientPolicy
-from service.image_hosts import host_rules
-from service.key_files import read_key_file, read_plain_keys, split_keys
+from service.configuration.client_policy import ClientPolicy
+from service.configuration.image_hosts import host_rules
+from service.configuration.key_files import read_key_file, read_plain_keys, split_keys
 
 SHORTEST_GUESSED = 3  # letters of an unknown name; with fewer it resembles whatever is short
 # First parts of the service's own paths. Under a prefix that begins with one, nobody could tell whether a proxy has

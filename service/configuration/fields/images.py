@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
-from service.setting_fields.checks import OptionalFolder, check_image_hosts
+from service.configuration.fields.checks import OptionalFolder, check_image_hosts
 
 
 class ImageSettings(BaseModel):

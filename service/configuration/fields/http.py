@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from service.byte_units import GIB, MIB
+from service.configuration.fields.checks import check_host_names, check_origins, check_root_path
 from service.logs import LogFormat
-from service.setting_fields.checks import check_host_names, check_origins, check_root_path
 
 
 class HttpSettings(BaseModel):

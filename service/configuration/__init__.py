@@ -1,0 +1,1 @@
+"""Configuration of the service: settings with their fields, files of keys and certificates, policies of clients."""
