@@ -78,7 +78,7 @@ async def _serve_here(settings: Settings) -> None:
     from service.api.app import create_app
     from service.api.in_process import InProcessTransport
     from service.dispatch.queue import RequestQueue
-    from service.metrics import Metrics
+    from service.metrics.service_metrics import Metrics
 
     queue = RequestQueue(settings, metrics := Metrics())
     app = create_app(settings, queue, metrics)

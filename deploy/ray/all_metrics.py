@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metric_registry import rendered
+from service.metrics.registry import rendered
 
 PATH, LABEL = "/metrics", "edge"
 Families = Sequence[Metric]

@@ -29,7 +29,7 @@ from service.api.server import configure_api_logging
 from service.api.traces.environment import tracing_from
 from service.configuration.settings import load_settings
 from service.dispatch.queue import RequestQueue
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 AFFINITY = RequestRouterConfig(
     request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"

@@ -34,7 +34,7 @@ from service.configuration.settings import Settings, default_policy
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing

@@ -36,7 +36,7 @@ from service.configuration.settings import Settings
 from service.errors import RateLimited, ServiceError, TooManyConcurrent, Unavailable
 from service.images import DIGEST_HEADER
 from service.logs import request_fields
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing

@@ -17,7 +17,7 @@ from service.configuration.settings import Settings
 from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 ANY_NAME = "*"  # the alias that stands for every name
 

@@ -31,7 +31,7 @@ from service.known_world import REAL_CHECKPOINT
 from service.logs import LogFormat, configure_logging
 from service.mcp.extra import ExtraMissing, check_extra
 from service.messages.from_worker import ModelCard
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 logger = logging.getLogger("pheye")
 

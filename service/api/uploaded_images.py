@@ -21,7 +21,7 @@ from service.api.image_folder.image_file import ImageHead, TileGeometry
 from service.api.image_store import NOT_THERE, PREFIX, ImageStore, StoredImage
 from service.api.request_context import RequestContext
 from service.errors import NotFound
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 TIDY_S = 30.0  # between two counts of the folder, at most

@@ -25,7 +25,7 @@ from service.decoding.round_robin import RoundRobinQueue
 from service.decoding.shares import DecoderShares
 from service.errors import ServiceError, Unavailable
 from service.images import ImageSource
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 TRIES = 3  # for an image whose decoders are killed from outside or hang, which is not its fault
 STALLED_TIMEOUTS = 3  # without any image decoded or refused for so many times what one may take, with others waiting

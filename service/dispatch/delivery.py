@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from service.dispatch.reservation import AcceptedRow
 from service.errors import InvalidField, RowFailed, ServiceError
 from service.messages.from_worker import Admitted, Broken, Delta, Finished, Preempted, Refused, RowEvent
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from service.moving_average import moving_average
 
 SMOOTHING = 0.1  # weight of the newest row in the time that a row takes

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.dispatch.supervisor import WorkerSupervisor
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 EVERY_S = 5.0
 

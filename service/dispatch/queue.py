@@ -27,7 +27,7 @@ from service.dispatch.worker_pool import WorkerPool
 from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
 from service.messages.from_worker import ModelCard, StepDone
 from service.messages.rows import Flow, Row
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 MOST_LOADS = 5  # deaths of workers that are accepted before any worker was ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from service.dispatch.supervisor import WorkerSupervisor
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 
 class WorkerGauges:

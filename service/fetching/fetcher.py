@@ -25,7 +25,7 @@ from service.fetching.fetch import Fetch, FetchLimits
 from service.fetching.resolver import SharedResolver
 from service.fetching.urls import ImageLink
 from service.images import ImageSource
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 USER_TIMEOUT_S = 60.0  # who waits for their own command may have a slow line
 

@@ -15,7 +15,7 @@ import yaml
 
 from service.configuration.settings import Settings
 from service.images import DIGEST_HEADER as HEADER
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.pages import PAGES, ROOT
 
 KUBERNETES = ROOT / "deploy/kubernetes"

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from service.configuration.rows import setting_rows
-from service.metric_registry import SECONDS
-from service.metrics import CLOSED_REASONS, DROP_REASONS, KILL_REASONS, metric_rows
-from service.worker_metrics import PHASES
+from service.metrics.registry import SECONDS
+from service.metrics.service_metrics import CLOSED_REASONS, DROP_REASONS, KILL_REASONS, metric_rows
+from service.metrics.worker_metrics import PHASES
 from tests.support.promql import (
     ALERTS,
     DASHBOARD,

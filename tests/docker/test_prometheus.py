@@ -18,7 +18,7 @@ import httpx
 import pytest
 import yaml
 
-from service.metrics import DROP_REASONS
+from service.metrics.service_metrics import DROP_REASONS
 from tests.support.hostile_web import Web, answer, hostile_web
 from tests.support.promql import (
     DOCKER,

@@ -18,7 +18,7 @@ from service.configuration.settings import Settings
 from service.decoding.pool import DecoderPool
 from service.errors import ServiceError
 from service.images import ImageSource
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.hostile import scan_bomb
 
 TILE_PX, LEVEL = 16, 2

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from service.api.app import create_app
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.serving import data_uri, image_file
 
 KEY = "a-key"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.metrics import metric_rows
+from service.metrics.service_metrics import metric_rows
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -20,7 +20,7 @@ from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow
 from service.messages.from_worker import Delta
 from service.messages.rows import Row
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.golden import OWN_GOLDEN
 
 FOLDER = OWN_GOLDEN / "x2-l2"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from service.configuration.key_files import MOST_BYTES, KeyEntry
 from service.configuration.settings import Settings, accepted_keys
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 LOOK_S = 1.0  # how late a removed key is refused
 

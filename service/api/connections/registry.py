@@ -17,7 +17,7 @@ from service.api.connections.tls import ServerTls
 from service.api.edge.cors import CorsPolicy
 from service.api.edge.forwarded import TrustedProxies
 from service.configuration.settings import Settings
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 EVICTED_TOGETHER = 16  # looking through all connections is then paid by as many new ones
 FRESH_S = 1.0  # a connection so young is taken for one whose request is on its way

@@ -15,7 +15,7 @@ from typing import TypeVar
 from service.api.image_folder.bounded_threads import BoundedThreads
 from service.api.image_folder.image_file import DamagedFile, OtherGeometry
 from service.errors import ImagesUnreachable, NotFound
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 THREADS = 8  # file operations at a time
 LIMIT_S = 5.0  # for one of them, waiting for a thread included

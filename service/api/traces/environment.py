@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing

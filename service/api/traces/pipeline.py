@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from service.api.connections.quiet_log import quieten
 from service.api.traces.bounded_session import BoundedSession
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 MOST_HELD = 2048  # spans; the specification's default
 MOST_AT_ONCE = 512  # likewise

@@ -35,7 +35,7 @@ from service.api.traces.attributes import (
 from service.api.traces.pipeline import SpanPipeline, close, pipeline_from_environment
 from service.dispatch.reservation import AcceptedRow
 from service.errors import ServiceError
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from service.phases import within
 
 ERROR_TYPE = "error.type"

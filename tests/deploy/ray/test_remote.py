@@ -44,7 +44,7 @@ from service.messages.from_worker import (
     Usage,
 )
 from service.messages.to_worker import Forget, Prefetch, Submit
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.queueing import CASES, IMAGES, answer, spec, until, value
 
 FOLDER = Path(bulk.__file__).parent

@@ -20,7 +20,7 @@ from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import ServiceError, Unavailable, WaitingRoomFull
 from service.messages.from_worker import ModelCard
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 CARD = ModelCard("eye", "cpu", "float32", "", 1, named_geometry("pheye-micro"), 1024, 8, "weights", 2**20)
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -19,7 +19,7 @@ from service.api.image_store import NOT_THERE, PREFIX, ImageStore
 from service.api.request_context import RequestContext
 from service.api.uploaded_images import NO_ROOM, UploadedImages
 from service.errors import ImagesUnreachable, NotFound
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.service.api.test_image_store import BYTES, picture
 
 ME = RequestContext(owner="me", client="me")

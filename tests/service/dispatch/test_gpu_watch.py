@@ -13,7 +13,7 @@ import pytest
 
 from service.dispatch import gpu_watch
 from service.dispatch.gpu_watch import GpuReading, Nvml, record, watch_gpus
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.service.test_metrics import series
 from tests.support.queueing import until
 

@@ -12,7 +12,7 @@ from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import DeadlineExceeded, InvalidField, Unavailable, WaitingRoomFull
 from service.messages.from_worker import Delta, Finished
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.queueing import (
     CASES,
     IMAGES,

@@ -23,7 +23,7 @@ from service.dispatch.supervisor import WorkerSupervisor
 from service.errors import Poisoned
 from service.messages.from_worker import Broken, Delta, Ready, StepDone
 from service.messages.rows import Row
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support import deadly
 from tests.support.queueing import (
     CASES,

@@ -16,7 +16,7 @@ from service.errors import FetchFailed, UploadsFull
 from service.fetching.fetcher import ImageFetcher, fetch_for_user
 from service.fetching.resolver import SharedResolver, resolve
 from service.fetching.urls import parse_link
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.decoders import until
 from tests.support.hostile_web import Web, answer, hostile_web
 from tests.support.serving import image_file

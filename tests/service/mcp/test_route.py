@@ -16,7 +16,7 @@ from service.api.connections.uploads import SMALL_BYTES, Uploads
 from service.api.in_process import InProcessTransport
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 LARGE = "A" * (4 * SMALL_BYTES)
 

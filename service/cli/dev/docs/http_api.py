@@ -16,7 +16,7 @@ from service.cli.dev.docs.markdown import code, code_list, first_sentence, table
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import ServiceError
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
 
 _TYPES = {"string": "text", "boolean": "true or false", "integer": "integer", "number": "number"}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.cli.dev.docs.markdown import code, code_list, table
-from service.metrics import metric_rows
+from service.metrics.service_metrics import metric_rows
 
 WIDTH = 120
 RULE_FILES = ("alerts.yml", "slo.yml")

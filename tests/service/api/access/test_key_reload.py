@@ -18,7 +18,7 @@ from service.api.request_context import context_of, open_context
 from service.configuration.client_policy import ClientPolicy, rates_of
 from service.configuration.settings import Settings, SettingsError, load_settings
 from service.errors import Unauthorized
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 BOTH = "[[key]]\nname = 'web'\nkey = 'web'\n[[key]]\nname = 'nightly'\nkey = 'nightly'\n"
 

@@ -12,7 +12,7 @@ from service.api.access.keys import KEYLESS
 from service.api.app import ROUTERS, create_app
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 ROUTES = [route for router in ROUTERS for route in router.routes]
 OPEN = {

@@ -24,7 +24,7 @@ from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.errors import Unavailable
 from service.messages.from_worker import ModelCard
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from service.schemas.responses import StreamFailure
 from tests.support.attackers import POST, connect, read_to_end
 from tests.support.serving import ENDLESS, SERVE, Server, assert_problem, body, events_of, running_server, wait_until

@@ -17,7 +17,7 @@ from service.api.app import create_app
 from service.api.routes import page_files
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
-from service.metrics import Metrics, metric_rows
+from service.metrics.service_metrics import Metrics, metric_rows
 from tests.support.serving import assert_problem
 
 ROOT = Path(__file__).parents[4]

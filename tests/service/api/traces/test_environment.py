@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from service.api.traces.environment import TracesUnavailable, asked_endpoint, tracing_from
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 ENDPOINT, TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 HERE = "http://127.0.0.1:4318"

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from service.api.traces.pipeline import close, pipeline_from_environment
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 from tests.support.serving import wait_until
 
 

@@ -20,7 +20,7 @@ from service.api.traces.tracing import RequestTracing
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.errors import RowFailed, Unavailable
 from service.messages.rows import Row
-from service.metrics import Metrics
+from service.metrics.service_metrics import Metrics
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/vqa", "headers": []}
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

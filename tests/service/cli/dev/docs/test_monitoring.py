@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from service.cli.dev.docs import monitoring
-from service.metrics import metric_rows
+from service.metrics.service_metrics import metric_rows
 from tests.support.promql import ALERTS
 
 ROOT = Path(__file__).parents[5]

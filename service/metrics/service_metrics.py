@@ -11,8 +11,8 @@ from typing import get_args
 
 from service.errors import FetchOutcome
 from service.messages.from_worker import ModelCard
-from service.metric_registry import SECONDS, MetricRow
-from service.worker_metrics import WorkerMetrics
+from service.metrics.registry import SECONDS, MetricRow
+from service.metrics.worker_metrics import WorkerMetrics
 
 DROP_REASONS = ("full", "rate", "concurrency", "loading", "draining", "deadline", "disconnect", "poison", "refused")
 FOLDER_FAILURES = ("failed", "slow", "damaged")

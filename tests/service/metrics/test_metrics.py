@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
 from service.messages.from_worker import StepReport
-from service.metrics import DROP_REASONS, MOST_KEYS, OTHER_KEYS, Metrics, metric_rows
+from service.metrics.service_metrics import DROP_REASONS, MOST_KEYS, OTHER_KEYS, Metrics, metric_rows
 
 STEP = StepReport(
     encode_s=0.2, prefill_s=0.1, decode_s=0.3, step_s=0.65, stall_s=0.25, encoded_tiles=5, prefill_rows=2,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import Counter, Gauge
 
 from service.messages.from_worker import StepReport
-from service.metric_registry import WORKER_LABELS, MetricRegistry
+from service.metrics.registry import WORKER_LABELS, MetricRegistry
 
 PHASES = ("encode", "prefill", "decode", "other")
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
