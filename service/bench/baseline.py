@@ -21,8 +21,8 @@ from starlette.concurrency import run_in_threadpool
 from model.prompt import caption_instruction, question_instruction
 from model.reference.naive_answers import NaiveAnswers, load_naive
 from service.api.answers import Answer, AnswerKey
+from service.api.bodies.request_body import ImageRequest, read_ask
 from service.api.encoding import json_response
-from service.api.request_body import ImageRequest, read_ask
 from service.api.server import configure_api_logging, listen, url_of
 from service.configuration.settings import Settings
 from service.decoding.decode import tile

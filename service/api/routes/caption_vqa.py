@@ -1,7 +1,7 @@
 """`/v1/caption` and `/v1/vqa` (alias `/v1/query`): captions and questions in the service's own terms.
 
-Turns a checked request into rows. `service.api.request_body` reads the bodies and `service.api.reply` waits in the
-queue. Event loop.
+Turns a checked request into rows. `service.api.bodies.request_body` reads the bodies and
+`service.api.answering.reply` waits in the queue. Event loop.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request
 
 from model.prompt import caption_instruction, question_instruction
 from model.request import Sampling
+from service.api.answering.reply import Reply
 from service.api.answers import Answer, AnswerKey, OfferedChoice
+from service.api.bodies.request_body import ImageRequest, read_ask
 from service.api.openapi.native import ask_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.reply import Reply
-from service.api.request_body import ImageRequest, read_ask
 from service.api.request_context import context_of
 from service.errors import InvalidField
 from service.messages.rows import Row

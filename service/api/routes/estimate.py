@@ -1,6 +1,6 @@
 """`/v1/estimate`: the cost of a caption or an answer, without running it.
 
-Gathers what `service.api.estimate` has to be told. Event loop; prompts are counted in threads.
+Gathers what `service.api.answering.estimate` has to be told. Event loop; prompts are counted in threads.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from fastapi import APIRouter, Request
 
 from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction
+from service.api.answering.estimate import CurrentLoad, estimate
+from service.api.answering.preprocess import tiled
+from service.api.answering.room import asked_rows
+from service.api.bodies.request_body import AskedImage, read_maybe_ask
 from service.api.connections.disconnect import unless_hung_up
-from service.api.estimate import CurrentLoad, estimate
 from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.preprocess import tiled
-from service.api.request_body import AskedImage, read_maybe_ask
 from service.api.request_context import context_of
-from service.api.room import asked_rows
 from service.api.routes.caption_vqa import question_instructions, rows_asked
 from service.schemas.estimate import Estimate
 from service.schemas.requests import EstimateRequest

@@ -9,12 +9,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from model.complexity import feature_bytes
+from service.api.answering.preprocess import tiled
+from service.api.bodies.request_body import read_ask
 from service.api.connections.disconnect import unless_hung_up
 from service.api.edge.rewriting import link_to
 from service.api.openapi.native import OF_IDS, body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
-from service.api.preprocess import tiled
-from service.api.request_body import read_ask
 from service.api.request_context import context_of
 from service.api.uploaded_images import UploadedImage
 from service.schemas.requests import ImageUpload

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from service.api.access.client_limits import FORWARDING, REFUSAL_DELAY_S
 from service.api.access.origins import check_origin
-from service.api.json_text import json_object
+from service.api.bodies.json_text import json_object
+from service.api.bodies.request_body import check_is_json
 from service.api.parts import Parts
-from service.api.request_body import check_is_json
 from service.api.request_context import context_of
 from service.errors import NotOffered, RateLimited
 

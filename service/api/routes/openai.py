@@ -12,7 +12,9 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
+from service.api.answering.reply import Reply
 from service.api.answers import Answer
+from service.api.bodies.request_body import find_image, read_json
 from service.api.moondream import UNNAMED, is_moondream
 from service.api.openai.answer import ChatAnswer
 from service.api.openai.conversation import fold
@@ -23,8 +25,6 @@ from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
 from service.api.openapi.openai import chat_docs, openai_error_docs
 from service.api.parts import ANY_NAME, Parts, ServiceParts
-from service.api.reply import Reply
-from service.api.request_body import find_image, read_json
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
 from service.errors import ModelNotFound

@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.types import Scope
 
 from model.pixels.tiles import TiledImage
+from service.api.bodies.request_body import AskedImage
 from service.api.edge.affinity import hashed_promptly
 from service.api.image_store import owned_by
 from service.api.parts import ServiceParts
-from service.api.request_body import AskedImage
 from service.api.request_context import RequestContext, context_of
 from service.dispatch.reservation import Reservation
 from service.fetching.urls import ImageLink

@@ -12,7 +12,7 @@ from functools import partial
 
 from model.choices import ChoiceTree
 from model.prompt import render
-from service.api.estimate import AskedRow
+from service.api.answering.estimate import AskedRow
 from service.api.parts import ServiceParts
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField

@@ -21,16 +21,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from model.pixels.tiles import TiledImage
+from service.api.answering.preprocess import tiled
+from service.api.answering.room import check_room
+from service.api.bodies.request_body import AskedImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
 from service.api.encoding import StreamItem, json_response, server_timing, sse_event
 from service.api.moondream import failure_line, is_moondream
 from service.api.parts import ServiceParts
-from service.api.preprocess import tiled
 from service.api.problems import internal_problem, problem_of
-from service.api.request_body import AskedImage
 from service.api.request_context import RequestContext, context_of
 from service.api.request_log import texts_of, work_of
-from service.api.room import check_room
 from service.dispatch.reservation import Reservation
 from service.errors import ServiceError
 from service.logs import request_fields

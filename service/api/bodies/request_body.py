@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
 from model.pixels.tiles import TiledImage
-from service.api.forms import query_items, read_form
+from service.api.bodies.forms import query_items, read_form
+from service.api.bodies.json_text import json_object
 from service.api.image_store import PREFIX
-from service.api.json_text import json_object
 from service.api.moondream import is_moondream, set_aside
 from service.api.openai.ignored import header_value
 from service.api.request_context import context_of

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from model.complexity import decode_flops, encode_flops, feature_bytes, prefill_flops, project_flops
 from model.config import GEOMETRIES, named_geometry
-from service.api.estimate import AskedRow, CurrentLoad, estimate
+from service.api.answering.estimate import AskedRow, CurrentLoad, estimate
 from service.dispatch.costs import Costs
 from service.messages.from_worker import ModelCard
 from service.worker.answer_length import NoRoomError, answer_tokens
@@ -125,7 +125,7 @@ def test_an_answer_has_room_behind_its_prompt_or_is_refused(
 
 
 def test_a_cost_can_be_told_without_torch() -> None:
-    script = "import sys; import service.api.estimate; sys.exit('torch' in sys.modules)"
+    script = "import sys; import service.api.answering.estimate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
