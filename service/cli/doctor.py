@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import current_names, fail_for, setting_flags
-from service.cli.options import options
-from service.cli.shared_options import API_KEY_FILE
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import current_names, fail_for, setting_flags
+from service.cli.options.shared_options import API_KEY_FILE
 
 EXIT_FAULT = 1
 

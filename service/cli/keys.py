@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail, fail_for
+from service.cli.options.flags import fail, fail_for
 from service.configuration.client_policy import ClientPolicy, Priority
 from service.configuration.key_files import new_key_table, read_key_file
 

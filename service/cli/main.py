@@ -20,20 +20,20 @@ from model.prompt import (
     offered_answers,
     question_instruction,
 )
-from service.cli.ask_options import ImageCommand, answer, answering
 from service.cli.dev.commands import dev_commands
 from service.cli.doctor import doctor
 from service.cli.evaluate.commands import evaluate
-from service.cli.flags import fail, fail_for
 from service.cli.info.command import info
 from service.cli.keys import keys
 from service.cli.manifest.commands import manifest
 from service.cli.mcp import mcp
-from service.cli.model_names import check_model
-from service.cli.renamed import RenamedCommands
+from service.cli.options.ask_options import ImageCommand, answer, answering
+from service.cli.options.flags import fail, fail_for
+from service.cli.options.model_names import check_model
+from service.cli.options.renamed import RenamedCommands
+from service.cli.options.shared_options import REVISION
 from service.cli.serve import HELP_OPTIONS, serve
-from service.cli.shared_options import REVISION
-from service.cli.train import train
+from service.cli.training.train import train
 
 QUESTIONS_FILE = Annotated[
     str | None,

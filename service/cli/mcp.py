@@ -11,9 +11,15 @@ from typing import Any
 
 import typer
 
-from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, engine_settings, server
-from service.cli.flags import OFFLINE_NAMES, current_names, fail, fail_for, setting_flags
-from service.cli.options import options, take
+from service.cli.options.answerer_options import (
+    IMAGE_SETTINGS,
+    MODEL_SETTINGS,
+    AnswererOptions,
+    engine_settings,
+    server,
+)
+from service.cli.options.dataclass_options import options, take
+from service.cli.options.flags import OFFLINE_NAMES, current_names, fail, fail_for, setting_flags
 from service.mcp.extra import ExtraMissing, check_extra
 
 OWN_SETTINGS = (*MODEL_SETTINGS, "default_max_tokens", *IMAGE_SETTINGS, "log_level")

@@ -10,9 +10,9 @@ import sys
 
 import typer
 
-from service.cli.flags import fail, read_settings, setting_flags
-from service.cli.model_names import check_model
-from service.cli.options import options
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import fail, read_settings, setting_flags
+from service.cli.options.model_names import check_model
 from service.configuration.settings import SettingsError
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}

@@ -7,8 +7,8 @@ import tomllib
 from datetime import date
 
 from loadtest.parser import RENAMED_OPTIONS
-from service.cli.flags import flag_of
-from service.cli.renamed import COMMANDS
+from service.cli.options.flags import flag_of
+from service.cli.options.renamed import COMMANDS
 from service.configuration.settings import PREFIX, RENAMED_SETTINGS
 from tests.support.pages import PAGES, ROOT
 

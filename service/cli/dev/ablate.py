@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.flags import fail, fail_for
-from service.cli.model_names import check_model
-from service.cli.shared_options import THREADS
-from service.cli.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
+from service.cli.options.flags import fail, fail_for
+from service.cli.options.model_names import check_model
+from service.cli.options.shared_options import THREADS
+from service.cli.training.train import EXIT_FAILED, EXIT_INTERRUPTED, EXTRA, wait_passively
 
 if TYPE_CHECKING:
     from model.ablation.study import AblationResult, StudySetup
@@ -72,7 +72,7 @@ def ablate(
 def _result(variant: Variant, setup: StudySetup, folder: Path) -> AblationResult:
     """Read a variant's result from its folder, or train it."""
     from model.ablation.study import VariantRun, read_result
-    from service.cli.training_bar import TrainingBar
+    from service.cli.training.bar import TrainingBar
 
     known = read_result(folder)
     if known is not None:

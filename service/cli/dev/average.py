@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail_for
+from service.cli.options.flags import fail_for
 
 
 def average(

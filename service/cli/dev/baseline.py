@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.cli.flags import OFFLINE_NAMES, fail_for, read_settings, setting_flags
-from service.cli.model_names import check_model
-from service.cli.options import options
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import OFFLINE_NAMES, fail_for, read_settings, setting_flags
+from service.cli.options.model_names import check_model
 
 SETTINGS = ("model", "revision", "devices", "dtype", "threads", "host", "port")
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from service.cli.dev.bench_others import AGREEMENT, DECODING, ENGINE, FEATURES, SLOTS, other_measurements
-from service.cli.flags import fail, fail_for, tell
-from service.cli.options import options
-from service.cli.shared_options import THREADS
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import fail, fail_for, tell
+from service.cli.options.shared_options import THREADS
 
 if TYPE_CHECKING:
     from model.bench.plan import PlanOverrides, Section

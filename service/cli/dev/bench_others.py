@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from service.cli.flags import fail, read_settings, tell
+from service.cli.options.flags import fail, read_settings, tell
 
 if TYPE_CHECKING:
     from model.bench.plan import PlanOverrides

@@ -17,8 +17,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.flags import fail, fail_for, read_settings, setting_flags, tell
-from service.cli.options import options, take
+from service.cli.options.dataclass_options import options, take
+from service.cli.options.flags import fail, fail_for, read_settings, setting_flags, tell
 
 if TYPE_CHECKING:
     from service.bench.capacity.check import CheckedFigure

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.flags import fail, fail_for
+from service.cli.options.flags import fail, fail_for
 
 GEOMETRIES = "random:Pheye-x4-448,random:Pheye-x2-672,random:Pheye-x4-672,random:Pheye-x2-448"
 GOLDEN = Path("tests/golden")

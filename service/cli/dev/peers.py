@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.cli.flags import fail, tell
+from service.cli.options.flags import fail, tell
 
 if TYPE_CHECKING:
     from model.bench.peers.run import PeerRun

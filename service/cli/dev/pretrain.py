@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail, fail_for
-from service.cli.train import EXTRA
+from service.cli.options.flags import fail, fail_for
+from service.cli.training.train import EXTRA
 
 
 def pretrain(

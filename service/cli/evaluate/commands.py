@@ -17,7 +17,7 @@ from model.evaluation.case import Kind
 from model.prompt import CaptionStyle
 from service.cli.evaluate.compare import attention, scores, tertiles
 from service.cli.evaluate.options import cache_folder, evaluate_cases, evaluating, files_in, known_outside_answer
-from service.cli.shared_options import IMAGES
+from service.cli.options.shared_options import IMAGES
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.flags import fail_for
+from service.cli.options.flags import fail_for
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, engine_settings, server
-from service.cli.flags import OFFLINE_NAMES, fail, fail_for, setting_flags
-from service.cli.options import Command, options, take
+from service.cli.options.answerer_options import (
+    IMAGE_SETTINGS,
+    MODEL_SETTINGS,
+    AnswererOptions,
+    engine_settings,
+    server,
+)
+from service.cli.options.dataclass_options import Command, options, take
+from service.cli.options.flags import OFFLINE_NAMES, fail, fail_for, setting_flags
 
 if TYPE_CHECKING:
     from model.evaluation.case import Case

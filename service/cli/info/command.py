@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail_for, read_settings, setting_flags
-from service.cli.options import options
-from service.cli.shared_options import AS_JSON
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import fail_for, read_settings, setting_flags
+from service.cli.options.shared_options import AS_JSON
 
 
 @options(setting_flags("revision", "context_tokens"))

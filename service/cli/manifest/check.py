@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from service.cli.flags import fail, fail_for, read_settings
 from service.cli.manifest.options import shown
-from service.cli.shared_options import AS_JSON
+from service.cli.options.flags import fail, fail_for, read_settings
+from service.cli.options.shared_options import AS_JSON
 
 if TYPE_CHECKING:
     from model.data.check.measures import ModelLimits, Quantiles

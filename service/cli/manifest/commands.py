@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.flags import fail
 from service.cli.manifest.check import check
 from service.cli.manifest.options import (
     MANIFEST,
@@ -23,8 +22,9 @@ from service.cli.manifest.options import (
     write,
 )
 from service.cli.manifest.public import a_okvqa, gqa, ocr_vqa, st_vqa, textcaps, textvqa, vqav2
-from service.cli.options import take
-from service.cli.shared_options import IMAGES
+from service.cli.options.dataclass_options import take
+from service.cli.options.flags import fail
+from service.cli.options.shared_options import IMAGES
 
 manifest = typer.Typer(
     name="manifest",

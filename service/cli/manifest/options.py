@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from model.prompt import CaptionLength, CaptionStyle, caption_instruction
-from service.cli.flags import fail, fail_for
-from service.cli.options import Command, options, take
+from service.cli.options.dataclass_options import Command, options, take
+from service.cli.options.flags import fail, fail_for
 
 if TYPE_CHECKING:
     from model.data.importers.importing import FoundSample, ImportReport, Remark

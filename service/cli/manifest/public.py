@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from service.cli.manifest.options import MANIFEST, importing, write
-from service.cli.shared_options import IMAGES
+from service.cli.options.shared_options import IMAGES
 
 
 @importing()

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.flags import fail_for
+from service.cli.options.flags import fail_for
 
 EXIT_STALE = 1
 

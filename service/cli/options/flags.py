@@ -68,7 +68,7 @@ def fail_for(error: Exception, words: str = "") -> NoReturn:
 
 
 def setting_flags(*names: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> type[Any]:
-    """Make an option class, for `service.cli.options`, with a flag for each of these settings.
+    """Make an option class, for `service.cli.options.dataclass_options`, with a flag for each of these settings.
 
     A value is text, None if it was not typed. A setting that was renamed has a flag under its old name too, which help
     does not show.

@@ -1,7 +1,7 @@
 """Options that choose who answers a command, an engine here or a service.
 
-`service.cli.ask_options` and `service.cli.evaluate.commands` share it. Imports neither engine nor HTTP client before
-one is wanted. Main thread only.
+`service.cli.options.ask_options` and `service.cli.evaluate.commands` share it. Imports neither engine nor HTTP client
+before one is wanted. Main thread only.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.flags import OFFLINE_NAMES, fail, flag_of, read_settings
-from service.cli.model_names import check_model
-from service.cli.shared_options import API_KEY_FILE
+from service.cli.options.flags import OFFLINE_NAMES, fail, flag_of, read_settings
+from service.cli.options.model_names import check_model
+from service.cli.options.shared_options import API_KEY_FILE
 
 if TYPE_CHECKING:
     from service.batch.server import ServiceConnection

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from model.training.journal import ValidationReport
 from model.training.planning.pace import Pace
-from service.cli.training_bar import TrainingBar
+from service.cli.training.bar import TrainingBar
 from tests.model.training.test_journal import report
 
 VALIDATION = ValidationReport(0, 5.0, 0.1, 0.2, 0.2, "exact match", 5, 5, seconds=20.0)

@@ -5,7 +5,7 @@ Owns the end of the command; `model.checkpoint.names` judges. Main thread only.
 
 from __future__ import annotations
 
-from service.cli.flags import fail_for
+from service.cli.options.flags import fail_for
 
 
 def check_model(source: str, revision: str | None = None, *, weights: bool = True) -> None:

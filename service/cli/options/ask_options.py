@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from service.cli.answerer_options import IMAGE_SETTINGS, MODEL_SETTINGS, AnswererOptions, Flags, engine_settings, server
-from service.cli.flags import OFFLINE_NAMES, current_names, fail, fail_for, setting_flags
-from service.cli.options import Command, options, take
+from service.cli.options.answerer_options import (
+    IMAGE_SETTINGS,
+    MODEL_SETTINGS,
+    AnswererOptions,
+    Flags,
+    engine_settings,
+    server,
+)
+from service.cli.options.dataclass_options import Command, options, take
+from service.cli.options.flags import OFFLINE_NAMES, current_names, fail, fail_for, setting_flags
 
 if TYPE_CHECKING:
     from service.batch.run import Job

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from model.training.journal import Report, TrainingStep, ValidationReport
-from service.cli.training_words import share
+from service.cli.training.words import share
 
 if TYPE_CHECKING:
     from model.training.planning.pace import Pace

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from service.cli.options import options, take
+from service.cli.options.dataclass_options import options, take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

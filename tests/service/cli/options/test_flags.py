@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from service.cli.flags import read_settings, setting_flags
-from service.cli.options import options
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import read_settings, setting_flags
 from service.configuration.settings import RENAMED_SETTINGS, Settings
 
 FLAG = "pheye: --queue-size is now --max-waiting; the next version will not know it\n"

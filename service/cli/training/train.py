@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from service.cli.flags import fail, fail_for
-from service.cli.model_names import check_model
-from service.cli.options import options
-from service.cli.shared_options import REVISION, THREADS
+from service.cli.options.dataclass_options import options
+from service.cli.options.flags import fail, fail_for
+from service.cli.options.model_names import check_model
+from service.cli.options.shared_options import REVISION, THREADS
 from service.cli.stop_signals import StopSignals
-from service.cli.training_words import command_to_go_on, show_outcome, show_pace, show_plan
+from service.cli.training.words import command_to_go_on, show_outcome, show_pace, show_plan
 from service.machine.load import machine_load
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def train(**typed: Any) -> None:
 
 def _trained(words: TrainOptions) -> int:
     """Plan, train, write, and return the exit code."""
-    from service.cli.training_bar import TrainingBar
+    from service.cli.training.bar import TrainingBar
 
     if words.export and words.dry_run:
         fail("--export, --dry-run: only one of the two")

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
-from service.cli.renamed import COMMANDS
+from service.cli.options.renamed import COMMANDS
 
 
 @pytest.mark.parametrize("old", COMMANDS)
