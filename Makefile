@@ -26,7 +26,7 @@ clients: install  ## install other people's clients, whose tests are skipped wit
 serve: install  ## serve the default model on port 8000; ARGS="--port 9000" passes flags on
 	$(BIN)/pheye serve $(ARGS)
 
-test: install  ## run the whole test suite; ARGS="tests/model/test_tiles.py" runs a part
+test: install  ## run the whole test suite; ARGS="tests/model/pixels/test_tiles.py" runs a part
 	# Python keeps what it compiles, for the hundreds of processes that the tests start, even where it is told not to.
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 

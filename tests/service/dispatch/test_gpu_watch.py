@@ -14,7 +14,7 @@ import pytest
 from service.dispatch import gpu_watch
 from service.dispatch.gpu_watch import GpuReading, Nvml, record, watch_gpus
 from service.metrics.service_metrics import Metrics
-from tests.service.test_metrics import series
+from tests.service.metrics.test_metrics import series
 from tests.support.queueing import until
 
 UUID = "GPU-8a6ad0d2-9d4c-4d62-9d5c-5c1f0c1e8a11"

@@ -20,7 +20,7 @@ from model.training.journal import read_validations
 from model.training.run import TrainingRun
 from model.training.validation.validator import ValidationSums, Validator
 from service.cli.stop_signals import StopSignals
-from tests.service.cli.test_train import HERE, pheye
+from tests.service.cli.training.test_train import HERE, pheye
 from tests.support.pages import blocks
 from tests.support.small_model import small_folder, write_pictures
 
