@@ -18,9 +18,11 @@ from model.training.batches import TrainingBatch
 from model.training.learner import Learner
 from model.training.optimizers import Optimizer
 
+_COMPILERS = ("torch._dynamo.", "torch._inductor.")  # where the errors of compiling are; importing them takes a second
+
 
 class TrainingError(ArithmeticError):
-    """Loss or gradients that are not finite; the message says at which step and what to do."""
+    """Gradients that are not finite, or layers that cannot be compiled; the message says what to do."""
 
 
 class StopRequested(Exception):
@@ -84,10 +86,22 @@ class GradientStep:
         Args:
             batch: the pass's part of the step.
             last: whether processes exchange their gradients now.
+
+        Raises:
+            TrainingError: torch cannot compile the layers.
         """
-        with nullcontext() if last else self._accelerator.no_sync(self._model):
-            loss, right = self._model(batch.to(self._accelerator.device))
-            self._accelerator.backward(loss)
+        try:
+            with nullcontext() if last else self._accelerator.no_sync(self._model):
+                loss, right = self._model(batch.to(self._accelerator.device))
+                self._accelerator.backward(loss)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(_COMPILERS):
+                raise
+            inner = getattr(error, "inner_exception", error)
+            said = f"{type(inner).__name__}: {inner}".splitlines()[0]
+            raise TrainingError(
+                f"--compile: torch cannot compile the layers here ({said}); train without it"
+            ) from error
         tokens = torch.tensor(batch.output_tokens, dtype=torch.float64)
         return torch.stack([loss.detach().double(), right.double(), tokens.to(loss.device)])
 

@@ -124,7 +124,7 @@ class Trainer:
         """Train to the end, reporting each step and each validation; the caller may stop between any two.
 
         Raises:
-            TrainingError: the gradient is not finite.
+            TrainingError: the gradient is not finite, or the layers cannot be compiled.
         """
         place = self._snapshot.place if self._snapshot else self._position(0, 0, 0)
         with MetricsFile(self._folder / "metrics.jsonl", place.done) if self.is_main else nullcontext() as journal:

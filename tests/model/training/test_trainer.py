@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from model.training.journal import (
     read_journal,
     read_validations,
 )
-from model.training.learner import Learner
+from model.training.learner import Learner, Passes
 from model.training.optimizers import Optimizer
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
 from model.training.snapshot import SnapshotError
@@ -180,6 +181,19 @@ def test_a_gradient_that_is_not_finite_ends_the_run_with_its_step(tmp_path: Path
     with torch.no_grad():
         next(iter(one.learner.trained().values())).fill_(float("nan"))
     with pytest.raises(TrainingError, match="step 1: the gradient is nan"):
+        next(one.run())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # torch.compile warns of its own code
+def test_layers_that_cannot_be_compiled_end_the_run_with_what_to_do(tmp_path: Path, monkeypatch) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError("no compiler was found\nCommand: g++ ...")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=failing))
+    own = small_checkpoint()
+    learner = Learner(own.config, own.ranks, own.tensors, Passes(compiled=True))
+    one = Trainer(learner, own.config, Data([Pictures()], own.tokenizer), RECIPE, tmp_path)
+    with pytest.raises(TrainingError, match=r"^--compile: .*no compiler was found.*\); train without it$"):
         next(one.run())
 
 
