@@ -29,6 +29,7 @@ TRAINING_SEEDS = (
     "train truthful", "train photographed", "train outside",  # of the runs up to November 2026
     "train truthful 2", "train photographed 2", "train outside 2",
     "train truthful 3", "train photographed 3", "train outside 3",
+    "train truthful 4", "train photographed 4", "train outside 4",
 )  # fmt: skip
 
 
