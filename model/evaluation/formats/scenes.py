@@ -30,6 +30,7 @@ TRAINING_SEEDS = (
     "train truthful 2", "train photographed 2", "train outside 2",
     "train truthful 3", "train photographed 3", "train outside 3",
     "train truthful 4", "train photographed 4", "train outside 4",
+    "train truthful 5", "train photographed 5", "train outside 5",
 )  # fmt: skip
 
 
