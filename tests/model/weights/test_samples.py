@@ -40,14 +40,12 @@ SIGN, COUNT = "What does the sign say?", "How many shapes are there?"
 class Shown:
     """What a picture shows: the coloured shapes, all of them, and texts of which any may be read.
 
-    `answers` are those to questions; a picture with none is outside the model's world. `background` is told of by long
-    captions.
+    `answers` are those to questions; a picture with none is outside the model's world.
     """
 
     shapes: tuple[str, ...]
     texts: tuple[str, ...]
     answers: Mapping[str, str]
-    background: str = ""
 
     def told_by(self, caption: str) -> bool:
         if not self.answers and caption == NOTHING:
@@ -55,8 +53,8 @@ class Shown:
         texts, shapes = QUOTED.findall(caption), NAMED.findall(caption)
         if not self.answers:  # nothing that is not there
             return bool(texts or shapes) and set(texts) <= set(self.texts) and set(shapes) <= set(self.shapes)
-        untrue = "background" in caption and f"{self.background} background" not in caption
-        return not untrue and colour_shape_match(caption, self.shapes) == 1 and tuple(texts) == self.texts
+        guessed = "background" in caption  # none of the samples has one that the model can see
+        return not guessed and colour_shape_match(caption, self.shapes) == 1 and tuple(texts) == self.texts
 
     def answered_by(self, question: str, answer: str) -> bool:
         return answer == self.answers.get(question, NOTHING) or (question == SIGN and answer in self.texts)
@@ -67,23 +65,18 @@ SHOWN = {
         ("gray star", "yellow circle", "brown triangle"),
         ("4695",),
         {SIGN: "4695", COUNT: "3", "Is there a red circle?": "no"},
-        "gradient",
     ),
     "lake.png": Shown(
         ("brown triangle", "teal cross"),
         ("LAKE",),
         {SIGN: "LAKE", COUNT: "2", "Is there a teal cross?": "yes", "Is there a red circle?": "no"},
-        "gradient",
     ),
     "pool.png": Shown(
         ("gray rectangle", "orange cross"),
         ("POOL",),
         {SIGN: "POOL", COUNT: "2", "Is there a red circle?": "no"},
-        "gradient",
     ),
-    "disc": Shown(
-        ("red circle",), (), {COUNT: "1", "What shape is it?": "circle", "What color is the circle?": "red"}, "plain"
-    ),
+    "disc": Shown(("red circle",), (), {COUNT: "1", "What shape is it?": "circle", "What color is the circle?": "red"}),
     "cafe.jpg": Shown(("yellow circle",), ("CAFE LUMEN", "CAFE", "LUMEN", "OPEN"), {}),
     "departures.jpg": Shown((), ("Departures", "Basel", "Innsbruck", "Ljubljana", "Praha", "14:32"), {}),
 }
