@@ -44,8 +44,9 @@ def test_it_tells_how_it_was_made():
     assert len(record["commit"]) == 40
     for each in record["averaged"]:
         assert f"{each['model']}={each['share']}" in record["command"]
-        made_by = {"pheye-tiny-truthful", "pheye-tiny-level-3", "pheye-tiny"}
-        assert set(recipes(each["training"])) >= made_by, "and what those began from"
+        assert each["training"]["commit"]
+    made_by = {"pheye-tiny-whole", "pheye-tiny-truthful", "pheye-tiny-level-3", "pheye-tiny"}
+    assert set(recipes(record)) == made_by, "and what those began from, each told once"
     assert sum(each["share"] for each in record["averaged"]) == pytest.approx(1)
     with safe_open(FOLDER / "model.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["pheye"]) == record
