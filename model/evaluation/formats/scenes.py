@@ -3,7 +3,7 @@
 What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; about one shape of
 several, its colour or kind, its place, and where it is from another; and what the sign says, where there is one. Signs
 are told apart by the size of their letters, and by whether the edge of a tile cuts one. Fewer scenes have signs of
-other kinds than pheye-tiny was taught at first: longer ones, and numbers with zeros.
+other kinds than pheye-tiny was taught at first: longer ones, numbers with zeros, and some in lower case.
 Any thread or process.
 """
 
@@ -17,11 +17,11 @@ from model.data.world.captions import named
 from model.data.world.paint import Letter, Picture, letter_size, paint
 from model.data.world.questions import about_one_of_several
 from model.data.world.scene import CLUTTER, Scene, draw_scene
-from model.data.world.sign_texts import long_sign_text, number
+from model.data.world.sign_texts import long_sign_text, lower_case, number
 from model.evaluation.case import Case
 from model.prompt import caption_instruction, question_instruction
 
-_OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number}
+_OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number, "lower case": lower_case}
 _OTHERS_EVERY = 5  # scenes; one scene with each of these for so many
 _READ = question_instruction("What does the sign say?", "short")
 TRAINING_SEEDS = (
@@ -31,6 +31,7 @@ TRAINING_SEEDS = (
     "train truthful 3", "train photographed 3", "train outside 3",
     "train truthful 4", "train photographed 4", "train outside 4",
     "train truthful 5", "train photographed 5", "train outside 5",
+    "train truthful 6", "train photographed 6", "train outside 6",
 )  # fmt: skip
 
 

@@ -2,7 +2,15 @@
 
 from random import Random
 
-from model.data.world.sign_texts import DIGITS, LETTERS, long_sign_text, number, sign_text, varied_sign_text
+from model.data.world.sign_texts import (
+    DIGITS,
+    LETTERS,
+    long_sign_text,
+    lower_case,
+    number,
+    sign_text,
+    varied_sign_text,
+)
 from model.data.world.words import LONG_SIGN_WORDS, SIGN_WORDS
 
 VARIED = [varied_sign_text(Random(f"varied {index}")) for index in range(1000)]
@@ -21,6 +29,18 @@ def test_varied_texts_are_longer_now_and_then_and_have_zeros_in_numbers_alone():
     zeros = [text for text in VARIED if "0" in text]
     assert 0.07 < len(zeros) / len(VARIED) < 0.17
     assert all(text.isdigit() for text in zeros)
+
+
+def test_varied_texts_are_in_lower_case_now_and_then():
+    assert 0.09 < sum(text != text.upper() for text in VARIED) / len(VARIED) < 0.19
+
+
+def test_a_text_in_lower_case_is_a_word_or_none_and_has_a_letter_unlike_its_capital():
+    texts = [lower_case(Random(index)) for index in range(300)]
+    assert {text.upper() in SIGN_WORDS + LONG_SIGN_WORDS for text in texts} == {True, False}
+    assert {text == text.lower() for text in texts} == {True, False}
+    assert all(set(text[1:]) & set("abdefghijmnqrty") for text in texts)
+    assert not set("".join(texts).lower()) - set(LETTERS.lower())
 
 
 def test_a_number_has_a_zero_and_a_long_text_is_a_word_or_none():
