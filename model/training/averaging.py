@@ -16,7 +16,8 @@ from torch import Tensor
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.checkpoint.sources import CheckpointError, folder_of
 from model.provenance import provenance
-from model.training.export import Trained, export, read_record
+from model.training.export import Trained, export
+from model.training.records import read_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import clip_config, phi_config
 from model.tokenizer import TextTokenizer
+from model.training.records import RECORD, told_once
 from model.whole_files import appearing_whole
 
-RECORD = "training.json"  # how the weights were made
 _LAYERS = "lang_encoder.model.layers."
 _PARTS = {"decoder_layer": "lang_encoder.old_decoder_blocks.", "cross_attn_layer": "lang_encoder.cross_attn_layers."}
 
@@ -66,7 +66,7 @@ def export(trained: Trained, folder: Path, dtype: str | None = None) -> None:
     _check_new(trained, folder)
     with appearing_whole(folder) as partial:
         _begin(trained, partial, dtype)
-        header = {"format": "pt", "pheye": json.dumps(trained.record)}
+        header = {"format": "pt", "pheye": json.dumps(told_once(trained.record))}
         weights = partial / "model.safetensors"
         save_file(_stored(trained, dtype), weights, metadata=header)
         weights.chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
@@ -86,19 +86,6 @@ def export_published(trained: Trained, folder: Path, dtype: str | None = None) -
             torch.save(tensors | aliases, file)
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Read how the weights in a folder were made, if training wrote them.
-
-    Raises:
-        CheckpointError: the record cannot be read.
-    """
-    path = folder / RECORD
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from None
-
-
 def _check_new(trained: Trained, folder: Path) -> None:
     if folder.exists():
         raise CheckpointError(f"{folder}: exists already; choose a new folder")
@@ -112,7 +99,7 @@ def _begin(trained: Trained, partial: Path, dtype: str | None) -> None:
     for name, part in (("encoder", clip_config(trained.config)), ("decoder", phi_config(trained.config))):
         _write(partial / name / "config.json", part.to_dict())
     _write(partial / "config.json", _keys(trained.config, dtype))
-    _write(partial / RECORD, trained.record)
+    _write(partial / RECORD, told_once(trained.record))
     if trained.about is not None:
         _write(partial / ABOUT, trained.about.as_json())
 

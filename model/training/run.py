@@ -16,7 +16,7 @@ from model.checkpoint.checkpoint import RANDOM, Checkpoint, open_checkpoint
 from model.checkpoint.sources import folder_of
 from model.provenance import provenance
 from model.training.compute import ComputeOptions, passes_of, take_threads, workers_of
-from model.training.export import Trained, export, export_published, read_record
+from model.training.export import Trained, export, export_published
 from model.training.initial import initial_tensors
 from model.training.journal import Report, ValidationReport, read_validations
 from model.training.learner import Learner
@@ -25,6 +25,7 @@ from model.training.planning.pace import Pace
 from model.training.planning.plan import TrainingPlan
 from model.training.plots import plot_run
 from model.training.recipe import Recipe
+from model.training.records import read_record
 from model.training.snapshot import SnapshotError, read_best
 from model.training.trainer import Data, Trainer
 
