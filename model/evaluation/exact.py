@@ -18,6 +18,8 @@ _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_COUNTED.split(
 )
 _NUMBER = re.compile(rf"\b(?:\d+|{'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"\u201c\u201d]([^\"\u201c\u201d]*)[\"\u201c\u201d]")
+_BACKGROUND = re.compile(r"\bon an? (\w+) background\b", re.IGNORECASE)
+NO_BACKGROUND = "none"  # the reference of a caption that may leave it out
 _OBJECT = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})(?:e?s)?\b", re.IGNORECASE)
 
 
@@ -77,6 +79,18 @@ def colour_shape_match(answer: str, references: Sequence[str]) -> float:
     there = Counter(each.lower() for each in references)
     named = Counter(f"{colour} {shape}".lower() for colour, shape in _OBJECT.findall(answer))
     return (there & named).total() / max(there.total(), named.total()) if there or named else 1.0
+
+
+def background_match(answer: str, references: Sequence[str]) -> float:
+    """Return 1 if the kind of background that a caption names is one of the references, else 0.
+
+    A caption that names none says `NO_BACKGROUND`.
+
+    >>> background_match("It shows a star on a noisy background.", ["noisy"]), background_match("A star.", ["noisy"])
+    (1.0, 0.0)
+    """
+    named = _BACKGROUND.search(answer)
+    return float((named[1].lower() if named else NO_BACKGROUND) in references)
 
 
 def _plain(text: str) -> str:

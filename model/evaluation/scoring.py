@@ -12,7 +12,14 @@ from statistics import fmean
 
 from model.evaluation.case import Kind
 from model.evaluation.cider import cider_d
-from model.evaluation.exact import colour_shape_match, count_match, exact_match, same_sentence, sign_match
+from model.evaluation.exact import (
+    background_match,
+    colour_shape_match,
+    count_match,
+    exact_match,
+    same_sentence,
+    sign_match,
+)
 from model.evaluation.record import CaseAnswer
 from model.evaluation.targets import target_of
 from model.evaluation.vqa import text_vqa_accuracy, vqa_accuracy
@@ -26,6 +33,7 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "exact": exact_match,
     "words": word_f1,
     "colour_shape": colour_shape_match,
+    "background": background_match,
     "sign": sign_match,
     "other_sign": sign_match,
     "count": count_match,
@@ -40,6 +48,7 @@ METRICS: Mapping[Kind, str] = {
     "exact": "exact match",
     "words": "words right",
     "colour_shape": "colours and shapes",
+    "background": "backgrounds in long captions",
     "sign": "signs read",
     "other_sign": "other signs read",
     "count": "counting",

@@ -2,8 +2,9 @@
 
 What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; about one shape of
 several, its colour or kind, its place, and where it is from another; and what the sign says, where there is one. Signs
-are told apart by the size of their letters, and by whether the edge of a tile cuts one. Fewer scenes have signs of
-other kinds than pheye-tiny was taught at first: longer ones, numbers with zeros, and some in lower case.
+are told apart by the size of their letters, and by whether the edge of a tile cuts one. Of every fifth a long caption is
+asked for, too, which may name the background, but no wrong one. Fewer scenes have signs of other kinds than pheye-tiny
+was taught at first: longer ones, numbers with zeros, and some in lower case.
 Any thread or process.
 """
 
@@ -19,10 +20,11 @@ from model.data.world.questions import about_one_of_several
 from model.data.world.scene import CLUTTER, Scene, draw_scene
 from model.data.world.sign_texts import long_sign_text, lower_case, number
 from model.evaluation.case import Case
+from model.evaluation.exact import NO_BACKGROUND
 from model.prompt import caption_instruction, question_instruction
 
 _OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number, "lower case": lower_case}
-_OTHERS_EVERY = 5  # scenes; one scene with each of these for so many
+_MORE_EVERY = 5  # scenes; one long caption for so many, and one scene more with each of the other signs
 _READ = question_instruction("What does the sign say?", "short")
 TRAINING_SEEDS = (
     "train", "train signs", "train ablation",
@@ -51,9 +53,7 @@ def read_scenes(folder: Path, count: int, seed: str, level: int = 3) -> list[Cas
     if seed in TRAINING_SEEDS:
         raise ValueError(f"seed: {seed!r} is a stream that pheye-tiny was trained on; choose another")
     cases = [case for index in range(count) for case in _cases(folder / seed, seed, index, level)]
-    return cases + [
-        case for index in range(0, count, _OTHERS_EVERY) for case in _other_signs(folder / seed, seed, index)
-    ]
+    return cases + [case for index in range(0, count, _MORE_EVERY) for case in _other_signs(folder / seed, seed, index)]
 
 
 def _cases(folder: Path, seed: str, index: int, level: int) -> Iterator[Case]:
@@ -64,6 +64,10 @@ def _cases(folder: Path, seed: str, index: int, level: int) -> Iterator[Case]:
     shapes = tuple(named(shape) for shape in scene.shapes)
     area = min((shape.box.area for shape in scene.shapes), default=None)
     yield Case(f"{index} caption", path, caption_instruction("normal"), shapes, "colour_shape", area=area)
+    if index % _MORE_EVERY == 0 and (scene.shapes or scene.sign):
+        backgrounds = ("noisy",) if scene.background == "noisy" else (NO_BACKGROUND, scene.background)
+        long = caption_instruction("long")
+        yield Case(f"{index} background", path, long, backgrounds, "background", group=scene.background)
     counted = question_instruction("How many shapes are there?", "short")
     yield Case(f"{index} count", path, counted, (str(len(shapes)),), "count", group=str(len(shapes)))
     for asked in about_one_of_several(scene, Random(f"{seed} {index} several")):  # noqa: S311 - as above

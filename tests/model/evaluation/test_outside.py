@@ -78,10 +78,14 @@ def test_a_sign_is_cut_if_the_edge_of_a_tile_runs_through_a_letter(tmp_path: Pat
     assert [is_cut([letter], level) for level in (1, 2, 3)] == [False, True, True]
     between = [Letter("A", Box(0.24, 0.1, 0.32, 0.3)), Letter("B", Box(0.35, 0.1, 0.43, 0.3))]
     assert not is_cut(between, 3), "the edge runs between two letters"
-    cases = read_scenes(tmp_path, 12, "test")
+    cases = read_scenes(tmp_path, 30, "test")
     assert {each.group for each in cases if each.kind == "several"} <= {"colour", "shape", "place", "relation"}
+    named = [each.references for each in cases if each.kind == "background"]
+    assert named
+    assert set(named) <= {("noisy",), ("none", "plain"), ("none", "striped"), ("none", "gradient")}
     others = {each.group: each.references[0] for each in cases if each.kind == "other_sign"}
     assert len(others["longer"]) > 6
     assert "0" in others["numbers with zeros"]
+    assert others["lower case"] != others["lower case"].upper()
     groups = {each.group for each in cases if each.kind == "sign"}
     assert groups <= {f"{size} / {cut}" for size in ("small", "medium", "large") for cut in ("cut", "whole")}

@@ -22,6 +22,7 @@ def test_every_kind_is_judged_by_its_own_metric() -> None:
         answered(replace(case("c", "cider"), references=("a red bus",)), "A red bus."),
         answered(replace(case("d", "exact"), references=("yes",)), "no"),
         answered(replace(case("e", "colour_shape"), references=("red star", "blue star")), "A red star."),
+        answered(replace(case("n", "background"), references=("none", "plain")), "A star on a noisy background."),
         answered(replace(case("f", "sign"), references=("EXIT",)), 'It says "EXIT".'),
         answered(replace(case("m", "other_sign"), references=("LIBRARY",)), "LIBRARY"),
         answered(replace(case("g", "count"), references=("3",)), "Three."),
@@ -33,7 +34,7 @@ def test_every_kind_is_judged_by_its_own_metric() -> None:
     ]
     assert {each.case.kind for each in asked} == set(get_args(Kind))
     found = scores(asked)
-    assert found == pytest.approx([90, 90, 750, 0, 50, 100, 100, 100, 0, 100, 0, 100, 80])
+    assert found == pytest.approx([90, 90, 750, 0, 50, 0, 100, 100, 100, 0, 100, 0, 100, 80])
     lines = table(asked)
     assert {line.metric for line in lines} == {*METRICS.values(), "word for word", BOTH}
     assert [line.score for line in lines if line.metric in ("words right", "word for word", BOTH)] == [80, 0, 40]
