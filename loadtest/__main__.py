@@ -22,11 +22,11 @@ from rich.console import Console
 from loadtest.capacity import LatencyTarget, find_capacity
 from loadtest.options import loads_of, parse
 from loadtest.parser import EXIT_USAGE
-from loadtest.plots import NothingToPlot, check_plot, plot
-from loadtest.results import document, ratios, rows
+from loadtest.report.plots import NothingToPlot, check_plot, plot
+from loadtest.report.results import document, ratios, rows
+from loadtest.report.tables import console, point_words, print_ratios, print_rows
 from loadtest.servers import ServerError
 from loadtest.sweep import LoadMeasurement, measure
-from loadtest.tables import console, point_words, print_ratios, print_rows
 
 EXIT_LOST, EXIT_INTERRUPTED = 1, 130
 INTERRUPTED = "interrupted"

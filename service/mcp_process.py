@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from service.batch.bounded_http import ANSWER_BYTES, AnswerOutOfBoundsError, request
-from service.batch.remote import SLACK_S
-from service.batch.retry import PASSING, RetryBudget, retry_after_s
-from service.batch.server import ServiceConnection, ServiceConnectionError, contact, silence
+from service.batch.answerers.bounded_http import ANSWER_BYTES, AnswerOutOfBoundsError, request
+from service.batch.answerers.remote import SLACK_S
+from service.batch.answerers.retry import PASSING, RetryBudget, retry_after_s
+from service.batch.answerers.server import ServiceConnection, ServiceConnectionError, contact, silence
 from service.configuration.settings import Settings
 from service.logs import configure_logging
 from service.mcp.images import LocalSources

@@ -24,11 +24,11 @@ settings.load_profile("untimed")
 LONGEST = (
     "model/network/test_kernels_interpreted.py",
     "chaos/test_scenarios.py",
-    "service/api/connections/test_shutdown.py",
+    "service/api/connections/shutdown/test_graceful.py",
     "service/cli/test_full_disks.py",
-    "service/cli/test_train.py",
+    "service/cli/training/test_train.py",
     "service/cli/dev/test_bench.py",
-    "service/dispatch/test_supervisor.py",
+    "service/dispatch/workers/test_supervisor.py",
     "service/api/connections/test_violence.py",
     "service/api/test_contract.py",
     "model/weights/test_embedded.py",
@@ -39,6 +39,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    assert all((Path(__file__).parent / file).exists() for file in LONGEST)
     order = {f"tests/{file}": place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 

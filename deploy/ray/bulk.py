@@ -23,7 +23,7 @@ from model.pixels.image_names import IMAGE_SUFFIXES
 from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction, question_instruction
 from model.request import Sampling
-from service.batch.local import LocalRun
+from service.batch.answerers.local import LocalRun
 from service.batch.results.parquet import answer_schema
 from service.batch.results.records import AnswerTerms, records_of
 from service.batch.task import AnswerOptions, ImagePlace, Question, Task

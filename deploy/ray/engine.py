@@ -15,7 +15,7 @@ from deploy.ray.remote import ReplicaState
 from model.request import CacheChanges
 from model.tokenizer import TextTokenizer
 from service.configuration.settings import load_settings
-from service.dispatch.worker_handle import WorkerProcess
+from service.dispatch.workers.worker_handle import WorkerProcess
 from service.messages.from_worker import (
     Broken,
     Finished,

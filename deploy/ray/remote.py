@@ -15,7 +15,7 @@ from typing import Any
 
 from model.pixels.tiles import TiledImage
 from service.dispatch.reservation import AcceptedRow
-from service.dispatch.supervisor import WorkerSupervisor
+from service.dispatch.workers.supervisor import WorkerSupervisor
 from service.messages.from_worker import FromWorker, ModelCard, Started, StepDone, StepReport
 from service.messages.rows import name_requests
 from service.messages.to_worker import Forget, Prefetch, Submit

@@ -17,10 +17,10 @@ from rich.table import Table
 
 from loadtest.options import read_key
 from loadtest.parser import Parser
+from loadtest.report.tables import console
 from loadtest.screenshots.ask import SequenceCost, ask_about, sum_up
 from loadtest.screenshots.draw import SEQUENCES
 from loadtest.servers import Server, ServerError
-from loadtest.tables import console
 
 LEAST_FRAMES = 2  # the first is left out
 

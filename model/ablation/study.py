@@ -19,9 +19,9 @@ from model.ablation.variants import Variant
 from model.checkpoint.checkpoint import Checkpoint
 from model.data.world.source import WorldSource
 from model.provenance import provenance
+from model.training.artifacts.journal import TrainingStep, read_journal
 from model.training.compute import ComputeOptions, passes_of, take_threads, workers_of
 from model.training.initial import initial_tensors
-from model.training.journal import TrainingStep, read_journal
 from model.training.recipe import Recipe
 from model.training.run import changed_level
 from model.training.trainer import Data, Trainer

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.bench.floors import PassCosts
 from model.bench.halves import Twin
+from model.bench.roofline.floors import PassCosts
 from model.bench.sides import FastRows
 from model.complexity import PAPER_TEXT_TOKENS, PREFIX_TOKENS
 from model.config import PheyeConfig

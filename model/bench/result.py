@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from model.bench.ceilings import Ceilings
-from model.bench.floors import Floor
 from model.bench.machine import Machine
 from model.bench.plan import Section
+from model.bench.roofline.ceilings import Ceilings
+from model.bench.roofline.floors import Floor
 from model.bench.timing import Race
 
 SCHEMA_VERSION = 1

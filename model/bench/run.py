@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from model.bench.ceilings import PROBES, Ceilings, measure_ceilings
-from model.bench.floors import PassCosts, floor
 from model.bench.halves import Half, Twin, load_fast, load_twin, trimmed
 from model.bench.machine import peak_bytes, reset_peak, this_machine
 from model.bench.model_under_test import ModelUnderTest
 from model.bench.plan import MEMORY, Section
 from model.bench.result import BenchReport, BenchResult, CachedImage
+from model.bench.roofline.ceilings import PROBES, Ceilings, measure_ceilings
+from model.bench.roofline.floors import PassCosts, floor
 from model.bench.targets import judge
 from model.bench.timing import Stopwatch, race
 from model.bench.workloads import CAPTION_TOKENS, KINDS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from model.bench.ceilings import Ceilings
 from model.bench.machine import Machine
 from model.bench.result import BenchReport, BenchResult, CachedImage, Verdict
+from model.bench.roofline.ceilings import Ceilings
 from model.bench.timing import Spread
 
 HEAD = (

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.bench.floors import Pass
 from model.bench.halves import Half
 from model.bench.model_under_test import ModelUnderTest
+from model.bench.roofline.floors import Pass
 from model.bench.sides import NaiveRow, Tokens, encode_fast, encode_naively
 from model.bench.timing import Call, Lap
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from model.evaluation.case import Kind
-from model.evaluation.cider import cider_d
-from model.evaluation.exact import (
+from model.evaluation.metrics.cider import cider_d
+from model.evaluation.metrics.exact import (
     background_match,
     colour_shape_match,
     count_match,
@@ -20,11 +20,11 @@ from model.evaluation.exact import (
     same_sentence,
     sign_match,
 )
+from model.evaluation.metrics.vqa import text_vqa_accuracy, vqa_accuracy
+from model.evaluation.metrics.word_f1 import word_f1
+from model.evaluation.metrics.words import caption_words
 from model.evaluation.record import CaseAnswer
 from model.evaluation.targets import target_of
-from model.evaluation.vqa import text_vqa_accuracy, vqa_accuracy
-from model.evaluation.word_f1 import word_f1
-from model.evaluation.words import caption_words
 
 ALL = "all"
 _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {

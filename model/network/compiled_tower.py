@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.network.compiled import large_tower, tower
 from model.network.compiled.linear import crew
 from model.network.compiled.loops.rows import ACTIVATION_CODES
 from model.network.compiled.loops.sizes import PANEL
 from model.network.compiled.parts import Norm, TowerLayer
+from model.network.compiled.vision import large_tower, tower
 
 
 class _Layers:

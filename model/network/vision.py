@@ -222,7 +222,7 @@ class VisionTower:
         Torch's fused attention reads heads that lie side by side, and writes them as it reads them.
         """
         if self._code is not None and self._code.ready:
-            from model.network.compiled.tower_attention import attend_within_tiles
+            from model.network.compiled.vision.tower_attention import attend_within_tiles
 
             return attend_within_tiles(qkv, n, self._heads)
         parts = qkv.view(n, -1, 3, self._heads, qkv.shape[-1] // (3 * self._heads))

@@ -135,7 +135,7 @@ def _tile_key(role: str, tile: Tiles) -> TileKey:
 
 
 class PillowViews:
-    """The two views as Pillow makes them; `model.network.compiled.resizing` makes the same ones faster."""
+    """The two views as Pillow makes them; `model.network.compiled.vision.resizing` makes the same ones faster."""
 
     def __init__(self, small_px: int, large_px: int, height_px: int) -> None:
         self._views = [_ResizedAcross(side_px, height_px) for side_px in (small_px, large_px)]

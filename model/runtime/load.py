@@ -15,7 +15,7 @@ from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from model.config import PheyeConfig
 from model.machine.cores import compute_threads, lone_threads
 from model.network.layers import made_anew
-from model.runtime.feature_folder import FeatureFolder
+from model.runtime.features.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision, choose_precision, memory_budget, resolve_device
 from model.runtime.memory_plan import MemoryDemand, MemoryPlan, MemoryPlanError, plan_memory
 from model.runtime.prepared_weights import PreparedWeights

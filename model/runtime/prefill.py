@@ -12,7 +12,7 @@ from model.network.slots import Slots
 from model.pixels.tiles import ImageKey
 from model.request import DeviceMemoryError, NewRow
 from model.runtime.device_memory import with_room
-from model.runtime.open_images import OpenImages
+from model.runtime.features.open_images import OpenImages
 from model.runtime.prompts import PromptReader
 from model.runtime.running_rows import RunningRows
 

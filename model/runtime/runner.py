@@ -23,15 +23,15 @@ from model.prompt import render
 from model.request import CacheChanges, ChosenChoice, FolderCounts, NewRow, TileSpan, TokenLogprob
 from model.runtime.decode_steps import DecodeSteps
 from model.runtime.device_memory import Result, with_room
-from model.runtime.feature_cache import FeatureCache
-from model.runtime.feature_folder import FeatureFolder
+from model.runtime.features.feature_cache import FeatureCache
+from model.runtime.features.feature_folder import FeatureFolder
+from model.runtime.features.open_images import OpenImages
+from model.runtime.features.tile_encoder import TileEncoder
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
-from model.runtime.open_images import OpenImages
 from model.runtime.prefill import Prefill
 from model.runtime.prompts import PromptReader
 from model.runtime.running_rows import RunningRows
-from model.runtime.tile_encoder import TileEncoder
 from model.runtime.token_decoder import TokenDecoder
 from model.runtime.vision_steps import VisionSteps
 from model.tokenizer import TextStream, TextTokenizer, shared_tokens

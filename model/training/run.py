@@ -15,18 +15,18 @@ from model.about import About
 from model.checkpoint.checkpoint import RANDOM, Checkpoint, open_checkpoint
 from model.checkpoint.sources import folder_of
 from model.provenance import provenance
+from model.training.artifacts.export import Trained, export, export_published
+from model.training.artifacts.journal import Report, ValidationReport, read_validations
+from model.training.artifacts.plots import plot_run
+from model.training.artifacts.records import read_record
+from model.training.artifacts.snapshot import SnapshotError, read_best
 from model.training.compute import ComputeOptions, passes_of, take_threads, workers_of
-from model.training.export import Trained, export, export_published
 from model.training.initial import initial_tensors
-from model.training.journal import Report, ValidationReport, read_validations
 from model.training.learner import Learner
 from model.training.planning.data import TrainingData
 from model.training.planning.pace import Pace
 from model.training.planning.plan import TrainingPlan
-from model.training.plots import plot_run
 from model.training.recipe import Recipe
-from model.training.records import read_record
-from model.training.snapshot import SnapshotError, read_best
 from model.training.trainer import Data, Trainer
 
 

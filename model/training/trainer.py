@@ -20,14 +20,8 @@ from model.config import PheyeConfig
 from model.data.manifest import ManifestSource
 from model.data.samples import ENDLESS, Source
 from model.tokenizer import TextTokenizer
-from model.training.batches import REHEARSED_EVERY, SIGNAL_S, Loader, TrainingBatch, is_lost_worker
-from model.training.gradient_step import GradientStep, StopRequested
-from model.training.journal import MetricsFile, Report, TrainingStep, ValidationReport
-from model.training.learner import Learner
-from model.training.optimizers import Optimizer, optimizer_of
-from model.training.planning.pace import Pace, measured_pace
-from model.training.recipe import Recipe, learning_rate, with_steps
-from model.training.snapshot import (
+from model.training.artifacts.journal import MetricsFile, Report, TrainingStep, ValidationReport
+from model.training.artifacts.snapshot import (
     Snapshot,
     TrainingPosition,
     already_begun,
@@ -36,6 +30,12 @@ from model.training.snapshot import (
     latest_snapshot,
     save_snapshot,
 )
+from model.training.batches import REHEARSED_EVERY, SIGNAL_S, Loader, TrainingBatch, is_lost_worker
+from model.training.gradient_step import GradientStep, StopRequested
+from model.training.learner import Learner
+from model.training.optimizers import Optimizer, optimizer_of
+from model.training.planning.pace import Pace, measured_pace
+from model.training.recipe import Recipe, learning_rate, with_steps
 from model.training.validation.validations import Validations
 from model.training.validation.validator import Validator
 

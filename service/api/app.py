@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from service.allocator import return_freed_memory
 from service.api.access.key_reload import KeyReload
 from service.api.access.keys import ApiKeys
-from service.api.connections.running import RunningRequests
+from service.api.connections.shutdown.running import RunningRequests
 from service.api.connections.uploads import Uploads
 from service.api.image_folder.image_file import TileGeometry
 from service.api.image_folder.start import open_folder

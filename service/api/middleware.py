@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access.client_limits import ClientLimits, RefusalDelay, is_forwarding
 from service.api.access.keys import ApiKeys, chosen_route
-from service.api.connections.running import RunningRequests
+from service.api.connections.shutdown.running import RunningRequests
 from service.api.connections.uploads import Upload, Uploads
 from service.api.edge.coding import check_coding
 from service.api.edge.cors import CorsPolicy

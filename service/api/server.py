@@ -1,6 +1,7 @@
 """The server process: start-up, the lines that say what is served, exit code.
 
-Owns the listening socket and logging; graceful shutdown is `service.api.connections.shutdown`'s. The main thread's.
+Owns the listening socket and logging; graceful shutdown is `service.api.connections.shutdown.graceful`'s. The main
+thread's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from service.api.connections.descriptors import ConnectionPlan, plan_connections
 from service.api.connections.protocol import GuardedProtocol
 from service.api.connections.quiet_log import quieten
 from service.api.connections.registry import OpenConnections
-from service.api.connections.shutdown import DrainingServer
+from service.api.connections.shutdown.graceful import DrainingServer
 from service.api.edge.forwarded import ForwardedHeaders, TrustedProxies
 from service.api.traces.environment import tracing_from
 from service.configuration.service_links import ignored_links

@@ -1,7 +1,8 @@
 """Batch runs from start to end: files opened first, then whoever answers, then failures told and an exit code.
 
-Whatever answers - the engine in this process (`service.batch.offline`) or a running service (`service.batch.remote`) -
-gives outcomes, and here they are written down. Knows neither models nor HTTP. Main thread only.
+Whatever answers - the engine in this process (`service.batch.answerers.offline`) or a running service
+(`service.batch.answerers.remote`) - gives outcomes, and here they are written down. Knows neither models nor HTTP. Main
+thread only.
 """
 
 from __future__ import annotations

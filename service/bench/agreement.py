@@ -20,7 +20,7 @@ from model.evaluation.case import Case, subset
 from model.evaluation.formats.easy_vqa import read_easy_vqa
 from model.evaluation.record import CaseAnswer
 from model.evaluation.scoring import scores
-from service.batch.offline import engine
+from service.batch.answerers.offline import engine
 from service.configuration.settings import Settings
 from service.evaluation.run import Evaluation
 from service.evaluation.token_limits import WORD_TOKENS

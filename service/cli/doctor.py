@@ -32,7 +32,7 @@ def doctor(
     """
     if sys.stderr.isatty():  # imports alone can take many seconds
         typer.echo("pheye: examining this machine, for a minute at most ...", err=True)
-    from service.batch.server import ServiceConnection, check_url, read_key
+    from service.batch.answerers.server import ServiceConnection, check_url, read_key
     from service.configuration.settings import Settings, SettingsError, load_settings
     from service.machine.doctor import block, examine
     from service.machine.finding import Finding, still_running

@@ -50,7 +50,7 @@ class CompiledViewsLoader:
             if not available.installed():
                 self.looks = 0
             elif available.may_be_kept("resizing"):
-                from model.network.compiled.resizing import CompiledViews, load_views  # which imports numba
+                from model.network.compiled.vision.resizing import CompiledViews, load_views  # which imports numba
 
                 if load_views():
                     self.make_views, self.looks = CompiledViews, 0

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from model.pixels.tiles import ImageKey
 from service.dispatch.reservation import Reservation
-from service.dispatch.worker_pool import WorkerPool
+from service.dispatch.workers.worker_pool import WorkerPool
 
 
 class Deletions:

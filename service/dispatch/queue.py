@@ -19,11 +19,11 @@ from service.configuration.settings import Settings
 from service.dispatch.admission import WaitingRoom
 from service.dispatch.deletions import Deletions
 from service.dispatch.delivery import Delivery
-from service.dispatch.gpu_watch import watch_gpus
 from service.dispatch.reservation import AcceptedRow, Reservation
-from service.dispatch.supervisor import WorkerSupervisor
-from service.dispatch.worker_gauges import WorkerGauges
-from service.dispatch.worker_pool import WorkerPool
+from service.dispatch.workers.gpu_watch import watch_gpus
+from service.dispatch.workers.supervisor import WorkerSupervisor
+from service.dispatch.workers.worker_gauges import WorkerGauges
+from service.dispatch.workers.worker_pool import WorkerPool
 from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
 from service.messages.from_worker import ModelCard, StepDone
 from service.messages.rows import Flow, Row

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from functools import partial
 
-from service.batch.server import ServiceConnection
+from service.batch.answerers.server import ServiceConnection
 from service.configuration.plain_words import plain_value
 from service.configuration.settings import Settings
 from service.machine import compute, folders, surroundings

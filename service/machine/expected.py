@@ -1,7 +1,7 @@
 """Expected times of a model on this machine's CPU: least times by its measured rates, and the usual distance from them.
 
-An estimate, made without loading anything: `model.bench.floors` says what each pass must read and multiply,
-`model.bench.quick_rates` how fast this machine does. Pure but for the measurement.
+An estimate, made without loading anything: `model.bench.roofline.floors` says what each pass must read and multiply,
+`model.bench.roofline.quick_rates` how fast this machine does. Pure but for the measurement.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.bench.floors import Pass, PassCosts, PeakRates, floor
+from model.bench.roofline.floors import Pass, PassCosts, PeakRates, floor
 from model.config import PheyeConfig
 
 CAPTION_TOKENS, ANSWER_TOKENS, PROMPT_TOKENS = 20, 8, 65

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from model import complexity
-from model.bench.floors import PeakRates
+from model.bench.roofline.floors import PeakRates
 from model.checkpoint.names import PUBLISHED
 from model.config import GEOMETRIES, PheyeConfig
 from service.configuration.settings import Settings

@@ -12,8 +12,8 @@ from importlib.metadata import version
 
 import httpx
 
-from service.batch.bounded_http import ask, json_object
-from service.batch.server import ServiceConnection, silence
+from service.batch.answerers.bounded_http import ask, json_object
+from service.batch.answerers.server import ServiceConnection, silence
 from service.configuration.plain_words import plain_value
 from service.machine.finding import Finding
 from service.schemas.service_card import ReadyCard, ServiceCard

@@ -19,7 +19,7 @@ import httpx
 from model.machine.processor import MATRIX_FLAGS, processor
 from service.api.connections.descriptors import plan_connections, raise_descriptor_limit
 from service.api.server import listen
-from service.batch.bounded_http import ask
+from service.batch.answerers.bounded_http import ask
 from service.configuration.key_files import read_key_file, read_plain_keys
 from service.configuration.plain_words import plain_value
 from service.configuration.settings import PREFIX, Settings, SettingsError, default_policy

@@ -12,8 +12,8 @@ from model.about import is_outside_answer
 from model.request import TokenLogprob
 from service.logs import request_fields
 from service.messages.from_worker import Broken, Delta, Finished
-from service.worker.fair_queue import WeightedFairQueue
 from service.worker.rows import EngineRow, Step
+from service.worker.scheduling.fair_queue import WeightedFairQueue
 
 if TYPE_CHECKING:
     from model.request import ChosenChoice, FinishReason

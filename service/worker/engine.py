@@ -1,7 +1,7 @@
 """Continuous batching: one call of `step` plans, encodes, prefills, decodes and commits.
 
 Drives a model runner and owns the state of every accepted row. Knows no HTTP, no pipes and no tensors; policy is
-`service/worker/scheduler.py`'s. Runs in the worker process (or in the offline commands), one thread.
+`service/worker/scheduling/scheduler.py`'s. Runs in the worker process (or in the offline commands), one thread.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from service.messages.to_worker import Submit
 from service.worker.answer_length import NoRoomError
 from service.worker.committer import Committer
 from service.worker.new_rows import new_row
-from service.worker.planner import StepPlanner
-from service.worker.prefetch_queue import PrefetchQueue
 from service.worker.rows import EngineRow, Step
-from service.worker.scheduler import Admission
-from service.worker.waiting_rows import WaitingRows
+from service.worker.scheduling.planner import StepPlanner
+from service.worker.scheduling.prefetch_queue import PrefetchQueue
+from service.worker.scheduling.scheduler import Admission
+from service.worker.scheduling.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner
@@ -51,7 +51,7 @@ class Engine:
     Args:
         runner: a loaded and warmed-up model.
         stall_s: how long a step may hold up decoding rows in order to encode and prefill others
-            (`service/worker/budget.py`).
+            (`service/worker/scheduling/budget.py`).
         announce: told of rows before the first step that works on them.
         use_cores: told before a step, when it changes, whether the step may use the cores of other workers, since it
             works for one row and they have none.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.worker.budget import MAX_TILES
-from service.worker.prefetch_queue import MAX_PREFETCH
+from service.worker.scheduling.budget import MAX_TILES
+from service.worker.scheduling.prefetch_queue import MAX_PREFETCH
 
 if TYPE_CHECKING:
     from model.runtime.runner import ModelRunner

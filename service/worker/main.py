@@ -1,7 +1,7 @@
 """The main function of the worker process: it loads a model and drives an engine between two ends of a pipe.
 
-Knows no API process and no devices but its own. Runs in the child process that `service.dispatch.worker_handle` starts;
-a thread empties the pipe, the main thread computes.
+Knows no API process and no devices but its own. Runs in the child process that `service.dispatch.workers.worker_handle`
+starts; a thread empties the pipe, the main thread computes.
 """
 
 from __future__ import annotations

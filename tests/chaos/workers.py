@@ -19,7 +19,9 @@ from tests.support.serving import SERVE, data_uri, image_file, wait_until
 
 KILLS = 20
 BETWEEN_S = 0.5  # of work for each worker before it is killed
-DEADLY_SERVE = "import service.dispatch.worker_handle as h; from tests.support import deadly; h.run = deadly.run; "
+DEADLY_SERVE = (
+    "import service.dispatch.workers.worker_handle as h; from tests.support import deadly; h.run = deadly.run; "
+)
 
 
 def kills(scale: Scale) -> str:

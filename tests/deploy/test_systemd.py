@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.connections.shutdown import HARD_EXIT_S
+from service.api.connections.shutdown.graceful import HARD_EXIT_S
 from service.configuration.settings import Settings
 
 UNIT = Path(__file__).parents[2] / "deploy/systemd/pheye.service"

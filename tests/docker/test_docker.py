@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.api.connections.shutdown import HARD_EXIT_S
+from service.api.connections.shutdown.graceful import HARD_EXIT_S
 from service.configuration.rows import setting_rows
 from service.configuration.settings import PREFIX, RENAMED_SETTINGS
 

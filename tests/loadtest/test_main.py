@@ -14,7 +14,7 @@ from PIL import Image
 from loadtest.__main__ import main
 from loadtest.mix import Mix, asks, warm_up_asks
 from loadtest.sweep import LoadMeasurement
-from tests.loadtest.test_results import POINTS
+from tests.loadtest.report.test_results import POINTS
 from tests.support.scripted import JSON, Actor, serving
 from tests.support.serving import Server, running_server, wait_until
 

@@ -11,7 +11,7 @@ from loadtest.mix import Mix
 from loadtest.servers import Server, ServerError
 from loadtest.summary import Summary
 from loadtest.sweep import Load, LoadMeasurement, PreparedLoad, measure, prepare
-from tests.loadtest.test_results import summary
+from tests.loadtest.report.test_results import summary
 from tests.support.scripted import JSON, Line, serving
 
 MIX = Mix(width_px=16, height_px=16)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.bench.ceilings import Ceilings
-from model.bench.floors import Floor
 from model.bench.machine import Machine
 from model.bench.plan import Section
 from model.bench.result import BenchReport, BenchResult, CachedImage
+from model.bench.roofline.ceilings import Ceilings
+from model.bench.roofline.floors import Floor
 from model.bench.targets import judge
 from model.bench.timing import Race
 

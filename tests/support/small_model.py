@@ -17,7 +17,7 @@ from model.data.samples import Sample, Turn
 from model.layout import tensor_shapes
 from model.prompt import render
 from model.tokenizer import END_OF_TEXT, TextTokenizer
-from model.training.export import Trained, export
+from model.training.artifacts.export import Trained, export
 from model.training.initial import initial_tensors
 
 VISION = VisionGeometry(64, 2, 2, 128, tile_px=32, patch_px=8, activation="quick_gelu", eps=1e-5)

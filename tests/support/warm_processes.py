@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from service.dispatch import worker_handle
+from service.dispatch.workers import worker_handle
 
 ADDRESS = "FORK_SERVER_OF_WORKERS"  # the variable by which a server finds the fork server that its tests have started
 READ_ONCE = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "OMP_NUM_THREADS")  # by libraries

@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from model.bench.ceilings import PROBES, ProbeSize, measure_ceilings
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.machine import this_machine
+from model.bench.roofline.ceilings import PROBES, ProbeSize, measure_ceilings
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import read_config
 from model.runtime.hardware import resolve_device

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from model import complexity
-from model.bench.floors import Pass, decoder_weights, floor
 from model.bench.gpu.item import Data, Item, PartInput
 from model.bench.gpu.rows import COMMON_TOKENS, PROMPT_TOKENS
 from model.bench.gpu.timed_model import REPEATS, TimedModel, spread, timed
 from model.bench.gpu.variants import EAGER, VARIANTS, DecodeVariant
 from model.bench.machine import peak_bytes, reset_peak
+from model.bench.roofline.floors import Pass, decoder_weights, floor
 from model.bench.sides import NaiveRow, encode_naively
 from model.runtime.hardware import resolve_device
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from model.bench.ceilings import Ceilings
-from model.bench.floors import PassCosts
 from model.bench.gpu.card import rates
 from model.bench.gpu.item import PartInput
 from model.bench.gpu.rows import Rows
 from model.bench.gpu.variants import DecodeVariant, new_runner
 from model.bench.halves import Twin, load_twin
+from model.bench.roofline.ceilings import Ceilings
+from model.bench.roofline.floors import PassCosts
 from model.checkpoint.checkpoint import open_checkpoint
 from model.runtime.hardware import choose_precision, resolve_device
 

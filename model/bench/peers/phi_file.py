@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.bench.floors import decoder_weights
+from model.bench.roofline.floors import decoder_weights
 from model.config import DecoderGeometry, PheyeConfig
 
 if TYPE_CHECKING:

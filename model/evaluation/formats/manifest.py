@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.data.manifest import read_manifest
 from model.evaluation.case import Case, Kind
-from model.evaluation.word_f1 import kind_by_length
+from model.evaluation.metrics.word_f1 import kind_by_length
 
 
 def read_manifest_cases(file: Path, kind: Kind | None = None) -> list[Case]:

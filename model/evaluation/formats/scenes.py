@@ -2,9 +2,9 @@
 
 What is asked of each: a caption, judged by the coloured shapes it names; how many shapes there are; about one shape of
 several, its colour or kind, its place, and where it is from another; and what the sign says, where there is one. Signs
-are told apart by the size of their letters, and by whether the edge of a tile cuts one. Of every fifth a long caption is
-asked for, too, which may name the background, but no wrong one. Fewer scenes have signs of other kinds than pheye-tiny
-was taught at first: longer ones, numbers with zeros, and some in lower case.
+are told apart by the size of their letters, and by whether the edge of a tile cuts one. Of every fifth scene a long
+caption is asked for, too, which may name the background, but no wrong one. Fewer scenes have signs of other kinds than
+pheye-tiny was taught at first: longer ones, numbers with zeros, and some in lower case.
 Any thread or process.
 """
 
@@ -20,7 +20,7 @@ from model.data.world.questions import about_one_of_several
 from model.data.world.scene import CLUTTER, Scene, draw_scene
 from model.data.world.sign_texts import long_sign_text, lower_case, number
 from model.evaluation.case import Case
-from model.evaluation.exact import NO_BACKGROUND
+from model.evaluation.metrics.exact import NO_BACKGROUND
 from model.prompt import caption_instruction, question_instruction
 
 _OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number, "lower case": lower_case}

@@ -13,7 +13,7 @@ from model.checkpoint.sources import CheckpointError
 from model.config import named_geometry
 from model.layout import ADAPTER_RANKS, tensor_shapes
 from model.provenance import provenance
-from model.training.export import Trained, export
+from model.training.artifacts.export import Trained, export
 from model.training.initial import initial_tensors
 from model.training.stage0.loop import LearningSchedule
 from model.training.stage0.text import train_tokenizer, train_voice

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from model.training.artifacts.journal import ValidationReport, read_validations
+from model.training.artifacts.snapshot import save_best
 from model.training.gradient_step import GradientStep
-from model.training.journal import ValidationReport, read_validations
 from model.training.learner import Learner
-from model.training.snapshot import save_best
 from model.training.validation.validator import ValidationSums, Validator, metric_of
 
 _TIMES = 10  # validations of a run, besides that of the model it starts from

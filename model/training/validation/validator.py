@@ -17,9 +17,9 @@ from torch import Tensor
 from model.config import PheyeConfig
 from model.data.manifest import ManifestSource
 from model.data.samples import Sample, Turn
-from model.evaluation.exact import exact_match
+from model.evaluation.metrics.exact import exact_match
+from model.evaluation.metrics.word_f1 import kind_by_length, word_f1
 from model.evaluation.scoring import BOTH, METRICS
-from model.evaluation.word_f1 import kind_by_length, word_f1
 from model.pixels.tiles import cut
 from model.prompt import render
 from model.tokenizer import TextTokenizer

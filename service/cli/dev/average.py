@@ -17,8 +17,8 @@ def average(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the average goes; must not exist yet.")],
 ) -> None:
     """Average the weights of models that were trained from the same start."""
-    from model.training.averaging import Ingredient
-    from model.training.averaging import average as write_average
+    from model.training.artifacts.averaging import Ingredient
+    from model.training.artifacts.averaging import average as write_average
 
     try:
         typer.echo(f"{write_average([Ingredient.parse(each) for each in models], output)}")

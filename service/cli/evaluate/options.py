@@ -114,7 +114,7 @@ def known_outside_answer(words: Mapping[str, Any]) -> str | None:
     """
     where, flags = take(AnswererOptions, take(EvaluateOptions, words)[1])
     if where.server is not None:
-        from service.batch.server import contact
+        from service.batch.answerers.server import contact
 
         card = contact(server(where, flags), lambda line: typer.echo(f"pheye: {line}", err=True))
         return card.model.outside_answer if card.model else None
@@ -178,13 +178,13 @@ def _starter(run: Evaluation, where: AnswererOptions, flags: Mapping[str, str | 
         settings = engine_settings(where, flags)
         if run.shrink_px:
             run.prepare = partial(shrunk, side_px=run.shrink_px, max_pixels=settings.max_pixels)
-        from service.batch.offline import engine
+        from service.batch.answerers.offline import engine
 
         return engine(settings, run.answer_options)
     asked = server(where, flags)
     if run.shrink_px:
         run.prepare = partial(shrunk, side_px=run.shrink_px, max_pixels=MAX_PIXELS)
-    from service.batch.remote import service
+    from service.batch.answerers.remote import service
 
     return service(asked, run.answer_options)
 

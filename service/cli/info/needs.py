@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from model.bench.quick_rates import QuickRates, quick_rates
+from model.bench.roofline.quick_rates import QuickRates, quick_rates
 from model.config import PheyeConfig
 from model.machine.processor import processor_multiplies_bf16
 from service.configuration.settings import Settings

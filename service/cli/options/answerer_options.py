@@ -17,7 +17,7 @@ from service.cli.options.model_names import check_model
 from service.cli.options.shared_options import API_KEY_FILE
 
 if TYPE_CHECKING:
-    from service.batch.server import ServiceConnection
+    from service.batch.answerers.server import ServiceConnection
     from service.configuration.settings import Settings
 
 Flags = Mapping[str, str | None]  # settings of the engine, as they were typed
@@ -72,7 +72,7 @@ def server(where: AnswererOptions, flags: Flags) -> ServiceConnection:
     if given:
         names = ", ".join(flag_of(name, OFFLINE_NAMES) for name in given)
         fail(f"{names}: not with --server; the service has a model and settings of its own")
-    from service.batch.server import ServiceConnection, check_url, read_key
+    from service.batch.answerers.server import ServiceConnection, check_url, read_key
 
     default = ServiceConnection(check_url(where.server or ""))
     return ServiceConnection(

@@ -1,7 +1,7 @@
 """Options that `pheye caption` and `pheye ask` share, and the way from them to answers.
 
-Turns words into a `Job` for `service.batch.offline` or `service.batch.remote`, and imports only the one that is wanted:
-who asks a service need not wait for torch. Main thread only.
+Turns words into a `Job` for `service.batch.answerers.offline` or `service.batch.answerers.remote`, and imports only the
+one that is wanted: who asks a service need not wait for torch. Main thread only.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _here(typed: _Typed) -> int:
     job = typed.job(settings.default_max_tokens)
     if not job.images:
         return _nothing(typed)
-    from service.batch.offline import answer as run
+    from service.batch.answerers.offline import answer as run
 
     return run(settings, job)
 
@@ -179,7 +179,7 @@ def _there(typed: _Typed) -> int:
     job = typed.job(default_max_tokens=None)
     if not job.images:
         return _nothing(typed)
-    from service.batch.remote import answer as run
+    from service.batch.answerers.remote import answer as run
 
     return run(asked, job)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from model.training.journal import Report, TrainingStep, ValidationReport
+from model.training.artifacts.journal import Report, TrainingStep, ValidationReport
 from service.cli.training.words import share
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from model.training.journal import ValidationReport
+    from model.training.artifacts.journal import ValidationReport
     from model.training.planning.pace import Pace
     from model.training.planning.plan import TrainingPlan
     from model.training.run import TrainingOutcome
@@ -82,7 +82,7 @@ def show_outcome(console: Console, outcome: TrainingOutcome, model: str, folder:
 def compared(start: ValidationReport, best: ValidationReport) -> str:
     """Say how good a model was before and is now.
 
-    >>> from model.training.journal import ValidationReport
+    >>> from model.training.artifacts.journal import ValidationReport
     >>> start = ValidationReport(0, 5.0, 0.1, 0.12, 0.0, "words right", 5, 5, 1.0)
     >>> compared(start, ValidationReport(90, 0.4, 0.9, 0.86, 0.6, "words right", 5, 5, 1.0, best=True))
     'words right 12 % before, now 86 % (after step 90, 3 of 5 word for word); loss 5.00, now 0.40; on 5 held-out images'

@@ -25,7 +25,7 @@ from deploy.ray.all_metrics import AllMetrics
 from deploy.ray.remote import RemoteEngine, ReplicaState
 from deploy.ray.scaling import replicas_for
 from model.config import named_geometry
-from service.batch.local import LocalRun
+from service.batch.answerers.local import LocalRun
 from service.batch.task import AnswerOptions
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.bench import ceilings, run, timing
-from model.bench.ceilings import Ceilings, ProbeSize
+from model.bench import run, timing
 from model.bench.plan import MEMORY, Section
 from model.bench.result import BenchResult, CachedImage
+from model.bench.roofline import ceilings
+from model.bench.roofline.ceilings import Ceilings, ProbeSize
 from model.bench.run import BenchSession, cached_image, check, needed_bytes, open_session, report
 from model.bench.timing import Stopwatch
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint

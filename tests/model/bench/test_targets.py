@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model.bench.floors import Floor
+from model.bench.roofline.floors import Floor
 from model.bench.targets import TARGETS, judge
 from model.bench.timing import Race
 from tests.support.bench_results import result

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from model.bench.floors import PassCosts
 from model.bench.halves import Twin, load_fast, load_twin, trimmed
 from model.bench.model_under_test import ModelUnderTest
 from model.bench.result import ALIKE
+from model.bench.roofline.floors import PassCosts
 from model.bench.sides import FastRows, NaiveRow
 from model.bench.workloads import ANSWER_TOKENS, CAPTION_TOKENS, KINDS, WALKED_TOKENS, tokens_alike
 from model.checkpoint.checkpoint import Checkpoint

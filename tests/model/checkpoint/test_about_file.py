@@ -16,7 +16,7 @@ from model.checkpoint.checkpoint import open_checkpoint
 from model.checkpoint.conversion import convert
 from model.data.manifest import read_manifest
 from model.data.mixture import STREAMS
-from model.training.export import Trained, export
+from model.training.artifacts.export import Trained, export
 from model.training.planning.data import TrainingData
 from model.training.run import _about
 from tests.support.small_model import small_checkpoint, small_folder, write_pictures

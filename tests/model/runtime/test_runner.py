@@ -18,7 +18,7 @@ from model.network import cross_attention
 from model.network.pheye import Pheye
 from model.pixels.tiles import ImageKey, TiledImage, Tiles, prepare
 from model.request import NewRow, Sampling, TileSpan
-from model.runtime.feature_folder import FeatureFolder
+from model.runtime.features.feature_folder import FeatureFolder
 from model.runtime.hardware import Precision
 from model.runtime.load import load_runner
 from model.runtime.memory_plan import MemoryDemand

@@ -18,16 +18,16 @@ from torch import Tensor
 
 from model.data.manifest import read_manifest
 from model.data.samples import ENDLESS, Sample
-from model.training.gradient_step import TrainingError
-from model.training.journal import (
+from model.training.artifacts.journal import (
     ValidationReport,
     read_journal,
     read_validations,
 )
+from model.training.artifacts.snapshot import SnapshotError
+from model.training.gradient_step import TrainingError
 from model.training.learner import Learner, Passes
 from model.training.optimizers import Optimizer
 from model.training.recipe import Recipe, RecipeError, Stage, learning_rate
-from model.training.snapshot import SnapshotError
 from model.training.trainer import Data, Trainer
 from tests.support.small_model import Pictures, small_checkpoint, write_pictures
 

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
+from model.training.artifacts.journal import Report, TrainingStep, ValidationReport, read_reports, read_validations
+from model.training.artifacts.snapshot import read_best
 from model.training.gradient_step import GradientStep
-from model.training.journal import Report, TrainingStep, ValidationReport, read_reports, read_validations
-from model.training.snapshot import read_best
 from model.training.validation.validator import ValidationSums, Validator
 from tests.model.training.test_trainer import trainer, validated
 from tests.support.small_model import write_pictures

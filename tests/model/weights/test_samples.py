@@ -20,7 +20,7 @@ from model.about import parse_about
 from model.checkpoint.checkpoint import open_checkpoint
 from model.data.world.captions import NOTHING
 from model.data.world.scene import COLOURS, SHAPES
-from model.evaluation.exact import colour_shape_match
+from model.evaluation.metrics.exact import colour_shape_match
 from model.pixels.tiles import prepare
 from model.prompt import CAPTIONS, caption_instruction, question_instruction
 from model.runtime.runner import ModelRunner

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.batch import bounded_files, questions
+from service.batch.answerers.forms import read_image
+from service.batch.answerers.offline import _file
+from service.batch.answerers.server import ServiceConnectionError, read_key
 from service.batch.bounded_files import read_at_most
 from service.batch.find_images import find_images
-from service.batch.forms import read_image
-from service.batch.offline import _file
 from service.batch.questions import QuestionsError, read_questions
-from service.batch.server import ServiceConnectionError, read_key
 from service.errors import TooLarge
 
 ENDLESS = Path("/dev/zero")
@@ -41,8 +41,10 @@ def test_links_to_devices_and_pipes_in_a_folder_are_passed_over(tmp_path: Path) 
 def test_an_image_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooLarge, match="its file has at least 1025 bytes; the service takes 1024"):
         read_image(ENDLESS, KIB)
-    monkeypatch.setattr("service.batch.offline.read_at_most", lambda file: bounded_files.read_at_most(file, KIB))
-    monkeypatch.setattr("service.batch.offline.MOST_BYTES", KIB)
+    monkeypatch.setattr(
+        "service.batch.answerers.offline.read_at_most", lambda file: bounded_files.read_at_most(file, KIB)
+    )
+    monkeypatch.setattr("service.batch.answerers.offline.MOST_BYTES", KIB)
     with pytest.raises(TooLarge, match="there is more than 1 GiB in its file"):
         _file(ENDLESS, KIB)
 

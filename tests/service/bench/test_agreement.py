@@ -11,7 +11,7 @@ import pytest
 
 from model.evaluation.case import Case
 from model.evaluation.record import CaseAnswer, EvaluationSetup
-from service.batch.offline import engine
+from service.batch.answerers.offline import engine
 from service.bench import agreement
 from service.bench.agreement import Agreement, compare, draw_questions, measure_agreement
 from service.configuration.settings import Settings

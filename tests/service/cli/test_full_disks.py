@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from model.checkpoint.checkpoint import open_checkpoint, random_checkpoint
 from model.config import named_geometry
-from model.training.export import Trained, export, export_published
-from model.training.journal import MetricsFile, TrainingStep, read_journal
+from model.training.artifacts.export import Trained, export, export_published
+from model.training.artifacts.journal import MetricsFile, TrainingStep, read_journal
 from service.batch.results.appended import read_records
 from service.cli import entry
 from service.cli.main import app

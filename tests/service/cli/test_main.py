@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from model.bench.quick_rates import QuickRates
+from model.bench.roofline.quick_rates import QuickRates
 from model.checkpoint.checkpoint import open_checkpoint
 from model.layout import RANK_PROBE
 from service.api import server

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("numba")
 
-from model.network.compiled import resizing
 from model.network.compiled.compilation import available
+from model.network.compiled.vision import resizing
 from service.configuration.settings import Settings
 from service.decoding import process
 from service.decoding.compiled_views import LOADER, CompiledViewsLoader

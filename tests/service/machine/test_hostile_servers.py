@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from service import mcp_process
-from service.batch import bounded_http
-from service.batch import server as server_module
-from service.batch.server import ServiceConnection, ServiceConnectionError, contact
+from service.batch.answerers import bounded_http
+from service.batch.answerers import server as server_module
+from service.batch.answerers.server import ServiceConnection, ServiceConnectionError, contact
 from service.configuration.plain_words import SHOWN_CHARS
 from service.machine import running_server
 from service.machine.doctor import block

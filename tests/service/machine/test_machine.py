@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from model.bench import quick_rates as quick
-from model.bench.quick_rates import QuickRates, quick_rates
+from model.bench.roofline import quick_rates as quick
+from model.bench.roofline.quick_rates import QuickRates, quick_rates
 from model.config import named_geometry
 from service.cli.main import app
 from service.configuration.settings import Settings

@@ -20,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner
 
 from service import mcp_process
-from service.batch.server import ServiceConnection
+from service.batch.answerers.server import ServiceConnection
 from service.cli.main import app
 from service.mcp.images import LocalSources
 from service.mcp.results import ToolResult

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.configuration.settings import Settings
-from service.dispatch.worker_handle import _begun_early
+from service.dispatch.workers.worker_handle import _begun_early
 from service.worker import early
 
 

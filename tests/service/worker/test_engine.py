@@ -21,7 +21,7 @@ from service.messages.from_worker import Admitted, Broken, Delta, Finished, Refu
 from service.messages.rows import Row
 from service.messages.to_worker import Submit
 from service.worker.engine import Engine
-from service.worker.prefetch_queue import MAX_PREFETCH
+from service.worker.scheduling.prefetch_queue import MAX_PREFETCH
 from tests.support.golden import Golden, fp32_runner, noise_image
 
 TOKENS = 24

@@ -9,9 +9,9 @@ import pytest
 from model.runtime import load as runtime
 from model.runtime.memory_plan import MemoryDemand
 from service.configuration.settings import Settings
-from service.worker.budget import MAX_TILES
 from service.worker.load import load_runner
-from service.worker.prefetch_queue import MAX_PREFETCH
+from service.worker.scheduling.budget import MAX_TILES
+from service.worker.scheduling.prefetch_queue import MAX_PREFETCH
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from service.messages.from_worker import Admitted, Finished, Preempted
 from service.messages.rows import Flow, Row
 from service.messages.to_worker import Submit
-from service.worker.budget import StepBudget
 from service.worker.engine import Engine
+from service.worker.scheduling.budget import StepBudget
 from tests.service.worker.test_engine import Collected, alone, row
 from tests.support.golden import Golden, fp32_runner, noise_image
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model.bench.floors import decoder_weights
 from model.bench.peers.phi_file import Q4_0, Q8_0, PhiModel, UnsuitableGeometry, layers_for, write_phi
+from model.bench.roofline.floors import decoder_weights
 from model.config import GEOMETRIES, DecoderGeometry, named_geometry
 
 SMALL = DecoderGeometry(64, 2, 2, 256, 96, 128, 16, 10000.0, activation="gelu_new", eps=1e-5)

@@ -6,7 +6,7 @@ import pytest
 
 from model.data.world.captions import NOTHING, caption, named, place
 from model.data.world.scene import Box, draw_scene
-from model.evaluation.exact import colour_shape_match, sign_match
+from model.evaluation.metrics.exact import colour_shape_match, sign_match
 
 SCENES = [draw_scene(Random(f"caption {index}")) for index in range(300)]
 

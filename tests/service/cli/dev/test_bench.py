@@ -12,10 +12,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from model.bench import ceilings, run, timing
-from model.bench.ceilings import ProbeSize
+from model.bench import run, timing
 from model.bench.halves import Twin
 from model.bench.plan import Section
+from model.bench.roofline import ceilings
+from model.bench.roofline.ceilings import ProbeSize
 from model.evaluation.case import Case
 from model.machine import free_memory
 from model.network.pheye import Pheye

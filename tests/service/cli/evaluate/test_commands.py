@@ -18,7 +18,7 @@ from model.evaluation.record import CaseAnswer, read_answers
 from model.evaluation.scoring import table
 from service.cli.main import app
 from service.evaluation.case_results import CaseFile
-from tests.service.batch.test_offline import GOLDEN, PHEYE, wait_for_lines
+from tests.service.batch.answerers.test_offline import GOLDEN, PHEYE, wait_for_lines
 from tests.support import datasets, serving
 from tests.support.serving import running_server
 

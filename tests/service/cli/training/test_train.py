@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from model.checkpoint.checkpoint import open_checkpoint
+from model.training.artifacts.journal import read_journal
 from model.training.compute import ComputeOptions
-from model.training.journal import read_journal
 from model.training.planning.data import read_data
 from model.training.recipe import RECIPES, changed
 from model.training.run import StartingPoint, TrainingRun

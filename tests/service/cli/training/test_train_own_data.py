@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from model.training.artifacts.journal import read_validations
 from model.training.batches import TrainingBatch
 from model.training.gradient_step import GradientStep
-from model.training.journal import read_validations
 from model.training.run import TrainingRun
 from model.training.validation.validator import ValidationSums, Validator
 from service.cli.stop_signals import StopSignals

@@ -7,10 +7,10 @@ from io import StringIO
 
 from rich.console import Console
 
-from model.training.journal import ValidationReport
+from model.training.artifacts.journal import ValidationReport
 from model.training.planning.pace import Pace
 from service.cli.training.bar import TrainingBar
-from tests.model.training.test_journal import report
+from tests.model.training.artifacts.test_journal import report
 
 VALIDATION = ValidationReport(0, 5.0, 0.1, 0.2, 0.2, "exact match", 5, 5, seconds=20.0)
 

@@ -1,0 +1,1 @@
+"""Report of a load test: a document for programs, tables and plots for people."""

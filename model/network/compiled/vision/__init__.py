@@ -1,0 +1,1 @@
+"""Vision compiled for a CPU: towers small and large, attention within their tiles, and resized pictures."""

@@ -1,0 +1,1 @@
+"""Graceful shutdown, and the last resort when it hangs."""

@@ -1,0 +1,120 @@
+"""The order in which workers start."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from unittest.mock import Mock, call
+
+import pytest
+
+from service.configuration.settings import Settings
+from service.dispatch.workers import worker_pool
+from service.dispatch.workers.worker_pool import WorkerPool
+from service.messages.to_worker import OthersIdle
+
+
+class Started:
+    """What stands for a supervisor: it knows whether it was started."""
+
+    def __init__(self, _settings: Settings, number: int, device: str, *_callbacks: Any) -> None:
+        self.number, self.device, self.card, self.started = number, device, None, False
+        self.tokenizer: object = None
+
+    def start(self) -> None:
+        self.started = True
+
+    def kill(self) -> None:
+        pass
+
+
+def pool_of(devices: str) -> WorkerPool:
+    return WorkerPool(Settings(devices=devices), *[lambda *_: None] * 3, Started)  # type: ignore[arg-type]
+
+
+def started(pool: WorkerPool) -> list[bool]:
+    return [each.started for each in pool.supervisors]  # type: ignore[attr-defined]
+
+
+async def soon(pool: WorkerPool, expected: list[bool]) -> None:
+    async with asyncio.timeout(20):
+        while started(pool) != expected:  # noqa: ASYNC110 - the pool has no event for it
+            await asyncio.sleep(0.01)
+
+
+def test_on_cpus_the_others_start_when_the_first_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(worker_pool, "HEAD_START_S", 3600.0)
+        pool = pool_of("cpu,cpu,cpu")
+        pool.start()
+        assert started(pool) == [True, False, False]
+        pool.supervisors[0].card = pool.supervisors[0].tokenizer = object()  # type: ignore[assignment]
+        pool._start_others(pool.supervisors[1:], at_latest=1e12)
+        assert started(pool) == [True, True, True]
+        # A worker that knows the tokenizer takes a failed load for a passing one, and does not end the service.
+        assert len({each.tokenizer for each in pool.supervisors}) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_first_worker_that_does_not_get_ready_holds_the_others_up_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(worker_pool, "HEAD_START_S", 0.1)
+        pool = pool_of("cpu,cpu")
+        pool.start()
+        await soon(pool, [True, True])
+
+    asyncio.run(scenario())
+
+
+def test_gpus_share_no_cores_and_their_workers_start_together() -> None:
+    async def scenario() -> None:
+        pool = pool_of("cuda:0,cuda:1")
+        pool.start()
+        assert started(pool) == [True, True]
+
+    asyncio.run(scenario())
+
+
+def test_a_pool_that_ends_meanwhile_starts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(worker_pool, "HEAD_START_S", 0.1)
+        pool = pool_of("cpu,cpu")
+        pool.start()
+        pool.kill()
+        await asyncio.sleep(0.3)
+        assert started(pool) == [True, False]
+
+    asyncio.run(scenario())
+
+
+def test_workers_are_told_when_no_other_has_any_row_and_only_when_that_changes() -> None:
+    pool = WorkerPool(Settings(devices="cpu,cpu"), *[lambda *_: None] * 3)
+    one, other = pool.supervisors
+    one._worker, other._worker = Mock(), Mock()
+    row: Any = Mock()
+    one.rows["a"] = row
+    pool.hand_out([])
+    pool.hand_out([])
+    other.rows["b"] = row
+    pool.hand_out([])
+    del one.rows["a"]
+    pool.hand_out([])
+    assert one._worker.send.mock_calls == [call(OthersIdle(True)), call(OthersIdle(False))]
+    assert other._worker.send.mock_calls == [call(OthersIdle(True))]
+    one.kill()
+    one._exited(None)  # the next process knows nothing
+    one._worker, one.rows["c"] = Mock(), row
+    del other.rows["b"]
+    pool.hand_out([])
+    assert one._worker.send.mock_calls == [call(OthersIdle(True))]
+
+
+def test_workers_that_share_no_cores_are_told_nothing_of_each_other() -> None:
+    pool = WorkerPool(Settings(devices="cuda:0,cuda:1"), *[lambda *_: None] * 3)
+    pool.supervisors[0]._worker = sent = Mock()
+    pool.supervisors[0].rows["a"] = Mock()
+    pool.hand_out([])
+    assert not sent.send.mock_calls
