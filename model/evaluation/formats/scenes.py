@@ -34,6 +34,7 @@ TRAINING_SEEDS = (
     "train truthful 4", "train photographed 4", "train outside 4",
     "train truthful 5", "train photographed 5", "train outside 5",
     "train truthful 6", "train photographed 6", "train outside 6",
+    "train truthful 7", "train photographed 7", "train outside 7",
 )  # fmt: skip
 
 
