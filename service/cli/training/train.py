@@ -60,7 +60,7 @@ class TrainOptions:
         typer.Option(
             metavar="SHARE|FILE",
             help="Images to validate on: a share as 20%, a manifest of other images, or 0; by default a tenth of "
-            "your own, at least 5.",
+            "your own, at least 5, or a quarter of 10 to 19.",
         ),
     ] = None
     rehearse: Annotated[

@@ -70,8 +70,8 @@ class HttpSettings(BaseModel):
         default=0,
         ge=0,
         le=60_000,
-        description="Open connections, 1 to 60000; at the bound the oldest idle one goes. 0 takes what the limit of "
-        "open files leaves, up to 2048.",
+        description="Open connections, 1 to 60000; at the bound those without a complete request make room. 0 takes "
+        "what the limit of open files leaves, up to 2048.",
     )
     head_timeout_s: float = Field(
         default=10.0,

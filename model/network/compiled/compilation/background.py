@@ -48,7 +48,7 @@ class CompiledCode:
     """Entry points that become ready in the background, or never.
 
     Args:
-        modules: whose; all of this package's if none is named.
+        modules: whose; all of `model.network.compiled`'s if none is named.
 
     Attributes:
         ready: whether all of them are loaded; once true, it stays so, and calling them compiles nothing.
@@ -215,4 +215,4 @@ def _end_of(code: int) -> str:
 
 
 CODE = CompiledCode()
-"""What a process shares: the entry points of this package."""
+"""What a process shares: the entry points of `model.network.compiled`."""
