@@ -19,8 +19,12 @@ PARTIAL = ".partial-"  # what a name begins with until it is whole
 
 
 @contextmanager
-def appearing_whole(target: Path) -> Iterator[Path]:
+def appearing_whole(target: Path, *, replacing: bool = False) -> Iterator[Path]:
     """Give a new folder to fill, which becomes `target` at the end; on a failure nothing is left of it.
+
+    Args:
+        target: the folder; must not exist, or be empty.
+        replacing: it may exist, and its content goes at the end.
 
     Raises:
         OSError: it cannot be written; a library's own words for that, such as safetensors', become one.
@@ -32,8 +36,13 @@ def appearing_whole(target: Path) -> Iterator[Path]:
         yield partial
         for path in [*partial.rglob("*"), partial]:
             bring_to_disk(path)
+        old = target.with_name(f"{PARTIAL}old-{target.name}")
+        if replacing and target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
         partial.rename(target)
         bring_to_disk(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise _named(error, target) from error

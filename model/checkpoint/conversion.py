@@ -14,6 +14,7 @@ from model.checkpoint.files import check_file, read_json_object
 from model.checkpoint.sources import (
     ABOUT,
     NAMED,
+    RECORD,
     TOKENIZER_FILES,
     WEIGHT_FILES,
     CheckpointError,
@@ -48,6 +49,8 @@ def _write_converted(folder: Path, target: Path) -> None:
             shutil.copyfile(check_file(file), target / key / file.name)
         keys[key] = key
     _copy_about(folder, target)
+    if (folder / RECORD).exists():
+        shutil.copyfile(check_file(folder / RECORD), target / RECORD)
     save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
     (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
     (target / "config.json").write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")

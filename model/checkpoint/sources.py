@@ -16,6 +16,7 @@ from model.checkpoint.hub import unreachable, without_hub
 
 EMBEDDED: Mapping[str, Path] = {"pheye-tiny": Path(__file__).parents[1] / "weights" / "pheye-tiny"}
 ABOUT = "about.json"  # what the model knows, in words; optional
+RECORD = "training.json"  # how its weights were made; optional
 WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
 TOKENIZER_FILES = [
     "tokenizer.json",
@@ -56,7 +57,7 @@ def folder_of(source: str, revision: str | None) -> Path:
     here = local_folder(source)
     if here is not None:
         return here
-    wanted = ["config.json", ABOUT, *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
+    wanted = ["config.json", ABOUT, RECORD, *WEIGHT_FILES, *(f"{key}/*" for key in NAMED)]
     return Path(fetch(source, revision, wanted))
 
 

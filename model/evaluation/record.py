@@ -26,6 +26,7 @@ class EvaluationSetup:
         max_tokens: most tokens of an answer.
         shrink_px: side of the square that images were shrunk to first; 0 for as they are.
         attention: whether each answer says where the model looked.
+        precision: number format it computed in, and how images were decoded; empty if that was elsewhere.
     """
 
     dataset: str
@@ -34,6 +35,7 @@ class EvaluationSetup:
     max_tokens: int
     shrink_px: int = 0
     attention: bool = False
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def parse(line: Record) -> CaseAnswer:
         line.whole("max_tokens"),
         line.whole("shrink_px"),
         line.flag("attention"),
+        line.words("precision"),
     )
     shares = line.record("global_shares") if line.has("global_shares") else Record(line.where, {})
     if not all(layer.isascii() and layer.isdecimal() for layer in shares.values):

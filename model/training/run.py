@@ -176,20 +176,26 @@ class TrainingRun:
         start = next((report for report in reports if not report.done), None)
         return TrainingOutcome(start, best)
 
+    def model_folder(self, *, unfinished: bool = False) -> Path:
+        """Return the folder that `finish` writes."""
+        return self._output / (f"model-{self.kept}" if unfinished else "model")
+
     def finish(self, dtype: str | None = None, *, published: bool = False, unfinished: bool = False) -> Path:
         """Write the model and the plots, in the main process, and return the folder of the model.
 
-        The weights are those of the best validation, or the last ones where there was none.
+        The weights are those of the best validation, or the last ones where there was none. A folder that is there
+        stays as it is.
 
         Args:
             dtype: of the stored tensors; see `export`.
             published: write the published layout instead of ours.
-            unfinished: the run has not come to its end; its model goes to a folder named like the steps that are done.
+            unfinished: the run has not come to its end; its last checkpoint goes to a folder named like its steps.
         """
-        folder = self._output / (f"model-{self.kept}" if unfinished else "model")
+        folder = self.model_folder(unfinished=unfinished)
         if self.is_main and not folder.exists():
-            best, outcome = read_best(self._output), self.outcome()
-            judged = {name: asdict(report) for name in ("start", "best") if (report := getattr(outcome, name))}
+            best, outcome = None if unfinished else read_best(self._output), self.outcome()
+            kept = ("start",) if unfinished else ("start", "best")
+            judged = {name: asdict(report) for name in kept if (report := getattr(outcome, name))}
             record = self._record | ({"validation": judged} if judged else {})
             record |= {"steps_done": self.kept} if unfinished else {}
             trained = Trained(

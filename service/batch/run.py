@@ -41,6 +41,7 @@ class Answerer:
         weights: fingerprint of the model's weights; empty if they are elsewhere.
         knows: the pictures that the model was made for, in a few words; None if it does not say.
         otherwise: what to type for a model that knows other pictures.
+        precision: number format it computes in, and how images are decoded; empty if that is elsewhere.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Answerer:
     weights: str = ""
     knows: str | None = None
     otherwise: str = f"the same command with {PUBLISHED_MODEL}"
+    precision: str = ""
 
 
 class Sink(Protocol):

@@ -60,7 +60,7 @@ class CaseFile(ContinuedLines):
     def _remember(self, answer: CaseAnswer, known: Mapping[str, Case], where: str) -> None:
         theirs, ours = asdict(answer.setup), asdict(self._setup)
         for name, value in theirs.items():
-            unknown = name == "weights" and not (value and ours[name])  # a service does not tell
+            unknown = name in ("weights", "precision") and not (value and ours[name])  # a service does not tell
             if value != ours[name] and not unknown:
                 raise ResultsError(
                     f"{where}: {name} is {value!r} there and {ours[name]!r} now; choose another file with --jsonl"

@@ -101,7 +101,13 @@ class Evaluation:
 
     def _setup(self, answerer: Answerer) -> EvaluationSetup:
         return EvaluationSetup(
-            self.dataset, answerer.model, answerer.weights, self.max_tokens, self.shrink_px, self.attention
+            self.dataset,
+            answerer.model,
+            answerer.weights,
+            self.max_tokens,
+            self.shrink_px,
+            self.attention,
+            answerer.precision,
         )
 
 

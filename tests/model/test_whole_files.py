@@ -69,6 +69,15 @@ def test_what_a_kill_left_is_cleared(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["new"]
 
 
+def test_a_folder_that_is_replaced_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    for content in ("first", "second"):
+        with appearing_whole(tmp_path / "a", replacing=True) as partial:
+            (partial / content).write_text(content)
+            assert content == "first" or (tmp_path / "a" / "first").exists()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_an_error_of_another_kind_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), appearing_whole(tmp_path / "a"):
         raise ValueError("mine")

@@ -11,7 +11,7 @@ from PIL import Image
 from model.evaluation.case import Case, Kind
 from model.evaluation.record import CaseAnswer, EvaluationSetup
 
-SETUP = EvaluationSetup("tests", "a-model", "f00d", 20)
+SETUP = EvaluationSetup("tests", "a-model", "f00d", 20, precision="float32")
 
 
 def write(file: Path, content: Any) -> Path:

@@ -45,7 +45,9 @@ def collect(folder: Path) -> int:
     for package in PACKAGES:
         if not any(folder.glob(f"*/{package}-*")):
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                _keep(package, _unpacked(package, Path(scratch)), folder)
+                _keep(package, _unpacked(package, Path(scratch)), Path(scratch))
+                for made in [path for kind in (WHOLE, CUTOUTS) for path in sorted(Path(scratch, kind).iterdir())]:
+                    made.rename(folder / made.parent.name / made.name)  # all of a package, or none where it was ended
     return sum(1 for _ in folder.glob("*/*.*"))
 
 
@@ -60,6 +62,8 @@ def _unpacked(package: str, scratch: Path) -> Path:
 def _keep(package: str, unpacked: Path, folder: Path) -> None:
     files = sorted(file for file in unpacked.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
     files = [file for file in files if file.stat().st_size >= _LEAST_BYTES]
+    for kind in (WHOLE, CUTOUTS):
+        (folder / kind).mkdir()
     step = max(1.0, len(files) / _MOST)
     chosen = [files[int(place * step)] for place in range(int(len(files) / step))]
     for number, (kind, picture) in enumerate(_pictures(chosen)):

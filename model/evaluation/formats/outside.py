@@ -9,6 +9,7 @@ outside, and anything else for scenes inside. Any thread or process.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from model.data.world.photographed import draw_signs, paint_signs
 from model.data.world.scene import CLUTTER, draw_scene
 from model.evaluation.case import Case, Kind
 from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
-from model.evaluation.formats.scenes import TRAINING_SEEDS
+from model.evaluation.formats.scenes import TRAINING_SEEDS, keep_picture
 from model.pixels.rgb import to_rgb
 from model.prompt import CAPTIONS, caption_instruction, question_instruction
 
@@ -95,7 +96,7 @@ def read_outside(
     for index in range(pictures):
         path = painted / f"{index}-{abstract_kind(index)}.png"
         if not path.exists():
-            abstract_picture(seed, index).save(path)
+            keep_picture(abstract_picture(seed, index), path)
         cases += _about(f"picture {index}", path, "pictures of no meaning", sentence)
     return cases + [case for index in range(scenes) for case in _own(painted, seed, index, sentence)]
 
@@ -114,15 +115,22 @@ def _signed(folder: Path, seed: str, index: int, photograph: Path) -> Iterator[C
             whole = to_rgb(file)
     except (OSError, ValueError, Image.DecompressionBombError):
         return  # the model is asked about it nevertheless, and what reads files there says what is wrong
+    photograph_id = sha256(photograph.read_bytes()).hexdigest()[:12]  # others may have this number in another run
     for name in (f"{index}-{number}" for number in range(_SIGNS)):
         rng = Random(f"{seed} signed {name}")  # noqa: S311 - reproducible, not secret
         behind = ImageOps.fit(whole, (rng.randint(*_SIDES_PX), rng.randint(*_SIDES_PX)))
         scene = draw_signs(rng, behind, 1)
-        picture, path = paint_signs(scene, behind), folder / f"{name}-signed.png"
-        if not path.exists():
-            picture.image.save(path)
+        picture, path = paint_signs(scene, behind), folder / f"{name}-{photograph_id}-signed.png"
+        keep_picture(picture.image, path)
         group = f"on photographs / {letter_size(picture.letters[0])}"
-        yield Case(f"sign on photograph {name}", path, _QUESTIONS[0], (scene.signs[0].text,), "sign", group=group)
+        yield Case(
+            f"sign on photograph {name} {photograph_id}",
+            path,
+            _QUESTIONS[0],
+            (scene.signs[0].text,),
+            "sign",
+            group=group,
+        )
 
 
 def _own(folder: Path, seed: str, index: int, sentence: str) -> Iterator[Case]:
@@ -131,8 +139,7 @@ def _own(folder: Path, seed: str, index: int, sentence: str) -> Iterator[Case]:
     if scene.background == CLUTTER or not (scene.shapes or scene.signs):
         return
     path = folder / f"{index}-scene.png"
-    if not path.exists():
-        paint(scene).image.save(path)
+    keep_picture(paint(scene).image, path)
     for length in CAPTIONS:
         yield _case(f"scene {index} {length}", path, caption_instruction(length), "refused", CAPTIONED, sentence)
     for place, question in enumerate(_QUESTIONS):

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
+from PIL import Image
+
 from model.data.world.captions import named
 from model.data.world.paint import Letter, Picture, letter_size, paint
 from model.data.world.questions import about_one_of_several
@@ -22,6 +24,7 @@ from model.data.world.sign_texts import long_sign_text, lower_case, number
 from model.evaluation.case import Case
 from model.evaluation.metrics.exact import NO_BACKGROUND
 from model.prompt import caption_instruction, question_instruction
+from model.whole_files import path_appearing_whole
 
 _OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number, "lower case": lower_case}
 _MORE_EVERY = 5  # scenes; one long caption for so many, and one scene more with each of the other signs
@@ -91,10 +94,16 @@ def _other_signs(folder: Path, seed: str, index: int) -> Iterator[Case]:
 def _painted(scene: Scene, path: Path) -> tuple[Path, Picture]:
     """Paint a scene, into a file too unless it is there."""
     picture = paint(scene)
+    keep_picture(picture.image, path)
+    return path, picture
+
+
+def keep_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture, as a whole or not at all, unless it is there from an earlier run."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.image.save(path)
-    return path, picture
+        with path_appearing_whole(path) as partial:
+            image.save(partial)
 
 
 def is_cut(letters: Sequence[Letter], level: int) -> bool:

@@ -16,12 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.about import About
-from model.checkpoint.sources import ABOUT, CheckpointError
+from model.checkpoint.sources import ABOUT, RECORD, CheckpointError
 from model.config import PheyeConfig
 from model.layout import is_trained, tensor_shapes
 from model.reference.naive import clip_config, phi_config
 from model.tokenizer import TextTokenizer
-from model.training.artifacts.records import RECORD, told_once
+from model.training.artifacts.records import told_once
 from model.whole_files import appearing_whole
 
 _LAYERS = "lang_encoder.model.layers."

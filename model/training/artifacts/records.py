@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint.sources import CheckpointError
+from model.checkpoint.sources import RECORD, CheckpointError
 
-RECORD = "training.json"
 _SAME = "the_same_as"
 
 Record = dict[str, Any]
@@ -28,7 +28,7 @@ def read_record(folder: Path) -> Record | None:
     path = folder / RECORD
     try:
         return told_whole(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
 
 
@@ -38,11 +38,13 @@ def told_once(record: Mapping[str, Any]) -> Record:
     >>> told_once({"averaged": [{"training": {"seed": 1}}, {"training": {"seed": 1}}]})
     {'averaged': [{'training': {'seed': 1}}, {'training': {'the_same_as': '/averaged/0/training'}}]}
     """
-    return _told_once(record, "", {})
+    return _told_once(record, "", {}, {})
 
 
 def told_whole(record: Mapping[str, Any]) -> Record:
     """Return the record with each pointer of `told_once` replaced by what it points to.
+
+    Records that are the same are the same object, so that many generations take little memory.
 
     Raises:
         LookupError: a pointer leads nowhere.
@@ -50,13 +52,25 @@ def told_whole(record: Mapping[str, Any]) -> Record:
     return _told_whole(record, "", {})
 
 
-def _told_once(record: Mapping[str, Any], pointer: str, told: dict[str, str]) -> Record:
+def _told_once(record: Mapping[str, Any], pointer: str, told: dict[str, str], digests: dict[int, str]) -> Record:
     short = _copy(record)
     for inside, holder, key in _nested(short, pointer):
-        text = json.dumps(holder[key], sort_keys=True)
-        earlier = told.setdefault(text, inside)
-        holder[key] = {_SAME: earlier} if earlier != inside else _told_once(holder[key], inside, told)
+        earlier = told.setdefault(_digest(holder[key], digests), inside)
+        holder[key] = {_SAME: earlier} if earlier != inside else _told_once(holder[key], inside, told, digests)
     return short
+
+
+def _digest(record: Mapping[str, Any], digests: dict[int, str]) -> str:
+    """Compute a digest of a record from those of the records in it; `digests` has those computed before, by identity.
+
+    Each object is looked at once: written out, a mean of runs that began from means doubles with every generation.
+    """
+    if id(record) not in digests:
+        short = _copy(record)
+        for _, holder, key in _nested(short, ""):
+            holder[key] = _digest(holder[key], digests)
+        digests[id(record)] = sha256(json.dumps(short, sort_keys=True).encode()).hexdigest()
+    return digests[id(record)]
 
 
 def _told_whole(record: Mapping[str, Any], pointer: str, told: dict[str, Record]) -> Record:
@@ -70,6 +84,8 @@ def _told_whole(record: Mapping[str, Any], pointer: str, told: dict[str, Record]
 
 def _copy(record: Mapping[str, Any]) -> Record:
     """Copy a record and the places in it that hold others, so that these can be replaced."""
+    if not isinstance(record, Mapping):
+        raise TypeError(f"expected an object, found {type(record).__name__}")
     copied = dict(record)
     if "averaged" in copied:
         copied["averaged"] = [dict(each) for each in copied["averaged"]]

@@ -75,12 +75,11 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> Path:
         OSError: it cannot be written; those that were there are there still.
     """
     name = f"{snapshot.place.done:09d}"
-    with appearing_whole(folder / name) as partial:
+    with appearing_whole(folder / name, replacing=True) as partial:
         save_file({name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}, partial / _TENSORS)
         with (partial / _OPTIMIZER).open("wb") as file:  # torch's own writer hides what the system says
             torch.save(dict(snapshot.optimizer), file)
         (partial / _PLACE).write_text(json.dumps(asdict(snapshot.place)) + "\n", encoding="utf-8")
-        shutil.rmtree(folder / name, ignore_errors=True)
     for old in [*_finished(folder)[:-_KEPT], *folder.glob(PARTIAL + "*")]:
         shutil.rmtree(old, ignore_errors=True)
     return folder / name
@@ -162,10 +161,9 @@ def save_best(run: Path, done: int, tensors: Mapping[str, Tensor]) -> None:
         OSError: they cannot be written.
     """
     target = run / _CHECKPOINTS / _BEST
-    with appearing_whole(target) as partial:
+    with appearing_whole(target, replacing=True) as partial:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)
         (partial / _PLACE).write_text(json.dumps({"done": done}) + "\n", encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
 
 
 def read_best(run: Path) -> tuple[int, dict[str, Tensor]] | None:

@@ -146,10 +146,11 @@ def rehearsal_of(record: Mapping[str, Any] | None) -> str | None:
     'signs'
     """
     while record is not None:
-        streams = [name for name in record.get("data", ()) if name in STREAMS]
+        streams = [name for name in record.get("data") or () if name in STREAMS]
         if streams:
             return str(streams[-1])
-        record = record["averaged"][-1]["training"] if "averaged" in record else record.get("before")
+        averaged = record.get("averaged")
+        record = averaged[-1].get("training") if averaged else record.get("before")
     return None
 
 

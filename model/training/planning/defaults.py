@@ -8,6 +8,7 @@ small batches, several passes, and a learning rate at which so few steps teach s
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from model.training.recipe import Recipe
@@ -21,8 +22,17 @@ _SMALL_WIDTH = 1024  # of a decoder, below which a larger learning rate is right
 _SMALL_RATE, _FEW_RATE = 3e-4, 1e-4
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Numbers that were asked for instead of defaults; None where a default is wanted."""
+
+    batch: int | None = None
+    steps: int | None = None
+    epochs: float | None = None
+
+
 def suited(
-    recipe: Recipe, images: int, turns: int, width: int, batch: int | None = None
+    recipe: Recipe, images: int, turns: int, width: int, asked: Asked = Asked()
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the changes to a recipe, and those to its stages, that suit a number of images.
 
@@ -31,7 +41,7 @@ def suited(
         images: to learn from.
         turns: about them.
         width: of the model's decoder.
-        batch: as it was asked for; None chooses one.
+        asked: what is not to be chosen here, and what else depends on it: checkpoints follow the number of steps.
 
     >>> from model.training.recipe import RECIPES
     >>> suited(RECIPES["finetune"], 45, 45, 2560)
@@ -40,10 +50,10 @@ def suited(
     ({'batch': 128, 'turns_per_image': 2, 'checkpoint_steps': 500}, {'epochs': 1, 'learning_rate': 5e-05})
     """
     fifth = 2 ** math.floor(math.log2(max(1, images / _PASSES_A_BATCH)))
-    chosen = batch or min(recipe.batch, max(_SMALLEST_BATCH, fifth))
+    chosen = asked.batch or min(recipe.batch, max(_SMALLEST_BATCH, fifth))
     epochs = min(_MOST_EPOCHS, max(1, math.ceil(_STEPS * chosen / images)))
     rate = _SMALL_RATE if width < _SMALL_WIDTH else _FEW_RATE if epochs > 1 else recipe.stages[0].learning_rate
-    steps = max(1, round(epochs * images / chosen))
+    steps = asked.steps or max(1, round((asked.epochs or epochs) * images / chosen))
     whole = {
         "batch": chosen,
         "turns_per_image": min(_MOST_TURNS, math.ceil(turns / images)),

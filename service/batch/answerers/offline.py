@@ -64,7 +64,8 @@ def engine(settings: Settings, answer_options: AnswerOptions) -> Callable[[Conso
         world = f"; it knows {plain_value(knows)}" if knows else ""
         _introduce(console, settings, f"{runner.config.name} on {runner.device}, {runner.precision.reason}{world}")
         run = _batch(settings, answer_options, runner).run
-        return Answerer(runner.config.name, run, runner.fingerprint, knows)
+        precision = runner.precision.name + (", images decoded exactly" if settings.exact_decoding else "")
+        return Answerer(runner.config.name, run, runner.fingerprint, knows, precision=precision)
 
     return start
 

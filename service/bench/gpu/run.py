@@ -64,6 +64,11 @@ def parts(models: Sequence[str]) -> list[Part]:
     ]
 
 
+def part_names() -> tuple[str, ...]:
+    """Return what the parts are called, those of the models once."""
+    return tuple(dict.fromkeys(part.name.split()[0] for part in parts(["model"])))
+
+
 def name(model: str) -> str:
     """Return the name of a model in the report.
 

@@ -39,7 +39,7 @@ def other_measurements(
     served: Sequence[str | None] = models or [None]
     dtypes: Sequence[str | None] = overrides.dtypes or [None]
     if everything or ENGINE in overrides.only:
-        yield from (partial(_engine, model, device, threads) for model in served)
+        yield from (partial(_engine, model, dtype, device, threads) for model in served for dtype in dtypes)
     if FEATURES in overrides.only:
         yield from (
             partial(_features, each, dtype, device, threads) for each in models or [EMBEDDED_MODEL] for dtype in dtypes
@@ -90,12 +90,14 @@ def _decoding(model: str) -> DecodingSpeed:
     return decoding_speed(find_config(model, None))
 
 
-def _engine(model: str | None, device: str, threads: int) -> EngineThroughput:
+def _engine(model: str | None, dtype: str | None, device: str, threads: int) -> EngineThroughput:
     """Measure the engine as `pheye serve` would run it, with this model or the one it would serve."""
     from service.bench.engine import engine_throughput
 
     tell(f"{model or 'the served model'}: engine without HTTP")
-    return engine_throughput(read_settings({"model": model, "devices": device, "threads": str(threads)}))
+    return engine_throughput(
+        read_settings({"model": model, "dtype": dtype, "devices": device, "threads": str(threads)})
+    )
 
 
 def _features(model: str, dtype: str | None, device: str, threads: int) -> FeatureTimes:

@@ -35,12 +35,15 @@ def gpu(
     """Check and measure the fast path and the service on a GPU, in one go."""
     from model.runtime.hardware import resolve_device
     from service.bench.gpu.command import carry_out, source_commit
-    from service.bench.gpu.run import GpuRunOptions
+    from service.bench.gpu.run import GpuRunOptions, part_names
 
     try:
         resolve_device(device)
     except ValueError as error:
         fail(str(error).replace("devices:", "--device:"))
+    wanted = tuple(part for part in only.split(",") if part)
+    if unknown := set(wanted) - set(part_names()):
+        fail(f"--only: there is no part {min(unknown)!r}; there are {', '.join(part_names())}")
     folders = [GOLDEN, *(golden or [])]
     order = GpuRunOptions(
         folder=report.absolute(),
@@ -48,7 +51,7 @@ def gpu(
         models=tuple(models.split(",")),
         golden=tuple(str(each) for each in _golden(folders)),
         seconds=60.0 * minutes,
-        only=tuple(part for part in only.split(",") if part),
+        only=wanted,
         commit=commit or source_commit(),
     )
     try:

@@ -168,6 +168,7 @@ def _trained(words: TrainOptions) -> int:
                 bar.show(report)
         if run.stopped:
             return _stopped(console, run, signals)
+    _tell_what_stays(console, run.model_folder())
     folder = run.finish(words.dtype, published=words.published)
     show_outcome(console, run.outcome(), words.model, folder)
     if run.is_main:
@@ -178,6 +179,7 @@ def _trained(words: TrainOptions) -> int:
 def _exported(console: Console, run: TrainingRun, words: TrainOptions) -> int:
     if not run.kept:
         fail(f"--export: there is no checkpoint of this run in {words.output}")
+    _tell_what_stays(console, run.model_folder(unfinished=True))
     folder = run.finish(words.dtype, published=words.published, unfinished=True)
     console.print(
         f"pheye: the model after step {run.kept} of {run.total}; without --export the run goes on", markup=False
@@ -185,6 +187,13 @@ def _exported(console: Console, run: TrainingRun, words: TrainOptions) -> int:
     if run.is_main:
         typer.echo(f"{folder}")
     return 0
+
+
+def _tell_what_stays(console: Console, folder: Path) -> None:
+    if folder.exists():
+        console.print(
+            f"pheye: {folder} was there already and stays as it is; delete it to have it written anew", markup=False
+        )
 
 
 def _stopped(console: Console, run: TrainingRun, signals: StopSignals) -> int:
@@ -237,13 +246,15 @@ def _rehearsal(words: TrainOptions, data: TrainingData, start: StartingPoint) ->
 
 def _recipe(words: TrainOptions, data: TrainingData) -> Recipe:
     from model.checkpoint.checkpoint import read_config
-    from model.training.planning.defaults import suited
+    from model.training.planning.defaults import Asked, suited
     from model.training.recipe import changed, named_recipe
 
     recipe = named_recipe(words.recipe)
     if recipe.name == "finetune" and data.is_own:
         width = read_config(words.model, words.revision).decoder.width
-        recipe = changed(recipe, *suited(recipe, data.images, data.turns, width, words.batch))
+        recipe = changed(
+            recipe, *suited(recipe, data.images, data.turns, width, Asked(words.batch, words.steps, words.epochs))
+        )
     whole = {"turns_per_image": words.turns}
     whole |= {name: getattr(words, name) for name in ("batch", "micro_batch", "seed", "checkpoint_steps")}
     stage = {name: getattr(words, name) for name in ("steps", "epochs", "learning_rate")}

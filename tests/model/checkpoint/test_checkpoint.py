@@ -129,14 +129,16 @@ def test_a_folder_without_weights_says_what_it_looked_for(folder: Path) -> None:
 
 def test_a_converted_folder_is_self_contained_and_equal(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "converted"
+    (folder / "training.json").write_text('{"commit": "abc"}')
     convert(str(folder), target)
+    assert (target / "training.json").read_text() == '{"commit": "abc"}', "how they were made goes with the weights"
     before, after = open_checkpoint(str(PUBLISHED)), open_checkpoint(str(target))
     assert after.fingerprint == before.fingerprint
     assert after.tensors.keys() == before.tensors.keys()
     assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in before.tensors)
     assert after.tokenizer.encode("What?") == before.tokenizer.encode("What?")
     assert sorted(path.name for path in target.iterdir()) == [
-        "config.json", "decoder", "encoder", "model.safetensors", "tokenizer",
+        "config.json", "decoder", "encoder", "model.safetensors", "tokenizer", "training.json",
     ]  # fmt: skip
     assert (target / "model.safetensors").stat().st_mode & 0o044 == 0o044  # another user may serve it
     with pytest.raises(CheckpointError, match="exists already"):

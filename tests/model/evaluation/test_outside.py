@@ -45,6 +45,33 @@ def test_every_picture_is_asked_for_three_captions_and_two_signs(tmp_path: Path)
     assert again == cases
 
 
+def test_other_photographs_get_signs_of_their_own(tmp_path: Path) -> None:
+    signed = []
+    for name in ("red", "blue"):
+        Image.new("RGB", (30, 20), name).save(tmp_path / f"{name}.png")
+        cases = read_outside([tmp_path / f"{name}.png"], tmp_path / "made", 0, 0, "test", "No idea.")
+        signed.append([each for each in cases if each.kind == "sign"])
+    for red, blue in zip(*signed, strict=True):
+        assert red.id != blue.id, "an answer about one is not one about the other"
+        assert red.image_path.read_bytes() != blue.image_path.read_bytes()
+
+
+def test_a_picture_that_was_not_painted_to_its_end_is_painted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(image: Image.Image, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            read_scenes(tmp_path, 2, "test")
+    for case in read_scenes(tmp_path, 2, "test"):
+        with Image.open(case.image_path) as painted:
+            painted.load()
+
+
 def test_pictures_of_no_meaning_are_of_many_kinds_and_the_same_for_the_same_seed() -> None:
     assert len({abstract_kind(index) for index in range(16)}) == 8
     for index in range(8):

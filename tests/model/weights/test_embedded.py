@@ -22,6 +22,8 @@ from model.checkpoint.checkpoint import open_checkpoint
 from model.checkpoint.sources import EMBEDDED
 from model.config import named_geometry
 from model.data.world.captions import NOTHING
+from model.training.artifacts.records import read_record, told_once
+from model.training.planning.data import rehearsal_of
 from service.cli.main import app
 from service.configuration.settings import Settings
 
@@ -50,6 +52,10 @@ def test_it_tells_how_it_was_made():
     assert sum(each["share"] for each in record["averaged"]) == pytest.approx(1)
     with safe_open(FOLDER / "model.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["pheye"]) == record
+    whole = read_record(FOLDER)
+    assert whole is not None
+    assert told_once(whole) == record
+    assert rehearsal_of(whole) == "signs", "what a model that is trained on from it rehearses"
 
 
 def recipes(record: dict[str, Any]) -> Iterator[str]:

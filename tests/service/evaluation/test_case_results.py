@@ -92,7 +92,7 @@ def test_corrected_references_are_those_that_count(tmp_path: Path) -> None:
     ("name", "value"),
     [
         *(("model", "another"), ("weights", "beef"), ("max_tokens", 64), ("shrink_px", 224)),
-        *(("attention", True), ("dataset", "others")),
+        *(("attention", True), ("dataset", "others"), ("precision", "int8")),
     ],
 )
 def test_a_file_of_other_terms_is_left_alone(name: str, value: Any, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_service_that_does_not_tell_its_weights_may_go_on(tmp_path: Path) -> N
     out = tmp_path / "out.jsonl"
     with CaseFile(out, CASES, SETUP) as file:
         answer_all(file)
-    with CaseFile(out, CASES, replace(SETUP, weights="")) as file:
+    with CaseFile(out, CASES, replace(SETUP, weights="", precision="")) as file:
         assert file.tasks() == []
 
 

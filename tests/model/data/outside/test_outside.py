@@ -84,6 +84,15 @@ def test_an_empty_folder_is_refused_with_the_command_that_fills_it(tmp_path):
         Pictures(tmp_path).photograph(Random(1), (100, 100))
 
 
+def interrupted_at(name, read):
+    def reading(file):
+        if file.name == name:
+            raise KeyboardInterrupt
+        return read(file)
+
+    return reading
+
+
 def test_pictures_of_a_package_are_kept_by_kind_and_what_is_no_picture_is_left_out(tmp_path, monkeypatch):
     shipped = tmp_path / "shipped"
     shipped.mkdir()
@@ -96,7 +105,11 @@ def test_pictures_of_a_package_are_kept_by_kind_and_what_is_no_picture_is_left_o
     Image.new("RGB", (16, 16)).save(shipped / "icon.png")
     monkeypatch.setattr(packages, "PACKAGES", ("walls",))
     monkeypatch.setattr(packages, "_unpacked", lambda package, scratch: shipped)
-    assert packages.collect(tmp_path / "kept") == 2
+    with monkeypatch.context() as patched:
+        patched.setattr(packages, "_read", interrupted_at("wall.png", packages._read))
+        with pytest.raises(KeyboardInterrupt):
+            packages.collect(tmp_path / "kept")
+    assert packages.collect(tmp_path / "kept") == 2, "a package that was not kept to its end is kept anew"
     with Image.open(tmp_path / "kept" / "whole" / "walls-001.jpg") as whole:
         assert max(whole.size) == 480
     with Image.open(tmp_path / "kept" / "cutouts" / "walls-000.webp") as thing:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint.sources import CheckpointError
-from model.training.artifacts.records import RECORD, read_record, told_once, told_whole
+from model.checkpoint.sources import RECORD, CheckpointError
+from model.training.artifacts.records import read_record, told_once, told_whole
 
 START = {"seed": 0, "before": None}
 FIRST = {"seed": 1, "before": START}
@@ -50,9 +50,15 @@ def test_a_folder_without_a_record_has_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 
 
-def test_a_record_nested_deep_grows_by_its_own_length_alone() -> None:
+def test_each_generation_of_means_adds_its_own_length_alone() -> None:
     record: dict[str, Any] = START
-    for seed in range(12):
-        record = mean(record, {"seed": seed, "before": record})
-    assert len(json.dumps(told_once(record))) < 5_000
-    assert told_whole(told_once(record)) == record
+    for seed in range(60):  # written out it would be told a quintillion times
+        record = told_whole(json.loads(json.dumps(told_once(mean(record, {"seed": seed, "before": record})))))
+    assert len(json.dumps(told_once(record))) < 100_000
+
+
+@pytest.mark.parametrize("text", ["[]", '"mean"', '{"before": "mean"}', '{"averaged": [7]}', "{", "[" * 100_000])
+def test_what_is_no_record_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(CheckpointError, match=r"training\.json: cannot be read"):
+        read_record(tmp_path)

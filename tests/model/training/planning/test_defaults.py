@@ -10,7 +10,7 @@ import pytest
 
 from model.data.split import default_count
 from model.training.planning.data import TrainingData, read_data
-from model.training.planning.defaults import suited
+from model.training.planning.defaults import Asked, suited
 from model.training.planning.plan import TrainingPlan
 from model.training.recipe import RECIPES, Recipe, changed, with_steps
 from tests.support.pages import PAGES
@@ -31,8 +31,18 @@ def test_a_run_is_neither_a_few_steps_nor_an_endless_one(images: int) -> None:
 
 
 def test_a_batch_that_is_asked_for_is_kept_and_the_epochs_suit_it() -> None:
-    whole, stage = suited(FINETUNE, 300, 900, 2048, batch=16)
+    whole, stage = suited(FINETUNE, 300, 900, 2048, Asked(batch=16))
     assert (whole["batch"], whole["turns_per_image"], stage["epochs"]) == (16, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("asked", "every"),
+    [(Asked(steps=1000), 100), (Asked(steps=9000), 500), (Asked(epochs=1), 1), (Asked(epochs=40), 24)],
+    ids=["steps", "many steps", "an epoch", "many epochs"],
+)
+def test_there_are_ten_checkpoints_in_as_many_steps_as_are_asked_for(asked: Asked, every: int) -> None:
+    whole, _ = suited(FINETUNE, 48, 48, 2048, asked)
+    assert whole["checkpoint_steps"] == every
 
 
 def plan(data: TrainingData, recipe: Recipe) -> TrainingPlan:

@@ -170,8 +170,11 @@ def test_the_model_of_an_unfinished_run_is_written_and_the_run_goes_on_after_it(
     kept = load_file(tmp_path / "run" / "checkpoints" / "000000002" / "trained.safetensors")
     written = open_checkpoint(str(tmp_path / "run" / "model-2")).tensors
     assert all(torch.equal(written[name], tensor) for name, tensor in kept.items())
+    again = pheye("train", *words, "--export", "--dtype", "bfloat16")
+    assert f"{tmp_path / 'run' / 'model-2'} was there already and stays as it is; delete it" in again.stderr
     ended = pheye("train", *words, "--resume")
     assert ended.stdout.strip() == str(tmp_path / "run" / "model"), ended.output
+    assert "was there already" not in ended.stderr
     assert "steps_done" not in json.loads((tmp_path / "run" / "model" / "training.json").read_text())
 
 
