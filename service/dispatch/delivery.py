@@ -52,7 +52,7 @@ class Delivery:
                 row.admitted = True
                 if row.history is not None:
                     row.history.admitted(queue_s)
-                if not resumed:
+                if not resumed and row.queue_s is None:  # another worker has admitted it, in a replay
                     row.queue_s = queue_s
                     self._metrics.queue_seconds.observe(queue_s, reservation.exemplar)
             case Preempted():

@@ -47,6 +47,19 @@ def answer_tokens(asked_tokens: int, prompt_tokens: int, context_tokens: int, *,
     return tokens
 
 
+def check_length(fewest_tokens: int, context_tokens: int) -> None:
+    """Check a prompt by the tokens that it takes at least, before anybody counts them: counting takes time and memory.
+
+    Raises:
+        NoRoomError: it cannot fit.
+    """
+    if fewest_tokens >= context_tokens:
+        raise NoRoomError(
+            "question",
+            f"its prompt of {fewest_tokens} tokens or more fills the context of {context_tokens} tokens; shorten it",
+        )
+
+
 def check_choices_fit(choice_tokens: int, prompt_tokens: int, context_tokens: int) -> None:
     """Check that the tokens of all choices fit behind their prompt, each beginning that some share counted once.
 

@@ -97,6 +97,9 @@ class Engine:
                 self._waiting.add(accepted, ahead=message.ahead)
             except NoRoomError as error:
                 self._early.append(Refused(row.id, error.field, error.detail))
+            except Exception:  # nobody has worked on it yet, so no other row is the worse for it
+                logger.exception("a row could not be taken up")
+                self._early.append(Broken(row.id, "it could not be taken up"))
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from service.worker.answer_length import answer_tokens, check_choices_fit
+from service.worker.answer_length import answer_tokens, check_choices_fit, check_length
 from service.worker.rows import EngineRow
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def new_row(runner: ModelRunner, row: Row, image: TiledImage, now_s: float) -> E
     Raises:
         NoRoomError: it cannot fit.
     """
-    prompt, context = runner.prompt(row.instruction), runner.context_tokens
+    context = runner.context_tokens
+    check_length(runner.tokenizer.fewest_tokens(row.instruction), context)
+    prompt = runner.prompt(row.instruction)
     if row.choices:
         tree, stream = _choice_tree(runner, row.choices, context - len(prompt)), runner.text_stream(())
         check_choices_fit(len(tree), len(prompt), context)

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from model.pixels.tiles import TiledImage
 from service.api.answering.preprocess import tiled
-from service.api.answering.room import check_room
+from service.api.answering.room import check_lengths, check_room
 from service.api.bodies.request_body import AskedImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
 from service.api.encoding import StreamItem, json_response, server_timing, sse_event
@@ -155,6 +155,7 @@ class Reply(Response):
         image = await tiled(self._parts, self._image, reservation, scope)
         self._preprocess_s = time.monotonic() - started_s
         self._answer.look_at(image)
+        check_lengths(self._parts.queue, self._rows)
         if self._stream:
             await check_room(self._parts, self._rows)
         context = context_of(scope)

@@ -17,9 +17,25 @@ from service.api.parts import ServiceParts
 from service.dispatch.queue import RequestQueue
 from service.errors import InvalidField
 from service.messages.rows import Row
-from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit
+from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit, check_length
 
 SPARE_TOKENS = 8  # for what a tokenizer puts around a prompt
+
+
+def check_lengths(queue: RequestQueue, rows: Sequence[Row]) -> None:
+    """Check that no prompt is too long for the context by its bytes alone, so that nobody counts a book's tokens.
+
+    Raises:
+        InvalidField: one is.
+        Unavailable: no model has been loaded yet.
+    """
+    context_tokens = queue.loaded().context_tokens
+    for text in {row.instruction for row in rows if _bytes(row.instruction) >= context_tokens}:
+        try:
+            check_length(queue.tokenizer().fewest_tokens(text), context_tokens)
+        except NoRoomError as error:
+            queue.count_drop("refused")
+            raise InvalidField(str(error)) from None
 
 
 async def check_room(parts: ServiceParts, rows: Sequence[Row]) -> None:

@@ -76,7 +76,7 @@ class Uploads:
             return True  # it is the only one
         small_limit = int(self.limit_bytes * SMALL_SHARE)
         free = self.limit_bytes - small_limit - self.large_bytes - large
-        return self.small_bytes + small <= small_limit and (not large or self._by_client[client] + large <= free)
+        return self.small_bytes + small <= small_limit and (not large or self._by_client.get(client, 0) + large <= free)
 
     def give_back(self, client: str, size: int, held_s: float) -> None:
         """Take the memory of a body back, when its request is over."""

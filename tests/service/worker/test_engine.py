@@ -283,6 +283,35 @@ def test_a_row_that_cannot_fit_is_refused_with_the_field_to_change(
     assert "512 tokens" in refused.detail
 
 
+def test_a_book_is_refused_before_anybody_counts_its_tokens(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = golden.runner()
+    engine, image = Engine(runner, stall_s=0.25), golden.image(golden.cases[0]["image"])
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "prompt", lambda text: pytest.fail(f"{len(text)} characters were encoded"))
+        submit(engine, image, row("r", "why " * 5_000_000))
+    refused = run(engine).ended["r"]
+    assert isinstance(refused, Refused)
+    assert refused.field == "question"
+    assert "tokens or more fills the context of 512 tokens" in refused.detail
+
+
+def test_a_row_that_cannot_be_taken_up_fails_alone(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = golden.runner()
+    engine, image, good = Engine(runner, stall_s=0.25), golden.image(golden.cases[0]["image"]), row("good", "What?")
+    expected, prompt = alone(runner, image, good), runner.prompt
+
+    def broken(text: str) -> list[int]:
+        if "bad" in text:
+            raise RuntimeError("no memory for it")
+        return prompt(text)
+
+    monkeypatch.setattr(runner, "prompt", broken)
+    submit(engine, image, row("bad", "What is bad?"), good)
+    collected = run(engine)
+    assert isinstance(collected.ended["bad"], Broken)
+    assert (collected.tokens["good"], collected.text["good"]) == expected
+
+
 def test_a_default_answer_length_is_shortened_to_the_room_that_is_left(golden: Golden) -> None:
     engine, prompt = Engine(golden.runner(context_tokens=90), stall_s=0.25), golden.runner().prompt("What?")
     asked = Row("r", "What?", Sampling(max_tokens=500), may_shorten=True)

@@ -144,6 +144,8 @@ def test_a_body_that_says_its_length_is_refused_before_it_is_read_and_what_is_re
         upload.check_length(Headers({"content-length": str(20 * MIB)}))
     upload.forget()
     assert together.held_bytes == 20 * MIB
+    together.give_back("a", 20 * MIB, 1.0)
+    assert not together._by_client, "clients that were refused are forgotten, however many they are"
 
 
 def test_when_to_come_back_is_estimated_from_how_long_bodies_are_held() -> None:
