@@ -163,8 +163,7 @@ class Trainer:
             optimizer.load_state_dict(dict(self._snapshot.optimizer))
         before = sum(earlier.steps or 0 for earlier in self.stages[:number])
         started = time.monotonic()
-        # One source for all stages is read on where the stage before left off.
-        read = before if len(self._data.sources) == 1 else 0
+        read = self.first_read(number)
         loaded = self.loader(number).steps(read + first, read + steps)
         for step in range(first, steps):
             rate, done = learning_rate(stage, step, steps, self._recipe.warm_up), before + step + 1
@@ -187,6 +186,15 @@ class Trainer:
                 self._keep(self._position(number, step + 1, done), optimizer)
             if self._is_over:
                 return
+
+    def first_read(self, number: int) -> int:
+        """Return the step, in a source's own count, at which a stage begins to read it.
+
+        One source for all stages is read on where the stage before left off, and a stream never shows anything twice.
+        """
+        sources = self._data.sources
+        goes_on = len(sources) == 1 or len(sources[number]) >= ENDLESS
+        return sum(earlier.steps or 0 for earlier in self.stages[:number]) if goes_on else 0
 
     def _accumulated(self, loaded: Iterator[list[TrainingBatch]]) -> tuple[float, int, int] | None:
         """Accumulate the next step's gradients; None if the run shall stop, the parameters being as they were."""

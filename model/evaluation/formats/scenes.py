@@ -30,7 +30,7 @@ _OTHER_SIGNS = {"longer": long_sign_text, "numbers with zeros": number, "lower c
 _MORE_EVERY = 5  # scenes; one long caption for so many, and one scene more with each of the other signs
 _READ = question_instruction("What does the sign say?", "short")
 TRAINING_SEEDS = (
-    "train", "train signs", "train ablation",
+    "stage 0", "stage 0 text", "train", "train signs", "train ablation",
     "train truthful", "train photographed", "train outside",  # of the runs up to November 2026
     "train truthful 2", "train photographed 2", "train outside 2",
     "train truthful 3", "train photographed 3", "train outside 3",

@@ -197,6 +197,16 @@ def test_layers_that_cannot_be_compiled_end_the_run_with_what_to_do(tmp_path: Pa
         next(one.run())
 
 
+@pytest.mark.parametrize(
+    ("sources", "endless", "second"), [(1, False, 3), (2, False, 0), (2, True, 3)], ids=["one", "two", "two streams"]
+)
+def test_a_stage_reads_on_unless_it_has_images_of_its_own(
+    tmp_path: Path, sources: int, endless: bool, second: int
+) -> None:
+    one = trainer(tmp_path, replace(RECIPE, stages=STAGES), sources=sources, endless=endless)
+    assert [one.first_read(number) for number in (0, 1)] == [0, second]
+
+
 def test_a_stage_without_a_number_of_steps_lasts_as_many_epochs_as_it_says(tmp_path: Path) -> None:
     stages = (Stage("I", 1e-3), Stage("II", 1e-3, epochs=2.5))
     assert trainer(tmp_path, replace(RECIPE, stages=stages)).total == 5 + 12
