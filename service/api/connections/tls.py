@@ -13,6 +13,7 @@ import ssl
 
 from service.configuration.settings import Settings
 from service.configuration.tls_files import tls_context
+from service.upkeep import keep_up
 
 LOOK_S = 10.0  # certificates are renewed days before they end
 GOODBYE_S = 5.0  # for a peer to answer the end of the session
@@ -51,6 +52,9 @@ class ServerTls:
 
     async def watch(self) -> None:
         """Read the files again when they change, until cancelled; what does not fit yet is tried again."""
+        await keep_up("the watch of the certificate", self._watch)
+
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             await self._look()

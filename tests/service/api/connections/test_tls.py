@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 import trustme
 
+from service import upkeep
 from service.api.connections import tls
 from service.configuration.settings import Settings
 from service.configuration.tls_files import tls_context
@@ -138,3 +139,23 @@ def test_a_file_that_goes_away_while_it_is_read_is_refused_like_one_that_is_miss
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", gone)
     with pytest.raises(ValueError, match="PHEYE_TLS_KEY_FILE: No such file or directory"):
         tls_context(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+
+
+def test_a_renewed_certificate_is_read_after_looks_that_failed_for_any_reason(
+    authorities: tuple[trustme.CA, trustme.CA], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = authorities
+    served = watched(old, tmp_path, monkeypatch)
+    monkeypatch.setattr(upkeep, "FIRST_PAUSE_S", 0.01)
+    failing = Mock(side_effect=[RuntimeError("can't start new thread")] * 2 + [served._state()] * 10**4)
+    monkeypatch.setattr(served, "_state", failing)
+
+    async def main() -> None:
+        watching = asyncio.create_task(served.watch())
+        await until(lambda: failing.call_count > 3, 60)
+        write(new, tmp_path)
+        monkeypatch.setattr(served, "_state", lambda: ((1,), (1,)))
+        await until(lambda: trusts(new, served.context), 60)
+        watching.cancel()
+
+    asyncio.run(main())
