@@ -210,5 +210,6 @@ def test_without_a_thread_for_the_watchdog_the_orderly_end_goes_on(
     assert "nothing ends the process if it hangs: can't start new thread" in caplog.text
     ended = Mock()
     monkeypatch.setattr(watchdog.os, "_exit", ended)
+    monkeypatch.setattr(watchdog.multiprocessing, "active_children", list)
     watchdog._end_now(0.0, 3)
     ended.assert_called_once_with(3)
