@@ -35,6 +35,7 @@ from service.decoding.pool import DecoderPool
 from service.dispatch.queue import RequestQueue
 from service.fetching.fetcher import ImageFetcher
 from service.metrics.service_metrics import Metrics
+from service.upkeep import keep_up
 
 if TYPE_CHECKING:
     from service.api.traces.tracing import RequestTracing
@@ -125,7 +126,11 @@ async def _lifespan(
     parts.metrics.event_loop_tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
     parts.decoders.start()
     await parts.queue.start()
-    upkeep = [asyncio.create_task(each) for each in (parts.images.keep_tidy(), _return_memory(), watch_keys())]
+    upkeep = [
+        asyncio.create_task(parts.images.keep_tidy()),
+        asyncio.create_task(keep_up("the return of freed memory", _return_memory)),
+        asyncio.create_task(keep_up("the watch of the key files", watch_keys)),
+    ]
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from service.api.image_store import NOT_THERE, PREFIX, ImageStore, StoredImage
 from service.api.request_context import RequestContext
 from service.errors import NotFound
 from service.metrics.service_metrics import Metrics
+from service.upkeep import keep_up
 
 SWEEP_S = 1.0  # how late an expired image may leave the memory
 TIDY_S = 30.0  # between two counts of the folder, at most
@@ -187,9 +188,10 @@ class UploadedImages:
     async def keep_tidy(self) -> None:
         """Drop what has expired, in memory every second; count the folder and make room in it. Never returns."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_memory_tidy())
+            group.create_task(keep_up("the expiry of images in memory", self._keep_memory_tidy))
             if self._folder is not None:
-                group.create_task(self._keep_folder_tidy(self._folder))
+                tidy = partial(self._keep_folder_tidy, self._folder)
+                group.create_task(keep_up("the tidying of the image folder", tidy))
 
     async def _keep_memory_tidy(self) -> None:
         while True:

@@ -130,7 +130,7 @@ def _text_of(path: str) -> str:
         with Path(path).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from None
+        raise ValueError(f"{path}: {error.strerror or error}") from error
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path}: has more than {MOST_BYTES >> 20} MiB; is it a file of keys?")
     try:

@@ -29,6 +29,8 @@ def tls_context(cert_file: str, key_file: str) -> ssl.SSLContext:
             raise ValueError("PHEYE_TLS_KEY_FILE: is not the key of the certificate in PHEYE_TLS_CERT_FILE") from None
         words = f"not PEM with a certificate and its key, without a passphrase ({error.reason or 'unknown'})"
         raise ValueError(f"PHEYE_TLS_CERT_FILE, PHEYE_TLS_KEY_FILE: {words}") from None
+    except OSError as error:  # a file that went away since it was looked at
+        raise ValueError(f"PHEYE_TLS_CERT_FILE, PHEYE_TLS_KEY_FILE: {error.strerror or error}") from None
     return context
 
 

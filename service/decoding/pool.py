@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -140,7 +140,7 @@ class DecoderPool:
 
     async def _explain_death(self, decoder: DecoderProcess, error: Exception) -> Failure:
         self._replace(decoder, reap=False)
-        code = await asyncio.to_thread(decoder.reap)
+        code = await _reaped(decoder)
         failure = "crash" if isinstance(error, BrokenAnswer) else failure_of(code)
         self._metrics.decoders_killed.labels(failure).inc()
         logger.warning("a decoder ended before its answer: %s, exit code %s", error, code)
@@ -209,7 +209,7 @@ class DecoderPool:
         self._spawn(self._count_idle_end(decoder))
 
     async def _count_idle_end(self, decoder: DecoderProcess) -> None:
-        if await asyncio.to_thread(decoder.reap) != 0:  # else: it has ended of itself, since it had grown
+        if await _reaped(decoder) != 0:  # else: it has ended of itself, since it had grown
             self._metrics.decoders_killed.labels("killed").inc()
 
     def _replace(self, decoder: DecoderProcess, reason: str | None = None, *, reap: bool = True) -> None:
@@ -220,7 +220,7 @@ class DecoderPool:
             self._metrics.decoders_killed.labels(reason).inc()
         self._alive_s = time.monotonic()
         if reap:
-            self._spawn(_in_thread(decoder.reap))
+            self._spawn(_reap(decoder))
         self._spawn(self._start_one())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -237,7 +237,7 @@ class DecoderPool:
             try:
                 self._offer(await self._started())
                 return
-            except (OSError, EOFError, RuntimeError) as error:
+            except Exception as error:  # whatever it is: the pool would be one decoder short for good
                 logger.error("cannot start an image decoder: %s: %s", type(error).__name__, error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
@@ -257,8 +257,17 @@ class DecoderPool:
         return decoder
 
 
-async def _in_thread(work: Callable[[], object]) -> None:
-    await asyncio.to_thread(work)
+async def _reap(decoder: DecoderProcess) -> None:
+    await _reaped(decoder)
+
+
+async def _reaped(decoder: DecoderProcess) -> int | None:
+    """Wait for the end of a decoder; its exit code, or None if it is not seen."""
+    try:
+        return await asyncio.to_thread(decoder.reap)
+    except RuntimeError as error:  # no thread left; the process is killed, and the system keeps its entry for a while
+        logger.warning("the end of a decoder was not seen: %s", error)
+        return None
 
 
 def _close_unwanted(forking: Future[DecoderProcess]) -> None:

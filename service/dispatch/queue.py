@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from model.pixels.tiles import TiledImage
 from model.prompt import render
@@ -28,6 +29,7 @@ from service.errors import Poisoned, ServiceError, Unavailable, WaitingRoomFull
 from service.messages.from_worker import ModelCard, StepDone
 from service.messages.rows import Flow, Row
 from service.metrics.service_metrics import Metrics
+from service.upkeep import keep_up
 
 MOST_LOADS = 5  # deaths of workers that are accepted before any worker was ready
 STALE_S = 30.0  # without progress for so long, the service calls itself not ready
@@ -75,8 +77,10 @@ class RequestQueue:
     async def start(self) -> None:
         """Start the workers and return at once."""
         self.workers.start()
-        watches = (self._watch_workers(), watch_gpus(self._metrics, self.workers.supervisors))
-        self._watches = [asyncio.create_task(watch) for watch in watches]
+        supervisors = self.workers.supervisors
+        watches = {f"the watch of worker {each.labels[0]}": partial(self._watch_worker, each) for each in supervisors}
+        watches["the watch of the GPUs"] = partial(watch_gpus, self._metrics, supervisors)
+        self._watches = [asyncio.create_task(keep_up(name, watch)) for name, watch in watches.items()]
 
     def announce_shutdown(self) -> None:
         """Be not ready from now on, and still accept work: others learn in time to ask elsewhere."""
@@ -269,8 +273,7 @@ class RequestQueue:
         self._metrics.requests_waiting.set(sum(each.waiting for each in self._reservations))
         self._gauges.show()
 
-    async def _watch_workers(self) -> None:
+    async def _watch_worker(self, supervisor: WorkerSupervisor) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            for supervisor in self.workers.supervisors:
-                supervisor.kill_if_stuck(self._settings.step_timeout_s)
+            supervisor.kill_if_stuck(self._settings.step_timeout_s)

@@ -28,7 +28,7 @@ async def resolve(name: str, port: int, ended: Callable[[], None] = lambda: None
         ended: called in the event loop's thread when the look-up has ended, which may be long after its caller.
 
     Raises:
-        OSError: there are none.
+        OSError: there are none, or the system gives no thread to look them up in.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Sequence[Address]] = loop.create_future()
@@ -47,8 +47,12 @@ async def resolve(name: str, port: int, ended: Callable[[], None] = lambda: None
         with suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(settle, found)
 
-    # Not of an executor: the interpreter would wait at its end for whatever is still being looked up.
-    threading.Thread(target=look_up, name="pheye-dns", daemon=True).start()
+    try:
+        # Not of an executor: the interpreter would wait at its end for whatever is still being looked up.
+        threading.Thread(target=look_up, name="pheye-dns", daemon=True).start()
+    except RuntimeError as error:  # the system gives no more threads
+        ended()
+        raise OSError(str(error)) from None
     return await answer
 
 
@@ -58,7 +62,7 @@ def _addresses(name: str, port: int) -> Sequence[Address] | OSError:
         return tuple(dict.fromkeys(ipaddress.ip_address(each[4][0]) for each in found))
     except OSError as error:
         return error
-    except ValueError as error:  # of names that Python itself refuses
+    except Exception as error:  # of names that Python itself refuses; whatever else it is, the look-up has ended
         return OSError(str(error))
 
 
@@ -72,7 +76,7 @@ class SharedResolver:
         """Look up the addresses of a name for a client.
 
         Raises:
-            OSError: there are none.
+            OSError: as `resolve` says.
         """
         await self._slots.take(client)
         return await resolve(name, port, ended=lambda: self._slots.give_back(client))

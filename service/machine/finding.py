@@ -79,12 +79,7 @@ def run_probes(probes: Mapping[str, Probe], timeout_s: float) -> list[Finding]:
         timeout_s: for all of them together.
     """
     found: dict[str, Sequence[Finding]] = {}
-    threads = [
-        Thread(target=_run, args=(topic, probe, found), name=THREADS + topic, daemon=True)
-        for topic, probe in probes.items()
-    ]
-    for thread in threads:
-        thread.start()
+    threads = [thread for topic, probe in probes.items() if (thread := _started(topic, probe, found)) is not None]
     end_s = time.monotonic() + timeout_s
     for thread in threads:
         thread.join(max(0.0, end_s - time.monotonic()))
@@ -97,9 +92,23 @@ def still_running() -> bool:
     return any(thread.name.startswith(THREADS) for thread in enumerate_threads())
 
 
+def _started(topic: str, probe: Probe, found: dict[str, Sequence[Finding]]) -> Thread | None:
+    thread = Thread(target=_run, args=(topic, probe, found), name=THREADS + topic, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # the system gives no more threads
+        found[topic] = [_unknown(topic, error)]
+        return None
+    return thread
+
+
 def _run(topic: str, probe: Probe, found: dict[str, Sequence[Finding]]) -> None:
     try:
         found[topic] = probe()
     except Exception as error:  # whatever a machine has in store; the other probes go on
-        reason = (str(error).strip().splitlines() or [""])[0]
-        found[topic] = [Finding(topic, (f"not known: {type(error).__name__}: {reason}",))]
+        found[topic] = [_unknown(topic, error)]
+
+
+def _unknown(topic: str, error: Exception) -> Finding:
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return Finding(topic, (f"not known: {type(error).__name__}: {reason}",))

@@ -155,7 +155,7 @@ class Metrics(WorkerMetrics):
         self.keys_file_valid = self._gauge(
             "keys_file_valid",
             "1 if the files of API keys were right when they were read last, or there are none; 0 if a change was "
-            "refused, and the keys before it go on.",
+            "refused or the files cannot be looked at, and the keys before go on.",
         )
 
     def _declare_image_folder(self) -> None:

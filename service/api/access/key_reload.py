@@ -40,29 +40,48 @@ class KeyReload:
         self._settings, self._metrics = settings, metrics
         self._files = [path for path in (settings.api_keys_file, settings.keys_file) if path]
         self._seen = self._content()
+        self._refused = ""  # why the files are not accepted as they are
         self.keys: Mapping[str, KeyEntry] = accepted_keys(settings)
         metrics.keys_file_valid.set(1)
 
     async def watch(self, replace: Replace) -> None:
-        """Look at the files until cancelled, and tell of other keys; return at once if there are no files."""
+        """Look at the files until cancelled, and tell of other keys; return at once if there are no files.
+
+        Raises:
+            RuntimeError: there is no thread left to look in, as one reason of many. Until a later look the metric says
+                that the keys may be old.
+        """
         while self._files:
             await asyncio.sleep(LOOK_S)
-            content = await asyncio.to_thread(self._content)
-            if content != self._seen:
-                self._seen = content
-                await self._read(replace)
+            try:
+                await self._look(replace)
+            except Exception:
+                self._metrics.keys_file_valid.set(0)
+                raise
 
-    async def _read(self, replace: Replace) -> None:
+    async def _look(self, replace: Replace) -> None:
+        content = await asyncio.to_thread(self._content)
+        if content != self._seen:
+            await self._read(content, replace)
+        self._metrics.keys_file_valid.set(not self._refused)
+
+    async def _read(self, content: tuple[str, ...], replace: Replace) -> None:
         try:
             keys = await asyncio.to_thread(accepted_keys, self._settings)
             replace(keys)
         except ValueError as error:
-            self._metrics.keys_file_valid.set(0)
-            logger.error("the keys stay as they were, %d of them: %s", len(self.keys), error)
+            self._refuse(content, error)
             return
-        self._metrics.keys_file_valid.set(1)
         logger.info("keys read again: %s", _changes(self.keys, keys))
-        self.keys = keys
+        self.keys, self._seen, self._refused = keys, content, ""
+
+    def _refuse(self, content: tuple[str, ...], error: ValueError) -> None:
+        """Note why the files are not accepted; one that could not be read is tried again, without more lines."""
+        is_unread = isinstance(error.__cause__, OSError)
+        if not (is_unread and str(error) == self._refused):
+            logger.error("the keys stay as they were, %d of them: %s", len(self.keys), error)
+        self._refused = str(error)
+        self._seen = () if is_unread else content
 
     def _content(self) -> tuple[str, ...]:
         """Say what the files hold: a digest of each, or why it cannot be read."""

@@ -13,9 +13,12 @@ import ssl
 
 from service.configuration.settings import Settings
 from service.configuration.tls_files import tls_context
+from service.upkeep import keep_up
 
 LOOK_S = 10.0  # certificates are renewed days before they end
 GOODBYE_S = 5.0  # for a peer to answer the end of the session
+
+FilesState = tuple[tuple[int, ...], ...]  # of each file
 
 logger = logging.getLogger("pheye.tls")
 
@@ -30,7 +33,8 @@ class ServerTls:
             ValueError: they have become wrong since the settings were checked.
         """
         self._files = (settings.tls_cert_file, settings.tls_key_file)
-        self._seen = self._times()
+        self._served = self._state()  # of the files that `context` was read from
+        self._refused: tuple[FilesState, str] | None = None  # what was logged last, until a certificate is read
         self.context = tls_context(*self._files)
         self._handshake_s = settings.head_timeout_s
 
@@ -48,24 +52,39 @@ class ServerTls:
 
     async def watch(self) -> None:
         """Read the files again when they change, until cancelled; what does not fit yet is tried again."""
+        await keep_up("the watch of the certificate", self._watch)
+
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            times = await asyncio.to_thread(self._times)
-            if times == self._seen:
-                continue
-            self._seen = times
-            try:
-                self.context = await asyncio.to_thread(tls_context, *self._files)
-                logger.info("certificate read again from %s", self._files[0])
-            except ValueError as error:
+            await self._look()
+
+    async def _look(self) -> None:
+        state = await asyncio.to_thread(self._state)
+        if state == self._served:
+            return
+        try:
+            self.context = await asyncio.to_thread(tls_context, *self._files)
+        except (ValueError, OSError) as error:
+            refused = (state, str(error))
+            if refused != self._refused:
                 logger.error("the certificate stays as it was: %s", error)
+            self._refused = refused
+            return
+        self._served, self._refused = state, None
+        logger.info("certificate read again from %s", self._files[0])
 
-    def _times(self) -> tuple[int, ...]:
-        return tuple(_time_of(path) for path in self._files)
+    def _state(self) -> FilesState:
+        return tuple(_state_of(path) for path in self._files)
 
 
-def _time_of(path: str) -> int:
+def _state_of(path: str) -> tuple[int, ...]:
+    """Tell a file from one that was changed or put in its place, even where that has its time; empty if there is none.
+
+    The time of the last change of its inode is that of a new owner or mode too, which may make it readable.
+    """
     try:
-        return os.stat(path).st_mtime_ns
+        found = os.stat(path)
     except OSError:
-        return 0
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino

@@ -32,12 +32,14 @@ def open_folder(settings: Settings, limit_s: float = START_S) -> ImageFolder | N
         except ImageFolderError as error:
             outcome.put(error)
 
-    # A daemon, because a network file system that hangs must not keep the process from ending.
-    threading.Thread(target=run, name="pheye-image-folder", daemon=True).start()
     try:
+        # A daemon, because a network file system that hangs must not keep the process from ending.
+        threading.Thread(target=run, name="pheye-image-folder", daemon=True).start()
         found = outcome.get(timeout=limit_s)
     except queue.Empty:
         found = ImageFolderError(f"{settings.image_folder} has not answered for {limit_s:.0f} s; is it mounted?")
+    except RuntimeError as error:  # the system gives no more threads
+        found = ImageFolderError(f"{settings.image_folder} cannot be looked at: {error}")
     if isinstance(found, ImageFolderError):
         raise SettingsError(f"PHEYE_IMAGE_FOLDER: {found}")
     logger.info(

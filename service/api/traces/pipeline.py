@@ -73,12 +73,14 @@ async def close(pipeline: SpanPipeline, within_s: float = CLOSE_S) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(done.set)
 
-    threading.Thread(target=shut_down, name="pheye-traces-end", daemon=True).start()
     try:
+        threading.Thread(target=shut_down, name="pheye-traces-end", daemon=True).start()
         async with asyncio.timeout(within_s):
             await done.wait()
     except TimeoutError:
         logging.getLogger("pheye.traces").warning("the last spans were not sent within %.0f s", within_s)
+    except RuntimeError as error:  # the system gives no more threads; the rest of the end goes on
+        logging.getLogger("pheye.traces").warning("the last spans were not sent: %s", error)
 
 
 def _session() -> BoundedSession | None:

@@ -12,6 +12,7 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -78,9 +79,11 @@ class WorkerProcess:
     async def stop(self) -> None:
         """Ask the worker process to end, and insist."""
         self.send(Stop())
-        await asyncio.to_thread(self._process.join, STOP_S)
+        with suppress(RuntimeError):  # no thread left to wait in
+            await asyncio.to_thread(self._process.join, STOP_S)
         self.kill()
-        await asyncio.to_thread(self._process.join)
+        with suppress(RuntimeError):
+            await asyncio.to_thread(self._process.join)
 
     def _send(self) -> None:
         try:

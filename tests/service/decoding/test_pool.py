@@ -9,6 +9,7 @@ import stat
 import time
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
@@ -406,14 +407,17 @@ def test_readiness_knows_decoders_that_cannot_be_started_or_killed(monkeypatch):
     asyncio.run(main())
 
 
-def test_a_system_that_starts_no_process_is_tried_again(monkeypatch):
+@pytest.mark.parametrize(
+    "failure", [BlockingIOError(11, "no process left"), ValueError("odd")], ids=["no process", "anything else"]
+)
+def test_a_system_that_starts_no_process_is_tried_again(monkeypatch, failure):
     attempts = []
     start = DecoderProcess.start
 
     def fail_first(limits):
         attempts.append(limits)
         if len(attempts) < 3:
-            raise BlockingIOError(11, "no process left")
+            raise failure
         return start(limits)
 
     monkeypatch.setattr(DecoderProcess, "start", fail_first)
@@ -436,3 +440,19 @@ def test_the_computing_time_of_decoders_is_counted():
                     await decode(pool, LARGE)
 
     asyncio.run(main())
+
+
+def test_a_killed_decoder_is_replaced_and_its_image_decoded_though_no_thread_can_see_its_end(monkeypatch):
+    async def scenario() -> None:
+        async with running_pool(decoders=1) as pool:
+            monkeypatch.setattr(asyncio, "to_thread", AsyncMock(side_effect=RuntimeError("can't start new thread")))
+            slow = decode(pool, slow_file())
+            await until(lambda: pool._busy)
+            [pid] = pool.pids
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: pool.pids not in ([], [pid]))
+            assert not slow.done()
+            assert killed(pool, "killed") == 1
+            slow.cancel()
+
+    asyncio.run(scenario())

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from unittest.mock import Mock
 
 import pytest
 
@@ -124,6 +125,31 @@ def test_a_look_up_counts_until_it_has_really_ended(monkeypatch):
         assert shared._slots.held == 0
 
     monkeypatch.setattr(socket, "getaddrinfo", stuck)
+    asyncio.run(scenario())
+
+
+def test_a_look_up_without_a_thread_is_refused_and_its_client_may_ask_again(monkeypatch):
+    async def scenario() -> None:
+        shared = SharedResolver(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+            for _ in range(3):
+                with pytest.raises(OSError, match="can't start new thread"):
+                    await asyncio.wait_for(shared.resolve("client", "localhost", 80), 30)
+        assert shared._slots.held == 0
+        assert await asyncio.wait_for(shared.resolve("client", "localhost", 80), 30)
+
+    asyncio.run(scenario())
+
+
+def test_a_look_up_that_fails_oddly_ends_too(monkeypatch):
+    async def scenario() -> None:
+        shared = SharedResolver(1)
+        with pytest.raises(OSError, match="odd"):
+            await asyncio.wait_for(shared.resolve("client", "odd.example", 80), 30)
+        assert shared._slots.held == 0
+
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=MemoryError("odd")))
     asyncio.run(scenario())
 
 

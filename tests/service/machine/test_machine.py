@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from threading import Event
+from threading import Event, Thread
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
@@ -67,6 +68,12 @@ def test_a_probe_that_hangs_and_one_that_fails_are_a_line_each() -> None:
         ("b", "not known: no answer within 0.2 s"),
         ("c", "not known: OSError: no such thing"),
     ]
+
+
+def test_a_probe_without_a_thread_is_a_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    [found] = run_probes({"a": lambda: [Finding("a", ("fine",))]}, timeout_s=60.0)
+    assert found == Finding("a", ("not known: RuntimeError: can't start new thread",))
 
 
 def test_a_taken_port_is_told_with_its_holder() -> None:

@@ -8,17 +8,21 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from service import upkeep
 from service.api.access import key_reload
 from service.api.access.key_reload import KeyReload
 from service.api.access.keys import ApiKeys
 from service.api.request_context import context_of, open_context
+from service.configuration import key_files
 from service.configuration.client_policy import ClientPolicy, rates_of
 from service.configuration.settings import Settings, SettingsError, load_settings
 from service.errors import Unauthorized
 from service.metrics.service_metrics import Metrics
+from tests.support.decoders import until
 
 BOTH = "[[key]]\nname = 'web'\nkey = 'web'\n[[key]]\nname = 'nightly'\nkey = 'nightly'\n"
 
@@ -70,6 +74,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "keys.toml"
     path.write_text(BOTH)
     return path
+
+
+def rename(file: Path) -> None:
+    """Put the key `new` in the place of `nightly`."""
+    file.write_text(BOTH.replace("nightly", "new"))
 
 
 def test_a_key_that_is_removed_is_refused_and_one_that_is_added_is_accepted(
@@ -148,3 +157,66 @@ def test_a_service_with_keys_is_never_opened_by_what_is_read(file: Path) -> None
     door = Door(keys_file=str(file))
     with pytest.raises(ValueError, match="no key left"):
         door.keys.replace({})
+
+
+def test_while_the_files_cannot_be_looked_at_the_metric_says_so_and_a_removed_key_is_refused_afterwards(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the system gives no thread, be it for the look or for the reading that follows."""
+    monkeypatch.setattr(upkeep, "FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr(upkeep, "LONGEST_PAUSE_S", 0.005)
+    in_thread, out_of = asyncio.to_thread, {"_content", "accepted_keys"}
+
+    async def to_thread(work: Callable[..., Any], *args: Any) -> Any:
+        if work.__name__ in out_of:
+            raise RuntimeError("can't start new thread")
+        return await in_thread(work, *args)
+
+    async def scenario() -> None:
+        door = Door(keys_file=str(file))
+        watching = asyncio.create_task(upkeep.keep_up("keys", lambda: door.reload.watch(door.keys.replace)))
+        await until(lambda: not door.valid)
+        rename(file)
+        out_of.remove("_content")
+        await asyncio.sleep(0.1)
+        assert not door.valid
+        assert door.opens("nightly")
+        out_of.clear()
+        await until(lambda: door.valid)
+        assert [door.opens(key) for key in ("web", "nightly", "new")] == [True, False, True]
+        watching.cancel()
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    asyncio.run(scenario())
+
+
+def test_a_look_that_succeeds_makes_no_file_right_that_was_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(keys_file=str(file))
+    file.write_text("")
+
+    async def scenario() -> None:
+        for _ in range(3):
+            await door.reload._look(door.keys.replace)
+            assert not door.valid
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again_though_it_stays_the_same_and_told_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door(keys_file=str(file))
+    rename(file)
+
+    async def scenario() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(key_files, "Path", Mock(side_effect=OSError(24, "Too many open files")))
+            for _ in range(3):
+                await door.reload._look(door.keys.replace)
+        assert not door.valid
+        await door.reload._look(door.keys.replace)
+        assert door.valid
+        assert [door.opens(key) for key in ("nightly", "new")] == [False, True]
+
+    asyncio.run(scenario())
+    assert caplog.text.count("Too many open files") == 1

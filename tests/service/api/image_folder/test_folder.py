@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from service.api.image_folder.folder import ImageFolder, ImageFolderError
 from service.api.image_folder.housekeeping import ABANDONED_S
 from service.api.image_folder.image_file import DamagedFile, OtherGeometry, TileGeometry
 from service.api.image_folder.owner_directory import Entry, OwnerDirectory
+from service.api.image_folder.start import open_folder
+from service.configuration.settings import Settings, SettingsError
 from tests.support.full_disks import no_file_above
 from tests.support.image_folders import CAT, GEOMETRY, TTL_S, Clock, file_of, names, picture, server, used
 
@@ -318,3 +321,9 @@ def test_servers_that_write_use_delete_and_tidy_at_once_never_see_a_broken_image
         thread.join()
     assert faults == []
     assert [each.name for each in place.glob("*/*") if each.suffix != ".image"] == []
+
+
+def test_a_folder_that_no_thread_can_look_at_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    with pytest.raises(SettingsError, match=f"PHEYE_IMAGE_FOLDER: {place} cannot be looked at: can't start"):
+        open_folder(Settings(image_folder=place))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -80,3 +81,14 @@ def test_the_end_waits_for_no_collector_that_hangs(caplog: pytest.LogCaptureFixt
     assert "the last spans were not sent within" in caplog.text
     exporter.leave.set()
     wait_until(lambda: exporter.names == ["last"])
+
+
+def test_without_a_thread_for_the_last_spans_the_end_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = pipeline_from_environment(Metrics(), Odd(SpanExportResult.SUCCESS))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+        asyncio.run(close(pipeline))
+    assert "the last spans were not sent: can't start new thread" in caplog.text
+    pipeline.provider.shutdown()

@@ -10,7 +10,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 import pytest
@@ -20,6 +20,7 @@ from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.workers.supervisor import WorkerSupervisor
+from service.dispatch.workers.worker_handle import WorkerProcess
 from service.errors import Poisoned
 from service.messages.from_worker import Broken, Delta, Ready, StepDone
 from service.messages.rows import Row
@@ -324,3 +325,11 @@ def test_what_takes_how_much_of_a_gpu_is_logged_line_by_line_when_a_worker_is_re
         "memory of cuda:0: 6.05 GiB  weights",
         "memory of cuda:0: 1.83 GiB  workspace",
     ]
+
+
+def test_a_worker_is_ended_though_no_thread_can_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "to_thread", AsyncMock(side_effect=RuntimeError("can't start new thread")))
+    worker = WorkerProcess.__new__(WorkerProcess)
+    worker._process, worker._outbox = Mock(), Mock()
+    asyncio.run(worker.stop())
+    worker._process.kill.assert_called_once_with()

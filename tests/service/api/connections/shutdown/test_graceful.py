@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.connections.registry import OpenConnections
+from service.api.connections.shutdown import watchdog
 from service.api.connections.shutdown.graceful import DrainingServer
 from service.api.connections.shutdown.running import RunningRequests
 from service.configuration.settings import Settings
@@ -199,3 +200,16 @@ def test_a_device_that_fails_for_good_ends_the_service_after_the_answers_of_the_
         assert server.should_exit
 
     asyncio.run(scenario())
+
+
+def test_without_a_thread_for_the_watchdog_the_orderly_end_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+    watchdog.end_process_after(0.0, 1)
+    assert "nothing ends the process if it hangs: can't start new thread" in caplog.text
+    ended = Mock()
+    monkeypatch.setattr(watchdog.os, "_exit", ended)
+    monkeypatch.setattr(watchdog.multiprocessing, "active_children", list)
+    watchdog._end_now(0.0, 3)
+    ended.assert_called_once_with(3)
