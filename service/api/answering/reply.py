@@ -156,7 +156,7 @@ class Reply(Response):
         self._preprocess_s = time.monotonic() - started_s
         self._answer.look_at(image)
         if self._stream:
-            await check_room(self._parts, self._rows)
+            await check_room(self._parts, self._rows, reservation)
         context = context_of(scope)
         origin, traced = context.log_name, context.recording is not None
         reservation.submit(image, [replace(row, origin=origin, traced=traced) for row in self._rows])
