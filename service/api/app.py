@@ -45,6 +45,7 @@ ROUTERS = tuple(
     for module in (caption_vqa, openai, image_routes, estimate, health, mcp, not_offered, docs, playground)
 )
 COUNTING_THREADS = 2  # for the tokens of prompts
+EXPLAINING_THREADS = 2
 HASHING_THREADS = 2  # for large files
 TRIM_S = 5.0  # how often freed memory goes back to the system
 
@@ -98,10 +99,12 @@ def create_app(
 def _service_parts(settings: Settings, queue: RequestQueue, metrics: Metrics, uploads: Uploads) -> ServiceParts:
     """Put together what every route may use."""
     counting = FairThreads(COUNTING_THREADS, "pheye-tokens")
+    explaining = FairThreads(EXPLAINING_THREADS, "pheye-explanations")
     hashing = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="pheye-hashes")
     images = _uploaded_images(settings, queue, metrics)
     fetcher = ImageFetcher(settings, metrics, uploads)
-    return ServiceParts(settings, queue, metrics, counting, hashing, DecoderPool(settings, metrics), images, fetcher)
+    decoders = DecoderPool(settings, metrics)
+    return ServiceParts(settings, queue, metrics, counting, explaining, hashing, decoders, images, fetcher)
 
 
 def _uploaded_images(settings: Settings, queue: RequestQueue, metrics: Metrics) -> UploadedImages:
@@ -135,6 +138,7 @@ async def _lifespan(
         for task in upkeep:
             task.cancel()
         parts.counting.shutdown()
+        parts.explaining.shutdown()
         parts.hashing.shutdown(wait=False, cancel_futures=True)
         await parts.decoders.stop()
         await asyncio.gather(parts.queue.stop(), *([tracing.close()] if tracing else []))

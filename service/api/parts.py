@@ -32,6 +32,7 @@ class ServiceParts:
         queue: accepted requests and the workers.
         metrics: what is counted.
         counting: threads for counting tokens.
+        explaining: threads for writing explanations as JSON.
         hashing: threads for hashing large files; nothing slower may run there, because every large image needs them.
         decoders: processes that decode images.
         images: uploaded images.
@@ -43,6 +44,7 @@ class ServiceParts:
     queue: RequestQueue
     metrics: Metrics
     counting: FairThreads
+    explaining: FairThreads
     hashing: Executor
     decoders: DecoderPool
     images: UploadedImages
