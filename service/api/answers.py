@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 from model.pixels.tiles import TiledImage
 from model.request import FinishReason
+from service.api.encoding import Extended
 from service.confidence import DIGITS, confidence_of
 from service.known_world import OUTSIDE_KNOWN_WORLD
 from service.messages.from_worker import Delta, Finished
-from service.schemas.explanation import explanation_fields
+from service.schemas.explanation import explanation_json
 from service.schemas.responses import (
     CaptionAnswer,
     ChoiceFields,
@@ -29,6 +31,7 @@ from service.schemas.responses import (
     VqaAnswer,
 )
 
+T = TypeVar("T", CaptionAnswer, VqaAnswer, StreamEnd)
 AnswerKey = Literal["caption", "answer", "answers"]
 
 
@@ -151,22 +154,22 @@ class Answer:
             return None
         return StreamChunk(chunk=new, index=index) if self.key == "answers" else StreamChunk(chunk=new)
 
-    def whole(self, *, preprocess_s: float, total_s: float) -> CaptionAnswer | VqaAnswer:
+    def whole(self, *, preprocess_s: float, total_s: float) -> CaptionAnswer | VqaAnswer | Extended:
         """Build the body of an answer that is not streamed."""
         told = self._told(preprocess_s, total_s)
         if self.key == "caption":
-            return CaptionAnswer(caption=self.texts[0], **told)
+            return self._explained(CaptionAnswer(caption=self.texts[0], **told))
         if self.key == "answer":
-            return VqaAnswer(answer=self.texts[0], **told)
-        return VqaAnswer(answers=self.texts, **told)
+            return self._explained(VqaAnswer(answer=self.texts[0], **told))
+        return self._explained(VqaAnswer(answers=self.texts, **told))
 
     def opening(self) -> Sequence[StreamChunk]:
         """Return nothing: a stream of ours begins with its first chunk."""
         return []
 
-    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamEnd]:
+    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamEnd | Extended]:
         """Build the last event of a stream."""
-        return [StreamEnd(completed=True, **self._told(preprocess_s, total_s))]
+        return [self._explained(StreamEnd(completed=True, **self._told(preprocess_s, total_s)))]
 
     def failed(self, problem: Problem) -> Sequence[StreamFailure]:
         """Build the last event of a stream that fails in the middle."""
@@ -186,7 +189,6 @@ class Answer:
             **({"finish_reasons": reasons} if self.key == "answers" else {}),
             **self._confidences(),
             **self._choices(),
-            **self._explanations(),
             **self.about,
             **self._warnings_by_question(),
             "usage": self.usage,
@@ -214,8 +216,9 @@ class Answer:
             return {}
         return {"choices_by_question": told} if self.key == "answers" else {"choices": told[0]}
 
-    def _explanations(self) -> dict[str, Any]:
-        told = [explanation_fields(end.explanation) for end in self._ends if end.explanation is not None]
-        if not told:
-            return {}
-        return {"explanations": told} if self.key == "answers" else {"explanation": told[0]}
+    def _explained(self, body: T) -> T | Extended:
+        write = [partial(explanation_json, end.explanation) for end in self._ends if end.explanation is not None]
+        if not write:
+            return body
+        several = self.key == "answers"
+        return Extended(body, "explanations" if several else "explanation", write, several)

@@ -20,6 +20,7 @@ from service.api.access.key_reload import KeyReload
 from service.api.access.keys import ApiKeys
 from service.api.connections.shutdown.running import RunningRequests
 from service.api.connections.uploads import Uploads
+from service.api.fair_threads import FairThreads
 from service.api.image_folder.image_file import TileGeometry
 from service.api.image_folder.start import open_folder
 from service.api.image_store import ImageStore
@@ -45,6 +46,8 @@ ROUTERS = tuple(
     for module in (caption_vqa, openai, image_routes, estimate, health, mcp, not_offered, docs, playground)
 )
 COUNTING_THREADS = 2  # for the tokens of prompts
+EXPLAINING_THREADS = 2
+HASHING_THREADS = 2  # for large files
 TRIM_S = 5.0  # how often freed memory goes back to the system
 
 
@@ -96,10 +99,13 @@ def create_app(
 
 def _service_parts(settings: Settings, queue: RequestQueue, metrics: Metrics, uploads: Uploads) -> ServiceParts:
     """Put together what every route may use."""
-    executor = ThreadPoolExecutor(COUNTING_THREADS, thread_name_prefix="pheye-tokens")
+    counting = FairThreads(COUNTING_THREADS, "pheye-tokens")
+    explaining = FairThreads(EXPLAINING_THREADS, "pheye-explanations")
+    hashing = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="pheye-hashes")
     images = _uploaded_images(settings, queue, metrics)
     fetcher = ImageFetcher(settings, metrics, uploads)
-    return ServiceParts(settings, queue, metrics, executor, DecoderPool(settings, metrics), images, fetcher)
+    decoders = DecoderPool(settings, metrics)
+    return ServiceParts(settings, queue, metrics, counting, explaining, hashing, decoders, images, fetcher)
 
 
 def _uploaded_images(settings: Settings, queue: RequestQueue, metrics: Metrics) -> UploadedImages:
@@ -136,7 +142,9 @@ async def _lifespan(
     finally:
         for task in upkeep:
             task.cancel()
-        parts.executor.shutdown(wait=False, cancel_futures=True)
+        parts.counting.shutdown()
+        parts.explaining.shutdown()
+        parts.hashing.shutdown(wait=False, cancel_futures=True)
         await parts.decoders.stop()
         await asyncio.gather(parts.queue.stop(), *([tracing.close()] if tracing else []))
 

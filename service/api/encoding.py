@@ -6,12 +6,37 @@ field that was not set is absent, never null. Knows no model. Pure; safe from an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 from starlette.responses import Response
 
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """A model with one more field that is too large to be written on the event loop: a value, or several in a list.
+
+    Attributes:
+        body: everything else.
+        name: of the field.
+        write: each writes one value as JSON.
+        is_list: whether the field is a list of the values; else it is the only one.
+    """
+
+    body: BaseModel
+    name: str
+    write: Sequence[Callable[[], str]]
+    is_list: bool
+
+    def joined(self, values: Sequence[str]) -> str:
+        """Write all of it as one line of JSON, with the values that were written before."""
+        value = f"[{','.join(values)}]" if self.is_list else values[0]
+        return f'{to_json(self.body)[:-1]},"{self.name}":{value}}}'
+
+
+Body = BaseModel | Extended  # of an answer
 StreamItem = BaseModel | str  # the data of one server-sent event: a model, or a word as it is
 
 
@@ -21,13 +46,13 @@ def to_json(body: BaseModel) -> str:
 
 
 def json_response(
-    body: BaseModel,
+    body: BaseModel | str,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     media_type: str = "application/json",
 ) -> Response:
-    """Make a whole response of a model."""
-    return Response(to_json(body), status, headers, media_type)
+    """Make a whole response of a model, or of JSON as it is."""
+    return Response(body if isinstance(body, str) else to_json(body), status, headers, media_type)
 
 
 def server_timing(seconds: Mapping[str, float]) -> str:

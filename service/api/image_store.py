@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -83,7 +84,8 @@ class ImageStore:
         self._clock = clock
         self._images: dict[tuple[str, str], StoredImage] = {}  # by owner and id
         # No call may look at every image, because all of them may be one client's flood; so there is an index for each.
-        self._by_age: OrderedDict[tuple[str, str], None] = OrderedDict()  # oldest upload first
+        # An image read from a shared folder is older than one uploaded before it, so uploads are no order of expiry.
+        self._by_expiry: list[tuple[float, str, str]] = []  # sorted by seconds, negated: what expires first is last
         self._by_owner: dict[str, OrderedDict[str, StoredImage]] = {}  # oldest use first
         self._holders: Counter[str] = Counter()  # by id: how many owners have it
         self._held_bytes: Counter[str] = Counter()  # by owner
@@ -196,11 +198,11 @@ class ImageStore:
         for _ in range(DROPPED_AT_ONCE):
             if not self._any_expired():
                 return False
-            self._drop(next(iter(self._by_age)))
+            self._drop(self._by_expiry[-1][1:])
         return self._any_expired()
 
     def _any_expired(self) -> bool:
-        return bool(self._by_age) and not self._alive(self._images[next(iter(self._by_age))])
+        return bool(self._by_expiry) and not self._alive(self._images[self._by_expiry[-1][1:]])
 
     def _alive(self, stored: StoredImage) -> bool:
         return self._clock() < stored.expires_s
@@ -208,7 +210,7 @@ class ImageStore:
     def _keep(self, key: tuple[str, str], stored: StoredImage) -> None:
         owner, image_id = key
         self._images[key] = stored
-        self._by_age[key] = None
+        insort(self._by_expiry, (-stored.expires_s, owner, image_id))
         self._by_owner.setdefault(owner, OrderedDict())[image_id] = stored
         self._holders[image_id] += 1
         self._held_bytes[owner] += stored.held_bytes
@@ -219,7 +221,8 @@ class ImageStore:
         if stored is None:
             return
         owner, image_id = key
-        del self._by_age[key], self._by_owner[owner][image_id]
+        del self._by_expiry[bisect_left(self._by_expiry, (-stored.expires_s, owner, image_id))]
+        del self._by_owner[owner][image_id]
         if not self._by_owner[owner]:
             del self._by_owner[owner]
         self._held_bytes[owner] -= stored.held_bytes

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.api.fair_threads import FairThreads
 from service.api.uploaded_images import UploadedImages
 from service.configuration.settings import Settings
 from service.decoding.pool import DecoderPool
@@ -24,12 +25,27 @@ ANY_NAME = "*"  # the alias that stands for every name
 
 @dataclass(frozen=True, slots=True)
 class ServiceParts:
-    """The parts of the running service that routes may use."""
+    """The parts of the running service that routes may use.
+
+    Attributes:
+        settings: what the operator has chosen.
+        queue: accepted requests and the workers.
+        metrics: what is counted.
+        counting: threads for counting tokens.
+        explaining: threads for writing explanations as JSON.
+        hashing: threads for hashing large files; nothing slower may run there, because every large image needs them.
+        decoders: processes that decode images.
+        images: uploaded images.
+        fetcher: images by URL.
+        started_unix_s: when the service started.
+    """
 
     settings: Settings
     queue: RequestQueue
     metrics: Metrics
-    executor: Executor
+    counting: FairThreads
+    explaining: FairThreads
+    hashing: Executor
     decoders: DecoderPool
     images: UploadedImages
     fetcher: ImageFetcher

@@ -22,7 +22,7 @@ from model.prompt import caption_instruction, question_instruction
 from model.reference.naive_answers import NaiveAnswers, load_naive
 from service.api.answers import Answer, AnswerKey
 from service.api.bodies.request_body import ImageRequest, read_ask
-from service.api.encoding import json_response
+from service.api.encoding import Extended, json_response
 from service.api.server import configure_api_logging, listen, url_of
 from service.configuration.settings import Settings
 from service.decoding.decode import tile
@@ -68,7 +68,9 @@ class Baseline:
         for index, row in enumerate(told):
             usage = Usage(row.prompt_tokens, row.completion_tokens, config.image_tokens, config.tiles, 0)
             answer.take(index, Finished(answer.id, row.text, row.finish_reason, usage, timings))
-        return json_response(answer.whole(preprocess_s=tiled_s - arrived_s, total_s=ended_s - arrived_s))
+        body = answer.whole(preprocess_s=tiled_s - arrived_s, total_s=ended_s - arrived_s)
+        assert not isinstance(body, Extended)  # it explains nothing
+        return json_response(body)
 
 
 def create_baseline(naive: NaiveAnswers, settings: Settings) -> FastAPI:

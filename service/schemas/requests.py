@@ -20,6 +20,7 @@ from service.errors import InvalidField
 
 MAX_TEXT_CHARS = 16_384  # of a question; far more than the largest context holds
 MAX_CHOICES = 100
+MAX_EXPLAINED = 4096  # words, and so heat maps, of all answers to a request; some 100 MB for the largest models
 MAX_LETTERS = 26
 MAX_SEED = 2**63 - 1
 SHOWN_ERRORS = 5

@@ -15,7 +15,7 @@ from model.explain import Explanation, explain, image_maps
 from model.reference.naive import NaiveAttention, NaivePheye
 from model.request import Sampling
 from service.messages.rows import Row
-from service.schemas.explanation import explanation_fields
+from service.schemas.explanation import ExplanationFields, explanation_json
 from service.worker.engine import Engine
 from tests.service.worker.test_engine import alone, run, submit
 from tests.support.golden import Golden, naive_twin
@@ -131,8 +131,11 @@ def test_a_word_of_several_tokens_has_all_their_maps_and_its_neighbour_none_of_t
 
 
 def test_the_client_gets_rounded_numbers_and_a_picture_of_them() -> None:
-    fields = explanation_fields(explain(attention_on(TINY, 4, 0, 0), ["word"], TINY))
+    told = explanation_json(explain(attention_on(TINY, 4, 0, 0), ["word"], TINY))
+    fields = ExplanationFields.model_validate_json(told)
+    assert fields.model_dump_json() == told
     assert fields.grid == 16
+    assert [word.text for word in fields.words] == ["word"]
     assert fields.heat_map[8][8] == 1.0
     assert fields.heat_map_png.startswith("data:image/png;base64,")
     with Image.open(io.BytesIO(base64.b64decode(fields.heat_map_png.partition(",")[2]))) as picture:

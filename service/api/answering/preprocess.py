@@ -40,7 +40,7 @@ async def tiled(parts: ServiceParts, image: AskedImage, reservation: Reservation
         async with asyncio.timeout(reservation.left_s), _file_of(parts, image, context) as file:
             started_s = time.monotonic()
             with context.timed("preprocess"):
-                image_file = await hashed_promptly(file, parts.executor)
+                image_file = await hashed_promptly(file, parts.hashing)
                 context.image_digest = image_file.digest
                 done = await parts.decoders.decode(
                     image_file.file, tile_px=card.tile_px, level=card.level, client=context.client

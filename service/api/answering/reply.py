@@ -12,20 +12,22 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from model.pixels.tiles import TiledImage
 from service.api.answering.preprocess import tiled
-from service.api.answering.room import check_lengths, check_room
+from service.api.answering.room import check_room
+from service.api.answering.writing import in_pieces, written
 from service.api.bodies.request_body import AskedImage
 from service.api.connections.disconnect import send_promptly, unless_hung_up
-from service.api.encoding import StreamItem, json_response, server_timing, sse_event
+from service.api.encoding import Body, StreamItem, json_response, server_timing, sse_event
 from service.api.moondream import failure_line, is_moondream
 from service.api.parts import ServiceParts
 from service.api.problems import internal_problem, problem_of
@@ -71,19 +73,19 @@ class AnswerBuilder(Protocol):
     def look_at(self, image: TiledImage) -> None:
         """Note the image that the answer is about; called once, before any event."""
 
-    def opening(self) -> Sequence[StreamItem]:
+    def opening(self) -> Sequence[BaseModel]:
         """Build the events that come before the first chunk of a stream."""
 
     def take(self, index: int, event: Delta | Finished) -> BaseModel | None:
         """Add an event and return the chunk to stream, if it shows anything new."""
 
-    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[StreamItem]:
+    def closing(self, *, preprocess_s: float, total_s: float) -> Sequence[Body | str]:
         """Build the events that come after the last chunk of a stream."""
 
     def failed(self, problem: Problem) -> Sequence[StreamItem]:
         """Build the event that ends a stream which fails in the middle."""
 
-    def whole(self, *, preprocess_s: float, total_s: float) -> BaseModel:
+    def whole(self, *, preprocess_s: float, total_s: float) -> Body:
         """Build the body of an answer that is not streamed."""
 
 
@@ -148,16 +150,16 @@ class Reply(Response):
         context.outside = self._answer.outside
         took = {"preprocess_s": self._preprocess_s, "total_s": context.age_s}
         timings = server_timing(dict(self._answer.timings(**took)))
-        await json_response(self._answer.whole(**took), headers={"Server-Timing": timings})(scope, receive, send)
+        form = partial(json_response, headers={"Server-Timing": timings})
+        response = await written(self._parts.explaining, reservation, self._answer.whole(**took), form)
+        await response(scope, receive, in_pieces(send))
 
     async def _submit(self, reservation: Reservation, scope: Scope) -> None:
         started_s = time.monotonic()
         image = await tiled(self._parts, self._image, reservation, scope)
         self._preprocess_s = time.monotonic() - started_s
         self._answer.look_at(image)
-        check_lengths(self._parts.queue, self._rows)
-        if self._stream:
-            await check_room(self._parts, self._rows)
+        await check_room(self._parts, self._rows, reservation, streamed=self._stream)
         context = context_of(scope)
         origin, traced = context.log_name, context.recording is not None
         reservation.submit(image, [replace(row, origin=origin, traced=traced) for row in self._rows])
@@ -170,11 +172,11 @@ class Reply(Response):
                 preparing.result()  # nothing was sent yet, so a failure here is still a plain error
             await send_promptly(send, {"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
             async with aclosing(_with_pauses(_events(reservation, preparing), ping_s)) as items:
-                end = await self._send_chunks(items, scope, send)
+                end = await self._send_chunks(items, reservation, scope, send)
         finally:
             preparing.cancel()
             await asyncio.gather(preparing, return_exceptions=True)
-        await _send_body(send, b"".join(map(sse_event, end)), last=True)
+        await _send_body(send, b"".join(end), last=True)
 
     def _stream_headers(self) -> list[tuple[bytes, bytes]]:
         """Build the headers of a stream; of its timings it has what is known when it begins."""
@@ -183,8 +185,12 @@ class Reply(Response):
         return [*STREAM_HEADERS, (b"server-timing", server_timing({"preprocess": self._preprocess_s}).encode())]
 
     async def _send_chunks(
-        self, items: AsyncIterator[tuple[int, Delta | Finished] | None], scope: Scope, send: Send
-    ) -> Sequence[StreamItem]:
+        self,
+        items: AsyncIterator[tuple[int, Delta | Finished] | None],
+        reservation: Reservation,
+        scope: Scope,
+        send: Send,
+    ) -> Sequence[bytes]:
         """Send what comes as it comes, and return the events that end the stream."""
         begun = False
         try:
@@ -197,7 +203,8 @@ class Reply(Response):
                 if told := b"".join(map(sse_event, [*opening, *filter(None, [chunk])])):
                     await _send_body(send, told)
             context_of(scope).outside = self._answer.outside
-            return self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
+            ends = self._answer.closing(preprocess_s=self._preprocess_s, total_s=context_of(scope).age_s)
+            return [await written(self._parts.explaining, reservation, end, sse_event) for end in ends]
         except ClientDisconnect:
             raise
         except ServiceError as error:
@@ -207,11 +214,12 @@ class Reply(Response):
             logger.exception("request %s failed in mid-stream", name, extra=request_fields(name))
             return self._failed(internal_problem(scope), scope)
 
-    def _failed(self, problem: Problem, scope: Scope) -> Sequence[StreamItem]:
+    def _failed(self, problem: Problem, scope: Scope) -> Sequence[bytes]:
         context_of(
             scope
         ).outcome = problem.status  # the status line says 200 already; metrics and log say how it really ended
-        return [failure_line(problem.detail)] if is_moondream(scope) else self._answer.failed(problem)
+        events = [failure_line(problem.detail)] if is_moondream(scope) else self._answer.failed(problem)
+        return list(map(sse_event, events))
 
 
 async def _events(reservation: Reservation, preparing: asyncio.Future[None]) -> Events:
@@ -239,4 +247,7 @@ async def _with_pauses(events: Events, ping_s: float) -> AsyncGenerator[tuple[in
 
 
 async def _send_body(send: Send, body: bytes, *, last: bool = False) -> None:
-    await send_promptly(send, {"type": "http.response.body", "body": body, "more_body": not last})
+    async def promptly(message: Message) -> None:
+        await send_promptly(send, message)
+
+    await in_pieces(promptly)({"type": "http.response.body", "body": body, "more_body": not last})

@@ -1,7 +1,7 @@
 """Room of rows in the model's context: whether prompt, choices and answer fit, counted in this process.
 
 Says the same as the engine in the worker would, and in time for a plain error. Counting is slow for long prompts, so it
-is done on a thread.
+is done on threads that clients share fairly. Event loop.
 """
 
 from __future__ import annotations
@@ -15,11 +15,42 @@ from model.prompt import render
 from service.api.answering.estimate import AskedRow
 from service.api.parts import ServiceParts
 from service.dispatch.queue import RequestQueue
+from service.dispatch.reservation import Reservation
 from service.errors import InvalidField
 from service.messages.rows import Row
 from service.worker.answer_length import NoRoomError, answer_tokens, check_choices_fit, check_length
 
 SPARE_TOKENS = 8  # for what a tokenizer puts around a prompt
+
+
+async def check_room(parts: ServiceParts, rows: Sequence[Row], reservation: Reservation, *, streamed: bool) -> None:
+    """Check that rows fit: by their lengths alone, and exactly where the engine could refuse none plainly.
+
+    Args:
+        parts: the service's.
+        rows: of one request.
+        reservation: theirs, whose deadline holds here too.
+        streamed: a stream that has begun has no status left for a refusal.
+
+    Raises:
+        InvalidField: one does not.
+        DeadlineExceeded: the reservation's time is over.
+        Unavailable: no model has been loaded yet.
+    """
+    context_tokens = parts.queue.loaded().context_tokens
+    # A token is a byte at least, so nothing has to be counted for the prompts that people write.
+    counted = streamed and any(_most_tokens(row) > context_tokens for row in rows)
+    try:
+        if not counted:
+            check_lengths(parts.queue, rows)
+            return
+        async with asyncio.timeout(reservation.left_s):
+            await asked_rows(parts, rows, reservation.flow.client)
+    except TimeoutError:
+        raise reservation.expired() from None
+    except InvalidField:
+        parts.queue.count_drop("refused")
+        raise
 
 
 def check_lengths(queue: RequestQueue, rows: Sequence[Row]) -> None:
@@ -34,38 +65,25 @@ def check_lengths(queue: RequestQueue, rows: Sequence[Row]) -> None:
         try:
             check_length(queue.tokenizer().fewest_tokens(text), context_tokens)
         except NoRoomError as error:
-            queue.count_drop("refused")
             raise InvalidField(str(error)) from None
 
 
-async def check_room(parts: ServiceParts, rows: Sequence[Row]) -> None:
-    """Check that rows fit: of a stream that has begun, the engine could refuse none plainly.
+async def asked_rows(parts: ServiceParts, rows: Sequence[Row], client: str) -> list[AskedRow]:
+    """Count the tokens of rows, which have the same choices, if any.
 
-    Raises:
-        InvalidField: one does not.
-        Unavailable: no model has been loaded yet.
-    """
-    context_tokens = parts.queue.loaded().context_tokens
-    # A token is a byte at least, so nothing has to be counted for the prompts that people write.
-    if all(_most_tokens(row) <= context_tokens for row in rows):
-        return
-    count = partial(asked_rows, parts.queue, rows, context_tokens)
-    try:
-        await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    except InvalidField:
-        parts.queue.count_drop("refused")
-        raise
-
-
-def asked_rows(queue: RequestQueue, rows: Sequence[Row], context_tokens: int) -> list[AskedRow]:
-    """Count the tokens of rows, which have the same choices, if any; slow, and safe from any thread.
+    It is a piece of work for each row, so that clients take turns, and nothing more begins for one that has hung up.
 
     Raises:
         InvalidField: a row does not fit.
         Unavailable: no model has been loaded yet.
     """
-    tree = ChoiceTree.written(rows[0].choices, queue.tokenizer()) if rows[0].choices else None
-    return [_asked_row(queue.count_tokens(row.instruction), row, tree, context_tokens) for row in rows]
+    queue, tokenizer, choices = parts.queue, parts.queue.tokenizer(), rows[0].choices
+    context_tokens, run = queue.loaded().context_tokens, partial(parts.counting.run, client)
+    await run(partial(check_lengths, queue, rows))
+    tree = await run(partial(ChoiceTree.written, choices, tokenizer)) if choices else None
+    return [
+        _asked_row(await run(partial(queue.count_tokens, row.instruction)), row, tree, context_tokens) for row in rows
+    ]
 
 
 def _asked_row(prompt_tokens: int, row: Row, tree: ChoiceTree | None, context_tokens: int) -> AskedRow:

@@ -7,6 +7,7 @@ Turns a checked request into rows. `service.api.bodies.request_body` reads the b
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
@@ -21,7 +22,7 @@ from service.api.parts import Parts, ServiceParts
 from service.api.request_context import context_of
 from service.errors import InvalidField
 from service.messages.rows import Row
-from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
+from service.schemas.requests import MAX_EXPLAINED, CaptionRequest, SamplingFields, VqaRequest
 from service.schemas.responses import CaptionAnswer, VqaAnswer
 
 router = APIRouter(prefix="/v1", tags=["images"])
@@ -79,14 +80,14 @@ def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruc
     """Build the rows of a request, one for each instruction.
 
     Raises:
-        InvalidField: another model is named, or `max_tokens` is more than fits.
+        InvalidField: another model is named, `max_tokens` is more than fits, or too much is to be explained.
         Unavailable: the model is loading.
     """
     shorten = fields.sampling.max_tokens is None
     if not parts.serves(fields.model):
         raise InvalidField(f"model: the model served here is {parts.queue.loaded().name!r}")
     offered = fields.offered if isinstance(fields, VqaRequest) else ()
-    return [
+    rows = [
         Row(
             uuid4().hex,
             instruction,
@@ -97,6 +98,22 @@ def rows_asked(parts: ServiceParts, fields: CaptionRequest | VqaRequest, instruc
         )
         for instruction in instructions
     ]
+    _check_explained(rows, parts.queue.loaded().context_tokens)
+    return rows
+
+
+def _check_explained(rows: Sequence[Row], context_tokens: int) -> None:
+    """Refuse more heat maps than one answer should hold: there is one for each word, and words are tokens at least."""
+    if not rows[0].explain:
+        return
+    choices, most = rows[0].choices, min(rows[0].sampling.max_tokens, context_tokens)
+    words = max(len(choice.split()) for choice in choices) if choices else most
+    if len(rows) * words > MAX_EXPLAINED:
+        unit, way = ("words", "send shorter choices") if choices else ("tokens", "lower settings.max_tokens")
+        raise InvalidField(
+            f"explain: {len(rows)} answers of up to {words} {unit} are more than the {MAX_EXPLAINED} that one request "
+            f"may have explained; ask fewer questions at a time, or {way}"
+        )
 
 
 def sampling_of(parts: ServiceParts, asked: SamplingFields) -> Sampling:

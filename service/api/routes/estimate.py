@@ -1,18 +1,19 @@
 """`/v1/estimate`: the cost of a caption or an answer, without running it.
 
-Gathers what `service.api.answering.estimate` has to be told. Event loop; prompts are counted in threads.
+Gathers what `service.api.answering.estimate` has to be told. Event loop; prompts are counted in threads that clients
+share fairly.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 
 from model.pixels.tiles import TiledImage
 from model.prompt import caption_instruction
-from service.api.answering.estimate import CurrentLoad, estimate
+from service.api.answering.estimate import AskedRow, CurrentLoad, estimate
 from service.api.answering.preprocess import tiled
 from service.api.answering.room import asked_rows
 from service.api.bodies.request_body import AskedImage, read_maybe_ask
@@ -21,6 +22,8 @@ from service.api.openapi.native import body_docs, problem_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import question_instructions, rows_asked
+from service.errors import DeadlineExceeded
+from service.messages.rows import Row
 from service.schemas.estimate import Estimate
 from service.schemas.requests import EstimateRequest
 
@@ -39,12 +42,29 @@ async def estimate_request(request: Request, parts: Parts) -> Estimate:
         if fields.is_caption
         else question_instructions(parts, fields)
     )
-    count = partial(asked_rows, queue, rows_asked(parts, fields, asked), card.context_tokens)
-    rows = await asyncio.get_running_loop().run_in_executor(parts.executor, count)
-    image = None if ask.image is None else await _tiled(request, parts, ask.image)
+    preparing = _prepared(request, parts, rows_asked(parts, fields, asked), ask.image)
+    rows, image = await unless_hung_up(request.receive, preparing)
     cached_tiles = None if image is None else queue.workers.cached_tiles(image)
     wait_s = queue.wait_s(context_of(request.scope).flow)
     return estimate(card, rows, CurrentLoad(queue.workers.costs(), wait_s, cached_tiles), image)
+
+
+async def _prepared(
+    request: Request, parts: ServiceParts, rows: Sequence[Row], image: AskedImage | None
+) -> tuple[list[AskedRow], TiledImage | None]:
+    """Return the counted rows and the decoded image, if there is one.
+
+    Raises:
+        DeadlineExceeded: others' work, or this, has taken too long.
+    """
+    deadline_s, client = parts.settings.deadline_s, context_of(request.scope).client
+    try:
+        async with asyncio.timeout(deadline_s):
+            counted = await asked_rows(parts, rows, client)
+            return counted, None if image is None else await _tiled(request, parts, image)
+    except TimeoutError:
+        parts.queue.count_drop("deadline")
+        raise DeadlineExceeded(f"no estimate within {deadline_s:g} s") from None
 
 
 async def _tiled(request: Request, parts: ServiceParts, image: AskedImage) -> TiledImage:
@@ -52,4 +72,4 @@ async def _tiled(request: Request, parts: ServiceParts, image: AskedImage) -> Ti
     if isinstance(image, TiledImage):
         return image
     with parts.queue.reserve(1, context_of(request.scope).flow) as reservation:
-        return await unless_hung_up(request.receive, tiled(parts, image, reservation, request.scope))
+        return await tiled(parts, image, reservation, request.scope)

@@ -47,6 +47,7 @@ from service.batch.task import (
 from service.errors import ServiceError
 from service.images import DIGEST_HEADER, HashedImage, ImageSource, hashed
 from service.known_world import OUTSIDE_KNOWN_WORLD, REAL_CHECKPOINT
+from service.schemas.requests import MAX_EXPLAINED
 from service.schemas.responses import ImageFields
 from service.schemas.service_card import ServiceCard
 
@@ -103,7 +104,10 @@ class RemoteRun:
         self._common: Form = {
             "model": str(card.model), "settings": json.dumps(settings_of(answer_options)), "priority": "bulk",
         }  # fmt: skip
+        self._most_questions = self._limits.questions
         if answer_options.explain:
+            together = MAX_EXPLAINED // answer_options.sampling.max_tokens
+            self._most_questions = max(1, min(self._most_questions, together))
             self._common = {**self._common, "explain": "true"}
         self._heard_s = float("-inf")  # when the service last had an answer, whatever it was
         self._complained = False
@@ -149,7 +153,7 @@ class RemoteRun:
         warnings: tuple[str, ...] = ()
         try:
             image = await asyncio.to_thread(self._read, task)
-            for questions in requests_of(task.questions, self._limits.questions):
+            for questions in requests_of(task.questions, self._most_questions):
                 path, form = form_of(questions)
                 body = body_of(questions, await self._post(client, path, {**form, **self._common}, image))
                 answers += answers_of(questions, body)

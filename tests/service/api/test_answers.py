@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.explain import Explanation, HeatMap, WordMap
 from model.request import TokenLogprob
 from service.api.answers import Answer, OfferedChoice
-from service.api.encoding import sse_event, to_json
+from service.api.encoding import Extended, sse_event, to_json
 from service.messages.from_worker import Delta, Finished, RowTimings, Usage
 from service.schemas.responses import Problem, StreamFailure
+
+_MAP = HeatMap(np.full((2, 2), 0.25, np.float32))
+EXPLANATION = Explanation((), _MAP, (WordMap("a", 0, 1, _MAP),))
 
 
 def finished(text="", reason="stop", cached=True, seconds=1.0):
@@ -87,6 +92,20 @@ def test_what_does_not_apply_is_absent_and_never_null(key):
     assert sent(answer.whole(preprocess_s=0.0, total_s=0.0)).keys() == common | {key}
     [end] = answer.closing(preprocess_s=0.0, total_s=0.0)
     assert sent(end).keys() == common | {"completed"}
+
+
+@pytest.mark.parametrize(("key", "name"), [("answer", "explanation"), ("answers", "explanations")])
+def test_explanations_are_left_to_be_written_one_at_a_time_whole_and_streamed(key, name):
+    rows = 2 if key == "answers" else 1
+    answer = Answer("id", "model", key, rows)
+    for row in range(rows):
+        answer.take(row, replace(finished("a"), explanation=EXPLANATION))
+    [end] = answer.closing(preprocess_s=0.0, total_s=0.0)
+    for told in (answer.whole(preprocess_s=0.0, total_s=0.0), end):
+        assert isinstance(told, Extended)
+        whole = json.loads(told.joined([write() for write in told.write]))
+        explained = whole[name] if key == "answers" else [whole[name]]
+        assert [[word["text"] for word in each["words"]] for each in explained] == [["a"]] * rows
 
 
 def test_a_failure_in_mid_stream_is_the_problem_and_the_end():

@@ -87,6 +87,15 @@ def test_an_expired_image_makes_room_before_a_living_one(clock: Clock) -> None:
     assert store.find("me", young.id) is young
 
 
+def test_an_image_with_less_time_left_goes_before_those_that_came_earlier(clock: Clock) -> None:
+    store = store_of(3, clock)
+    new = store.put("me", picture("new"))
+    store.put("me", picture("read from a folder"), left_s=TTL_S / 2)
+    clock.now_s += TTL_S / 2
+    assert not store.holds(picture("read from a folder").image_key)
+    assert (store.names(), store.size_bytes) == ((("me", new.id),), BYTES)
+
+
 @pytest.mark.parametrize("image_id", ["", "img_", "img_zz", PREFIX + "0" * 64, "cat"])
 def test_every_id_that_is_not_ones_own_gets_the_same_words(clock: Clock, image_id: str) -> None:
     store = store_of(3, clock)
@@ -155,6 +164,7 @@ def test_a_store_that_is_off_refuses_ids_with_that_reason(clock: Clock) -> None:
 
 OWNERS = st.sampled_from(["me", "you", ""])
 NAMES = st.sampled_from("abcdef")
+LEFT_S = st.none() | st.floats(1.0, TTL_S)
 
 
 class StoreModel(RuleBasedStateMachine):
@@ -174,17 +184,17 @@ class StoreModel(RuleBasedStateMachine):
     def _is_known(self, owner: str, image_id: str) -> bool:
         return any(entry[:2] == (owner, image_id) for entry in self._living())
 
-    @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]))
-    def put(self, owner: str, name: str, side_px: int) -> None:
+    @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]), left_s=LEFT_S)
+    def put(self, owner: str, name: str, side_px: int, left_s: float | None) -> None:
         image = picture(f"{name}{side_px}", side_px)
-        stored = self.store.put(owner, image)
+        stored = self.store.put(owner, image, left_s)
         rest = [entry for entry in self._living() if entry[:2] != (owner, stored.id)]
         while sum(entry[2] for entry in rest) + image.tiles.nbytes > self.LIMIT:
             held = {whose: sum(entry[2] for entry in rest if entry[0] == whose) for whose, *_ in rest}
             greedy = owner in held and held[owner] + image.tiles.nbytes > self.LIMIT / len(held)
             loser = owner if greedy else max(held, key=lambda whose: (held[whose], whose))
             rest.remove(next(entry for entry in rest if entry[0] == loser))
-        self.known = [*rest, (owner, stored.id, image.tiles.nbytes, self.clock.now_s + TTL_S)]
+        self.known = [*rest, (owner, stored.id, image.tiles.nbytes, self.clock.now_s + (left_s or TTL_S))]
 
     @rule(owner=OWNERS, name=NAMES, side_px=st.sampled_from([2, 4, 6]), act=st.sampled_from(["find", "use", "remove"]))
     def ask(self, owner: str, name: str, side_px: int, act: str) -> None:

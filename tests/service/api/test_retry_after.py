@@ -39,7 +39,7 @@ class Service:
         """As if a worker were ready."""
         worker = self.queue.workers.supervisors[0]
         self.queue.card = worker.card = CARD
-        worker.tokenizer = Mock(encode=list)
+        worker.tokenizer = Mock(encode=list, fewest_tokens=lambda text: 0)
 
     def ask(self, method: str, path: str, json: Any = None) -> httpx.Response:
         async def send() -> httpx.Response:

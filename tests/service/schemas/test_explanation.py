@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from model.config import named_geometry
-from tests.support.serving import TALKATIVE, body, data_uri, events_of, image_file, running_server
+from tests.support.serving import TALKATIVE, assert_problem, body, data_uri, events_of, image_file, running_server
 
 CONFIG = named_geometry("pheye-micro")
 GRID = CONFIG.level * CONFIG.vision.tile_px // CONFIG.vision.patch_px  # cells along each side
@@ -94,3 +94,18 @@ def test_a_form_and_a_query_ask_for_it_too(client):
     url = {"image_url": data_uri(image_file("PNG"), "image/png"), "explain": "true", "length": "short"}
     assert formed["explanation"]["words"]
     assert client.post("/v1/caption", params=url).json()["explanation"] == formed["explanation"]
+
+
+def test_more_explained_tokens_than_one_request_may_have_are_refused_by_name(client):
+    asked = body(questions=["a"] * 16, explain=True, settings={"max_tokens": 257})
+    for path in ("/v1/vqa", "/v1/estimate"):
+        assert_problem(client.post(path, json=asked), 422, "explain: 16 answers of up to 257 tokens are more than")
+    assert client.post("/v1/estimate", json=asked | {"settings": {"max_tokens": 256}}).is_success
+    assert client.post("/v1/estimate", json=asked | {"explain": False}).is_success
+
+
+def test_of_explained_choices_the_words_count_and_not_the_tokens_allowed(client):
+    asked = body(questions=["a"] * 16, explain=True, answer_style="short", settings={"max_tokens": 900})
+    long = ["no", "a " * 257]
+    assert_problem(client.post("/v1/vqa", json=asked | {"choices": long}), 422, "send shorter choices")
+    assert client.post("/v1/estimate", json=asked | {"choices": ["yes", "no"]}).is_success

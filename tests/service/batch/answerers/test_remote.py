@@ -29,7 +29,7 @@ from service.batch.answerers.retry import LONGEST_PAUSE_S, RetryBudget, retry_af
 from service.batch.answerers.server import ServiceConnection, ServiceConnectionError, check_url, contact
 from service.batch.find_images import find_images
 from service.batch.run import Job
-from service.batch.task import CannotAsk, Question
+from service.batch.task import AnswerOptions, CannotAsk, Question
 from service.cli.main import app
 from service.images import DIGEST_HEADER, digest_of
 from tests.service.batch.answerers.test_offline import (
@@ -441,6 +441,16 @@ def test_questions_are_asked_together_up_to_the_limit() -> None:
     asked = [CAPTION, CAPTION, *several, choice]
     assert [len(together) for together in requests_of(asked, 2)] == [1, 1, 2, 2, 1, 1]
     assert [each for together in requests_of(asked, 2) for each in together] == asked
+
+
+@pytest.mark.parametrize(("max_tokens", "most"), [(1, 16), (256, 16), (300, 13), (5000, 1)])
+def test_explained_questions_are_asked_together_as_far_as_one_request_may_have_them(max_tokens: int, most: int) -> None:
+    with running_stub(model="there") as stub:
+        connection = ServiceConnection(stub.url)
+        card = contact(connection, lambda _: None)
+        card = card.model_copy(update={"limits": card.limits.model_copy(update={"questions": 16})})
+        options = AnswerOptions(Sampling(max_tokens=max_tokens), explain=True)
+        assert remote.RemoteRun(connection, card, options, lambda _: None)._most_questions == most
 
 
 @pytest.mark.parametrize(
