@@ -157,7 +157,7 @@ def test_a_stream_whose_prompt_waits_to_be_counted_has_its_deadline(tokenizer) -
 
     async def scenario() -> None:
         with service.queue.reserve(1) as reservation, pytest.raises(DeadlineExceeded):
-            await check_room(service.app.state.parts, [row], reservation)
+            await check_room(service.app.state.parts, [row], reservation, streamed=True)
 
     asyncio.run(scenario())
     assert service.dropped("deadline") == 1
