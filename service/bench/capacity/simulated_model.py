@@ -54,6 +54,14 @@ class SimulatedText:
         return ""
 
 
+class SimulatedTokenizer:
+    """The tokenizer of prompts of which no one is too long."""
+
+    def fewest_tokens(self, _: str) -> int:
+        """Return how many tokens a prompt takes at least."""
+        return 1
+
+
 class SimulatedModel:
     """A model without tensors: every call takes the time that it was measured to take, on a clock of its own.
 
@@ -67,6 +75,7 @@ class SimulatedModel:
     eos_id = -1
     outside_answer = None
     cache_bytes = 0
+    tokenizer = SimulatedTokenizer()
 
     def __init__(self, machine: MachineModel, clock: VirtualClock, cached: LRUCache[ImageKey, bool]) -> None:
         self.config = SimulatedConfig(machine.tiles)

@@ -312,7 +312,8 @@ def test_a_pipe_gets_lines_as_they_come_and_is_never_read(tmp_path: Path) -> Non
 @pytest.mark.parametrize("target", ["-", "/dev/stdout"])
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly(target: str, tmp_path: Path) -> None:
     code = (
-        "from service.cli import entry; from service.batch import offline, run\n"
+        "from service.cli import entry; from service.batch import run\n"
+        "from service.batch.answerers import offline\n"
         "from tests.service.batch.test_results import start\n"
         "import sys; offline.answer = lambda settings, job: run.carry_out(job, start)\n"
         f"sys.argv = ['pheye', 'caption', {str(tmp_path)!r}, '--jsonl', {target!r}]; entry.main()"
