@@ -81,7 +81,7 @@ class ClosedLoop:
 
     @property
     def pressure(self) -> float:
-        """Number of clients."""
+        """Number of clients that ask at the same time."""
         return self.clients
 
     async def drive(self, server: Server, asks: Sequence[PlannedRequest], *, seed: str, timeout_s: float) -> LoadRun:

@@ -93,7 +93,7 @@ class Summary:
 
 
 def summarise(drive: LoadRun, seconds: Mapping[str, float] | None = None) -> Summary:
-    """Summarise a load.
+    """Summarise what came of a load in numbers.
 
     Args:
         drive: its requests, at least one.

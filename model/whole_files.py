@@ -29,14 +29,13 @@ def appearing_whole(target: Path, *, replacing: bool = False) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written; a library's own words for that, such as safetensors', become one.
     """
-    partial = target.with_name(PARTIAL + target.name)
+    partial, old = target.with_name(PARTIAL + target.name), target.with_name(f"{PARTIAL}old-{target.name}")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
         for path in [*partial.rglob("*"), partial]:
             bring_to_disk(path)
-        old = target.with_name(f"{PARTIAL}old-{target.name}")
         if replacing and target.exists():
             shutil.rmtree(old, ignore_errors=True)
             target.rename(old)
@@ -44,6 +43,8 @@ def appearing_whole(target: Path, *, replacing: bool = False) -> Iterator[Path]:
         bring_to_disk(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException as error:
+        if replacing and old.exists() and not target.exists():
+            old.rename(target)
         shutil.rmtree(partial, ignore_errors=True)
         raise _named(error, target) from error
 

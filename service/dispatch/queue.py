@@ -107,7 +107,7 @@ class RequestQueue:
         self.workers.kill()
 
     async def stop(self) -> None:
-        """End all workers."""
+        """End all workers and the watches of them."""
         for watch in self._watches:
             watch.cancel()
         await self.workers.stop()

@@ -78,6 +78,22 @@ def test_a_folder_that_is_replaced_is_there_until_the_new_one_is_whole(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_folder_that_could_not_be_replaced_is_there_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "first").touch()
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == ".partial-a":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output error"), appearing_whole(tmp_path / "a", replacing=True):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "first"]
+
+
 def test_an_error_of_another_kind_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), appearing_whole(tmp_path / "a"):
         raise ValueError("mine")

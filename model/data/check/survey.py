@@ -223,7 +223,7 @@ class _Reading:
 def survey(
     path: Path, limits: ModelLimits | None, *, decode: int, samples: int, progress: Progress = lambda *_: None
 ) -> ManifestSurvey:
-    """Survey a manifest.
+    """Survey the entries and images of a manifest.
 
     Args:
         path: the file.

@@ -88,7 +88,7 @@ class ImportReport:
     first: list[Line] = field(default_factory=list)
 
     def add(self, remark: Remark) -> None:
-        """Count a remark."""
+        """Count a remark, and keep the first places that it is about."""
         counted = self.remarks.setdefault((remark.what, remark.skipped), RemarkCount())
         counted.count += 1
         if len(counted.places) < NAMED:

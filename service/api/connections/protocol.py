@@ -169,7 +169,7 @@ class GuardedProtocol(H11Protocol):
         self.app = probes
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close the connection without sending what is left."""
         self.transport.abort()
         self._update()
 

@@ -38,7 +38,7 @@ class Connection(Protocol):
         """Close, with a word to the peer if it can still hear it."""
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close the connection without sending what is left."""
 
     def close_after_answer(self) -> None:
         """Say `Connection: close` with the next answer."""

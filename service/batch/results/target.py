@@ -46,7 +46,7 @@ class StreamedLines:
         """Check nothing: what was written is gone."""
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Close nothing: the stream is its owner's."""
 
 
 def can_continue(target: Path | None) -> bool:

@@ -70,7 +70,7 @@ class WorkerPool:
             supervisor.kill()
 
     async def stop(self) -> None:
-        """End all workers."""
+        """End the workers of all devices."""
         self._end_start()
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors))
 

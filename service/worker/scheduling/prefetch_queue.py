@@ -54,6 +54,6 @@ class PrefetchQueue:
                 self.end(image_key)
 
     def clear(self) -> None:
-        """Drop all images."""
+        """Drop all images that wait to be encoded ahead."""
         for image_key in self.image_keys:
             self.end(image_key)

@@ -44,7 +44,7 @@ class _Loader(CompilerBase):
     """Compiler that compiles nothing: numba asks one when a function is not where it is kept."""
 
     def define_pipelines(self) -> list[Any]:
-        """Refuse to compile."""
+        """Refuse to compile a function that is not kept."""
         raise FileNotFoundError("not kept here, or for another processor or numba")
 
 
