@@ -21,6 +21,7 @@ from service.messages.from_worker import (
     Finished,
     FromWorker,
     LoadFailed,
+    Preparing,
     Ready,
     Refused,
     RowEvent,
@@ -44,6 +45,7 @@ class Engine:
         """
         self._settings = load_settings()
         self._inboxes: dict[str, Inbox] = {}  # by row
+        self._preparing: tuple[str, ...] = ()  # ids of the rows that the worker takes up just now
         self._report, self._progress_s, self._ended = StepReport(), time.monotonic(), False
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._worker = WorkerProcess(self._settings, self._settings.devices, self._take, self._exited)
@@ -103,12 +105,17 @@ class Engine:
                 self._ready.set_result(message)
             case LoadFailed(reason):
                 self._ready.set_exception(RuntimeError(f"the model cannot be loaded: {reason}"))
-            case Started(ids):
-                for inbox in {self._inboxes[each] for each in ids if each in self._inboxes}:
-                    inbox.put_nowait(message)
+            case Preparing(ids):
+                self._preparing = ids
+            case Started():
+                self._tell_of(message)
             case StepDone():
                 self._report = message.report
                 self._share(message)
+
+    def _tell_of(self, started: Started) -> None:
+        for inbox in {self._inboxes[each] for each in started.ids if each in self._inboxes}:
+            inbox.put_nowait(started)
 
     def _share(self, step: StepDone) -> None:
         """Give each listener the events of its rows; the step's numbers are told once, or they would add up."""
@@ -125,5 +132,6 @@ class Engine:
         self._ended = True
         if not self._ready.done():
             self._ready.set_exception(RuntimeError(f"the engine's process ended with code {code} while it loaded"))
+        self._tell_of(Started(self._preparing))  # whoever loses these rows must know that they may be why
         for inbox in {*self._inboxes.values()}:
             inbox.put_nowait(None)

@@ -227,4 +227,14 @@ class Started:
     ids: tuple[str, ...]
 
 
-FromWorker = Ready | LoadFailed | Heartbeat | Started | StepDone
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The worker takes up these rows, or opens their images, until its next message; none: that is over.
+
+    Should it die meanwhile, it is of one of them.
+    """
+
+    ids: tuple[str, ...] = ()
+
+
+FromWorker = Ready | LoadFailed | Heartbeat | Preparing | Started | StepDone

@@ -22,6 +22,7 @@ from service.messages.from_worker import (
     Broken,
     Delta,
     Preempted,
+    Preparing,
     Refused,
     RowEvent,
     Started,
@@ -52,7 +53,7 @@ class Engine:
         runner: a loaded and warmed-up model.
         stall_s: how long a step may hold up decoding rows in order to encode and prefill others
             (`service/worker/scheduling/budget.py`).
-        announce: told of rows before the first step that works on them.
+        announce: told of rows before they are taken up or opened, and before the first step that works on them.
         use_cores: told before a step, when it changes, whether the step may use the cores of other workers, since it
             works for one row and they have none.
         clock: seconds; a simulation has one of its own.
@@ -66,7 +67,7 @@ class Engine:
         runner: ModelRunner,
         *,
         stall_s: float,
-        announce: Callable[[Started], None] = lambda _: None,
+        announce: Callable[[Preparing | Started], None] = lambda _: None,
         use_cores: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,7 +76,8 @@ class Engine:
         self.others_idle = False
         self._alone = False
         self._use_cores = use_cores
-        self._waiting = WaitingRows(runner)
+        self._announce = announce
+        self._waiting = WaitingRows(runner, announce)
         self._planner = StepPlanner(runner, self._waiting, stall_s=stall_s, announce=announce)
         self._queue = self._waiting.queue
         self._running: dict[int, EngineRow] = {}  # by slot
@@ -92,6 +94,7 @@ class Engine:
     def submit(self, message: Submit) -> None:
         """Accept rows; one that cannot fit is refused with the next step."""
         for row in message.rows:
+            self._announce(Preparing((row.id,)))
             try:
                 accepted = new_row(self._runner, row, message.image, self._clock())
                 self._waiting.add(accepted, ahead=message.ahead)
@@ -100,6 +103,7 @@ class Engine:
             except Exception:  # nobody has worked on it yet, so no other row is the worse for it
                 logger.exception("a row could not be taken up")
                 self._early.append(Broken(row.id, "it could not be taken up"))
+        self._announce(Preparing())
 
     def prefetch(self, image: TiledImage) -> None:
         """Encode an image when there is time; the latest wishes count if there are too many."""

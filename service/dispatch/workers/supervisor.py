@@ -19,7 +19,16 @@ from service.dispatch.placement import expected_wait
 from service.dispatch.reservation import AcceptedRow
 from service.dispatch.residency import Residency
 from service.dispatch.workers.worker_handle import WorkerProcess
-from service.messages.from_worker import FromWorker, LoadFailed, ModelCard, Ready, Started, StepDone, StepReport
+from service.messages.from_worker import (
+    FromWorker,
+    LoadFailed,
+    ModelCard,
+    Preparing,
+    Ready,
+    Started,
+    StepDone,
+    StepReport,
+)
 from service.messages.rows import name_requests
 from service.messages.to_worker import Cancel, Forget, OthersIdle, Prefetch, Submit
 
@@ -79,6 +88,7 @@ class WorkerSupervisor:
         self._quarantined: AcceptedRow | None = None  # the row in quarantine that the worker was given last
         self._deleted: dict[ImageKey, None] = {}  # images of which the next worker is told; the oldest deletion first
         self._touched: list[AcceptedRow] = []  # rows announced by `Started`, by steps not yet known to be over
+        self._preparing: tuple[str, ...] = ()  # ids of the rows that the worker takes up just now
         self._knows_others_idle = False
         self._stopping = False
         self._restart: asyncio.TimerHandle | None = None
@@ -197,6 +207,8 @@ class WorkerSupervisor:
                 self._learn(message)
                 self._on_step(self, message)
                 self._clear_suspects(message.report)
+            case Preparing(ids):
+                self._preparing = ids
             case Started(ids):
                 self._touched += filter(None, map(self.rows.get, ids))
                 for row in self._touched:
@@ -238,7 +250,9 @@ class WorkerSupervisor:
         self._knows_others_idle = False
         self.resident.clear()
         self._touched.clear()
-        lost, self.rows = list(self.rows.values()), {}
+        for row in filter(None, map(self.rows.get, self._preparing)):
+            row.started = True
+        lost, self.rows, self._preparing = list(self.rows.values()), {}, ()
         if self._stopping:
             return
         self.deaths += 1

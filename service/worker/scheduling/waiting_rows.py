@@ -6,10 +6,11 @@ that were open before others came ahead of them or are of preempted rows. Engine
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from service.messages.from_worker import Preparing
 from service.messages.rows import Flow
 from service.worker.rows import EngineRow
 from service.worker.scheduling.fair_queue import WeightedFairQueue
@@ -32,14 +33,16 @@ class WaitingRows:
 
     Args:
         runner: where images are opened.
+        announce: told which row's image is being opened.
 
     Attributes:
         queue: their order.
         opened: those whose image is open.
     """
 
-    def __init__(self, runner: ModelRunner) -> None:
+    def __init__(self, runner: ModelRunner, announce: Callable[[Preparing], None] = lambda _: None) -> None:
         self._runner = runner
+        self._announce = announce
         self._rows: dict[str, EngineRow] = {}
         self._lookups = Lookups()
         self.queue = WeightedFairQueue()
@@ -101,7 +104,9 @@ class WaitingRows:
         return first | self.opened
 
     def _open(self, row: EngineRow) -> None:
+        self._announce(Preparing((row.id,)))
         tiles = self._runner.open_image(row.image)
+        self._announce(Preparing())
         self.opened[row.id] = row
         if not row.opened:
             before = self._lookups

@@ -152,7 +152,7 @@ def test_beside_a_request_in_quarantine_nobody_is_given_to_its_worker() -> None:
     go(scenario)
 
 
-@pytest.mark.parametrize("words", [deadly.PREFILL, deadly.DECODE], ids=["in prefill", "in decoding"])
+@pytest.mark.parametrize("words", [deadly.TAKING_UP, deadly.OPENING, deadly.PREFILL, deadly.DECODE])
 def test_a_request_that_kills_its_workers_is_answered_with_an_error_and_its_neighbours_live(
     words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +163,7 @@ def test_a_request_that_kills_its_workers_is_answered_with_an_error_and_its_neig
             tasks = [asyncio.create_task(answer(queue, case, asked)) for case, asked in crowd]
             await until(lambda: len(rows(queue)) == 6 and all(row.tokens for row in rows(queue)))
             with pytest.raises(Poisoned, match="3 workers died"):
-                await answer(queue, CASES[0], Row(uuid4().hex, words, Sampling(**LONG, temperature=1.0, seed=1)))
+                await answer(queue, CASES[7], Row(uuid4().hex, words, Sampling(**LONG, temperature=1.0, seed=1)))
             assert value(queue, "worker_restarts") == 3
             assert await asyncio.gather(*tasks) == undisturbed
             assert value(queue, "requests_dropped", reason="poison") == 1
