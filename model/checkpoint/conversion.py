@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from glob import escape
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -18,7 +19,9 @@ from model.checkpoint.sources import (
     TOKENIZER_FILES,
     WEIGHT_FILES,
     CheckpointError,
+    fetch,
     folder_of,
+    local_folder,
     named_folder,
 )
 from model.whole_files import appearing_whole
@@ -35,8 +38,17 @@ def convert(source: str, target: Path, revision: str | None = None) -> None:
         raise CheckpointError(f"{target}: exists already; choose a new folder")
     folder = folder_of(source, revision)
     open_checkpoint(str(folder))
+    if local_folder(source) is None:
+        _fetch_samples(source, revision, folder)
     with appearing_whole(target) as partial:
         _write_converted(folder, partial)
+
+
+def _fetch_samples(source: str, revision: str | None, folder: Path) -> None:
+    """Fetch the pictures that `about.json` of a model of the hub names: serving it needs none of them."""
+    about = read_about(folder)
+    if about is not None and about.samples:
+        fetch(source, revision, [escape(sample.file) for sample in about.samples])
 
 
 def _write_converted(folder: Path, target: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +22,7 @@ from model.data.mixture import STREAMS
 from model.training.artifacts.export import Trained, export
 from model.training.planning.data import TrainingData
 from model.training.run import _about
+from tests.support.hub import hub_of
 from tests.support.small_model import small_checkpoint, small_folder, write_pictures
 
 ABOUT = About("corners", "I see no corner.", ("Which corner?",), (SamplePicture("a", "A", "a.png", ()),))
@@ -54,6 +58,24 @@ def test_what_it_says_is_opened_with_it_and_kept_with_its_pictures_when_it_is_co
     convert(str(folder), tmp_path / "converted")
     assert read_about(tmp_path / "converted") == ABOUT
     assert (tmp_path / "converted" / "a.png").read_bytes() == b"a picture"
+
+
+def test_the_pictures_of_a_model_on_the_hub_are_kept_with_it_when_it_is_converted(folder: Path, tmp_path: Path) -> None:
+    name = "a [1]*.png"  # letters that mean something else in patterns
+    told = replace(ABOUT, samples=(replace(ABOUT.samples[0], file=name),))
+    shutil.copytree(folder, tmp_path / "uploaded")
+    write(tmp_path / "uploaded", told.as_json())
+    (tmp_path / "uploaded" / name).write_bytes(b"a picture")
+    (tmp_path / "uploaded" / "a large thing").write_bytes(b"that no model needs")
+    code = "import sys; from pathlib import Path; from model.checkpoint.conversion import convert\n"
+    code += "convert('someone/small', Path(sys.argv[1]))"
+    with hub_of("someone/small", tmp_path / "uploaded") as where:
+        environment = os.environ | where | {"HF_HUB_CACHE": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", code, str(tmp_path / "converted")]
+        subprocess.run(command, env=environment, check=True)
+    assert read_about(tmp_path / "converted") == told
+    assert (tmp_path / "converted" / name).read_bytes() == b"a picture"
+    assert not [*(tmp_path / "cache").rglob("a large thing")]
 
 
 def link_elsewhere(folder: Path) -> None:
