@@ -48,13 +48,13 @@ class Delivery:
     def _deliver(self, rows: dict[str, AcceptedRow], row: AcceptedRow, event: RowEvent) -> None:
         reservation = row.reservation
         match event:
-            case Admitted(queue_s=queue_s, resumed=resumed):
+            case Admitted(queue_s=queue_s, resumed=resumed, encode_s=encode_s):
                 row.admitted = True
                 if row.history is not None:
                     row.history.admitted(queue_s)
                 if not resumed and row.queue_s is None:  # another worker has admitted it, in a replay
-                    row.queue_s = queue_s
-                    self._metrics.queue_seconds.observe(queue_s, reservation.exemplar)
+                    row.queue_s = max(0.0, queue_s - encode_s)
+                    self._metrics.queue_seconds.observe(row.queue_s, reservation.exemplar)
             case Preempted():
                 row.started = row.admitted = False
                 if row.history is not None:
@@ -72,8 +72,9 @@ class Delivery:
             case Finished():
                 self._finish(rows, row, event)
             case Refused(field=name, detail=detail):
+                if all(each.failure is None for each in reservation.rows):  # a request counts once
+                    self._metrics.requests_dropped.labels(reason="refused").inc()
                 self._end(rows, row, InvalidField(f"{name}: {detail}"))
-                self._metrics.requests_dropped.labels(reason="refused").inc()
             case Broken(detail=detail):
                 self._end(rows, row, RowFailed(detail))
 

@@ -35,7 +35,7 @@ class AcceptedRow:
     admitted: bool = False
     first_token_s: float | None = None
     last_token_s: float = 0.0
-    queue_s: float | None = None  # until it was admitted first
+    queue_s: float | None = None  # until it was admitted first, less the encoding of its image
     end: Finished | None = None
     failure: ServiceError | None = None
     history: RowHistory | None = field(init=False)  # of a traced one

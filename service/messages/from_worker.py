@@ -111,11 +111,15 @@ class RowTimings:
 @pickled_as_call
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The row has left the waiting queue and holds a slot; `resumed` if it had one before and was preempted."""
+    """The row has left the waiting queue and holds a slot; `resumed` if it had one before and was preempted.
+
+    `queue_s` is the whole way there; for `encode_s` of it its image was encoded.
+    """
 
     id: str
     queue_s: float
     resumed: bool = False
+    encode_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

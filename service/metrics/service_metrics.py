@@ -204,7 +204,9 @@ class Metrics(WorkerMetrics):
         self.request_seconds = self._histogram(
             "request_seconds", "Seconds from a request's arrival to the end of its answer.", ("endpoint",)
         )
-        self.queue_seconds = self._histogram("queue_seconds", "Seconds an answer spent in the waiting queue.")
+        self.queue_seconds = self._histogram(
+            "queue_seconds", "Seconds an answer spent in the waiting queue, less the encoding of its image."
+        )
         self.preprocess_seconds = self._histogram(
             "preprocess_seconds", "Seconds to decode and tile an image, waiting for a decoder included."
         )

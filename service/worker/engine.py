@@ -224,7 +224,7 @@ class Engine:
         for (slot, row), token in zip(rows.items(), tokens, strict=True):
             self._waiting.leave(row.id)
             self._running[slot] = row
-            step.events.append(Admitted(row.id, row.admit(started, prefill_s), row.resumed))
+            step.events.append(Admitted(row.id, row.admit(started, prefill_s), row.resumed, row.encode_s))
             logger.debug("request %s has slot %d", row.row.origin, slot, extra=request_fields(row.row.origin))
             self._committer.commit(slot, token, step)
 
