@@ -69,7 +69,7 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._routes = routes
-        self._max_body_bytes = settings.max_body_bytes
+        self._max_body_bytes = settings.most_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._running = running
         self._uploads = uploads

@@ -42,6 +42,16 @@ class Settings(ClientSettings, ImageSettings, HttpSettings, ModelSettings, BaseS
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    @property
+    def most_questions(self) -> int:
+        """The questions that one request may ask; all of them wait at first, so more than may wait never get in."""
+        return min(self.max_questions, self.max_waiting)
+
+    @property
+    def most_body_bytes(self) -> int:
+        """The bytes that one body may have; more than all together may hold would be refused however long it waits."""
+        return min(self.max_body_bytes, self.max_upload_bytes)
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_variables(cls, values: Any) -> Any:

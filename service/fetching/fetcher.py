@@ -75,7 +75,7 @@ class ImageFetcher:
         self._slots = FairSlots(settings.image_fetches)
         self._resolver = SharedResolver(settings.image_fetches)
         tls = _tls() if self._rules else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._fetch = Fetch(self._rules, FetchLimits(settings.max_body_bytes, settings.image_fetch_timeout_s), tls)
+        self._fetch = Fetch(self._rules, FetchLimits(settings.most_body_bytes, settings.image_fetch_timeout_s), tls)
         metrics.image_fetches_running.set_function(lambda: self._slots.held)
 
     @asynccontextmanager

@@ -50,7 +50,7 @@ def question_instructions(parts: ServiceParts, fields: VqaRequest) -> list[str]:
     Raises:
         InvalidField: more questions than one request may ask.
     """
-    limit = parts.settings.max_questions
+    limit = parts.settings.most_questions
     if len(fields.asked) > limit:
         raise InvalidField(f"questions: {len(fields.asked)} are more than the {limit} allowed in one request")
     return [question_instruction(text, fields.answer_style, fields.choices or ()) for text in fields.asked]

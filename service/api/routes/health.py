@@ -77,8 +77,8 @@ async def index(request: Request, parts: Parts) -> ServiceCard:
     """Describe this service: version, model, limits, and where its documentation is."""
     card, settings = parts.queue.card, parts.settings
     limits = LimitFields(
-        questions=min(settings.max_questions, settings.max_waiting),  # all of them wait at first
-        body_bytes=settings.max_body_bytes,
+        questions=settings.most_questions,
+        body_bytes=settings.most_body_bytes,
         pixels=settings.max_pixels,
         formats=readable_formats(),
         image_urls=bool(settings.image_hosts),

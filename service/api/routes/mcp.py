@@ -41,4 +41,4 @@ async def mcp(request: Request, parts: Parts) -> Response:
     from service.api.mcp_reply import McpReply, take_images
 
     body, held = take_images(body, message)
-    return McpReply(body, held, settings.max_body_bytes, request)
+    return McpReply(body, held, settings.most_body_bytes, request)

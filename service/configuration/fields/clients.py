@@ -27,7 +27,10 @@ class ClientSettings(BaseModel):
         "fair share is let in until there are twice as many.",
     )
     max_questions: int = Field(
-        default=16, ge=1, le=256, description="Questions one request may ask about its image, 1 to 256."
+        default=16,
+        ge=1,
+        le=256,
+        description="Questions one request may ask about its image, 1 to 256, and at most `PHEYE_MAX_WAITING`.",
     )
     default_max_tokens: int = Field(
         default=256, ge=1, le=2048, description="Tokens an answer may have when its request does not say, 1 to 2048."

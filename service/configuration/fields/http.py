@@ -57,7 +57,10 @@ class HttpSettings(BaseModel):
         "an answer that names them in `X-Pheye-Ignored`.",
     )
     max_body_bytes: int = Field(
-        default=20 * MIB, ge=1024, le=GIB, description="Bytes of the largest request body accepted, 1 KiB to 1 GiB."
+        default=20 * MIB,
+        ge=1024,
+        le=GIB,
+        description="Bytes of the largest request body accepted, 1 KiB to 1 GiB, and at most `PHEYE_MAX_UPLOAD_BYTES`.",
     )
     max_upload_bytes: int = Field(
         default=512 * MIB,
