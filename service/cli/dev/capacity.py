@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.options.dataclass_options import options, take
-from service.cli.options.flags import fail, fail_for, read_settings, setting_flags, tell
+from service.cli.options.flags import fail, fail_for, flag_of, read_settings, setting_flags, tell
 
 if TYPE_CHECKING:
     from service.bench.capacity.check import CheckedFigure
@@ -65,10 +65,7 @@ class CapacityOptions:
 def capacity(**typed: Any) -> None:
     """Measure this machine, and simulate how many of them a rate of requests needs."""
     words, flags = take(CapacityOptions, typed)
-    if words.costs is not None and (words.save is not None or words.check):
-        fail("--costs: --save and --check measure; leave one of them out")
-    if words.costs is None and words.save is None and not words.check and words.rate is None:
-        fail("--rate: give a rate of requests to size a fleet for, or --check, or --save FILE")
+    _check(words, flags)
     machine, figures = (_read(words.costs), []) if words.costs else _measured(words, flags)
     if words.save is not None:
         _save(words.save, machine)
@@ -80,6 +77,30 @@ def capacity(**typed: Any) -> None:
         _size_fleets(words, words.rate, machine, out)
     if not all(figure.holds for figure in figures):
         raise typer.Exit(EXIT_MISSED)
+
+
+def _check(words: CapacityOptions, flags: Mapping[str, str | None]) -> None:
+    """Refuse what does not go together, and a file that cannot be written, before minutes of work."""
+    if words.costs is not None:
+        if words.save is not None or words.check:
+            fail("--costs: --save and --check measure; leave one of them out")
+        typed = [flag_of(name) for name, value in flags.items() if value is not None]
+        if typed:
+            fail(f"{', '.join(typed)}: not with --costs, whose file says what was measured; change it there")
+    elif words.save is None and not words.check and words.rate is None:
+        fail("--rate: give a rate of requests to size a fleet for, or --check, or --save FILE")
+    if words.save is not None:
+        _check_file(words.save)
+
+
+def _check_file(file: Path) -> None:
+    try:
+        new = not file.exists()
+        file.open("ab").close()
+        if new:
+            file.unlink()  # nothing has been measured yet
+    except OSError as error:
+        fail_for(error, f"--save: {file}: {error.strerror}")
 
 
 def _wide_console() -> Console:
@@ -99,8 +120,9 @@ def _measured(words: CapacityOptions, flags: Mapping[str, str | None]) -> tuple[
     from service.bench.capacity.measure import CALIBRATION, MeasuredServer, in_turns, measured_machine, running_service
     from service.bench.gpu.server import ServerLost
     from service.cli.info.figures import find_config
+    from service.machine.workers import with_workers
 
-    settings = read_settings(flags)
+    settings = with_workers(read_settings(flags))  # as the server will spell `auto` out
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the server would stay
     try:
         config = find_config(settings.model, settings.revision)
