@@ -67,7 +67,7 @@ def compute(settings: Settings) -> Sequence[Finding]:
             continue
         count = f"{names.count(name)} workers on {name}: " if names.count(name) > 1 else f"{name} is {device}: "
         lines.append(f"{count}{precision.name}, because {precision.reason}; threads: {threads}")
-        findings.append(_memory(settings, config, precision, device))
+        findings.append(_memory(settings, config, precision, device, names.count(name)))
     return [Finding("compute", tuple(lines), tuple(faults)), *findings, Finding("GPU", tuple(hardware.gpus()))]
 
 
@@ -83,9 +83,9 @@ def _config(settings: Settings) -> PheyeConfig | None:
     return read_config(source, settings.revision)
 
 
-def _memory(settings: Settings, config: PheyeConfig, precision: Precision, device: Any) -> Finding:
+def _memory(settings: Settings, config: PheyeConfig, precision: Precision, device: Any, workers: int) -> Finding:
     if device.type == "cuda":
-        return _card_memory(settings, config, precision, device)
+        return _card_memory(settings, config, precision, device, workers)
     needed, free_mb = need(parts(config, precision.name, settings)), available_mb()
     line = f"{needed.at_start_mb:,.0f} MB once ready, {needed.at_most_mb:,.0f} MB with every bound reached at once"
     if free_mb is None:
@@ -99,13 +99,15 @@ def _memory(settings: Settings, config: PheyeConfig, precision: Precision, devic
     return Finding("memory", (line,))
 
 
-def _card_memory(settings: Settings, config: PheyeConfig, precision: Precision, device: Any) -> Finding:
+def _card_memory(settings: Settings, config: PheyeConfig, precision: Precision, device: Any, workers: int) -> Finding:
     from model.runtime.hardware import memory_budget
     from model.runtime.memory_plan import MemoryDemand, MemoryPlanError, plan_memory
 
     demand = MemoryDemand(settings.context_tokens, settings.slots, settings.feature_cache_bytes)
+    share = settings.gpu_memory_share / workers
     try:
-        plan = plan_memory(config, precision.name, demand, memory_budget(device, settings.gpu_memory_share))
+        plan = plan_memory(config, precision.name, demand, memory_budget(device, share))
     except MemoryPlanError as error:
         return Finding("memory", (f"{device}: does not fit",), (str(error),))
-    return Finding("memory", (f"{device}: {plan.slots} slots", *(str(part).strip() for part in plan.parts)))
+    each = "" if workers == 1 else f" for each of {workers} workers"
+    return Finding("memory", (f"{device}: {plan.slots} slots{each}", *(str(part).strip() for part in plan.parts)))

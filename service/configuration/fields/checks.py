@@ -73,16 +73,19 @@ def split_names(value: Any) -> Any:
 
 
 def check_devices(value: str) -> str:
-    """Check a comma-separated list of devices.
+    """Check a comma-separated list of devices; a GPU gets one name, by which workers that share it are counted.
 
     Raises:
         ValueError: one of them is none.
+
+    >>> check_devices("cuda, cuda:0")
+    'cuda:0,cuda:0'
     """
     names = [name.strip() for name in value.split(",")]
     for name in names:
         if not re.fullmatch(r"cpu|cuda|cuda:\d+", name) and names != ["auto"]:
             raise ValueError(f"{name!r} is not a device; write auto alone, or cpu, cuda:0, ... with commas between")
-    return ",".join(names)
+    return ",".join("cuda:0" if name == "cuda" else name for name in names)
 
 
 def check_networks(value: str) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from threading import Event, Thread
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from model.bench.roofline import quick_rates as quick
 from model.bench.roofline.quick_rates import QuickRates, quick_rates
 from model.config import named_geometry
+from model.runtime import hardware
 from service.cli.main import app
 from service.configuration.settings import Settings
 from service.machine import compute, surroundings
@@ -22,6 +25,7 @@ from service.machine.expected import expected_times
 from service.machine.finding import Finding, run_probes
 from service.machine.listener import listener_of
 from service.machine.memory import need, parts
+from service.worker.load import load_runner
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +106,21 @@ def test_a_model_that_does_not_fit_is_a_fault_with_what_to_do(monkeypatch: pytes
     assert gpu.topic == "GPU"
     [absent] = compute.model(Settings(model="pheye-tinny"))
     assert "did you mean pheye-tiny?" in absent.faults[0]
+
+
+@pytest.mark.parametrize("devices", ["cuda:0,cuda:0", "cuda,cuda:0"])
+def test_workers_on_one_gpu_are_told_the_memory_that_each_of_them_gets(
+    devices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, shares = Settings(model="random:Pheye-x4-448", devices=devices, dtype="float32"), [0.0]
+    monkeypatch.setattr(hardware, "resolve_device", torch.device)
+    monkeypatch.setattr(hardware, "memory_budget", lambda _, share: shares.append(share) or int(share * 80e9))
+    memory = next(each for each in compute.compute(settings) if each.topic == "memory")
+    assert re.fullmatch(r"cuda:0: \d+ slots for each of 2 workers", memory.lines[0])
+    load = Mock()
+    monkeypatch.setattr("model.runtime.load.load_runner", load)
+    load_runner(settings, settings.devices.split(",")[0])
+    assert shares[1:] == [load.call_args.kwargs["gpu_memory_share"]] == [0.45]
 
 
 def test_the_block_hides_keys_passwords_and_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
