@@ -28,6 +28,7 @@ class ModelNeeds:
         model: as `--model` takes it.
         config: its geometry.
         dtype: in which the memory is counted.
+        workers: of the server whose memory is counted.
         disk_bytes: of its weights as they are stored.
         memory_mb: of a server that is ready, before its first request.
         most_mb: of a server with every bound reached at once.
@@ -37,6 +38,7 @@ class ModelNeeds:
     model: str
     config: PheyeConfig
     dtype: str
+    workers: int
     disk_bytes: int
     memory_mb: float
     most_mb: float
@@ -54,8 +56,10 @@ def named_models() -> Iterator[tuple[str, PheyeConfig]]:
     yield from ((name, GEOMETRIES[name.rpartition("/")[2]]) for name in PUBLISHED)
 
 
-def cpu_dtype(config: PheyeConfig, *, bf16: bool) -> str:
-    """Choose the number format that `auto` takes on a CPU."""
+def cpu_dtype(config: PheyeConfig, *, bf16: bool, asked: str = "auto") -> str:
+    """Choose the number format of a CPU: what was asked for, or what `auto` takes."""
+    if asked != "auto":
+        return asked
     return "bfloat16" if bf16 and config.encoder_dtype != "float32" else "float32"
 
 
@@ -69,6 +73,7 @@ def needs(
         model,
         config,
         dtype,
+        workers=1 if settings is None else len(settings.devices.split(",")),
         disk_bytes=count.total * complexity.DTYPE_BYTES[config.encoder_dtype],
         memory_mb=memory.at_start_mb,
         most_mb=memory.at_most_mb,

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from model.bench.roofline.quick_rates import QuickRates, quick_rates
-from model.config import PheyeConfig
+from model.checkpoint.names import RANDOM
+from model.config import GEOMETRIES, PheyeConfig
 from model.machine.processor import processor_multiplies_bf16
 from service.configuration.settings import Settings
 from service.machine.expected import ANSWER_TOKENS, CAPTION_TOKENS, METHOD, shown_s
 from service.machine.load import MachineLoad
-from service.machine.models import ModelNeeds, cpu_dtype, named_models, needs
+from service.machine.models import BUILT_IN, ModelNeeds, cpu_dtype, named_models, needs
+from service.machine.workers import with_workers
 
 
 def measured() -> QuickRates | None:
@@ -40,7 +42,14 @@ def all_needs(source: str, config: PheyeConfig, settings: Settings, *, others: b
     rates, bf16 = measured(), processor_multiplies_bf16()
     wanted = {source: config} | (dict(named_models()) if others else {})
     for name, each in wanted.items():
-        yield needs(name, each, cpu_dtype(each, bf16=bf16), settings, rates)
+        dtype = cpu_dtype(each, bf16=bf16, asked=settings.dtype)
+        yield needs(name, each, dtype, _as_served(name, settings), rates)
+
+
+def _as_served(name: str, settings: Settings) -> Settings:
+    """Return the settings with which a server of this model would run: with all its workers."""
+    model = f"{RANDOM}{name}" if name in GEOMETRIES and name != BUILT_IN else name
+    return with_workers(settings.model_copy(update={"model": model}))
 
 
 def needs_as_json(listed: Sequence[ModelNeeds]) -> list[dict[str, Any]]:
@@ -50,6 +59,7 @@ def needs_as_json(listed: Sequence[ModelNeeds]) -> list[dict[str, Any]]:
             "model": each.model,
             "parameters": each.parameters,
             "dtype": each.dtype,
+            "workers": each.workers,
             "disk_bytes": each.disk_bytes,
             "memory_at_start_bytes": round(each.memory_mb * 1e6),
             "memory_at_most_bytes": round(each.most_mb * 1e6),
@@ -69,7 +79,8 @@ def print_needs(listed: Sequence[ModelNeeds], load: MachineLoad, console: Consol
     for each in listed:
         times = [shown_s(each.times.caption_s), shown_s(each.times.answer_s)] if each.times else ["?", "?"]
         sizes = (each.disk_bytes / 1e9, each.memory_mb / 1e3, each.most_mb / 1e3)
-        table.add_row(f"{each.model}, {each.dtype}", *(f"{size:.2g} GB" for size in sizes), *times)
+        workers = "" if each.workers == 1 else f", {each.workers} workers"
+        table.add_row(f"{each.model}, {each.dtype}{workers}", *(f"{size:.2g} GB" for size in sizes), *times)
     console.print(table)
     busy = load.warning()
     console.print(
