@@ -1,7 +1,7 @@
 """`python -m loadtest`: measure, report, and write the results down.
 
-Exit code 0; 1 if requests were lost, or a server was, or no rate keeps the target; 2 if it cannot run as typed; 130
-after Ctrl-C.
+Exit code 0; 1 if requests were lost, or a server was, or results, or no rate keeps the target; 2 if it cannot run as
+typed; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if run.options.report:
             check_plot()
             run.options.report.mkdir(parents=True, exist_ok=True)
+            check_file(run.options.report / "results.json")
         if run.options.json and run.options.json != STANDARD_OUTPUT:
             check_file(run.options.json)
     except (NothingToPlot, OSError) as error:
@@ -154,7 +155,11 @@ def main(words: Sequence[str] | None = None) -> int:
         run.broken = str(error)
     except KeyboardInterrupt:
         run.broken = INTERRUPTED
-    return run.report()
+    try:
+        return run.report()
+    except OSError as error:  # a disk that has become full; the tables have been printed
+        run.errors.print(f"loadtest: {error}", markup=False)
+        return EXIT_LOST
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from loadtest.capacity import LEAST_PER_S, MOST_PER_S
 from loadtest.loops import ClosedLoop, OpenLoop
 from loadtest.mix import Mix
 from loadtest.parser import EXIT_USAGE, Parser, current_names
@@ -42,7 +43,7 @@ def _parser() -> Parser:
     run = whole.command("run", "One load: so many clients, or so many arrivals a second.")
     _add_servers(run)
     one = run.add_mutually_exclusive_group()
-    run.option("--clients", "Closed loop: clients at a time.", among=one, type=_from(1), default=8, metavar="N")
+    run.option("--clients", "Closed loop: clients at a time.", among=one, type=whole_number(1), default=8, metavar="N")
     run.option(
         "--rate", "Open loop: Poisson arrivals, which never wait.", among=one, type=_above_zero, metavar="PER_SECOND"
     )
@@ -64,8 +65,11 @@ def _parser() -> Parser:
         default="p90",
         metavar="p50|p90|p95|p99",
     )
-    capacity.option("--rate", "First rate to try.", type=_above_zero, default=1.0, metavar="PER_SECOND")
-    capacity.option("--precision", "Relative precision of the rate.", type=_above_zero, default=0.05, metavar="X")
+    rate = _between(LEAST_PER_S, MOST_PER_S)  # beyond, none is tried
+    capacity.option("--rate", "First rate to try.", type=rate, default=1.0, metavar="PER_SECOND")
+    capacity.option(
+        "--precision", "Relative precision of the rate.", type=_between(0.001, 10.0), default=0.05, metavar="X"
+    )
     _add_hits(capacity)
     for command in (run, sweep, compare, capacity):
         _add_asked(command)
@@ -118,10 +122,10 @@ def _add_servers(command: Parser) -> None:
 
 def _add_asked(command: Parser) -> None:
     command.option("--captions", "Share of captions.", type=_share, default=0.5, metavar="X")
-    command.option("--questions", "Most questions in one request.", type=_from(1), default=1, metavar="N")
-    command.option("--hot-images", "Images that hits repeat.", type=_from(1), default=8, metavar="N")
+    command.option("--questions", "Most questions in one request.", type=whole_number(1), default=1, metavar="N")
+    command.option("--hot-images", "Images that hits repeat.", type=whole_number(1), default=8, metavar="N")
     command.option("--stream", "Ask for streams, and time their first text.", action="store_true")
-    command.option("--max-tokens", "Most tokens of an answer.", type=_from(1), default=32, metavar="N")
+    command.option("--max-tokens", "Most tokens of an answer.", type=whole_number(1), default=32, metavar="N")
     command.option(
         "--format", "File format of the images.", choices=("JPEG", "PNG"), default="JPEG", metavar="JPEG|PNG"
     )
@@ -131,9 +135,9 @@ def _add_asked(command: Parser) -> None:
 
 
 def _add_measured(command: Parser) -> None:
-    command.option("--requests", "Requests of each load.", type=_from(1), default=100, metavar="N")
-    command.option("--per-client", "Requests of each client, at least.", type=_from(1), default=4, metavar="N")
-    command.option("--warm-up", "Requests before each load.", type=_from(0), default=4, metavar="N")
+    command.option("--requests", "Requests of each load.", type=whole_number(1), default=100, metavar="N")
+    command.option("--per-client", "Requests of each client, at least.", type=whole_number(1), default=4, metavar="N")
+    command.option("--warm-up", "Requests before each load.", type=whole_number(0), default=4, metavar="N")
     drawn = secrets.randbelow(10**9)
     command.option("--seed", "Makes a load repeatable.", type=int, default=drawn, shown="a new one", metavar="N")
     command.option("--report", "Write results.json and report.png there.", type=Path, metavar="FOLDER")
@@ -148,7 +152,7 @@ def _add_hits(command: Parser) -> None:
 
 def _add_grid(command: Parser, clients: list[int], hits: list[float], *, repeats: int) -> None:
     numbers, shares = ",".join(map(str, clients)), ",".join(f"{share:g}" for share in hits)
-    several = _several(_from(1))
+    several = _several(whole_number(1))
     command.option("--clients", "Clients at a time.", type=several, default=clients, shown=numbers, metavar="LIST")
     command.option(
         "--hits",
@@ -158,7 +162,7 @@ def _add_grid(command: Parser, clients: list[int], hits: list[float], *, repeats
         shown=shares,
         metavar="LIST",
     )
-    command.option("--repeats", "Turns of each load.", type=_from(1), default=repeats, metavar="N")
+    command.option("--repeats", "Turns of each load.", type=whole_number(1), default=repeats, metavar="N")
 
 
 def _server(text: str) -> Server:
@@ -168,6 +172,14 @@ def _server(text: str) -> Server:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
     return Server(name or parts.netloc, url.rstrip("/"))
+
+
+def read_file(file: str) -> bytes:
+    """Read a file that was typed."""
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def read_key(file: str) -> str:
@@ -190,11 +202,22 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
-def _from(least: int) -> Callable[[str], int]:
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return a check of a word that must be a whole number, this one or a larger one."""
+
     def check(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
         return int(text)
+
+    return check
+
+
+def _between(least: float, most: float) -> Callable[[str], float]:
+    def check(text: str) -> float:
+        if not least <= _number(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+        return _number(text)
 
     return check
 
@@ -213,7 +236,7 @@ def _share(text: str) -> float:
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
-    return _from(1)(width), _from(1)(height)
+    return whole_number(1)(width), whole_number(1)(height)
 
 
 def _several(check: Callable[[str], Value]) -> Callable[[str], list[Value]]:

@@ -13,12 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from loadtest.client import OK, Client, open_http
 from loadtest.loops import share_out
 from loadtest.mix import PlannedRequest
-from loadtest.options import read_key
+from loadtest.options import read_file, read_key, whole_number
 from loadtest.parser import Parser
 
 QUESTIONS = ("What is in the image?",)
@@ -120,14 +119,13 @@ def main() -> int:
     """Run the command line."""
     parser = Parser("python -m loadtest.storm", "Requests of impatient clients, some of whom hang up.")
     parser.argument("url")
-    parser.argument("images", several=True, type=Path)
-    parser.option("--requests", "Requests in all.", type=int, default=200, metavar="N")
-    parser.option("--clients", "Clients at a time.", type=int, default=32, metavar="N")
+    parser.argument("images", several=True, type=read_file)
+    parser.option("--requests", "Requests in all.", type=whole_number(1), default=200, metavar="N")
+    parser.option("--clients", "Clients at a time.", type=whole_number(1), default=32, metavar="N")
     parser.option("--api-key-file", "A file that holds nothing but the API key.", type=read_key, metavar="FILE")
     options = parser.parse_args()
-    images = [path.read_bytes() for path in options.images]
     load = {"requests": options.requests, "clients": options.clients, "key": options.api_key_file}
-    report = asyncio.run(storm(options.url, images, **load))
+    report = asyncio.run(storm(options.url, options.images, **load))
     told = asdict(report) | {"statuses": report.statuses}  # asdict would count the pairs of a Counter
     sys.stdout.write(json.dumps(told, indent=2) + "\n")
     return 0 if report.answered + report.hung_up == options.requests else 1

@@ -15,7 +15,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from loadtest.options import read_key
+from loadtest.options import read_key, whole_number
 from loadtest.parser import Parser
 from loadtest.report.tables import console
 from loadtest.screenshots.ask import SequenceCost, ask_about, sum_up
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = Parser("python -m loadtest.screenshots", "Captions of screenshots that follow each other.")
     parser.argument("url")
     parser.option("--frames", "Frames of each sequence.", type=_frames, default=9, metavar="N")
-    parser.option("--max-tokens", "Most tokens of an answer.", type=int, default=8, metavar="N")
+    parser.option("--max-tokens", "Most tokens of an answer.", type=whole_number(1), default=8, metavar="N")
     drawn = secrets.randbelow(10**9)
     parser.option("--seed", "Makes the frames repeatable.", type=int, default=drawn, shown="a new one", metavar="N")
     parser.option("--json", "Print JSON, and no table.", action="store_true")

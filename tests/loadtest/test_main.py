@@ -213,3 +213,25 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(
     (tmp_path / "file").write_text("")
     assert main(["run", "--server", "a=http://127.0.0.1:9", "--report", str(tmp_path / "file" / "folder")]) == 2
     assert "loadtest: " in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_found_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").mkdir()
+    assert main(["run", "--server", "a=http://127.0.0.1:9", "--report", str(tmp_path)]) == 2
+    assert "results.json" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_at_the_end_costs_the_file_and_not_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measured(*_: Any) -> AsyncIterator[LoadMeasurement]:
+        yield POINTS[0]
+
+    monkeypatch.setattr("loadtest.__main__.measure", measured)
+    with serving((200, JSON, None, b"{}")) as server:
+        assert main(["run", "--server", f"ours={server.url}", "--json", "/dev/full"]) == 1
+    told = capsys.readouterr()
+    assert "answers/s" in told.out
+    assert told.err.splitlines()[-1] == "loadtest: [Errno 28] No space left on device"

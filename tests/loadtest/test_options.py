@@ -86,6 +86,14 @@ def test_a_seed_is_new_unless_it_is_given() -> None:
         (["sweep", PHEYE, "--repeats", "0"], "'--repeats': '0'"),
         (["capacity", PHEYE], "--target"),
         (["capacity", PHEYE, "--target", "2", "--percentile", "p75"], "--percentile"),
+        (
+            ["capacity", PHEYE, "--target", "2", "--rate", "20000"],
+            "'--rate': '20000' is not a number from 0.01 to 10000",
+        ),
+        (
+            ["capacity", PHEYE, "--target", "2", "--precision", "1e-17"],
+            "'--precision': '1e-17' is not a number from 0.001",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

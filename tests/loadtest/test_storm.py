@@ -91,3 +91,24 @@ def test_the_command_prints_what_came_of_it(
     assert main() == code
     told = json.loads(capsys.readouterr().out)
     assert (told["answered"], told["hung_up"], told["statuses"]) == (answered, 1, {"200": answered})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.png"], "nowhere.png: cannot be read: No such file"),
+        (["IMAGE", "--clients", "0"], "'--clients': '0' is not a whole number from 1 up"),
+        (["IMAGE", "--requests", "-1"], "'--requests': '-1' is not a whole number from 1 up"),
+    ],
+    ids=["no image", "no client", "no request"],
+)
+def test_mistakes_end_with_exit_code_2_and_are_named(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "image").write_bytes(b"image")
+    typed = [str(tmp_path / "image") if word == "IMAGE" else word for word in words]
+    monkeypatch.setattr(sys, "argv", ["storm", "http://127.0.0.1:9", *typed])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
