@@ -33,7 +33,9 @@ PACKAGES = (
     "torch", "transformers", "tokenizers", "safetensors", "peft", "huggingface-hub", "pillow", "fastapi", "starlette",
     "uvicorn", "pydantic", "httpx",
 )  # fmt: skip
-EXTRAS = ("mcp", "pillow-heif", "nvidia-ml-py", "triton", "accelerate")
+EXTRAS = (
+    "numba", "mcp", "pillow-heif", "pyarrow", "nvidia-ml-py", "triton", "opentelemetry-sdk", "accelerate",
+)  # fmt: skip
 VARIABLES = (
     "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "TMPDIR", "LD_PRELOAD",

@@ -123,6 +123,12 @@ def test_workers_on_one_gpu_are_told_the_memory_that_each_of_them_gets(
     assert shares[1:] == [load.call_args.kwargs["gpu_memory_share"]] == [0.45]
 
 
+def test_every_extra_that_serving_uses_is_told() -> None:
+    [found] = surroundings.versions(Settings())
+    extras = found.lines[2]
+    assert all(f"{name} " in extras for name in ("numba", "mcp", "pillow-heif", "nvidia-ml-py", "opentelemetry-sdk"))
+
+
 def test_the_block_hides_keys_passwords_and_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/maria")
     settings = Settings(api_keys="s3cret,other", slots=3)  # type: ignore[arg-type]
