@@ -22,7 +22,7 @@ from service.batch.answerers.server import ServiceConnection, ServiceConnectionE
 from service.configuration.settings import Settings
 from service.logs import configure_logging
 from service.mcp.images import LocalSources
-from service.mcp.service_client import ToolError, request_of
+from service.mcp.service_client import SentImage, ToolError, request_of
 from service.mcp.tools import Tools
 from service.schemas.service_card import ServiceCard
 
@@ -89,8 +89,8 @@ async def _serve_here(settings: Settings) -> None:
 
 
 async def _serve_there(server: ServiceConnection) -> None:
-    most_bytes = Settings.model_fields["max_body_bytes"].default
-    await _speak(Tools(RunningService(server), LocalSources(most_bytes)))
+    service = RunningService(server)
+    await _speak(Tools(service, _SourcesFor(service)))
 
 
 async def _speak(tools: Tools) -> None:
@@ -149,6 +149,14 @@ class RunningService:
                 else:
                     raise ToolError(words)
 
+    async def most_bytes(self) -> int:
+        """Return how large a request it takes.
+
+        Raises:
+            ToolError: it is not there.
+        """
+        return (await self._card()).limits.body_bytes
+
     async def _card(self) -> ServiceCard:
         async with self.looking:
             if self.card is None:
@@ -157,3 +165,15 @@ class RunningService:
                 except ServiceConnectionError as error:
                     raise ToolError(str(error)) from None
         return self.card
+
+
+@dataclass(frozen=True, slots=True)
+class _SourcesFor:
+    """The images of this machine, as large as a running service takes them."""
+
+    service: RunningService
+    local: bool = True
+
+    async def image(self, given: Mapping[str, str]) -> SentImage | None:
+        """Find an image, as `LocalSources` does."""
+        return await LocalSources(await self.service.most_bytes()).image(given)

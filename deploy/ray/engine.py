@@ -31,6 +31,8 @@ from service.messages.from_worker import (
 )
 from service.messages.to_worker import Cancel, Forget, Prefetch, Submit
 
+ENDED = "the engine's process ended"
+
 Inbox = asyncio.Queue[FromWorker | None]
 
 
@@ -53,7 +55,13 @@ class Engine:
         self._card, self._tokenizer = ready.card, ready.tokenizer
 
     async def answer(self, submit: Submit) -> AsyncGenerator[FromWorker, None]:
-        """Work on rows about one image, and yield what comes of them; whoever stops listening cancels them."""
+        """Work on rows about one image, and yield what comes of them; whoever stops listening cancels them.
+
+        Raises:
+            RuntimeError: the engine's process ended, now or before: Ray takes seconds to end this replica.
+        """
+        if self._ended:
+            raise RuntimeError(ENDED)
         inbox: Inbox = asyncio.Queue()
         left = {row.id for row in submit.rows}
         self._inboxes |= dict.fromkeys(left, inbox)
@@ -62,7 +70,7 @@ class Engine:
             while left:
                 message = await inbox.get()
                 if message is None:
-                    raise RuntimeError("the engine's process ended")
+                    raise RuntimeError(ENDED)
                 if isinstance(message, StepDone):
                     left -= {each.id for each in message.events if isinstance(each, Finished | Refused | Broken)}
                 yield message

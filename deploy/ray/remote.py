@@ -94,13 +94,8 @@ class RemoteEngine(WorkerSupervisor):
         """Follow the events of rows until all have ended; what is left when their replica is lost goes back."""
         image = batch[0].image
         submit = Submit(image, tuple(row.replay() for row in batch), batch[0].quarantined)
-        stream = self._to(image).options(stream=True).answer.remote(submit)
         try:
-            async for message in stream:
-                self._learn_of(message)
-        except asyncio.CancelledError:
-            stream.cancel()
-            raise
+            await self._listen(self._to(image).options(stream=True).answer.remote(submit))
         except Exception as error:  # whatever Ray calls it, nothing more will come
             logger.error(
                 "lost a replica with %s: %s", name_requests(row.row.origin for row in batch), _first_line(error)
@@ -112,6 +107,15 @@ class RemoteEngine(WorkerSupervisor):
             self._streams.pop(row.id, None)
         if lost:
             self._on_change(self, lost)
+
+    async def _listen(self, stream: Any) -> None:
+        """Learn of everything that a replica says of some rows; whoever cancels this cancels them."""
+        try:
+            async for message in stream:
+                self._learn_of(message)
+        except asyncio.CancelledError:
+            stream.cancel()
+            raise
 
     def _learn_of(self, message: FromWorker) -> None:
         if isinstance(message, Started):

@@ -31,7 +31,8 @@ def find_images(places: Iterable[Path | str], shard: Shard | None = None) -> tup
 
     A file that is named is taken whatever it is called. Folders are walked in alphabetical order; links to folders
     are not followed, and hidden files and folders are passed over: macOS leaves a `._a.jpg` beside each `a.jpg`.
-    Pipes and devices in them are passed over too. `-` is an image in standard input, which is read here.
+    Pipes and devices in them are passed over too. A folder inside that cannot be listed stands for its images: reading
+    it fails like that of an image. `-` is an image in standard input, which is read here.
 
     Args:
         places: what was typed.
@@ -96,13 +97,17 @@ def _link(url: str) -> ImageLink:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
+    closed: list[Path] = []  # folders that cannot be listed
+
+    def note(error: OSError) -> None:
         if error.filename == str(folder):
             raise NothingToDo(f"{shown(folder)}: cannot be read: {error.strerror}")
+        closed.append(Path(error.filename))
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         yield from (path for name in sorted(names) if _is_image(name) and _ends(path := Path(parent, name)))
+    yield from closed
 
 
 def _ends(path: Path) -> bool:

@@ -58,9 +58,17 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """List pictures as `pheye caption` finds them: in folders too, hidden ones not, links to folders not followed."""
+    """List pictures as `pheye caption` finds them: in folders too, hidden ones not, links to folders not followed.
+
+    Raises:
+        OSError: a folder cannot be listed: without its pictures, captions could become those of others.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, each) for each in names if not each.startswith(".")]
     pictures = [path for path in found if _is_picture(path.name)]

@@ -3,8 +3,8 @@ r"""Conversations: a whole chat becomes one instruction about one image, which i
 Owns the rule, which `docs/clients.md` tells too. The texts of a message's parts are joined by line breaks. A single
 message is the instruction, verbatim; an image without a text asks for a caption. A system message before it stands on
 lines of its own above it. With more turns, each is a line that begins with `User: ` or `Assistant: `, and the last one,
-which must be the user's, is what is to be answered; turns that say nothing are left out. Pheye was trained on single
-instructions, so the fewer turns, the better. Pure; safe from any thread.
+which must be the user's, is what is to be answered. What says nothing - a turn, a system message, a part - is left out.
+Pheye was trained on single instructions, so the fewer turns, the better. Pure; safe from any thread.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def fold(messages: Sequence[Message]) -> Conversation:
 
 
 def _instruction(messages: Sequence[Message]) -> str:
-    system = [message.text for message in messages if message.role in ("system", "developer")]
+    system = [each.text for each in messages if each.role in ("system", "developer") and each.text.strip()]
     turns = [message for message in messages if message.role in _SPEAKERS]
     said = [(turn.role, _said(turn, turns[place + 1 : place + 2])) for place, turn in enumerate(turns)]
-    said = [(role, text) for role, text in said if text]
+    said = [(role, text) for role, text in said if text.strip()]
     if len(said) == 1:
         return "\n".join([*system, said[0][1]])
     return "\n".join([*system, *(_SPEAKERS[role] + text for role, text in said)])

@@ -131,7 +131,8 @@ class Message(OpenFields):
 
     @property
     def text(self) -> str:
-        """The text of the message; those of its parts are lines."""
+        """The text of the message; those of its parts are lines, but for blank ones."""
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content if not isinstance(part, ImagePart))
+            texts = (part.text for part in self.content if not isinstance(part, ImagePart))
+            return "\n".join(text for text in texts if text.strip())
         return self.content or self.refusal or ""

@@ -53,5 +53,5 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
         return float(asked)
     try:
         return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
+    except (ValueError, TypeError, OverflowError):  # no date, one without a zone, or none of any calendar
         return 0.0

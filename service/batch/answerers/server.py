@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from service.batch.answerers.bounded_http import ask
-from service.batch.answerers.retry import RetryBudget
+from service.batch.answerers.retry import PASSING, RetryBudget
 from service.batch.bounded_files import read_at_most
 from service.configuration.plain_words import plain_value
 from service.schemas.service_card import ServiceCard
@@ -93,7 +93,7 @@ def read_key(file: Path) -> str:
 
 
 def contact(server: ServiceConnection, tell: Callable[[str], None]) -> ServiceCard:
-    """Ask a service about itself, and wait until it has a model.
+    """Ask a service about itself, and wait until it has a model, and until a proxy in front of it has found it.
 
     Args:
         server: where it is.
@@ -102,20 +102,20 @@ def contact(server: ServiceConnection, tell: Callable[[str], None]) -> ServiceCa
     Raises:
         ServiceConnectionError: it is not there, is none of ours, wants another key, or loads for too long.
     """
-    retry_budget = RetryBudget(server.retry_for_s)
-    card = _card(server)
-    if card.model is None:
-        tell(f"{server.url}: the model is loading")
-    while card.model is None:
+    retry_budget, told = RetryBudget(server.retry_for_s), ""
+    while isinstance(found := _card(server), str):
+        if found != told:
+            tell(f"{server.url}: {found}")
+            told = found
         pause_s = retry_budget.pause_s(time.monotonic(), LOADING_S)
         if pause_s is None:
-            raise ServiceConnectionError(f"{server.url}: the model is still loading after {server.retry_for_s:g} s")
+            raise ServiceConnectionError(f"{server.url}: {found}; given up after {server.retry_for_s:g} s")
         time.sleep(pause_s)
-        card = _card(server)
-    return card
+    return found
 
 
-def _card(server: ServiceConnection) -> ServiceCard:
+def _card(server: ServiceConnection) -> ServiceCard | str:
+    """Ask a service about itself; what it says where it is to be asked again."""
     try:
         response = ask(server.connection(CONNECT_S), "/v1", CARD_S)
     except httpx.RequestError as error:
@@ -124,14 +124,17 @@ def _card(server: ServiceConnection) -> ServiceCard:
         raise ServiceConnectionError(
             f"{server.url}: the API key is missing or wrong; give a file that holds it: --api-key-file"
         )
+    if response.status_code in PASSING:  # a proxy in front of a service that restarts
+        return f"HTTP {response.status_code} {plain_value(response.reason_phrase)}".rstrip()
     try:
-        return ServiceCard.model_validate_json(response.content)
+        card = ServiceCard.model_validate_json(response.content)
     except ValueError:
         asked = f"GET {response.request.url.path} answered {response.status_code}"
         hint = "; leave /v1 out of the address" if server.url.endswith("/v1") else ""
         raise ServiceConnectionError(
             f"{server.url}: this is no Pheye service of this version ({asked}){hint}"
         ) from None
+    return "the model is loading" if card.model is None else card
 
 
 def silence(error: httpx.RequestError) -> str:

@@ -20,8 +20,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from deploy.ray import bulk, remote
+from deploy.ray import bulk, engine, remote
 from deploy.ray.all_metrics import AllMetrics
+from deploy.ray.engine import Engine
 from deploy.ray.remote import RemoteEngine, ReplicaState
 from deploy.ray.scaling import replicas_for
 from model.config import named_geometry
@@ -37,6 +38,7 @@ from service.messages.from_worker import (
     Finished,
     FromWorker,
     ModelCard,
+    Ready,
     RowTimings,
     Started,
     StepDone,
@@ -59,6 +61,7 @@ class Replicas:
 
     script: Script
     alive: int = 2
+    lost: int = 0  # rows that Ray refuses to send at all
     submits: list[Submit] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
     told: list[object] = field(default_factory=list)
@@ -96,6 +99,8 @@ class Replicas:
 
     def _stream(self, submit: Submit) -> Any:
         self.submits.append(submit)
+        if len(self.submits) <= self.lost:
+            raise ConnectionError("the deployment is being replaced")
         return Stream(self, self.script(submit))
 
 
@@ -183,6 +188,34 @@ def test_an_answer_goes_on_where_its_replica_died(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(remote, "RETRY_S", 0.0)
     refused = Replicas(dying(9, words=0, starts=False))  # no replica that can take it: no sign of a poison request
     assert scenario(refused, one)[0] == "A bus stop"
+
+
+def test_rows_that_ray_does_not_even_send_are_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def soon(queue: RequestQueue) -> tuple[str, float]:
+        async with asyncio.timeout(10):
+            return await one(queue)
+
+    monkeypatch.setattr(remote, "RETRY_S", 0.0)
+    assert scenario(Replicas(well, lost=2), soon)[0] == "A bus stop"
+
+
+def test_a_replica_whose_process_has_ended_takes_no_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(_settings: object, _device: str, take: Callable[[FromWorker], None], exited: Any) -> Mock:
+        asyncio.get_running_loop().call_soon(take, Ready(CARD, Mock(), 0.0))
+        asyncio.get_running_loop().call_later(0.01, exited, -9)
+        return Mock()
+
+    async def ask() -> None:
+        replica = Engine.__new__(Engine)
+        await replica.__init__()  # type: ignore[misc]  # as Ray awaits it
+        submit = Submit(IMAGES[CASES[0]["image"], CARD.tile_px], (spec(CASES[0]),))
+        for _ in ("before it has ended", "afterwards"):
+            with pytest.raises(RuntimeError, match="process ended"):
+                async with asyncio.timeout(5):
+                    await anext(replica.answer(submit))
+
+    monkeypatch.setattr(engine, "WorkerProcess", started)
+    asyncio.run(ask())
 
 
 def test_a_request_of_which_three_replicas_die_is_refused() -> None:

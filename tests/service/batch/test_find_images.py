@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +40,21 @@ def test_hidden_files_and_folders_are_passed_over_unless_they_are_named(tmp_path
     (tmp_path / "photo.jpg").unlink()
     with pytest.raises(NothingToDo, match="there is no image in this folder"):
         find_images([tmp_path])
+
+
+def test_a_folder_inside_that_cannot_be_listed_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its images would be missing among the answers, and nobody would know."""
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.jpg").touch()
+    listed = os.scandir
+
+    def refusing(path: Any) -> Any:  # as for a user who is not root, whom no mode of a folder keeps out
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert find_images([tmp_path]) == (tmp_path / "open" / "photo.jpg", tmp_path / "closed")

@@ -7,12 +7,15 @@ import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
+from service import mcp_process
+from service.batch.answerers.server import ServiceConnection
 from service.cli.main import app
 from service.images import DIGEST_HEADER, digest_of
 from service.mcp.arguments import AskArguments
@@ -117,6 +120,29 @@ def test_wrong_arguments_are_told_in_words_that_name_them(arguments: dict[str, A
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "large.bmp").write_bytes(bytes(10_001))
     assert "10001 bytes are more than the 10000 allowed" in refusal({"image_path": str(tmp_path / "large.bmp")})
+
+
+def test_a_file_may_be_as_large_as_the_running_service_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, spoken = tmp_path / "large.bmp", list[Tools]()
+    with file.open("wb") as opened:
+        opened.truncate(21 << 20)
+
+    async def speak(tools: Tools) -> None:
+        spoken.append(tools)
+
+    monkeypatch.setattr(mcp_process, "_speak", speak)
+    monkeypatch.setattr(mcp_process, "contact", lambda server, _: SimpleNamespace(
+        limits=SimpleNamespace(body_bytes=int(server.url))
+    ))  # fmt: skip
+    for most in (22 << 20, 20 << 20):
+        asyncio.run(mcp_process._serve_there(ServiceConnection(str(most))))
+    taken = asyncio.run(spoken[0].images.image({"image_path": str(file)}))
+    assert taken is not None
+    assert len(taken.file or b"") == 21 << 20
+    with pytest.raises(ToolError, match=f"more than the {20 << 20} allowed"):
+        asyncio.run(spoken[1].images.image({"image_path": str(file)}))
 
 
 def test_a_server_does_not_open_files_for_agents_elsewhere() -> None:

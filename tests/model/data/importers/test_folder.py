@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +137,19 @@ def test_a_broken_caption_file_is_named_and_the_others_are_read(tmp_path: Path) 
     (tmp_path / "all.txt").write_bytes(b"\xff\xfe\0")
     with pytest.raises(DataError, match=r"all\.txt: cannot be read as utf-16"):
         imported(folder, tmp_path / "all.txt")
+
+
+def test_a_folder_inside_that_cannot_be_listed_ends_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.jpg").touch()
+    listed = os.scandir
+
+    def refusing(path: Any) -> Any:  # as for a user who is not root, whom no mode of a folder keeps out
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError):
+        list(folder_samples(tmp_path, None, "Tell me"))

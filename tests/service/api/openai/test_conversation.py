@@ -77,6 +77,14 @@ def folded(*messages):
             id="parts-of-responses",
         ),
         pytest.param([said("user", {"type": "image_url", "image_url": "data:a"}, text("a"))], "a", id="plain-address"),
+        pytest.param([said("system", ""), said("user", IMAGE, text("Why?"))], "Why?", id="system-says-nothing"),
+        pytest.param([said("developer", text(" ")), said("user", IMAGE)], CAPTION, id="developer-says-nothing"),
+        pytest.param([said("user", text(""), IMAGE, text("Why?"), text("\n"))], "Why?", id="parts-say-nothing"),
+        pytest.param(
+            [said("user", IMAGE, text("a")), said("assistant", " "), said("user", "\n"), said("user", "b")],
+            "User: a\nUser: b",
+            id="turns-say-nothing",
+        ),
     ],
 )  # fmt: skip
 def test_turns_become_one_instruction(messages, instruction):

@@ -258,6 +258,7 @@ class Stub:
 
     reply: Callable[[int, bytes], tuple[int, dict[str, str], Any]]
     model: str | None = "stub"
+    gone: int = 0  # times that a proxy does not find it
     url: str = ""
     posts: list[tuple[float, str, bytes]] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
@@ -305,7 +306,9 @@ def running_stub(reply: Any = lambda *_: GOOD, **kwargs: Any) -> Iterator[Stub]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.send(*((200, {}, stub.card()) if self.path.removeprefix("/prefix") == "/v1" else (404, {}, "")))
+            stub.gone -= 1
+            known = self.path.removeprefix("/prefix") == "/v1"
+            self.send(*((502, {}, "") if stub.gone >= 0 else (200, {}, stub.card()) if known else (404, {}, "")))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -427,12 +430,21 @@ def test_a_path_in_front_is_kept_and_key_and_digest_go_with_every_request(tmp_pa
 
 def test_a_service_that_loads_is_waited_for_as_long_as_asked() -> None:
     said: list[str] = []
-    with running_stub(model=None) as stub, pytest.raises(ServiceConnectionError, match=r"still loading after 1\.5 s"):
+    with running_stub(model=None) as stub, pytest.raises(ServiceConnectionError, match=r"given up after 1\.5 s"):
         contact(ServiceConnection(stub.url, retry_for_s=1.5), said.append)
     assert said == [f"{stub.url}: the model is loading"]
     with running_stub(model=None) as stub:
         threading.Timer(0.5, setattr, (stub, "model", "there")).start()
         assert str(contact(ServiceConnection(stub.url), said.append).model) == "there"
+
+
+def test_a_service_that_restarts_behind_a_proxy_is_waited_for() -> None:
+    said: list[str] = []
+    with running_stub(gone=2) as stub:
+        assert str(contact(ServiceConnection(stub.url), said.append).model) == "stub"
+    assert said == [f"{stub.url}: HTTP 502 Bad Gateway"]
+    with running_stub(gone=99) as stub, pytest.raises(ServiceConnectionError, match=r"502 Bad Gateway; given up after"):
+        contact(ServiceConnection(stub.url, retry_for_s=0.1), said.append)
 
 
 def test_questions_are_asked_together_up_to_the_limit() -> None:
@@ -580,8 +592,9 @@ def test_pauses_grow_up_to_a_limit_and_end_with_the_patience() -> None:
 @pytest.mark.parametrize(
     ("headers", "least_s", "most_s"),
     [({"retry-after": "7"}, 7, 7), ({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}, 1e8, 1e10), ({}, 0, 0)]
-    + [({"retry-after": wrong}, 0, 0) for wrong in ("-1", "x", "Sat, 01 Jan 2000 00:00:00 GMT", "1 Jan 2100 00:00:00")],
-    ids=["seconds", "date", "absent", "negative", "no time", "past", "no zone"],
+    + [({"retry-after": wrong}, 0, 0) for wrong in ("-1", "x", "Sat, 01 Jan 2000 00:00:00 GMT", "1 Jan 2100 00:00:00")]
+    + [({"retry-after": f"Fri, 01 Jan {'9' * 20} 00:00:00 GMT"}, 0, 0)],
+    ids=["seconds", "date", "absent", "negative", "no time", "past", "no zone", "no year of any calendar"],
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], least_s: float, most_s: float) -> None:
     assert least_s <= retry_after_s(headers) <= most_s
