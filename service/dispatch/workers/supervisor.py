@@ -138,6 +138,11 @@ class WorkerSupervisor:
             await self._worker.stop()
 
     @property
+    def is_coming(self) -> bool:
+        """True while a worker is loading, unless one before it died of that: it is soon ready, and without rows."""
+        return self.card is None and not self._failed_starts and not self._stopping
+
+    @property
     def holds_quarantined(self) -> bool:
         """True if the worker runs a request in quarantine, and must be given nothing else."""
         return self._quarantined is not None and self._quarantined.quarantined and self._quarantined.id in self.rows

@@ -97,7 +97,8 @@ class WorkerPool:
     def hand_out(self, pending: Sequence[AcceptedRow]) -> list[AcceptedRow]:
         """Give rows to ready workers: those of one reservation together, to the least loaded worker.
 
-        A row in quarantine is given alone, and its worker gets no other until that is past.
+        A row in quarantine is given alone, to a worker without rows if there is one or will be soon. That gets no other
+        until that is past.
 
         Returns:
             Those that nobody can take now, in their order.
@@ -106,13 +107,21 @@ class WorkerPool:
         for _, group in groupby(pending, key=lambda row: (id(row.reservation), row.quarantined)):
             rows = list(group)
             for batch in [[row] for row in rows] if rows[0].quarantined else [rows]:
-                free = [supervisor for supervisor in self.ready if not supervisor.holds_quarantined]
+                free = self._free(quarantine=batch[0].quarantined)
                 if free:
                     min(free, key=lambda supervisor: supervisor.cost(batch[0].image)).give(batch)
                 else:
                     kept += batch
         self._tell_who_is_alone()
         return kept
+
+    def _free(self, *, quarantine: bool) -> list[WorkerSupervisor]:
+        """Return the workers that may be given a row; in quarantine those without rows, if there is one or will be."""
+        free = [supervisor for supervisor in self.ready if not supervisor.holds_quarantined]
+        if not quarantine:
+            return free
+        empty = [supervisor for supervisor in free if not supervisor.rows]
+        return empty if empty or any(supervisor.is_coming for supervisor in self.supervisors) else free
 
     def _tell_who_is_alone(self) -> None:
         """Tell workers that share the cores whether the others have nothing to do."""

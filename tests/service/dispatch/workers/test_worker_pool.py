@@ -1,17 +1,20 @@
-"""The order in which workers start."""
+"""The order in which workers start, and which of them is given a row."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
 
 from service.configuration.settings import Settings
+from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.workers import worker_pool
 from service.dispatch.workers.worker_pool import WorkerPool
 from service.messages.to_worker import OthersIdle
+from tests.support.queueing import CASES, IMAGES, spec
 
 
 class Started:
@@ -118,3 +121,35 @@ def test_workers_that_share_no_cores_are_told_nothing_of_each_other() -> None:
     pool.supervisors[0].rows["a"] = Mock()
     pool.hand_out([])
     assert not sent.send.mock_calls
+
+
+def in_quarantine(name: str) -> AcceptedRow:
+    picture = IMAGES[CASES[0]["image"], 28]
+    row = AcceptedRow(replace(spec(CASES[0]), id=name), picture, Reservation(Mock(), 1, 60.0), 0)
+    row.poison.worker_died(0)
+    row.poison.worker_died(0)
+    assert row.quarantined
+    return row
+
+
+def test_a_row_in_quarantine_waits_for_a_worker_without_rows_that_is_there_or_comes() -> None:
+    pool, row = WorkerPool(Settings(devices="cpu,cpu"), *[lambda *_: None] * 3), in_quarantine("a")
+    busy, other = pool.supervisors
+    busy.card, busy._worker, busy.rows = Mock(slots=8), Mock(), {"b": Mock()}
+    assert pool.hand_out([row]) == [row], "the other is being loaded"
+    other.card, other._worker = Mock(slots=8), Mock()
+    assert pool.hand_out([row]) == []
+    assert list(other.rows) == ["a"]
+
+
+def test_a_row_in_quarantine_does_not_wait_for_a_worker_that_cannot_load() -> None:
+    async def scenario() -> None:
+        pool, row = WorkerPool(Settings(devices="cpu,cpu"), *[lambda *_: None] * 3), in_quarantine("a")
+        busy, other = pool.supervisors
+        busy.card, busy._worker, busy.rows = Mock(slots=8), Mock(), {"b": Mock()}
+        other._exited(1)
+        assert pool.hand_out([row]) == []
+        assert list(busy.rows) == ["b", "a"]
+        pool.kill()
+
+    asyncio.run(scenario())
