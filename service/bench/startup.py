@@ -93,6 +93,9 @@ def _running(words: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env={
+                name: value for name, value in os.environ.items() if not name.startswith("PHEYE_TLS_")
+            },  # asked plainly
         )
     try:
         yield process

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
+import trustme
 
 from tests.support.serving import wait_until
 
 COMMAND = [sys.executable, "-m", "service.cli.entry", "dev", "startup", "--model", "random:pheye-micro"]
 
 
-def test_starts_are_told_as_a_row_of_a_table() -> None:
-    done = subprocess.run([*COMMAND, "--turns", "1"], capture_output=True, text=True, timeout=120, check=True)
+def test_starts_are_told_as_a_row_of_a_table_with_or_without_tls_in_the_environment(tmp_path: Path) -> None:
+    made = trustme.CA().issue_cert("localhost")
+    made.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    secured = os.environ | dict.fromkeys(("PHEYE_TLS_CERT_FILE", "PHEYE_TLS_KEY_FILE"), str(tmp_path / "both.pem"))
+    done = subprocess.run(
+        [*COMMAND, "--turns", "1"], capture_output=True, text=True, timeout=120, check=True, env=secured
+    )
     *_, row = done.stdout.splitlines()
     name, dtype, cache, *seconds, peak = (cell.strip() for cell in row.strip("|").split("|"))
     assert (name, dtype, cache) == ("random:pheye-micro", "auto", "warm")
