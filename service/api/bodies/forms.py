@@ -114,13 +114,18 @@ async def read_form(request: Request) -> FormData:
     """Read a form; whoever reads it closes it.
 
     Raises:
-        BadRequest: it is no form, is cut off, has too many parts or too large ones, or a text that is not UTF-8.
+        BadRequest: it is no form, is cut off, has too many parts, or a text that is not UTF-8.
         TooLarge: too many bytes.
     """
+    # A text may be an image in base64, so the bound of the whole body is the one that counts.
     parser = _MemoryParser(
-        _FormHeaders(raw=request.headers.raw), request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS
+        _FormHeaders(raw=request.headers.raw),
+        request.stream(),
+        max_files=MAX_FILES,
+        max_fields=MAX_FIELDS,
+        max_part_size=sys.maxsize,
     )
     try:
         return await parser.parse()
-    except MultiPartException as error:  # also: no boundary, a text part over 1 MiB
+    except MultiPartException as error:  # also: no boundary
         raise BadRequest(f"body: {error.message}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
@@ -50,6 +51,19 @@ def test_json_may_begin_with_a_byte_order_mark(client: httpx.Client) -> None:
     assert client.post("/v1/caption", content=json.dumps(body()).encode("utf-8-sig"), headers=headers).is_success
     chat = json.dumps({"messages": []}).encode("utf-8-sig")
     assert "not valid JSON" not in client.post("/v1/chat/completions", content=chat, headers=headers).text
+
+
+@pytest.mark.parametrize("path", ["/v1/caption", "/v1/images"])
+def test_an_image_in_a_text_of_a_form_may_be_as_large_as_in_json(client: httpx.Client, path: str) -> None:
+    large = image_file() + bytes(1 << 20)  # what follows a picture's end is none of it
+    link = f"data:image/png;base64,{base64.b64encode(large).decode()}"
+    content, headers = multipart(('name="image_url"', link.encode()))
+    assert client.post(path, content=content, headers=headers).is_success
+
+
+def test_a_text_of_a_form_that_is_too_long_is_named(client: httpx.Client) -> None:
+    content, headers = multipart(('name="image"', image_file()), ('name="question"', b"a" * (2 << 20)))
+    assert_problem(client.post("/v1/vqa", content=content, headers=headers), 422, "question: ")
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe", "Größe?".encode("latin-1"), "何".encode("shift-jis"), b"\xed\xa0\x80"])
