@@ -73,8 +73,8 @@ def _pictures(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, each) for each in names if not each.startswith(".")]
     pictures = [path for path in found if _is_picture(path.name)]
-    names = {path: path.relative_to(folder).as_posix() for path in pictures}
-    return sorted(pictures, key=lambda path: (natural_order(names[path]), names[path]))  # 01.jpg before 1.jpg anywhere
+    paths = {path.relative_to(folder).as_posix(): path for path in pictures}
+    return [paths[name] for name in sorted(paths, key=lambda name: (natural_order(name), name))]  # 01 before 1 anywhere
 
 
 def _beside(pictures: Mapping[str, Path], folder: Path, instruction: str) -> Iterator[FoundSample | Remark]:
