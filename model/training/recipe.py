@@ -39,7 +39,7 @@ class Stage:
     def __post_init__(self) -> None:
         """Refuse values that could only fail later."""
         for field, value in (("learning_rate", self.learning_rate), ("epochs", self.epochs)):
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise RecipeError(f"{field}: {value} is not a positive number")
 
 
@@ -82,6 +82,8 @@ class Recipe:
         for field in ("batch", "micro_batch", "turns_per_image", "checkpoint_steps"):
             if getattr(self, field) < 1:
                 raise RecipeError(f"{field}: {getattr(self, field)} is not a positive whole number")
+        if self.seed < 0:
+            raise RecipeError(f"seed: {self.seed} is not a whole number from 0 on")
         if not self.stages:
             raise RecipeError("stages: there is none")
         if not 0 <= self.warm_up < 1:

@@ -27,6 +27,7 @@ from model.training.artifacts.snapshot import (
     already_begun,
     check_fits,
     check_same_run,
+    drop_best,
     latest_snapshot,
     save_snapshot,
 )
@@ -127,7 +128,9 @@ class Trainer:
             TrainingError: the gradient is not finite, or the layers cannot be compiled.
         """
         place = self._snapshot.place if self._snapshot else self._position(0, 0, 0)
-        with MetricsFile(self._folder / "metrics.jsonl", place.done) if self.is_main else nullcontext() as journal:
+        if self.is_main and self._snapshot is None:
+            drop_best(self._folder)
+        with MetricsFile(self._folder / "metrics.jsonl", self._told) if self.is_main else nullcontext() as journal:
             for report in self._reports(place):
                 if journal is not None:
                     journal.write(report)
@@ -208,6 +211,14 @@ class Trainer:
             raise
 
     @property
+    def _told(self) -> int:
+        """Last step whose reports are this run's; without a checkpoint not even the start's are: they may be another's.
+
+        A run that died before its first checkpoint may have begun with other weights or images.
+        """
+        return -1 if self._snapshot is None else self.done
+
+    @property
     def _is_over(self) -> bool:
         return self.stopped or (self.validations is not None and self.validations.exhausted)
 
@@ -223,7 +234,7 @@ class Trainer:
         if source is None:
             return None
         validator = Validator(self.learner, self._config, self._data.tokenizer, source, self._recipe.micro_batch)
-        given = self._accelerator, self._folder, self.done, self.total, self._data.patience
+        given = self._accelerator, self._folder, self._told, self.total, self._data.patience
         return Validations(validator, self._step, *given)
 
     def _optimizer(self) -> Optimizer:

@@ -7,6 +7,7 @@ Knows no command line. Main thread only.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -122,11 +123,14 @@ def check_outputs(results: Path, submission_file: Path | None) -> None:
             f"{results}: an evaluation is written as JSON Lines, which other commands read; name a .jsonl"
         )
     check_writable(results)
+    scores = beside(results, ".scores.json")
     if can_continue(results):
-        check_writable(beside(results, ".scores.json"))
+        check_writable(scores)
     if submission_file is not None:
         if results == submission_file == STANDARD_OUTPUT:
             raise ResultsError("--jsonl and --submission: only one of them can be standard output")
+        if can_continue(results) and os.path.realpath(submission_file) in map(os.path.realpath, (results, scores)):
+            raise ResultsError(f"--submission: {submission_file} has the answers or the scores; name another file")
         check_writable(submission_file)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
@@ -72,7 +73,8 @@ def _pictures(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, each) for each in names if not each.startswith(".")]
     pictures = [path for path in found if _is_picture(path.name)]
-    return sorted(pictures, key=lambda path: natural_order(path.relative_to(folder).as_posix()))
+    paths = {path.relative_to(folder).as_posix(): path for path in pictures}
+    return [paths[name] for name in sorted(paths, key=lambda name: (natural_order(name), name))]  # 01 before 1 anywhere
 
 
 def _beside(pictures: Mapping[str, Path], folder: Path, instruction: str) -> Iterator[FoundSample | Remark]:
@@ -135,7 +137,7 @@ def _in_file(pictures: Mapping[str, Path], captions: Path, instruction: str) -> 
     if lines and _HEADER.match(lines[0][1]) and len(lines) > 1:
         lines = lines[1:]
     known = _by_any_name(pictures)
-    named = [(number, text, _split(text, known)) for number, text in lines]
+    named = [(number, text, _split(text, pictures, known)) for number, text in lines]
     count = sum(split is not None for _, _, split in named)
     if 2 * count < len(named) and count:
         number = next(number for number, _, split in named if split is None)
@@ -191,15 +193,19 @@ def _in_order(
 
 
 def _by_any_name(pictures: Mapping[str, Path]) -> dict[str, Path | None]:
-    """Map what a picture may be called to it: path, file name, either without its ending; None for two of one name."""
+    """Map what a picture may be called, in lower case, to it: path, file name, either without its ending.
+
+    None for two of one name; two paths may differ in their case alone.
+    """
     known: dict[str, Path | None] = {}
     for name, path in pictures.items():
         for each in dict.fromkeys((name, path.name, name.removesuffix(path.suffix), path.stem)):
             known[each.lower()] = None if each.lower() in known else path
-    return known | {name.lower(): path for name, path in pictures.items()}
+    times = Counter(map(str.lower, pictures))
+    return known | {name.lower(): path for name, path in pictures.items() if times[name.lower()] == 1}
 
 
-def _split(text: str, known: Mapping[str, Path | None]) -> tuple[Path | str, str] | None:
+def _split(text: str, pictures: Mapping[str, Path], known: Mapping[str, Path | None]) -> tuple[Path | str, str] | None:
     """Split a line into its picture, or the name of one that is not there, and its caption."""
     missing: tuple[Path | str, str] | None = None
     for mark in _BEHIND_A_NAME:
@@ -208,11 +214,12 @@ def _split(text: str, known: Mapping[str, Path | None]) -> tuple[Path | str, str
             name = _name(mark.join(parts[:end]))
             caption = _unquoted(mark.join(parts[end:]))
             if name.lower() in known:
-                return known[name.lower()] or f"{name}, which several pictures are called", caption
+                found = pictures.get(name) or known[name.lower()]
+                return found or f"{name}, which several pictures are called", caption
             if missing is None and _is_picture(name):
                 missing = (name, caption)
     if missing is None and _is_picture(_name(text)):
-        missing = (known.get(_name(text).lower()) or _name(text), "")
+        missing = (pictures.get(_name(text)) or known.get(_name(text).lower()) or _name(text), "")
     return missing
 
 

@@ -84,7 +84,8 @@ class MetricsFile:
 
     Args:
         path: JSON lines.
-        done: steps the run continues from; lines beyond it were written by a run that died and are taken out.
+        done: steps the run continues from; lines beyond it were written by a run that died and are taken out. -1 takes
+            out all.
     """
 
     def __init__(self, path: Path, done: int) -> None:

@@ -166,6 +166,16 @@ def save_best(run: Path, done: int, tensors: Mapping[str, Tensor]) -> None:
         (partial / _PLACE).write_text(json.dumps({"done": done}) + "\n", encoding="utf-8")
 
 
+def drop_best(run: Path) -> None:
+    """Delete the best weights of a run that left no checkpoint: a new run in its folder must not end with them.
+
+    Raises:
+        OSError: they cannot be deleted.
+    """
+    if (run / _CHECKPOINTS / _BEST).exists():
+        shutil.rmtree(run / _CHECKPOINTS / _BEST)
+
+
 def read_best(run: Path) -> tuple[int, dict[str, Tensor]] | None:
     """Return the trained tensors of the best validation, and after how many steps it was; None if there was none.
 

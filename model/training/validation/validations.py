@@ -30,7 +30,7 @@ class Validations:
         step: who knows whether the run shall stop.
         accelerator: the group of processes.
         folder: of the run.
-        done: steps that are done when the run is opened.
+        done: steps whose validations are this run's when it is opened; -1 for none, not even the start's.
         total: steps of the whole run.
         patience: validations without a better one after which the run ends; 0 for never.
     """
@@ -92,7 +92,7 @@ class Validations:
         numbers, seen = self._numbers(), torch.zeros(6, dtype=torch.float64, device=self._accelerator.device)
         for part in self._validator.sums(numbers, goes_on=lambda: not self._step.stopping):
             seen += torch.tensor(astuple(part), dtype=torch.float64).to(seen)
-        if self._step.stopping and self._step.alone:
+        if self._step.stopping:  # several processes have agreed on it before, so none waits for the sums of another
             return None
         return ValidationSums(*self._accelerator.reduce(seen, reduction="sum").tolist())
 

@@ -27,6 +27,7 @@ from model.training.learner import Learner
 from model.training.rows import NOTHING, PADDING, SHARED, row_of
 
 _SPARE_SHORT, _SPARE_LONG = 4, 16  # tokens by which an answer may be longer than its reference
+_TURNS_AT_ONCE = 4  # for each image of a forward pass, as in training: some images have hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,11 @@ class Validator:
         tiles = torch.stack([torch.from_numpy(cut(each.image.convert("RGB"), tile_px, level)) for each in samples])
         features = self._learner.features(tiles.to(self._learner.device))
         asked = [each for place, sample in enumerate(samples) for each in self._asked(place, sample)]
-        loss, right = self._forced(asked, features)
-        self._answer(asked, features)
+        loss, right, size = 0.0, 0, _TURNS_AT_ONCE * self.at_once
+        for part in (asked[start : start + size] for start in range(0, len(asked), size)):
+            lost, hit = self._forced(part, features)
+            loss, right = loss + lost, right + hit
+            self._answer(part, features)
         scores = [self._scores(each) for each in asked]
         tokens = sum(len(each.label) for each in asked)
         return ValidationSums(

@@ -155,6 +155,8 @@ def json_lines(records: Iterable[Mapping[str, Any]]) -> bytes:
 def read_records(path: Path) -> list[Record]:
     """Read the records of a result file, without a last line that was cut short; none if there is no file.
 
+    A last line that lacks its line end alone gets it: the file may be another's, of which nothing must be lost.
+
     Raises:
         ResultsError: some line is not a result.
         OSError: it cannot be read or written.
@@ -165,11 +167,24 @@ def read_records(path: Path) -> list[Record]:
     *whole, torn = data.split(b"\n")
     if torn and not (torn.startswith(_START) or _START.startswith(torn)):
         raise ResultsError(f"{path}: this is not a file of results; choose another one")
-    records = [_record(path, number, line) for number, line in enumerate(whole, start=1)]
-    if torn:
+    complete = _is_json(torn)
+    lines = [*whole, torn] if complete else whole
+    records = [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    if complete:
+        with path.open("ab") as file:
+            file.write(b"\n")
+    elif torn:
         with path.open("r+b") as file:
             file.truncate(len(data) - len(torn))
     return records
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _record(path: Path, number: int, line: bytes) -> Record:

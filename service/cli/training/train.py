@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from model.training.run import StartingPoint, TrainingRun
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+LESS_MEMORY = "with a smaller --micro-batch, or --gradient-checkpointing, a run takes less and learns the same"
 EXTRA = "training needs more packages: pip install 'pheye-service[train]'"
 
 
@@ -138,6 +139,12 @@ def train(**typed: Any) -> None:
     except ArithmeticError as error:
         typer.echo(f"pheye: {error}", err=True)
         code = EXIT_FAILED
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; nothing but a run imports that
+            raise
+        first = str(error).partition("\n")[0]
+        typer.echo(f"pheye: memory ran out ({first}); {LESS_MEMORY}: {command_to_go_on()}", err=True)
+        code = EXIT_FAILED
     except KeyboardInterrupt:
         typer.echo(f"pheye: interrupted; this goes on from the last checkpoint: {command_to_go_on()}", err=True)
         code = EXIT_INTERRUPTED
@@ -213,6 +220,8 @@ def _opened(words: TrainOptions) -> TrainingRun:
     from model.training.run import StartingPoint, TrainingRun
 
     data = read_data(tuple(words.data), words.validation, held_out_by_default=words.recipe == "finetune")
+    if words.patience and data.validation is None:
+        fail("--patience: no image is held out, so nothing tells when to stop; add --validation 20% or a manifest")
     start = StartingPoint(words.model, words.revision, words.fresh, words.level)
     data = replace(data, rehearsal=_rehearsal(words, data, start))
     return TrainingRun(
@@ -250,15 +259,15 @@ def _recipe(words: TrainOptions, data: TrainingData) -> Recipe:
     from model.training.recipe import changed, named_recipe
 
     recipe = named_recipe(words.recipe)
-    if recipe.name == "finetune" and data.is_own:
-        width = read_config(words.model, words.revision).decoder.width
-        recipe = changed(
-            recipe, *suited(recipe, data.images, data.turns, width, Asked(words.batch, words.steps, words.epochs))
-        )
     whole = {"turns_per_image": words.turns}
     whole |= {name: getattr(words, name) for name in ("batch", "micro_batch", "seed", "checkpoint_steps")}
     stage = {name: getattr(words, name) for name in ("steps", "epochs", "learning_rate")}
-    return changed(recipe, whole, stage)
+    asked = changed(recipe, whole, stage)  # refuses what cannot be used before anything is computed from it
+    if recipe.name != "finetune" or not data.is_own:
+        return asked
+    width = read_config(words.model, words.revision).decoder.width
+    numbers = Asked(words.batch, words.steps, words.epochs)
+    return changed(changed(recipe, *suited(recipe, data.images, data.turns, width, numbers)), whole, stage)
 
 
 def _in_short(error: Exception) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from model.data.fields import DataError, Record, read_lines, read_object
+from model.data.manifest import ManifestError
 from model.evaluation.areas import Region, covered_area, read_instances, read_ocr
-from model.evaluation.case import Case, subset
+from model.evaluation.case import Case, Kind, subset
 from model.evaluation.formats.docci import read_docci
 from model.evaluation.formats.easy_vqa import read_easy_vqa
 from model.evaluation.formats.manifest import read_manifest_cases
@@ -20,6 +21,7 @@ from model.evaluation.formats.nocaps import read_nocaps
 from model.evaluation.formats.textcaps import read_textcaps
 from model.evaluation.formats.textvqa import read_textvqa
 from model.evaluation.formats.vqav2 import read_vqav2
+from model.evaluation.metrics.vqa import text_vqa_accuracy, vqa_accuracy
 from tests.support import datasets
 
 SHORT = "\nAnswer the question using a single word or phrase"
@@ -262,6 +264,13 @@ def test_likeness_counts_every_answer() -> None:
 def test_objects_that_are_nowhere_are_named(change: Callable[[Any], None], words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words):
         read_instances(spoil(datasets.coco_instances(tmp_path), change))
+
+
+@pytest.mark.parametrize("kind", ["vqa10", "textvqa10"])
+def test_a_manifest_is_not_judged_by_the_agreement_of_people_it_does_not_know(kind: Kind, tmp_path: Path) -> None:
+    assert (vqa_accuracy("red", ["red"]), text_vqa_accuracy("red", ["red"])) == (0.0, 0.0)
+    with pytest.raises(ManifestError, match=f"kind: {kind} counts the people who agree"):
+        read_manifest_cases(datasets.manifest(tmp_path), kind)
 
 
 def test_a_subset_is_drawn_at_random_and_the_same_for_a_seed() -> None:

@@ -26,8 +26,20 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         ({}, {"learning_rate": 0.0}, "learning_rate: 0.0 is not a positive number"),
         ({}, {"epochs": -1.0}, "epochs: -1.0 is not a positive number"),
         ({}, {"epochs": 1.0, "steps": 5}, "steps, epochs: only one of the two"),
+        ({}, {"learning_rate": float("inf")}, "learning_rate: inf is not a positive number"),
+        ({}, {"epochs": float("inf")}, "epochs: inf is not a positive number"),
+        ({"seed": -1}, {}, "seed: -1 is not a whole number from 0 on"),
     ],
-    ids=["no batch", "all warm-up", "no rate", "negative epochs", "both lengths"],
+    ids=[
+        "no batch",
+        "all warm-up",
+        "no rate",
+        "negative epochs",
+        "both lengths",
+        "endless rate",
+        "endless epochs",
+        "seed",
+    ],
 )
 def test_values_that_cannot_be_used_are_refused(
     whole: dict[str, float], stage: dict[str, float], complaint: str

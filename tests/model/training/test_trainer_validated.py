@@ -115,3 +115,34 @@ def test_pace_is_measured_and_nothing_is_learned_from_it(tmp_path: Path) -> None
     assert pace.seconds(10, 2) == pytest.approx(10 * pace.step_s + 2 * pace.validation_s)
     assert told(next(one.run())) == told(next(other.run()))
     assert not (tmp_path / "one" / "checkpoints").exists()
+
+
+def test_what_a_run_without_a_checkpoint_left_is_not_taken_for_the_next_one_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "held", count=2)
+    monkeypatch.setattr(Validator, "_sums", lambda *_: ValidationSums(9.0, 1, 1, 0, 0, 1))
+    steps = validated(tmp_path / "run").run()
+    assert [next(steps).done for _ in range(3)] == [0, 1, 1]  # the checkpoint would follow, and the process dies
+    assert read_best(tmp_path / "run") is not None
+    monkeypatch.setattr(Validator, "_sums", lambda *_: ValidationSums(2.0, 1, 1, 1, 1, 1))
+    again = validated(tmp_path / "run").run()
+    first = next(again)
+    assert isinstance(first, ValidationReport)
+    assert (first.done, first.loss) == (0, 2.0)
+    assert read_best(tmp_path / "run") is None
+    assert [report.done for report in read_reports(tmp_path / "run" / "metrics.jsonl")] == [0]
+
+
+def test_several_processes_that_stop_where_a_validation_is_due_keep_their_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "held", count=2)
+    monkeypatch.setattr(Validator, "_sums", lambda *_: ValidationSums(9.0, 1, 1, 0, 0, 1))
+    monkeypatch.setattr(GradientStep, "alone", False)
+    one = validated(tmp_path / "run")
+    steps = one.run()
+    assert next(steps).done == 0
+    one.stop()  # the processes agree on it at the end of the next step
+    assert [type(report) for report in steps] == [TrainingStep]
+    assert (one.stopped, one.kept) == (True, 1)

@@ -13,7 +13,7 @@ from model.explain import LayerShare
 from service.batch.results.appended import ResultsError
 from service.batch.task import AnsweredQuestion, TaskOutcome
 from service.evaluation.case_results import CaseFile, check_case_file
-from service.evaluation.run import Evaluation
+from service.evaluation.run import Evaluation, check_outputs
 from tests.support.datasets import SETUP, case
 
 CASES = [
@@ -165,3 +165,20 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"captions.jsonl: line 1: kind: missing"):
         CaseFile(out, CASES, SETUP)
     assert out.read_text() == '{"image": "a.png", "caption": "A bus."}\n'
+
+
+def test_a_file_of_something_else_loses_nothing(tmp_path: Path) -> None:
+    manifest = tmp_path / "mine.jsonl"
+    text = '{"image": "a.png", "instruction": "What?", "response": "a cat"}'
+    manifest.write_text(f"{text}\n{text}")  # as editors save it that add no last line end
+    with pytest.raises(ValueError, match="line 1: kind: missing"):
+        check_case_file(manifest)
+    assert manifest.read_text().splitlines() == [text, text]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.scores.json", "link.jsonl"])
+def test_a_submission_does_not_take_the_place_of_the_answers(name: str, tmp_path: Path) -> None:
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "out.jsonl")
+    with pytest.raises(ResultsError, match=f"--submission: .*{name} has the answers or the scores"):
+        check_outputs(tmp_path / "out.jsonl", tmp_path / name)
+    check_outputs(tmp_path / "out.jsonl", tmp_path / "other.json")

@@ -87,6 +87,15 @@ def test_lines_that_name_no_picture_and_pictures_that_no_line_names_are_told(tmp
     ]
 
 
+def test_names_that_differ_in_their_case_alone_are_different_pictures(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, "A.jpg", "a.jpg")
+    found, told = imported(folder, captions(tmp_path, "A.jpg: Large\na.jpg: Small\nA.JPG: Which?\n"))
+    assert found == {"A.jpg": ["Large"], "a.jpg": ["Small"]}
+    assert told == [
+        "line about a picture that is not there: captions.txt, line 3: A.JPG, which several pictures are called"
+    ]
+
+
 def test_captions_alone_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     folder = pictures(tmp_path, "10.jpg", "9.jpg", "a.jpg")
     found, told = imported(folder, captions(tmp_path, "Neun\n\nZehn: ä\nA\n", "utf-16"))

@@ -69,3 +69,24 @@ def test_several_responses_to_one_instruction_are_references_of_one_answer(tmp_p
 )
 def test_the_score_is_the_one_that_the_answers_allow(kind: str, metric: str) -> None:
     assert metric_of([TURNS[kind]]) == metric
+
+
+def test_an_image_with_many_turns_is_validated_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = write_pictures(tmp_path, count=1)
+    line = manifest.read_text()
+    manifest.write_text("".join(line.replace("What?", f"What {number}?") for number in range(10)))
+    source, one = read_manifest(manifest), learner()
+    rows = []
+    real = Validator._hidden
+
+    def hidden(validator: Validator, inputs: Sequence[list[int]], *more: object) -> torch.Tensor:
+        rows.append(len(inputs))
+        return real(validator, inputs, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Validator, "_hidden", hidden)
+    (few,) = Validator(one, SMALL, small_tokenizer(), source, 1).sums(range(1))
+    assert max(rows) == 4
+    (whole,) = Validator(one, SMALL, small_tokenizer(), source, 3).sums(range(1))
+    assert max(rows) == 10
+    assert (few.answers, few.tokens, few.right) == (10, whole.tokens, whole.right)
+    assert few.loss == pytest.approx(whole.loss, rel=1e-5)

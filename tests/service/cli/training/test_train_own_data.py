@@ -11,8 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import torch
 
 from model.training.artifacts.journal import read_validations
 from model.training.batches import TrainingBatch
@@ -140,3 +142,39 @@ def test_the_pictures_of_the_page_are_fifty_with_captions(tmp_path: Path) -> Non
     lines = (tmp_path / "captions.txt").read_text().splitlines()
     assert [line.split("\t")[0] for line in lines] == sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert len(set(lines)) == 50
+
+
+def test_a_run_that_memory_is_too_small_for_says_what_takes_less(
+    start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
+
+    monkeypatch.setattr(GradientStep, "one_pass", full)
+    done = pheye("train", "--model", start, "--data", data, "--output", tmp_path / "run", *VALIDATED)
+    assert done.exit_code == 1, done.output
+    assert "pheye: memory ran out (CUDA out of memory. Tried to allocate 2.00 GiB.); with a smaller" in done.stderr
+    assert "--micro-batch, or --gradient-checkpointing" in done.stderr
+    assert "More words" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--epochs", "inf"], "epochs: inf is not a positive number"),
+        (["--epochs", "nan"], "epochs: nan is not a positive number"),
+        (["--learning-rate", "inf"], "learning_rate: inf is not a positive number"),
+        (["--seed", "-1"], "seed: -1 is not a whole number from 0 on"),
+        (
+            ["--patience", "3", "--validation", "0"],
+            "--patience: no image is held out, so nothing tells when to stop; add --validation 20% or a manifest",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_options_that_cannot_be_used_are_refused_before_the_model_is_read(
+    words: list[str], told: str, start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.training.run.open_checkpoint", lambda *_: pytest.fail("the model was read"))
+    done = pheye("train", "--model", start, "--data", data, "--output", tmp_path / "run", *words)
+    assert (done.exit_code, done.stderr) == (2, f"pheye: {told}\n")
