@@ -206,8 +206,8 @@ class TrainingRun:
                 record,
                 self._about,
             )
-            plot_run(self._output / "metrics.jsonl", self._output / "training.png")
             (export_published if published else export)(trained, folder, dtype)
+            plot_run(self._output / "metrics.jsonl", self._output / "training.png")
         self._trainer.close()
         return folder
 
