@@ -22,8 +22,8 @@ _EASY_EVERY = 6  # one sample in so many is easy-VQA's
 _EASY_SELDOM = 24  # where its questions are answered already
 _CROWDS = (6, 12, 40)
 _KINDS = (  # of the stream among pictures outside the world, in turns
-    "outside", "inside", "photographed", "inside", "photographed", "photographed",
-    "outside", "inside", "photographed", "inside", "photographed", "inside",
+    "outside", "photographed", "inside", "photographed", "inside", "photographed",
+    "outside", "photographed", "inside", "photographed", "inside", "photographed",
 )  # fmt: skip
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
@@ -101,7 +101,7 @@ def truthful(folder: Path) -> TruthfulMixture:
         EasyVqaError: the package easy-vqa is not installed.
     """
     world = WorldSource(
-        "train truthful 7",
+        "train truthful 8",
         crowds_from=1,
         crowd_every=3,
         crowds=_CROWDS,
@@ -112,8 +112,8 @@ def truthful(folder: Path) -> TruthfulMixture:
     pictures = Pictures(folder)
     return TruthfulMixture(
         Mixture(world, easy_vqa_source(), _EASY_SELDOM),
-        PhotographedSigns("train photographed 7", pictures),
-        OutsideSource("train outside 7", pictures),
+        PhotographedSigns("train photographed 8", pictures),
+        OutsideSource("train outside 8", pictures),
     )
 
 

@@ -11,7 +11,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "123456789"  # no zero among letters: half of the fonts draw it as the letter O
 _LONG = 0.12  # share of varied texts of seven letters or more
 _NUMBERS = 0.12  # share of varied texts that are numbers with all ten digits
-_LOWER = 0.14  # share of varied texts in lower case
+_LOWER = 0.2  # share of varied texts in lower case
 _LOWER_LETTERS = LETTERS.lower()
 _UNLIKE_CAPITALS = frozenset("abdefghijmnqrty")  # lower-case letters that no capital is a larger copy of
 

@@ -38,6 +38,7 @@ TRAINING_SEEDS = (
     "train truthful 5", "train photographed 5", "train outside 5",
     "train truthful 6", "train photographed 6", "train outside 6",
     "train truthful 7", "train photographed 7", "train outside 7",
+    "train truthful 8", "train photographed 8", "train outside 8",
 )  # fmt: skip
 
 
