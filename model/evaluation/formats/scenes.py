@@ -10,6 +10,7 @@ Any thread or process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -100,11 +101,13 @@ def _painted(scene: Scene, path: Path) -> tuple[Path, Picture]:
 
 
 def keep_picture(image: Image.Image, path: Path) -> None:
-    """Write a picture, as a whole or not at all, unless it is there from an earlier run."""
+    """Write a picture, as a whole or not at all, unless it is there from an earlier run, or from one beside this."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path_appearing_whole(path) as partial:
+        mine = path.with_stem(f"{path.stem}-{os.getpid()}")
+        with path_appearing_whole(mine) as partial:
             image.save(partial)
+        mine.replace(path)
 
 
 def is_cut(letters: Sequence[Letter], level: int) -> bool:

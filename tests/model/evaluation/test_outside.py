@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from model.data.world.scene import Box
 from model.evaluation.formats import outside
 from model.evaluation.formats.abstract_pictures import abstract_kind, abstract_picture
 from model.evaluation.formats.outside import installed_photographs, read_outside
-from model.evaluation.formats.scenes import is_cut, read_scenes
+from model.evaluation.formats.scenes import is_cut, keep_picture, read_scenes
 
 
 def test_every_picture_is_asked_for_three_captions_and_two_signs(tmp_path: Path) -> None:
@@ -116,3 +118,19 @@ def test_a_sign_is_cut_if_the_edge_of_a_tile_runs_through_a_letter(tmp_path: Pat
     assert others["lower case"] != others["lower case"].upper()
     groups = {each.group for each in cases if each.kind == "sign"}
     assert groups <= {f"{size} / {cut}" for size in ("small", "medium", "large") for cut in ("cut", "whole")}
+
+
+def test_a_picture_that_two_processes_paint_at_once_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, image = tmp_path / "a.png", Image.new("RGB", (3, 2), "gray")
+
+    def save(partial: Path) -> None:
+        """Write it while another process begins and ends to write the same."""
+        image.save(partial)
+        with monkeypatch.context() as there:
+            there.setattr(os, "getpid", lambda: 1)
+            keep_picture(image, path)
+
+    keep_picture(Mock(save=save), path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
+    with Image.open(path) as kept:
+        assert kept.size == (3, 2)
