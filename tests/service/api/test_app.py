@@ -208,7 +208,7 @@ IMAGE = ("a.jpg", image_file(), "image/jpeg")
         pytest.param({"length": ["short", "long"]}, [("image", IMAGE)], 422, "length: given more than", id="twice"),
         pytest.param({"max_token": "5"}, [("image", IMAGE)], 422, "max_token: unknown field", id="no-setting"),
         pytest.param({"image_url": "data:;base64,aaaa"}, [("image", IMAGE)], 422, "image_url: an image was", id="both"),
-        pytest.param({"model": "x" * 2**20 + "x"}, [("image", IMAGE)], 400, "maximum size of 1024KB", id="large-field"),
+        pytest.param({"model": "x" * 2**20 + "x"}, [("image", IMAGE)], 422, "model: the model served", id="large"),
     ],
 )  # fmt: skip
 def test_a_form_that_cannot_be_understood_is_a_problem(client, fields, files, status, words):

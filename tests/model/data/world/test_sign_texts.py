@@ -24,7 +24,7 @@ def test_an_ordinary_text_has_two_to_six_letters_or_digits_but_no_zero():
 
 
 def test_varied_texts_are_longer_now_and_then_and_have_zeros_in_numbers_alone():
-    assert 0.07 < sum(len(text) > 6 for text in VARIED) / len(VARIED) < 0.17
+    assert 0.1 < sum(len(text) > 6 for text in VARIED) / len(VARIED) < 0.22, "words in lower case among them"
     assert max(len(text) for text in VARIED) == 10
     zeros = [text for text in VARIED if "0" in text]
     assert 0.07 < len(zeros) / len(VARIED) < 0.17
@@ -32,7 +32,7 @@ def test_varied_texts_are_longer_now_and_then_and_have_zeros_in_numbers_alone():
 
 
 def test_varied_texts_are_in_lower_case_now_and_then():
-    assert 0.09 < sum(text != text.upper() for text in VARIED) / len(VARIED) < 0.19
+    assert 0.15 < sum(text != text.upper() for text in VARIED) / len(VARIED) < 0.25
 
 
 def test_a_text_in_lower_case_is_a_word_or_none_and_has_a_letter_unlike_its_capital():
