@@ -22,7 +22,7 @@ HEAD = (
 
 
 def main() -> int:
-    """Write the lock."""
+    """Write the versions and hashes of the image's packages."""
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     made = subprocess.run(  # noqa: S603 - our own words
         [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *extras, "--constraints", "constraints.txt",

@@ -116,7 +116,7 @@ def is_ready() -> bool:
 
 
 def picture() -> bytes:
-    """Draw a picture."""
+    """Draw a red disc, as the bytes of a JPEG file."""
     image, file = Image.new("RGB", (448, 448), "white"), BytesIO()
     ImageDraw.Draw(image).ellipse((100, 100, 300, 300), fill="red")
     image.save(file, "JPEG")

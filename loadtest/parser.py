@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
     def option(
         self, flag: str, text: str, *, metavar: str = "", among: Any = None, shown: str = "", **how: Any
     ) -> None:
-        """Declare an option.
+        """Declare an option of this command.
 
         Args:
             flag: how it is typed.

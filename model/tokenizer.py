@@ -33,7 +33,7 @@ _ALPHABET = _byte_alphabet()
 
 
 class TextTokenizer:
-    """Byte-level BPE tokenizer.
+    """Byte-level BPE tokenizer of a checkpoint.
 
     Raises:
         TokenizerError: it is not byte-level.

@@ -52,7 +52,7 @@ class UploadedImage:
 
     @classmethod
     def of(cls, image: TiledImage, expires_in_s: float) -> UploadedImage:
-        """Describe an image."""
+        """Describe an image that was uploaded."""
         return cls(image.image_key, image.width_px, image.height_px, image.facts, image.tiles.nbytes, expires_in_s)
 
     @classmethod

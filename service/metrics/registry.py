@@ -59,7 +59,7 @@ class ProcessSeries(Collector):
         return [self._family()]
 
     def collect(self) -> Iterator[Metric]:
-        """Read all processes."""
+        """Read the value of each process."""
         family = self._family()
         for labels, pid_of in self._pids.items():
             pid = pid_of()

@@ -87,7 +87,7 @@ class FeatureCache:
             self._changed_images[image_key] = False
 
     def clear(self) -> None:
-        """Forget all images."""
+        """Forget the features of all images."""
         for image_key in list(self._images):
             self.drop(image_key)
 

@@ -32,7 +32,7 @@ class KeyReload:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Read all keys.
+        """Read the keys of all files for the first time.
 
         Raises:
             ValueError: a file is wrong.

@@ -47,7 +47,7 @@ class EventLoop:
         self._number = count()
 
     def at(self, time_s: float, event: Callable[[], None]) -> None:
-        """Schedule an event."""
+        """Schedule an event of the simulation."""
         heapq.heappush(self._events, (time_s, next(self._number), event))
 
     def run(self) -> None:

@@ -46,7 +46,7 @@ class SimulatedText:
     shown_tokens = 0
 
     def push(self, _: int) -> str:
-        """Take a token."""
+        """Take a token, which has no text here."""
         return ""
 
     def finish(self) -> str:

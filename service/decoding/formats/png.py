@@ -80,7 +80,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Build a chunk."""
+    """Build a chunk of a PNG file."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

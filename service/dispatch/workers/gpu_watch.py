@@ -42,7 +42,7 @@ class Nvml:
     """
 
     def __init__(self) -> None:
-        """Load the library."""
+        """Load the library that asks the driver."""
         self._nvml: Any = importlib.import_module("pynvml")
         try:
             self._nvml.nvmlInit()

@@ -97,8 +97,8 @@ class WorkerPool:
     def hand_out(self, pending: Sequence[AcceptedRow]) -> list[AcceptedRow]:
         """Give rows to ready workers: those of one reservation together, to the least loaded worker.
 
-        A row in quarantine is given alone, to a worker without rows if there is one or will be soon. That gets no other
-        until that is past.
+        A row in quarantine is given alone, to a worker without rows if there is one or will be soon. The worker gets
+        no other until the quarantine is over.
 
         Returns:
             Those that nobody can take now, in their order.

@@ -38,6 +38,7 @@ from service.messages.from_worker import (
     Finished,
     FromWorker,
     ModelCard,
+    Preparing,
     Ready,
     RowTimings,
     Started,
@@ -213,6 +214,29 @@ def test_a_replica_whose_process_has_ended_takes_no_more_rows(monkeypatch: pytes
             with pytest.raises(RuntimeError, match="process ended"):
                 async with asyncio.timeout(5):
                     await anext(replica.answer(submit))
+
+    monkeypatch.setattr(engine, "WorkerProcess", started)
+    asyncio.run(ask())
+
+
+def test_a_replica_whose_process_dies_of_taking_a_row_up_says_whose_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = spec(CASES[0]), spec(CASES[0])
+
+    def started(_settings: object, _device: str, take: Callable[[FromWorker], None], exited: Any) -> Mock:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(take, Ready(CARD, Mock(), 0.0))
+        loop.call_later(0.01, take, Preparing((rows[0].id,)))
+        loop.call_later(0.02, exited, -9)
+        return Mock()
+
+    async def ask() -> None:
+        replica = Engine.__new__(Engine)
+        await replica.__init__()  # type: ignore[misc]  # as Ray awaits it
+        messages = replica.answer(Submit(IMAGES[CASES[0]["image"], CARD.tile_px], rows))
+        async with asyncio.timeout(5):
+            assert await anext(messages) == Started((rows[0].id,))
+            with pytest.raises(RuntimeError, match="process ended"):
+                await anext(messages)
 
     monkeypatch.setattr(engine, "WorkerProcess", started)
     asyncio.run(ask())

@@ -69,7 +69,7 @@ def test_the_pictures_of_a_model_on_the_hub_are_kept_with_it_when_it_is_converte
     (tmp_path / "uploaded" / "a large thing").write_bytes(b"that no model needs")
     code = "import sys; from pathlib import Path; from model.checkpoint.conversion import convert\n"
     code += "convert('someone/small', Path(sys.argv[1]))"
-    with hub_of("someone/small", tmp_path / "uploaded") as where:
+    with hub_of({"someone/small": tmp_path / "uploaded"}) as where:
         environment = os.environ | where | {"HF_HUB_CACHE": str(tmp_path / "cache")}
         command = [sys.executable, "-c", code, str(tmp_path / "converted")]
         subprocess.run(command, env=environment, check=True)

@@ -10,10 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
@@ -27,6 +25,7 @@ from service.cli import entry
 from service.cli.main import app
 from tests.support.full_disks import no_file_above
 from tests.support.golden import OWN_GOLDEN
+from tests.support.hub import hub_of
 from tests.support.warm_processes import ADDRESS, WORKERS, CommandProcess, fork_workers
 
 GOLDEN = OWN_GOLDEN / "x2-l2"
@@ -108,52 +107,22 @@ def test_convert_on_a_disk_that_is_read_only(small_disk: Path) -> None:
     assert (done.returncode, done.stderr) == (1, f"pheye: [Errno 30] Read-only file system: '{small_disk / 'out'}'\n")
 
 
-class Hub(BaseHTTPRequestHandler):
-    """A hub with three repositories, whose configs are long."""
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self.wfile.write(self._answer())
-
-    def _answer(self) -> bytes:
-        part = self.path.split("someone/")[-1].split("/")[0]
-        if self.path.startswith("/api/") and "/someone/" in self.path:
-            tree = [{"type": "file", "path": "config.json", "size": 200 * KIB, "oid": part}]
-            told = {"id": f"someone/{part}", "sha": "0" * 40, "siblings": [{"rfilename": "config.json"}]}
-            return self._send(part, json.dumps(tree if "/tree/" in self.path else told).encode())
-        if "/someone/" not in self.path:
-            self.send_error(404)
-            return b""
-        file = GOLDEN / "config.json" if part == "thing" else GOLDEN / part / "config.json"
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        if part == "thing":
-            raw |= {key: f"someone/{key}" for key in ("encoder", "decoder", "tokenizer")}
-        return self._send(part, json.dumps(raw).encode() + b" " * (200 * KIB))
-
-    def _send(self, part: str, content: bytes) -> bytes:
-        self.send_response(200)
-        self.send_header("ETag", f'"{part}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        return content
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def hub() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Three repositories, whose configs are long."""
+    folder = tmp_path_factory.mktemp("hub")
+    parts = ("encoder", "decoder", "tokenizer")
+    for name in ("thing", "encoder", "decoder"):
+        (folder / name).mkdir()
+        raw = json.loads((GOLDEN / ("" if name == "thing" else name) / "config.json").read_text(encoding="utf-8"))
+        raw |= {key: f"someone/{key}" for key in parts} if name == "thing" else {}
+        (folder / name / "config.json").write_text(json.dumps(raw) + " " * (200 * KIB), encoding="utf-8")
+    with hub_of({f"someone/{each.name}": each for each in folder.iterdir()}) as where:
+        yield where
 
 
-def test_a_hub_cache_on_a_full_disk_is_named_and_holds_no_half_a_file(hub: str, tmp_path: Path) -> None:
-    where = {"HF_ENDPOINT": hub, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+def test_a_hub_cache_on_a_full_disk_is_named_and_holds_no_half_a_file(hub: dict[str, str], tmp_path: Path) -> None:
+    where = hub | {"HF_HUB_CACHE": str(tmp_path)}
     full = run(["info", "someone/thing", "--json"], limit_bytes=64 * KIB, **where)
     assert full.returncode == 1, full.stderr
     assert f"someone/thing: the hub's cache {tmp_path} cannot keep it: " in full.stderr
@@ -162,8 +131,8 @@ def test_a_hub_cache_on_a_full_disk_is_named_and_holds_no_half_a_file(hub: str, 
     assert all(path.stat().st_size > 200 * KIB for path in tmp_path.rglob("config.json"))
 
 
-def test_a_hub_cache_that_cannot_be_written_is_named(hub: str) -> None:
-    done = run(["info", "someone/thing"], HF_ENDPOINT=hub, HF_HUB_CACHE="/proc/nothing", HF_HUB_OFFLINE="0")
+def test_a_hub_cache_that_cannot_be_written_is_named(hub: dict[str, str]) -> None:
+    done = run(["info", "someone/thing"], **hub | {"HF_HUB_CACHE": "/proc/nothing"})
     assert done.returncode in (1, 2), done.stderr
     assert "someone/thing: " in done.stderr
     assert "/proc/nothing" in done.stderr

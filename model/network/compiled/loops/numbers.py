@@ -128,7 +128,7 @@ def quick_gelu(x):
 
 @inlined
 def silu(x):
-    """Return x sigmoid(x)."""
+    """Return the activation x sigmoid(x)."""
     return x / (ONE + exp(-x))
 
 
