@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from model.bounded_files import MOST_BYTES, take_at_most
 from model.pixels.image_names import IMAGE_SUFFIXES as SUFFIXES
-from service.batch.bounded_files import MOST_BYTES, take_at_most
 from service.batch.results.records import shown
 from service.batch.shard import Shard
 from service.batch.task import ImagePlace, StandardInput

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.batch.bounded_files import read_at_most, take_at_most
+from model.bounded_files import read_at_most, take_at_most
 from service.schemas.requests import MAX_TEXT_CHARS
 
 STDIN = "-"

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
+from model.bounded_files import read_at_most
 from model.explain import LayerShare
 from service.batch.answerers.bounded_http import json_object
-from service.batch.bounded_files import read_at_most
 from service.batch.task import AnsweredQuestion, AnswerOptions, CannotAsk, ImagePlace, Question, StandardInput
 from service.configuration.plain_words import DETAIL_CHARS, plain_value
 from service.errors import TooLarge

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from model.bounded_files import MOST_BYTES, read_at_most
 from model.pixels.tiles import TiledImage
 from service.batch.answerers.local import LocalRun
-from service.batch.bounded_files import MOST_BYTES, read_at_most
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.task import AnswerOptions, ImagePlace, StandardInput
 from service.configuration.plain_words import plain_value

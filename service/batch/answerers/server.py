@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 
+from model.bounded_files import read_at_most
 from service.batch.answerers.bounded_http import ask
 from service.batch.answerers.retry import PASSING, RetryBudget
-from service.batch.bounded_files import read_at_most
 from service.configuration.plain_words import plain_value
 from service.schemas.service_card import ServiceCard
 

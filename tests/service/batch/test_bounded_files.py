@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from service.batch import bounded_files, questions
+from model import bounded_files
+from model.bounded_files import read_at_most
+from service.batch import questions
 from service.batch.answerers.forms import read_image
 from service.batch.answerers.offline import _file
 from service.batch.answerers.server import ServiceConnectionError, read_key
-from service.batch.bounded_files import read_at_most
 from service.batch.find_images import find_images
 from service.batch.questions import QuestionsError, read_questions
 from service.errors import TooLarge
