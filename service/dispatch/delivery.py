@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from service.dispatch.reservation import AcceptedRow
 from service.errors import InvalidField, RowFailed, ServiceError
@@ -53,7 +54,7 @@ class Delivery:
                 if row.history is not None:
                     row.history.admitted(queue_s)
                 if not resumed and row.queue_s is None:  # another worker has admitted it, in a replay
-                    row.queue_s = max(0.0, queue_s - encode_s)
+                    row.queue_s = row.without_worker_s + max(0.0, queue_s - encode_s)
                     self._metrics.queue_seconds.observe(row.queue_s, reservation.exemplar)
             case Preempted():
                 row.started = row.admitted = False
@@ -79,8 +80,10 @@ class Delivery:
                 self._end(rows, row, RowFailed(detail))
 
     def _finish(self, rows: dict[str, AcceptedRow], row: AcceptedRow, event: Finished) -> None:
-        row.end = event
-        took_s = event.timings.prefill_s + event.timings.decode_s
+        timings = event.timings
+        waited_s = row.without_worker_s + timings.queue_s  # the worker knows only for how long it waited there
+        row.end = event = replace(event, timings=replace(timings, queue_s=waited_s))
+        took_s = timings.prefill_s + timings.decode_s
         self.row_s = moving_average(self.row_s, took_s, SMOOTHING)
         if row.first_token_s is not None and row.last_token_s > row.first_token_s:  # a choice comes as a whole
             per_token_s = (row.last_token_s - row.first_token_s) / (len(row.tokens) - 1)

@@ -36,6 +36,8 @@ class AcceptedRow:
     first_token_s: float | None = None
     last_token_s: float = 0.0
     queue_s: float | None = None  # until it was admitted first, less the encoding of its image
+    waiting_since_s: float = field(default_factory=time.monotonic)  # for a worker, if none has it
+    without_worker_s: float = 0.0
     end: Finished | None = None
     failure: ServiceError | None = None
     history: RowHistory | None = field(init=False)  # of a traced one
@@ -59,12 +61,17 @@ class AcceptedRow:
         if self.started:
             self.poison.worker_died(len(self.tokens))
         self.started = self.admitted = False
+        self.waiting_since_s = time.monotonic()
         if self.history is not None:
             self.history.worker_died(len(self.tokens))
 
     def replay(self) -> Row:
-        """Build the row for a new worker: generation goes on behind what the client already has."""
+        """Build the row for the worker that gets it: generation goes on behind what the client already has."""
         return replace(self.row, given=tuple(self.tokens))
+
+    def given(self) -> None:
+        """Note that a worker has it now, so that the time without one counts as waiting."""
+        self.without_worker_s += time.monotonic() - self.waiting_since_s
 
     def record(self, event: Delta) -> None:
         """Remember tokens that are about to reach the client."""

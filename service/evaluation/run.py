@@ -20,7 +20,7 @@ from rich.table import Table
 
 from model.evaluation.case import Case
 from model.evaluation.record import CaseAnswer, EvaluationSetup
-from model.evaluation.scoring import Score, table
+from model.evaluation.scoring import METRICS, Score, table
 from model.evaluation.submission import SubmissionFormat, submission
 from model.request import Sampling
 from model.whole_files import write_whole
@@ -192,3 +192,5 @@ def print_scores(scores: Sequence[Score], console: Console) -> None:
         wanted = [f"{each.wanted or ''}{missed}"] if targets else []
         drawn.add_row(each.metric, each.group, f"{each.cases:,}", f"{each.score:.2f}", *wanted)
     console.print(drawn)
+    if any(each.metric == METRICS["cider"] and each.cases == 1 for each in scores):
+        console.print("CIDEr-D of a single image is 0: how rare a phrase is, is counted over images.")

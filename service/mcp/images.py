@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from model.bounded_files import read_at_most
 from service.errors import ServiceError
 from service.fetching.fetcher import fetch_for_user
 from service.fetching.urls import looks_like_link, parse_link
@@ -89,16 +90,15 @@ class LocalSources:
             path = Path(os.path.expanduser(name))
             where = os.path.abspath(path)
             where = where if where.isprintable() else ascii(where)
-            facts = path.stat()
-            if not stat.S_ISREG(facts.st_mode):
-                kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "no regular file"
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
                 raise ToolError(f"image_path: {where}: this is {kind}; name an image file")
-            if facts.st_size > self.max_bytes:
-                raise ToolError(
-                    f"image_path: {where}: {facts.st_size} bytes are more than the {self.max_bytes} allowed; send a "
-                    "smaller image"
-                )
-            return SentImage(f"image_path: {where}", file=path.read_bytes())
+            file = read_at_most(path, self.max_bytes)  # some of `/proc` say that they are empty, and one may grow
+            if len(file) > self.max_bytes:
+                most = f"{self.max_bytes} bytes"
+                raise ToolError(f"image_path: {where}: more than the {most} allowed; send a smaller image")
+            return SentImage(f"image_path: {where}", file=file)
         except (OSError, ValueError) as error:  # a zero byte in it, or a folder to start from that is gone
             reason = getattr(error, "strerror", None) or str(error)
             raise ToolError(f"image_path: {where}: {reason}; name a file that this process can read") from None

@@ -81,5 +81,5 @@ def _words(response: httpx.Response, image: SentImage | None) -> str:
             if detail.startswith(field):
                 detail = f"{image.argument}: {detail.removeprefix(field)}"
     detail = detail.removeprefix("settings.")
-    again = response.headers.get("retry-after")
-    return f"{detail}; try again in {again} s" if again and "try again" not in detail else detail
+    again = response.headers.get("retry-after", "")  # of a proxy in between perhaps a date
+    return f"{detail}; try again in {again} s" if again.isdecimal() and "try again" not in detail else detail

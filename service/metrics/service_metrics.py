@@ -205,7 +205,7 @@ class Metrics(WorkerMetrics):
             "request_seconds", "Seconds from a request's arrival to the end of its answer.", ("endpoint",)
         )
         self.queue_seconds = self._histogram(
-            "queue_seconds", "Seconds an answer spent in the waiting queue, less the encoding of its image."
+            "queue_seconds", "Seconds an answer waited, for a worker or in its queue, less the encoding of its image."
         )
         self.preprocess_seconds = self._histogram(
             "preprocess_seconds", "Seconds to decode and tile an image, waiting for a decoder included."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from model.data.manifest import UNREADABLE
 from model.whole_files import PARTIAL
 
 _CONVERSATIONS = ("conversations", "messages")
+Classes = Mapping[str, Sequence[str]]  # the names of a column's classes, which its cells count from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,10 @@ def hugging_face_samples(
         ImportRefused: the package, the data set or a column is not there.
         OSError: an image cannot be written.
     """
-    rows, image_columns = _opened(source)
+    rows, image_columns, classes = _opened(source)
     columns: TableColumns | None = None
-    for number, row in enumerate(rows):
+    for number, coded in enumerate(rows):
+        row = _with_classes(coded, classes)
         where = f"{source.name} {source.split}[{number}]"
         spoken = next((key for key in _CONVERSATIONS if isinstance(row.get(key), list)), None)
         if columns is None:
@@ -73,8 +75,8 @@ def hugging_face_samples(
             yield FoundSample(where, (picture,), turns)
 
 
-def _opened(source: HuggingFaceSource) -> tuple[Iterable[Mapping[str, Any]], list[str]]:
-    """Open a data set with its images undecoded, and name the columns that have them."""
+def _opened(source: HuggingFaceSource) -> tuple[Iterable[Mapping[str, Any]], list[str], Classes]:
+    """Open a data set with its images undecoded; name the columns that have them, and the classes of others."""
     try:
         import datasets
     except ModuleNotFoundError:
@@ -89,6 +91,7 @@ def _opened(source: HuggingFaceSource) -> tuple[Iterable[Mapping[str, Any]], lis
         else:
             found = datasets.load_dataset(source.name, source.config, split=source.split, streaming=True)
         features = found.features or {}
+        classes = {name: kind.names for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)}
         images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
         for name in images:
             found = found.cast_column(name, datasets.Image(decode=False))
@@ -97,7 +100,16 @@ def _opened(source: HuggingFaceSource) -> tuple[Iterable[Mapping[str, Any]], lis
     except Exception as error:  # whatever the library meets on the hub or in a stranger's files
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ImportRefused(f"{source.name}: cannot be opened as a data set: {lines[0]}") from None
-    return found, images
+    return found, images, classes
+
+
+def _with_classes(row: Mapping[str, Any], classes: Classes) -> Mapping[str, Any]:
+    """Write the names of classes in place of their numbers; -1 is no class, as in parts without answers."""
+    if not classes:
+        return row
+    named = {name: row.get(name) for name in classes}
+    places = {name: place for name, place in named.items() if isinstance(place, int)}
+    return {**row, **{name: None if place < 0 else classes[name][place] for name, place in places.items()}}
 
 
 def _is_saved(folder: Path) -> bool:

@@ -118,11 +118,21 @@ def read_validations(path: Path) -> list[ValidationReport]:
 
 
 def read_reports(path: Path) -> list[Report]:
-    """Read every whole line of a metrics file."""
+    """Read every whole line of a metrics file.
+
+    Raises:
+        ValueError: a line is damaged; the message names it.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [_report(json.loads(line)) for line in lines if line.endswith("\n")]
+    reports: list[Report] = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if line.endswith(b"\n"):
+            try:
+                reports.append(_report(json.loads(line)))
+            except (ValueError, TypeError, RecursionError):
+                raise ValueError(f"{path}: line {number} is damaged; remove it, and go on without its step") from None
+    return reports
 
 
 def _report(record: dict[str, Any]) -> Report:

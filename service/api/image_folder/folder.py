@@ -154,7 +154,9 @@ class ImageFolder:
             return parsed.head, self._left_s(found.entry)
 
     def owned(self, owner: str, most: int, geometry: TileGeometry) -> list[tuple[ImageHead, float]]:
-        """List an owner's images: up to `most` of those used last, most recently used last; damaged ones are left out.
+        """List an owner's images: up to `most` of those used last, most recently used last.
+
+        Files that are damaged, or another user's, are left out.
 
         Raises:
             OSError: the folder cannot be read.
@@ -164,7 +166,7 @@ class ImageFolder:
         every.sort(key=lambda each: (each.used_s, each.name))
         found = []
         for entry in every[-most:]:
-            with suppress(DamagedFile, OtherGeometry):
+            with suppress(DamagedFile, OtherGeometry, PermissionError):
                 described = self.describe(owner, ImageKey(entry.name.removesuffix(SUFFIX)), geometry)
                 found += [] if described is None else [described]
         return found

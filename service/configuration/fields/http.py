@@ -54,7 +54,7 @@ class HttpSettings(BaseModel):
     strict: bool = Field(
         default=False,
         description="Whether chats and moondream's clients are refused fields that would have no effect, instead of "
-        "an answer that names them in `X-Pheye-Ignored`.",
+        "an answer that names them in `X-Pheye-Ignored`; hints that cannot change an answer are taken all the same.",
     )
     max_body_bytes: int = Field(
         default=20 * MIB,

@@ -6,6 +6,7 @@ from typing import cast
 from unittest.mock import Mock
 
 import numpy as np
+import pytest
 from cachetools import LRUCache
 
 from model.pixels.tiles import ImageKey, TiledImage
@@ -15,7 +16,7 @@ from service.bench.capacity.costs import MachineModel, StepCosts
 from service.bench.capacity.simulated_model import SimulatedModel, VirtualClock
 from service.dispatch.delivery import Delivery
 from service.dispatch.reservation import AcceptedRow, Reservation
-from service.messages.from_worker import Admitted, Refused
+from service.messages.from_worker import Admitted, Finished, Refused, RowTimings, Usage
 from service.messages.rows import Row
 from service.messages.to_worker import Submit
 from service.metrics.service_metrics import Metrics
@@ -48,6 +49,23 @@ def test_the_wait_of_an_answer_that_is_replayed_is_measured_once() -> None:
     row.lost_worker()
     delivery.deliver(rows, [Admitted("r", 0.1, resumed=False)])
     assert (row.queue_s, waited(metrics)) == (2.5, (1, 2.5))
+
+
+def test_the_time_without_a_worker_is_waiting() -> None:
+    """A worker tells only for how long a row waited there; before it there may have been none for long."""
+    metrics, rows = Metrics(), accepted("r")
+    delivery, row = Delivery(metrics, Mock()), rows["r"]
+    row.waiting_since_s -= 3.0
+    row.given()
+    delivery.deliver(rows, [Admitted("r", 2.5)])
+    row.lost_worker()
+    row.waiting_since_s -= 4.0
+    row.given()
+    end = Finished("r", "", "stop", Usage(1, 1, 1, 1, 0), RowTimings(0.5, 0.25, 0.0, 0.0))
+    delivery.deliver(rows, [Admitted("r", 0.5), end])
+    assert waited(metrics) == (1, pytest.approx(5.5, abs=0.5))
+    assert row.end is not None
+    assert row.end.timings.queue_s == pytest.approx(7.5, abs=0.5)
 
 
 def test_the_encoding_of_its_image_is_no_wait_of_an_answer() -> None:

@@ -119,7 +119,13 @@ def test_wrong_arguments_are_told_in_words_that_name_them(arguments: dict[str, A
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "large.bmp").write_bytes(bytes(10_001))
-    assert "10001 bytes are more than the 10000 allowed" in refusal({"image_path": str(tmp_path / "large.bmp")})
+    assert "more than the 10000 bytes allowed" in refusal({"image_path": str(tmp_path / "large.bmp")})
+
+
+def test_a_file_that_says_it_is_empty_is_read_no_further_than_allowed() -> None:
+    """Files of `/proc` tell no size; this one has more than 10,000 bytes."""
+    assert os.stat("/proc/self/smaps").st_size == 0
+    assert "more than the 10000 bytes allowed" in refusal({"image_path": "/proc/self/smaps"})
 
 
 def test_a_file_may_be_as_large_as_the_running_service_takes_it(
@@ -141,7 +147,7 @@ def test_a_file_may_be_as_large_as_the_running_service_takes_it(
     taken = asyncio.run(spoken[0].images.image({"image_path": str(file)}))
     assert taken is not None
     assert len(taken.file or b"") == 21 << 20
-    with pytest.raises(ToolError, match=f"more than the {20 << 20} allowed"):
+    with pytest.raises(ToolError, match=f"more than the {20 << 20} bytes allowed"):
         asyncio.run(spoken[1].images.image({"image_path": str(file)}))
 
 
@@ -166,6 +172,7 @@ def test_what_the_service_refuses_is_told_with_the_names_that_the_agent_knows(tm
         (Scripted(415, detail="image: not of a format"), {"image_path": str(file)}, f"image_path: {file}: not of a"),
         (Scripted(400, detail="image_url: broken"), {"image_base64": "x"}, "image_base64: broken"),
         (Scripted(429, {"Retry-After": "7"}, detail="full"), {"image_id": "img_1"}, "full; try again in 7 s"),
+        (Scripted(503, {"Retry-After": "Sat, 28 Nov 2026 23:59:59 GMT"}, detail="full"), {"image_id": "img_1"}, "full"),
         (Scripted(422, detail="settings.max_tokens: 9 is"), {"image_id": "img_1"}, "max_tokens: 9 is"),
         (Scripted(502), {"image_id": "img_1"}, "HTTP 502 Bad Gateway"),
         (Scripted(200, caption="no more"), {"image_id": "img_1"}, "not of the form it should have"),

@@ -34,12 +34,24 @@ class ImageFeature:
         self.decode = decode
 
 
+class ClassLabel:
+    """Classes of a column whose cells are numbers."""
+
+    names = ("cat", "dog")
+
+
 class Rows(list[dict[str, Any]]):
     """A data set of the package, as far as it is used here."""
 
     @property
     def features(self) -> dict[str, Any]:
-        return {"picture": ImageFeature(), "caption": "list of texts", "question": "text", "answers": "texts"}
+        return {
+            "picture": ImageFeature(),
+            "caption": "list of texts",
+            "question": "text",
+            "answers": "texts",
+            "label": ClassLabel(),
+        }
 
     def cast_column(self, name: str, feature: ImageFeature) -> Rows:
         assert (name, feature.decode) == ("picture", False)
@@ -53,7 +65,7 @@ class Parts(dict[str, Rows]):
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("datasets")
-    module.Image, module.DatasetDict = ImageFeature, Parts  # type: ignore[attr-defined]
+    module.Image, module.DatasetDict, module.ClassLabel = ImageFeature, Parts, ClassLabel  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", module)
     return module
 
@@ -106,6 +118,14 @@ def test_a_saved_folder_has_parts_questions_and_conversations(package: Any, tmp_
         imported(HuggingFaceSource(str(saved), split="test"), tmp_path)
 
 
+def test_classes_are_written_by_their_names(package: Any, tmp_path: Path) -> None:
+    rows = Rows([{"picture": encoded("red"), "label": label} for label in (1, 0, -1, None)])
+    package.load_dataset = lambda *words, **named: rows
+    found, told = imported(HuggingFaceSource("someone/pets"), tmp_path)
+    assert [response for _, _, response in found] == ["dog", "cat"]
+    assert told == ["2 x row with no text in label: someone/pets train[2], someone/pets train[3]"]
+
+
 def test_what_the_package_cannot_open_is_told_in_a_line(
     package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +145,12 @@ def test_what_the_package_cannot_open_is_told_in_a_line(
 def test_the_package_itself_agrees(tmp_path: Path) -> None:
     import datasets
 
+    pets = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    labelled = datasets.Dataset.from_dict({"image": [encoded("red")], "label": [1]}, features=pets)
+    labelled.save_to_disk(tmp_path / "pets")
+    assert [line[1:] for line in imported(HuggingFaceSource(str(tmp_path / "pets")), tmp_path)[0]] == [
+        ("Tell me", "dog")
+    ]
     features = datasets.Features({"image": datasets.Image(), "caption": [datasets.Value("string")]})
     columns = {"image": [encoded("red"), encoded("blue")], "caption": [["Red", "Warm"], ["Blue"]]}
     rows = datasets.Dataset.from_dict(columns, features=features)

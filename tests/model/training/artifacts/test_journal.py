@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from model.training.artifacts.journal import MetricsFile, TrainingStep, read_journal
 
 
@@ -41,3 +43,13 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
     with MetricsFile(path, done=1):
         pass
     assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ["{", "5", '{"done": 2}', "\xff\xfe", "[" * 100_000])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with MetricsFile(path, done=0) as journal:
+        journal.write(report(1))
+    path.write_bytes(path.read_bytes() + line.encode("latin-1") + b"\n")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: line 2 is damaged; remove it"):
+        read_journal(path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 from unittest.mock import Mock
 
 import numpy as np
@@ -188,6 +191,22 @@ def test_an_image_with_another_models_tiles_is_not_used_and_stays_for_that_model
         folder.use("me", CAT.image_key, geometry, read=True)
     assert folder.owned("me", 10, geometry) == []
     assert used(folder) is not None
+
+
+def test_a_file_of_another_user_does_not_hide_the_others(
+    place: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, dog, reading = server(place, clock), picture("dog"), OwnerDirectory.reading
+    folder.write("me", CAT)
+    folder.write("me", dog)
+
+    def refused(directory: OwnerDirectory, name: str) -> AbstractContextManager[BinaryIO]:
+        if name.startswith(CAT.image_key):
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return reading(directory, name)
+
+    monkeypatch.setattr(OwnerDirectory, "reading", refused)
+    assert [head.image_key for head, _ in folder.owned("me", 10, GEOMETRY)] == [dog.image_key]
 
 
 def test_a_write_that_fails_leaves_the_file_before_and_nothing_else(place: Path, clock: Clock) -> None:
