@@ -44,11 +44,13 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
 
     Raises:
         InvalidField: too many tags, or not all of the picture's strips or tiles are there.
-        UnsupportedImage: planes that no reader here puts together.
+        UnsupportedImage: planes or numbers in an order that no reader here knows.
         TooLarge: a part that the reader would allocate has too many pixels.
     """
     form = directory_format(data)
     assert form is not None  # `START` has seen to it
+    if form.is_big and form.order == ">":  # whose directories Pillow takes for those of another TIFF
+        raise UnsupportedImage("image: a BigTIFF in big-endian order is not read here; save it as TIFF or PNG")
     start = form.first(data)
     check_count(form.count(data, start), MAX_TAGS, "tags (TIFF)")
     entries = list(form.entries(data, start))

@@ -136,3 +136,8 @@ def test_planes_that_are_not_all_there_or_share_their_bytes_are_cut_short():
     for fewer in (parts[:2], [parts[0], parts[1], b"x"]):
         with pytest.raises(InvalidField, match=r"some of its planes are missing|strips are missing"):
             tiled(Tiff(fewer, tags).file())
+
+
+def test_a_big_endian_bigtiff_is_refused_as_such():
+    with pytest.raises(UnsupportedImage, match="a BigTIFF in big-endian order"):
+        tiled(b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, 0) + bytes(64))
