@@ -129,7 +129,7 @@ def _decoded(file: PictureFile, max_pixels: int, least_side_px: int, data: bytes
         image.info["transparency"] = file.clear
     info = image.info
     return DecodedPicture(
-        _without_unused_alpha(image),
+        file.corrected(image),
         size,
         orientation(info.get("exif", b"")) if file.orientation is None else file.orientation,
         info.get("icc_profile") or b"" if file.profile is None else file.profile,
@@ -146,13 +146,6 @@ def _reduce(image: ImageFile, least_side_px: int) -> int:
                 image.draft(None, (least_side_px, least_side_px))
                 return reduction
     return 1
-
-
-def _without_unused_alpha(image: ImageFile) -> Image.Image:
-    """Drop an alpha channel of nothing but zeros from a BMP: programs left it empty before it meant anything."""
-    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
-        return image.convert("RGB")
-    return image
 
 
 def _frames(image: Image.Image) -> int:

@@ -56,7 +56,9 @@ class ImageLink:
             FetchFailed: it leads to no image that could be fetched.
         """
         try:
-            return parse_link(urljoin(str(self), location))
+            return _parsed(urljoin(str(self), location))
+        except _NoLink as error:
+            raise FetchFailed.at(str(self.host), f"its redirect: {error}") from None
         except ValueError:
             raise FetchFailed.at(str(self.host), "its redirect leads to no URL", "failed") from None
 
@@ -79,24 +81,35 @@ def parse_link(text: str) -> ImageLink:
     >>> parse_link("https://Example.org:443/a b.png".replace(" ", "%20"))
     ImageLink(scheme='https', host='example.org', port=443, target='/a%20b.png')
     """
+    try:
+        return _parsed(text)
+    except _NoLink as error:
+        raise FetchFailed.at("", str(error)) from None
+
+
+class _NoLink(ValueError):
+    """A text that is no URL which could be fetched; the message says why and repeats nothing."""
+
+
+def _parsed(text: str) -> ImageLink:
     if len(text) > MAX_URL_CHARS:
-        raise FetchFailed.at("", f"a URL of more than {MAX_URL_CHARS} characters")
+        raise _NoLink(f"a URL of more than {MAX_URL_CHARS} characters")
     found = _URL.fullmatch(text.strip())
     if found is None or _NEVER.search(found[0]):
-        raise FetchFailed.at("", NOT_A_URL)
+        raise _NoLink(NOT_A_URL)
     if "@" in found["authority"]:
-        raise FetchFailed.at("", "no user and no password are taken in a URL")
+        raise _NoLink("no user and no password are taken in a URL")
     split = _AUTHORITY.fullmatch(found["authority"])
     if split is None:
-        raise FetchFailed.at("", NOT_A_URL)
+        raise _NoLink(NOT_A_URL)
     try:
         host = normal_host(split["host"])
     except ValueError as error:
-        raise FetchFailed.at("", str(error)) from None
+        raise _NoLink(str(error)) from None
     scheme = found["scheme"].lower()
     port = int(split["port"] or _own_port(scheme))
     if not 0 < port < 65536:
-        raise FetchFailed.at("", "there is no such port")
+        raise _NoLink("there is no such port")
     return ImageLink(scheme, host, port, quote((found["path"] or "/") + (found["query"] or ""), safe=_KEPT))
 
 

@@ -46,9 +46,11 @@ class BoundedThreads:
     async def _started(self, client: str, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
-        was_left = False
+        was_left = has_ended = False
 
         def settle(result: list[T], error: BaseException | None) -> None:
+            nonlocal has_ended
+            has_ended = True
             self._slots.give_back(client)
             if was_left:
                 self._overdue -= 1
@@ -78,6 +80,6 @@ class BoundedThreads:
         try:
             return await outcome
         except asyncio.CancelledError:
-            if not outcome.done() or outcome.cancelled():
+            if not has_ended:  # it may have, between the cancelling and this
                 was_left, self._overdue = True, self._overdue + 1
             raise

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
+from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from model.pixels.exif import number
-from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, U16, PictureFile, check_count, check_size
+from service.decoding.formats.picture_file import (
+    MAX_COUNTED_FRAMES,
+    U16,
+    Corrected,
+    PictureFile,
+    as_it_is,
+    check_count,
+    check_size,
+)
 
 START = re.compile(rb"GIF8[79]a")
 MAX_BLOCKS = 65_536  # sub-blocks of comments and application data before the first frame, 255 bytes at most
@@ -23,11 +33,22 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
         TooLarge: the first frame has too many pixels.
     """
     place = _first_frame(data)
+    corrected: Corrected = as_it_is
     if data[place : place + 1] == _FRAME:
         left, top, width, height = (number(U16, data, place + at) for at in (1, 3, 5, 7))
         check_size(left + width, top + height, max_pixels, "image: its first frame")
+        corrected = partial(_clear_outside, (left, top, left + width, top + height))
     frames, is_cut = _count_frames(data, place)
-    return PictureFile("GIF", data, GifImageFile, frames=max(1, frames), is_cut=is_cut)
+    return PictureFile("GIF", data, GifImageFile, frames=max(1, frames), is_cut=is_cut, corrected=corrected)
+
+
+def _clear_outside(box: tuple[int, int, int, int], image: Image.Image) -> Image.Image:
+    """Leave clear what the first frame does not cover; Pillow paints it in the first colour of the palette."""
+    if box == (0, 0, *image.size) or "transparency" in image.info:  # with a clear colour that is what Pillow takes
+        return image
+    whole = Image.new("RGBA", image.size)
+    whole.paste(image.crop(box).convert("RGBA"), box[:2])
+    return whole
 
 
 def _first_frame(data: bytes) -> int:

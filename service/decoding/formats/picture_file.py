@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from struct import Struct
 
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from model.pixels.exif import UPRIGHT
@@ -23,6 +24,12 @@ MAX_COUNTED_FRAMES = 10_000  # of an animation or a document; more are not count
 BIG_U16, BIG_U32, U16, U32 = Struct(">H"), Struct(">I"), Struct("<H"), Struct("<I")
 
 Reader = Callable[[BytesIO, str], ImageFile]
+Corrected = Callable[[Image.Image], Image.Image]
+
+
+def as_it_is(image: Image.Image) -> Image.Image:
+    """Return an image that its reader has read as the file means it."""
+    return image
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class PictureFile:
         frames: how many there are, as far as they are counted; None if the reader knows it.
         clear: the colour that is transparent, as Pillow writes it.
         is_cut: its end is missing, behind a picture that may be whole.
+        corrected: makes of the decoded image what the file means, where the reader does not.
     """
 
     format: str
@@ -48,6 +56,7 @@ class PictureFile:
     frames: int | None = 1
     clear: int | tuple[int, ...] | None = None
     is_cut: bool = False
+    corrected: Corrected = as_it_is
 
 
 def check_size(width_px: int, height_px: int, max_pixels: int, what: str = "image") -> None:

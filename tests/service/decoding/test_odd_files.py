@@ -147,6 +147,20 @@ def test_a_palette_and_a_gif_are_transparent_too():
         assert assert_like(file, expected, 3).facts.has_transparency
 
 
+@pytest.mark.parametrize("place", [(0, 0), (12, 8)])
+def test_what_the_first_frame_of_a_gif_does_not_cover_is_white(place):
+    screen, red = (64, 48), Image.new("P", (40, 30), 1)
+    red.putpalette([0, 0, 0, 255, 0, 0])
+    file = bytearray(saved(red, "GIF"))
+    start = file.index(b",", 13)
+    file[6:10], file[start + 1 : start + 5] = struct.pack("<HH", *screen), struct.pack("<HH", *place)
+    expected = Image.new("RGB", screen, "white")
+    expected.paste(red.convert("RGB"), place)
+    image = tiled(bytes(file))
+    assert image.image_key == tiled(saved(expected, "PNG")).image_key
+    assert image.facts.has_transparency
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 def test_a_clear_tone_of_a_grey_png_is_that_tone_at_every_depth(bits):
     most = 2**bits - 1

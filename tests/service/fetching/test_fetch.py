@@ -103,9 +103,9 @@ def test_redirects_are_followed_without_cookies_to_allowed_places():
         ("http://[::ffff:127.0.0.1]/", f"image_url: {MAPPED}: this host is not allowed"),
         ("http://private.example/", "image_url: private.example: this host is not allowed"),
         ("http://inside.listed.example/", "image_url: inside.listed.example: it resolves to an address that is not"),
-        ("http://user:secret@127.0.0.1/", "image_url: no user and no password"),
-        ("file:///secret", "image_url: not an http(s) URL"),
-        ("http://0x7f.1/", "image_url: a number for a host"),
+        ("http://user:secret@127.0.0.1/", "image_url: 127.0.0.1: its redirect: no user and no password"),
+        ("file:///secret", "image_url: 127.0.0.1: its redirect: not an http(s) URL"),
+        ("http://0x7f.1/", "image_url: 127.0.0.1: its redirect: a number for a host"),
     ],
 )  # fmt: skip
 def test_a_redirect_is_checked_like_the_first_url(location, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import h11
 import pytest
 
@@ -40,6 +42,13 @@ def events(*pieces: bytes) -> list[object]:
             if event is h11.PAUSED:
                 break
     return seen
+
+
+def test_a_long_head_that_comes_byte_by_byte_takes_no_second_of_the_event_loop() -> None:
+    head = POST + b"X: " + b"a" * (MAX_HEAD_BYTES - 100)
+    began_s = time.process_time()
+    assert events(*(head[place : place + 1] for place in range(len(head)))) == []
+    assert time.process_time() - began_s < 0.8
 
 
 @pytest.mark.parametrize(

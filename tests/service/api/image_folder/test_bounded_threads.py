@@ -51,3 +51,22 @@ def test_a_client_whose_operations_hang_leaves_a_thread_to_others() -> None:
         assert await asyncio.gather(*(threads.run("greedy", lambda: 4) for _ in range(8))) == [4] * 8
 
     asyncio.run(scenario())
+
+
+def test_an_operation_that_ends_just_as_its_caller_gives_up_is_not_taken_for_one_that_hangs() -> None:
+    async def scenario() -> None:
+        threads, others = BoundedThreads(1, 60.0), set(threading.enumerate())
+        for _ in range(2):
+            release = threading.Event()
+            running = asyncio.create_task(threads.run("a", release.wait))
+            await settled(lambda: set(threading.enumerate()) - others)
+            release.set()
+            for thread in set(threading.enumerate()) - others:
+                thread.join()  # its result waits for the event loop, which has not heard of it when the caller goes
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        assert threads._overdue == 0
+        assert await threads.run("a", lambda: 1) == 1
+
+    asyncio.run(scenario())
