@@ -144,7 +144,8 @@ class Pheye:
             slots: where the rows are.
             rows: their slots.
             prompts: tokens of each.
-            starts: how many tokens of each are in its slot already, fewer than all; none if not given.
+            starts: how many tokens of each are in its slot already, fewer than all; none if not given. The longest rest
+                must fit behind the latest of them, to which the others are padded.
             recorder: whose attention to remember; its columns count from a row's start.
 
         Returns:

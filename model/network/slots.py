@@ -68,6 +68,11 @@ class Slots:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def context_tokens(self) -> int:
+        """Number of tokens that a row slot has room for."""
+        return self.keys.shape[3]
+
     def has_image(self, image_key: ImageKey) -> bool:
         """Return whether that image's keys and values are here."""
         return image_key in self._images

@@ -6,6 +6,7 @@ Knows neither images nor what a row waited for. One thread at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import sub
 
 from torch import Tensor
 
@@ -62,7 +63,10 @@ class PromptReader:
     def _read_prompts(self, rows: Sequence[NewRow]) -> FirstTokens:
         if not rows:
             return []
-        slots, prompts, starts = [row.slot for row in rows], [row.prompt + row.given for row in rows], self._begin(rows)
+        slots, prompts = [row.slot for row in rows], [row.prompt + row.given for row in rows]
+        starts = self._begin(rows)
+        if max(starts) + max(map(sub, map(len, prompts), starts)) > self._slots.context_tokens:
+            starts = [0] * len(rows)  # a shorter rest is padded to the longest one, and would pass the end of its slot
         queries = explained_queries(rows, starts)
 
         def read() -> tuple[Tensor, AttentionRecorder | None]:

@@ -169,6 +169,10 @@ class ModelRunner:
         """Declare that one waiting row less needs an image; without any, an unfinished encoding is dropped."""
         self._images.close(image_key)
 
+    def keep_image(self, image_key: ImageKey) -> None:
+        """Let the cache have an open image, though it was told to forget it."""
+        self._images.keep(image_key)
+
     def encoded_tiles(self, image_key: ImageKey) -> int:
         """Return the number of tiles of an open image that are encoded."""
         return self._images[image_key].encoded

@@ -86,7 +86,7 @@ def work_of(rows: Sequence[AcceptedRow], preprocess_s: float | None) -> dict[str
             "questions": len(rows),
             "completion_tokens": sum(end.usage.completion_tokens for end in ends)
             + sum(len(row.tokens) for row in rows if row.end is None),
-            "queue_s": max(filter(None, map(_queue_s, rows)), default=None),
+            "queue_s": max(map(_queue_s, rows)),
         }
     if ends:
         told |= {
@@ -102,8 +102,8 @@ def work_of(rows: Sequence[AcceptedRow], preprocess_s: float | None) -> dict[str
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in told.items()}
 
 
-def _queue_s(row: AcceptedRow) -> float | None:
-    return row.queue_s if row.end is None else row.end.timings.queue_s
+def _queue_s(row: AcceptedRow) -> float:
+    return row.wait.so_far_s if row.end is None else row.end.timings.queue_s
 
 
 def texts_of(prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Any]:

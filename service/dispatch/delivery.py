@@ -51,13 +51,15 @@ class Delivery:
         match event:
             case Admitted(queue_s=queue_s, resumed=resumed, encode_s=encode_s):
                 row.admitted = True
+                row.wait.admitted(queue_s, encode_s)
                 if row.history is not None:
                     row.history.admitted(queue_s)
                 if not resumed and row.queue_s is None:  # another worker has admitted it, in a replay
-                    row.queue_s = row.without_worker_s + max(0.0, queue_s - encode_s)
+                    row.queue_s = row.wait.so_far_s
                     self._metrics.queue_seconds.observe(row.queue_s, reservation.exemplar)
             case Preempted():
                 row.started = row.admitted = False
+                row.wait.preempted()
                 if row.history is not None:
                     row.history.preempted()
                 self._metrics.request_preemptions.inc()
@@ -81,7 +83,7 @@ class Delivery:
 
     def _finish(self, rows: dict[str, AcceptedRow], row: AcceptedRow, event: Finished) -> None:
         timings = event.timings
-        waited_s = row.without_worker_s + timings.queue_s  # the worker knows only for how long it waited there
+        waited_s = row.wait.elsewhere_s + timings.queue_s  # the worker knows only for how long it waited there
         row.end = event = replace(event, timings=replace(timings, queue_s=waited_s))
         took_s = timings.prefill_s + timings.decode_s
         self.row_s = moving_average(self.row_s, took_s, SMOOTHING)

@@ -34,16 +34,22 @@ class RowHistory:
 
     accepted_s: float = field(default_factory=time.monotonic)
     interruptions: list[Interruption] = field(default_factory=list)
-    _given_s: float | None = None  # to its present worker, where it is not the first
+    _lost_s: float | None = None  # when the worker before its present one died
+    _given_s: float | None = None  # to its present worker
     _slot_s: float | None = None
     _told_s: float | None = None  # when it was known that it has a slot: its prompt has been read
     _before: list[Phase] = field(default_factory=list)  # with workers that died
+
+    def given(self) -> None:
+        """Note that a worker has it now."""
+        self._given_s = time.monotonic()
 
     def admitted(self, queue_s: float) -> None:
         """Note that its worker says it has got its slot, after so long in the worker's queue."""
         if self._told_s is None:
             self._told_s = time.monotonic()
-            self._slot_s = min(self._began_s + queue_s, self._told_s)
+            given_s = self._began_s if self._given_s is None else self._given_s
+            self._slot_s = min(given_s + queue_s, self._told_s)
 
     def preempted(self) -> None:
         """Note that it lost its slot."""
@@ -54,7 +60,7 @@ class RowHistory:
         now_s = time.monotonic()
         self._note(Interruption("worker died", now_s, tokens))
         self._before += self._seen(now_s)
-        self._given_s, self._slot_s, self._told_s = now_s, None, None
+        self._lost_s, self._given_s, self._slot_s, self._told_s = now_s, None, None, None
 
     def phases(self, told: tuple[Phase, ...], now_s: float) -> list[Phase]:
         """Return all its phases until now.
@@ -71,7 +77,7 @@ class RowHistory:
 
     @property
     def _began_s(self) -> float:
-        return self.accepted_s if self._given_s is None else self._given_s
+        return self.accepted_s if self._lost_s is None else self._lost_s
 
     def _seen(self, now_s: float) -> list[Phase]:
         if self._slot_s is None or self._told_s is None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 from model.pixels.tiles import TiledImage
 from service.dispatch.history import RowHistory
 from service.dispatch.poison import PoisonTracker
+from service.dispatch.row_wait import RowWait
 from service.errors import DeadlineExceeded, ServiceError
 from service.messages.from_worker import Delta, Finished
 from service.messages.rows import Flow, Row
@@ -36,8 +37,7 @@ class AcceptedRow:
     first_token_s: float | None = None
     last_token_s: float = 0.0
     queue_s: float | None = None  # until it was admitted first, less the encoding of its image
-    waiting_since_s: float = field(default_factory=time.monotonic)  # for a worker, if none has it
-    without_worker_s: float = 0.0
+    wait: RowWait = field(default_factory=RowWait)
     end: Finished | None = None
     failure: ServiceError | None = None
     history: RowHistory | None = field(init=False)  # of a traced one
@@ -61,7 +61,7 @@ class AcceptedRow:
         if self.started:
             self.poison.worker_died(len(self.tokens))
         self.started = self.admitted = False
-        self.waiting_since_s = time.monotonic()
+        self.wait.worker_died()
         if self.history is not None:
             self.history.worker_died(len(self.tokens))
 
@@ -71,7 +71,9 @@ class AcceptedRow:
 
     def given(self) -> None:
         """Note that a worker has it now, so that the time without one counts as waiting."""
-        self.without_worker_s += time.monotonic() - self.waiting_since_s
+        self.wait.given()
+        if self.history is not None:
+            self.history.given()
 
     def record(self, event: Delta) -> None:
         """Remember tokens that are about to reach the client."""

@@ -91,12 +91,13 @@ class Engine:
         """True if a step would do or say anything."""
         return bool(self._waiting or self._running or self._prefetch or self._early or self._changed)
 
-    def submit(self, message: Submit) -> None:
-        """Accept rows; one that cannot fit is refused with the next step."""
+    def submit(self, message: Submit, came_s: float | None = None) -> None:
+        """Accept rows, which came at `came_s`, or now; one that cannot fit is refused with the next step."""
+        arrived_s = self._clock() if came_s is None else came_s
         for row in message.rows:
             self._announce(Preparing((row.id,)))
             try:
-                accepted = new_row(self._runner, row, message.image, self._clock())
+                accepted = new_row(self._runner, row, message.image, arrived_s)
                 self._waiting.add(accepted, ahead=message.ahead)
             except NoRoomError as error:
                 self._early.append(Refused(row.id, error.field, error.detail))

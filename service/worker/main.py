@@ -100,24 +100,25 @@ class _Inbox:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._messages: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[float, ToWorker]] = queue.SimpleQueue()  # with when they came
         threading.Thread(target=self._receive, name="inbox", daemon=True).start()
 
     def _receive(self) -> None:
         try:
             while True:
-                self._messages.put(self._pipe.recv())
+                message = self._pipe.recv()
+                self._messages.put((time.monotonic(), message))
         except (EOFError, OSError):  # the API process is gone
-            self._messages.put(Stop())
+            self._messages.put((time.monotonic(), Stop()))
 
     def deliver(self, engine: Engine, wait_s: float) -> bool:
         """Hand all messages to the engine; False when it is time to stop."""
         try:
-            message = self._messages.get(timeout=wait_s) if wait_s else self._messages.get_nowait()
+            came_s, message = self._messages.get(timeout=wait_s) if wait_s else self._messages.get_nowait()
             while True:
                 match message:
                     case Submit():
-                        engine.submit(message)
+                        engine.submit(message, came_s)
                     case Prefetch(image):
                         engine.prefetch(image)
                     case Forget(image_key):
@@ -128,6 +129,6 @@ class _Inbox:
                         engine.cancel(ids)
                     case Stop():
                         return False
-                message = self._messages.get_nowait()
+                came_s, message = self._messages.get_nowait()
         except queue.Empty:
             return True

@@ -27,7 +27,7 @@ class OpenImage:
 
     Attributes:
         image: its pixels.
-        keys: of its tiles [N]; empty if the image was found whole.
+        keys: of its tiles [N].
         features: of its tiles, without their positions in the image: N times [tokens per tile, D_vit] or None.
         missing: tiles to be encoded, in this order; of equal ones the first alone.
         encoded: tiles that need no encoding any more; spans of tiles are counted from here.
@@ -136,6 +136,14 @@ class OpenImages:
         if image_key in self._open:
             self._open[image_key].keep = False
 
+    def keep(self, image_key: ImageKey) -> None:
+        """Let the cache have an open image that was forgotten while it was open, now or when it is complete."""
+        opened = self._open[image_key]
+        if not opened.keep:
+            opened.keep = True
+            if opened.encoded == self._config.tiles:
+                self._keep(opened)
+
     def clear_cache(self) -> None:
         """Drop the features that no open image needs."""
         self._cache.clear()
@@ -150,10 +158,10 @@ class OpenImages:
 
     def _looked_up(self, image: TiledImage) -> OpenImage:
         """Look for an image in the cache, then for its tiles there, then for the image in the folder."""
+        keys = image.tile_keys or tuple(TileKey(f"{image.image_key} {index}") for index in range(len(image.tiles)))
         whole = self._cache.get(image.image_key)
         if whole is not None:
-            return OpenImage(image, (), list(whole), (), len(whole))
-        keys = image.tile_keys or tuple(TileKey(f"{image.image_key} {index}") for index in range(len(image.tiles)))
+            return OpenImage(image, keys, list(whole), (), len(whole))
         features = [self._cache.tile(key) for key in keys]
         read = None
         if any(each is None for each in features) and self._folder is not None:

@@ -161,8 +161,6 @@ class WorkerSupervisor:
         if batch[0].quarantined:
             self._quarantined = batch[0]
         self.rows |= {row.id: row for row in batch}
-        for row in batch:
-            row.given()
         self._worker.send(Submit(batch[0].image, tuple(row.replay() for row in batch), batch[0].quarantined))
 
     def tell(self, message: Prefetch | Forget) -> None:

@@ -109,6 +109,8 @@ class WorkerPool:
             for batch in [[row] for row in rows] if rows[0].quarantined else [rows]:
                 free = self._free(quarantine=batch[0].quarantined)
                 if free:
+                    for row in batch:
+                        row.given()
                     min(free, key=lambda supervisor: supervisor.cost(batch[0].image)).give(batch)
                 else:
                     kept += batch

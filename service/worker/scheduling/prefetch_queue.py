@@ -31,10 +31,15 @@ class PrefetchQueue:
         return list(self._images)
 
     def add(self, image: TiledImage) -> bool:
-        """Add an image; False if its features are here already, or on their way."""
+        """Add an image; False if its features are here already.
+
+        One that a row waits for is added, too: the row may be cancelled, or be from before the image was deleted.
+        """
         if image.image_key in self._images:
             return True
-        if self._runner.open_image(image) == self._runner.config.tiles:
+        self._runner.open_image(image)
+        self._runner.keep_image(image.image_key)
+        if self._runner.encoded_tiles(image.image_key) == self._runner.config.tiles:
             self._runner.close_image(image.image_key)
             return False
         if len(self._images) == MAX_PREFETCH:

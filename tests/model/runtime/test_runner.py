@@ -166,6 +166,26 @@ def test_what_prompts_share_is_read_once_for_an_image_and_answers_stay_the_same(
     assert read == [lengths[0], lengths[1] - shared, lengths[2] - shared, lengths[2] - shared]
 
 
+def test_a_prompt_that_fills_the_context_is_read_beside_one_whose_beginning_is_known(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an image whose first row has failed no beginning is known, so that starts and lengths are any."""
+    runner = fp32_runner(tiny, slots=2, context_tokens=256)
+    known, unknown = noise_image(tiny, 1), noise_image(tiny, 2)
+    (wanted,) = asked(runner, known, "What?")
+    done(runner, known, 1)
+    with monkeypatch.context() as failing:
+        failing.setattr(runner._slots, "keep_beginning", lambda *_: None)
+        asked(runner, unknown, "What?")
+        done(runner, unknown, 1)
+    short, full = runner.prompt("What?"), runner.prompt("What?") + (5,) * (255 - len(runner.prompt("What?")))
+    for image in (known, unknown):
+        runner.open_image(image)
+    rows = [NewRow(0, known.image_key, short, (), Sampling()), NewRow(1, unknown.image_key, full, (), Sampling())]
+    assert runner.prefill(rows)[0] == wanted[0]
+    assert [runner.decode([0])[0] for _ in wanted[1:]] == wanted[1:]
+
+
 def test_an_explanation_is_the_same_when_the_beginning_was_known(tiny: Checkpoint) -> None:
     runner, image = fp32_runner(tiny), noise_image(tiny)
     asked(runner, image, "What?", explain=True)

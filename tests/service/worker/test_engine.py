@@ -15,7 +15,7 @@ from model.checkpoint.checkpoint import Checkpoint
 from model.network.cross_attention import CrossAttentionBlock
 from model.pixels.tiles import ImageKey, TiledImage
 from model.prompt import render
-from model.request import Sampling
+from model.request import Sampling, TileSpan
 from model.runtime.runner import ModelRunner
 from service.messages.from_worker import Admitted, Broken, Delta, Finished, Refused, StepDone
 from service.messages.rows import Row
@@ -358,6 +358,50 @@ def test_an_image_made_of_known_tiles_is_told_of_at_once_when_it_is_prefetched(t
     assert engine.busy
     assert "of the same tiles" in engine.step().cache.added
     assert not engine.busy
+
+
+def waits_with_its_image(tiny: Checkpoint, encoded: int) -> tuple[Engine, TiledImage]:
+    """An engine with a row that waits, and whose image is open and encoded so far."""
+    engine, image = Engine(fp32_runner(tiny), stall_s=0.25), noise_image(tiny)
+    submit(engine, image, row("waits", "What?", max_tokens=1))
+    engine._waiting.open_first({}, {})
+    if encoded:
+        engine._runner.encode([TileSpan(image.image_key, 0, encoded)])
+    return engine, image
+
+
+def test_an_image_is_prefetched_though_the_row_that_it_would_have_been_encoded_for_is_cancelled(
+    tiny: Checkpoint,
+) -> None:
+    engine, image = waits_with_its_image(tiny, encoded=2)
+    engine.prefetch(image)
+    engine.cancel(["waits"])
+    assert [key for report in told(engine) for key in report.cache.added] == [image.image_key]
+    assert not engine._runner._images._open
+
+
+@pytest.mark.parametrize("encoded", [0, 2, 5])
+@pytest.mark.parametrize("known", [False, True])
+def test_an_image_that_was_deleted_and_is_prefetched_anew_stays_though_an_older_row_has_it(
+    tiny: Checkpoint, encoded: int, known: bool
+) -> None:
+    engine, image = waits_with_its_image(tiny, encoded)
+    if known:
+        told(engine)
+        submit(engine, image, row("again", "What?", max_tokens=1))
+        engine._waiting.open_first({}, {})
+    engine.forget(image.image_key)
+    engine.prefetch(image)
+    told(engine)
+    assert engine._runner._images._cache.get(image.image_key) is not None
+    assert not engine._runner._images._open
+
+
+def told(engine: Engine) -> list[StepDone]:
+    steps = []
+    while engine.busy:
+        steps.append(engine.step())
+    return steps
 
 
 def test_tiles_are_told_to_be_encoded_for_the_next_row_when_the_first_is_cancelled(tiny: Checkpoint) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock, call
@@ -153,3 +154,26 @@ def test_a_row_in_quarantine_does_not_wait_for_a_worker_that_cannot_load() -> No
         pool.kill()
 
     asyncio.run(scenario())
+
+
+class Elsewhere(Started):
+    """What stands for workers that run elsewhere, and keeps to itself what it does with rows."""
+
+    holds_quarantined = False
+
+    def __init__(self, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.card, self.rows = Mock(slots=8), {}  # type: ignore[assignment]
+
+    def cost(self, _image: object) -> float:
+        return 0.0
+
+    def give(self, rows: Iterable[AcceptedRow]) -> None:
+        self.rows = {row.id: row for row in rows}
+
+
+def test_the_wait_for_a_worker_ends_whoever_stands_for_workers() -> None:
+    pool = WorkerPool(Settings(devices="cpu"), *[lambda *_: None] * 3, Elsewhere)  # type: ignore[arg-type]
+    row = AcceptedRow(spec(CASES[0]), IMAGES[CASES[0]["image"], 28], Reservation(Mock(), 1, 60.0), 0)
+    assert pool.hand_out([row]) == []
+    assert row.wait.elsewhere_s > 0.0

@@ -27,6 +27,9 @@ class OpenedImages:
         self.users[image.image_key] += 1
         return self.encoded[image.image_key]
 
+    def keep_image(self, image_key: ImageKey) -> None:
+        assert self.users[image_key] > 0
+
     def close_image(self, image_key: ImageKey) -> None:
         assert self.users[image_key] > 0
         self.users[image_key] -= 1
