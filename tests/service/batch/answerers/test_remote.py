@@ -513,6 +513,7 @@ def test_addresses_are_taken_as_people_write_them(url: str, checked: str) -> Non
         (["--server", "localhost:8000"], ["--server: write the whole address, http://HOST:PORT"]),
         (["--server", "http://"], ["--server: write the whole address"]),
         (["--server", "http://h:port"], ["--server: this is no address"]),
+        (["--server", "http://xn--a"], ["--server: this is no address"]),
         (["--server", "http://me:secret@h"], ["--server: no user", "--api-key-file"]),
         (["--server", "http://h?key=secret"], ["--server: no user, query or fragment"]),
         (["--server", "http://h", "--model", "m", "--device", "cpu"], ["--model, --device: not with --server"]),
