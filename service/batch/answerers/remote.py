@@ -119,8 +119,9 @@ class RemoteRun:
 
         Raises:
             CannotAsk: the service refuses what would be asked of every image.
-            ServiceConnectionError: it had no answer for longer than is waited, or asks to be left alone for longer. What
-                it was asked before is answered first.
+            ServiceConnectionError: it had no answer for longer than is waited, or asks to be left alone for longer.
+
+        Before an error that ends the run come the answers that the service works on.
         """
         outcomes = self._outcomes(tasks)
 
