@@ -116,9 +116,10 @@ class LoadTest:
         if file.exists() and not file.is_file():  # a pipe or a device is written into, not replaced
             file.write_text(text + "\n", encoding="utf-8")
             return
-        partial = file.with_name(".partial-" + file.name)  # a full disk leaves no half a result behind
+        place = file.resolve()  # a link stays one
+        partial = place.with_name(".partial-" + place.name)  # a full disk leaves no half a result behind
         partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(file)
+        partial.replace(place)
 
 
 def check_file(file: Path) -> None:
@@ -133,7 +134,7 @@ def check_file(file: Path) -> None:
     elif file.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file in it", str(file))
     if new:
-        file.unlink()
+        file.resolve().unlink()
 
 
 def main(words: Sequence[str] | None = None) -> int:

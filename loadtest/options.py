@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import httpx
+
 from loadtest.capacity import LEAST_PER_S, MOST_PER_S
 from loadtest.loops import ClosedLoop, OpenLoop
 from loadtest.mix import Mix
@@ -168,8 +170,11 @@ def _add_grid(command: Parser, clients: list[int], hits: list[float], *, repeats
 def _server(text: str) -> Server:
     """Parse a server under the name that was typed, or under its host and port."""
     name, _, url = ("", "", text) if text.startswith(("http://", "https://")) else text.partition("=")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts, usable = urlsplit(url), bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):  # of which an error about a name in another script is a kind
+        parts, usable = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not usable:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
     return Server(name or parts.netloc, url.rstrip("/"))
 

@@ -46,7 +46,8 @@ def _questions(name: str, data: bytes) -> Iterator[str]:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError:
             raise QuestionsError(f"{name}: line {number} is not UTF-8 text") from None
+        if not text or text.startswith(COMMENT):
+            continue
         if len(text) > MAX_TEXT_CHARS:
             raise QuestionsError(f"{name}: line {number} has {len(text)} characters; at most {MAX_TEXT_CHARS} are read")
-        if text and not text.startswith(COMMENT):
-            yield text
+        yield text

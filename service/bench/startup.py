@@ -25,6 +25,7 @@ from model.checkpoint.sources import WEIGHT_FILES, local_folder
 START_S = 600.0  # most that a start may take
 POLL_S = 0.02
 STOP_S = 10.0
+_LEFT_OUT = ("PHEYE_TLS_", "PHEYE_HOST", "PHEYE_LOG_")  # it is asked plainly, here, and its log says where
 _SERVE = "import sys; sys.argv[0] = 'pheye'; from service.cli.entry import main; main()"
 _LISTENING = re.compile(r"listening on http://\S+:(\d+);")
 _LOADED = re.compile(r"is ready after ([\d.]+) s")
@@ -93,9 +94,7 @@ def _running(words: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env={
-                name: value for name, value in os.environ.items() if not name.startswith("PHEYE_TLS_")
-            },  # asked plainly
+            env={name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)},
         )
     try:
         yield process

@@ -6,6 +6,7 @@ must not wait for torch), and turns what goes wrong into one line and exit code 
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +29,7 @@ from service.cli.keys import keys
 from service.cli.manifest.commands import manifest
 from service.cli.mcp import mcp
 from service.cli.options.ask_options import ImageCommand, answer, answering
-from service.cli.options.flags import fail, fail_for
+from service.cli.options.flags import EXIT_DISK, fail, fail_for, is_disk_error
 from service.cli.options.model_names import check_model
 from service.cli.options.renamed import RenamedCommands
 from service.cli.options.shared_options import REVISION
@@ -184,5 +185,11 @@ app.add_typer(dev_commands(app))
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; what no command has put into words is a full disk behind standard output."""
+    try:
+        app()
+    except OSError as error:
+        if not is_disk_error(error):
+            raise
+        typer.echo(f"pheye: {error}", err=True)
+        sys.exit(EXIT_DISK)

@@ -189,6 +189,24 @@ def test_a_key_goes_to_the_server_and_into_no_report_and_results_to_standard_out
     assert not Path("-").exists()
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["a link to a file", "a link to nothing yet"])
+def test_results_go_where_a_link_leads_and_it_stays_one(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def measured(*_: Any) -> AsyncIterator[LoadMeasurement]:
+        yield POINTS[0]
+
+    monkeypatch.setattr("loadtest.__main__.measure", measured)
+    kept, link = tmp_path / "kept.json", tmp_path / "link.json"
+    link.symlink_to(kept.name)
+    if there:
+        kept.write_text("")
+    with serving((200, JSON, None, b"{}")) as server:
+        assert main(["run", "--server", f"ours={server.url}", "--json", str(link)]) == 0
+    assert link.is_symlink()
+    assert len(json.loads(kept.read_text(encoding="utf-8"))["points"]) == 1
+
+
 @pytest.mark.parametrize("name", ["nowhere/found.json", "."])
 def test_a_file_that_cannot_be_written_is_found_before_the_work(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

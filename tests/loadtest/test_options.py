@@ -69,6 +69,8 @@ def test_a_seed_is_new_unless_it_is_given() -> None:
         (["run", "--server", "http://"], "NAME=URL"),
         (["run", "--server", "a=127.0.0.1:8000"], "NAME=URL"),
         (["run", "--server", "a=ftp://127.0.0.1"], "NAME=URL"),
+        (["run", "--server", "http://xn--a"], "NAME=URL"),
+        (["run", "--server", "http://[::1"], "NAME=URL"),
         (["run", PHEYE, PHEYE], "two servers have the same name"),
         (["compare", PHEYE], "two or more"),
         (["run", PHEYE, "--clients", "0"], "'--clients': '0' is not a whole number from 1 up"),

@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import suppress
 from itertools import islice
 
 import httpx
@@ -35,7 +36,7 @@ from service.batch.answerers.forms import (
     requests_of,
     settings_of,
 )
-from service.batch.answerers.retry import PASSING, RetryBudget, retry_after_s
+from service.batch.answerers.retry import LONGEST_PAUSE_S, PASSING, RetryBudget, retry_after_s
 from service.batch.answerers.server import ServiceConnection, ServiceConnectionError, contact, silence
 from service.batch.run import Answerer, Job, carry_out
 from service.batch.task import (
@@ -111,13 +112,16 @@ class RemoteRun:
             self._common = {**self._common, "explain": "true"}
         self._heard_s = float("-inf")  # when the service last had an answer, whatever it was
         self._complained = False
+        self._ending = asyncio.Event()  # set when the run will end: nothing is asked again
 
     def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
         """Yield outcomes in the order in which they are complete.
 
         Raises:
             CannotAsk: the service refuses what would be asked of every image.
-            ServiceConnectionError: it had no answer for longer than is waited.
+            ServiceConnectionError: it had no answer for longer than is waited, or asks to be left alone for longer.
+
+        Before an error that ends the run come the answers that the service works on.
         """
         outcomes = self._outcomes(tasks)
 
@@ -131,21 +135,28 @@ class RemoteRun:
     async def _outcomes(self, tasks: Iterable[Task]) -> AsyncGenerator[TaskOutcome, None]:
         ahead, pending, most = enumerate(tasks), set[asyncio.Task[TaskOutcome]](), self._server.in_flight
         connection = self._server.connection(self._limits.deadline_s + SLACK_S)
+        ended: BaseException | None = None
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         async with httpx.AsyncClient(limits=limits, **connection) as client:
             try:
                 while True:
-                    new = islice(ahead, most - len(pending))
+                    new = islice(ahead, most - len(pending)) if ended is None else ()
                     pending |= {asyncio.create_task(self._answer(client, place, task)) for place, task in new}
                     if not pending:
-                        return
+                        break
                     done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for each in sorted(done, key=lambda each: each.exception() is not None):  # what ends it all last
-                        yield each.result()
+                    for each in done:
+                        if (error := each.exception()) is None:
+                            yield each.result()
+                        else:  # it ends the run, but what the service works on is not thrown away
+                            ended = ended or error
+                            self._ending.set()
             finally:
                 for each in pending:
                     each.cancel()
                 await asyncio.gather(*pending, return_exceptions=True)
+        if ended is not None:
+            raise ended
 
     async def _answer(self, client: httpx.AsyncClient, place: int, task: Task) -> TaskOutcome:
         answers: list[AnsweredQuestion] = []
@@ -188,11 +199,13 @@ class RemoteRun:
                     self._heard_s, self._complained = time.monotonic(), False
                     return checked_body(response)
             pause_s = retry_budget.pause_s(time.monotonic(), asked_s)
-            if pause_s is None:
-                raise self._given_up(reason)
+            if pause_s is None or self._ending.is_set():
+                raise self._given_up(reason, asked_s)
             if status != httpx.codes.TOO_MANY_REQUESTS:
                 self._complain(reason)
-            await asyncio.sleep(pause_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause_s)
+                raise self._given_up(reason, asked_s)
 
     async def _send(self, client: httpx.AsyncClient, path: str, form: Form, image: HashedImage) -> httpx.Response:
         what = {
@@ -201,9 +214,17 @@ class RemoteRun:
         }  # fmt: skip
         return await request(client, self._most_bytes, self._limits.deadline_s + SLACK_S, **what)
 
-    def _given_up(self, reason: str) -> Exception:
-        """Choose the error to raise: it ends one image while others are answered, and the run when none is."""
+    def _given_up(self, reason: str, asked_s: float) -> Exception:
+        """Choose the error to raise: it ends one image while others are answered, and the run when none is.
+
+        A service that asks to be left alone for long means whoever asks, such as a key beyond its rate, and no image.
+        """
         for_s = self._server.retry_for_s
+        if asked_s > max(for_s, LONGEST_PAUSE_S):
+            wanted = f"it asks to be left alone for {asked_s:g} s, and --retry-for is {for_s:g}"
+            return ServiceConnectionError(f"{self._server.url}: {reason}; {wanted}")
+        if self._ending.is_set():
+            return ServiceConnectionError(f"{self._server.url}: {reason}")
         if time.monotonic() - self._heard_s <= for_s:
             return NoAnswer(f"{reason}; given up after {for_s:g} s")
         return ServiceConnectionError(f"{self._server.url}: {reason}; given up after {for_s:g} s")

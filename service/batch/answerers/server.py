@@ -65,7 +65,8 @@ def check_url(url: str) -> str:
     """
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL:
+        _ = parts.host  # which may be no name in any script: xn--a
+    except (httpx.InvalidURL, UnicodeError):
         raise ServiceConnectionError("--server: this is no address; write http://HOST:PORT") from None
     if parts.scheme not in ("http", "https") or not parts.host:
         raise ServiceConnectionError("--server: write the whole address, http://HOST:PORT or https://HOST")

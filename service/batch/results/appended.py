@@ -114,7 +114,7 @@ class AppendedFile:
     def close(self) -> None:
         """Close the file, after which another run may have it."""
         if self._new and not self._file.closed and not self._file.raw.closed and self._is_empty():
-            self._path.unlink()  # while it is locked: afterwards it may be another run's
+            os.unlink(os.path.realpath(self._path))  # a link stays; while it is locked, or it may be another run's
         self._file.close()
 
     def _is_empty(self) -> bool:

@@ -98,7 +98,7 @@ def _check_file(file: Path) -> None:
         new = not file.exists()
         file.open("ab").close()
         if new:
-            file.unlink()  # nothing has been measured yet
+            file.resolve().unlink()  # nothing has been measured yet; a link stays
     except OSError as error:
         fail_for(error, f"--save: {file}: {error.strerror}")
 

@@ -64,7 +64,12 @@ def fail_for(error: Exception, words: str = "") -> NoReturn:
     if isinstance(error, BrokenPipeError):
         raise error
     typer.echo(f"pheye: {words or error}", err=True)
-    raise typer.Exit(EXIT_DISK if isinstance(error, OSError) and error.errno in _DISK else EXIT_USAGE)
+    raise typer.Exit(EXIT_DISK if is_disk_error(error) else EXIT_USAGE)
+
+
+def is_disk_error(error: Exception) -> bool:
+    """Say whether a disk is at fault, which is full or read-only, and not what was typed."""
+    return isinstance(error, OSError) and error.errno in _DISK
 
 
 def setting_flags(*names: str, renamed: Mapping[str, Renamed] = _AS_THEY_ARE) -> type[Any]:

@@ -94,6 +94,10 @@ def test_a_file_that_stays_empty_is_not_left_behind(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no such model"):
             carry_out(job(tmp_path / name, "a.png"), no_model)
     assert list(tmp_path.iterdir()) == []
+    (link := tmp_path / "link.jsonl").symlink_to("later.jsonl")
+    with pytest.raises(ValueError, match="no such model"):
+        carry_out(job(link, "a.png"), no_model)
+    assert list(tmp_path.iterdir()) == [link]
 
 
 def test_a_failure_is_tried_again_and_told_once_in_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

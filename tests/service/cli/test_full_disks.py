@@ -156,6 +156,14 @@ def test_a_result_file_on_a_full_disk_goes_on_from_its_last_whole_line(tmp_path:
     assert len({record["image"] for record in read_records(results)}) == len(read_records(results)) == 6
 
 
+@pytest.mark.parametrize("words", [["--version"], ["info"], ["info", "--json"]], ids=" ".join)
+def test_standard_output_on_a_full_disk_is_told_in_one_line(words: list[str]) -> None:
+    command = [sys.executable, "-m", "service.cli.entry", *words]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (1, "pheye: [Errno 28] No space left on device\n")
+
+
 @pytest.mark.parametrize("write", [export, export_published])
 def test_a_trained_checkpoint_on_a_full_disk_is_not_there(tmp_path: Path, write: object) -> None:
     made = random_checkpoint(named_geometry("pheye-micro"))

@@ -405,6 +405,33 @@ def test_a_service_that_stays_away_ends_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "out.jsonl").exists()
 
 
+@pytest.mark.parametrize("in_flight", [1, 12])
+def test_a_key_beyond_its_rate_ends_the_run_and_keeps_what_was_answered(in_flight: int, tmp_path: Path) -> None:
+    def reply(number: int, _: bytes) -> Any:
+        time.sleep(0.3 if number <= 3 else 0)  # the refusals come before the answers
+        return GOOD if number <= 3 else problem(429, "your limit is 3 per 1 hour", Retry_After="3600")
+
+    with (
+        running_stub(reply) as stub,
+        pytest.raises(ServiceConnectionError, match=r"3 per 1 hour; it asks to be left alone for 3600 s"),
+    ):
+        caption_all(stub, tmp_path, 12, in_flight=in_flight)
+    assert [each["caption"] for each in records(tmp_path / "out.jsonl")] == ["a stub"] * 3
+    assert len(stub.posts) == max(4, in_flight)
+
+
+def test_what_is_refused_for_a_moment_is_not_asked_again_when_the_run_ends(tmp_path: Path) -> None:
+    def reply(number: int, _: bytes) -> Any:
+        time.sleep(0.3 if number == 1 else 0)
+        return problem(401, "send a valid key") if number == 1 else problem(429, "full", Retry_After="60")
+
+    began_s = time.monotonic()
+    with running_stub(reply) as stub, pytest.raises(CannotAsk, match="send a valid key"):
+        caption_all(stub, tmp_path, 2, in_flight=2)
+    assert time.monotonic() - began_s < 30
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_an_image_that_alone_is_refused_does_not_end_the_run(tmp_path: Path) -> None:
     refused = many_images(tmp_path / "same", 1) / "000.png"
 
@@ -486,6 +513,7 @@ def test_addresses_are_taken_as_people_write_them(url: str, checked: str) -> Non
         (["--server", "localhost:8000"], ["--server: write the whole address, http://HOST:PORT"]),
         (["--server", "http://"], ["--server: write the whole address"]),
         (["--server", "http://h:port"], ["--server: this is no address"]),
+        (["--server", "http://xn--a"], ["--server: this is no address"]),
         (["--server", "http://me:secret@h"], ["--server: no user", "--api-key-file"]),
         (["--server", "http://h?key=secret"], ["--server: no user, query or fragment"]),
         (["--server", "http://h", "--model", "m", "--device", "cpu"], ["--model, --device: not with --server"]),
@@ -564,9 +592,10 @@ def test_questions_of_a_file_follow_those_typed(
         (b"Why?\n\xff\n", "q.txt: line 2 is not UTF-8 text"),
         (b"Why?\n\n" + b"a" * 16385, "q.txt: line 3 has 16385 characters; at most 16384 are read"),
         (b"# Why?\n \n", "q.txt: there is no question in it"),
+        (b"#" + b"a" * 20000, "q.txt: there is no question in it"),
         (None, "q.txt: cannot be read: No such file or directory"),
     ],
-    ids=["not text", "too long", "only comments", "not there"],
+    ids=["not text", "too long", "only comments", "a long comment", "not there"],
 )
 def test_a_question_file_that_cannot_be_used_is_named_with_its_line(
     content: bytes | None, said: str, tmp_path: Path

@@ -93,7 +93,10 @@ def test_workers_that_auto_stands_for_are_those_of_the_machine_that_is_described
     monkeypatch.setattr(measure, "running_service", running_service)
     monkeypatch.setattr(measure, "measured_machine", measured_machine)
     monkeypatch.setattr(measure, "in_turns", lambda *_: [])
-    done = CliRunner().invoke(app, ["dev", "capacity", "--save", str(tmp_path / "costs.json")])
+    (tmp_path / "link.json").symlink_to("costs.json")
+    done = CliRunner().invoke(app, ["dev", "capacity", "--save", str(tmp_path / "link.json")])
     assert done.exit_code == 0, done.output
+    assert (tmp_path / "costs.json").exists()
+    assert (tmp_path / "link.json").is_symlink()
     assert [each.devices for each in described] == ["cpu,cpu", "cpu,cpu"]
     assert "one machine: 2 x 8 slots" in done.stdout

@@ -17,10 +17,11 @@ from tests.support.serving import wait_until
 COMMAND = [sys.executable, "-m", "service.cli.entry", "dev", "startup", "--model", "random:pheye-micro"]
 
 
-def test_starts_are_told_as_a_row_of_a_table_with_or_without_tls_in_the_environment(tmp_path: Path) -> None:
+def test_starts_are_told_as_a_row_of_a_table_whatever_a_server_s_environment_says(tmp_path: Path) -> None:
     made = trustme.CA().issue_cert("localhost")
     made.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
     secured = os.environ | dict.fromkeys(("PHEYE_TLS_CERT_FILE", "PHEYE_TLS_KEY_FILE"), str(tmp_path / "both.pem"))
+    secured |= {"PHEYE_LOG_LEVEL": "warning", "PHEYE_LOG_FORMAT": "json", "PHEYE_HOST": "::1"}
     done = subprocess.run(
         [*COMMAND, "--turns", "1"], capture_output=True, text=True, timeout=120, check=True, env=secured
     )
