@@ -6,7 +6,6 @@ import { fillIn, readRequests } from "./ask/form.js";
 import { askForImage, makeLink, note } from "./ask/link.js";
 import "./ask/suggestions.js";
 import { find } from "./dom.js";
-import { picture } from "./image/picture.js";
 import { sampleName, takeSample } from "./image/sources.js";
 import "./image/tray.js";
 import { recordOf, requestOf } from "./kept/record.js";
@@ -19,6 +18,7 @@ import { watchModel } from "./server/model.js";
 const KEPT = 50; // cards; the oldest go
 const AT_ONCE = 2; // requests of one press: the next image is read while this one is answered
 const running = new Set();
+const returning = new Set(); // cards whose sample is on its way again
 
 function formOf({ fields, image }) {
   const form = new FormData();
@@ -64,7 +64,7 @@ function unexpected(error) {
 function cardFor(request, id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`) {
   const card = new AnswerCard(request, {
     cancel: () => card.abort(),
-    again: () => running.has(card) || again(card),
+    again: () => running.has(card) || returning.has(card) || again(card),
     link: () => makeLink(request),
   });
   card.id = id;
@@ -75,7 +75,11 @@ function cardFor(request, id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.ra
 async function again(card) {
   const { file, sample, id, address, name } = card.request.image;
   const known = sampleName(sample);
-  if (!file && known && (await takeSample(known))) card.request.image = picture();
+  if (!file && known) {
+    returning.add(card);
+    card.request.image = (await takeSample(known)) ?? card.request.image;
+    returning.delete(card);
+  }
   if (card.request.image.file || id || address) return run(card);
   fillIn(card.request.filled);
   return askForImage(name);

@@ -15,7 +15,7 @@ const ADVICE = {
   503: "The service is starting, stopping or recovering.",
   504: "Ask for fewer tokens, or try when the server is less busy.",
 };
-const REFUSED = new Set([413, 415, 422]); // the file or the form: the detail names what, and what to send instead
+const REFUSED = new Set([404, 413, 415, 422]); // the image's id, the file or the form: the detail names what, and what to send instead
 const WORTH_RETRYING = new Set([0, 401, 408, 429, 500, 502, 503, 504]);
 
 /** The problem on the page; `again` repeats the request. */

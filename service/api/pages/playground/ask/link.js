@@ -2,7 +2,7 @@
 // The image is named there, not held: a sample, an id that the server keeps for a while, an address, or a file to drop again.
 
 import { announce, find } from "../dom.js";
-import { takeElsewhere } from "../image/picture.js";
+import { claim, takeElsewhere } from "../image/picture.js";
 import { isSample, takeAddress, takeSample } from "../image/sources.js";
 import { getObject, upload } from "../server/api.js";
 import { number, text } from "../server/said.js";
@@ -51,15 +51,14 @@ function parse(fragment) {
   return { filled: { ...filled, questions, explain: values.has("explain") }, image: { ...image, name: field("name", MOST_NAME_CHARS) } };
 }
 
-/** Fill in what was asked, and find its image; the answer says whether the image is there. */
-async function reproduce(filled, { sample, id, url, name }) {
-  fillIn(filled);
+/** Find the image of a link; the answer says whether it is there. `mine`: whether no other image came meanwhile. */
+async function findImage({ sample, id, url, name }, mine) {
   await serviceAsked();
-  if (isSample(sample) && (await takeSample(sample))) return true;
-  if (url && service.urls && takeAddress(url)) return true;
+  if (isSample(sample) && (await takeSample(sample, mine))) return true;
+  if (url && service.urls && takeAddress(url, mine)) return true;
   if (ID.test(id)) {
     const card = await getObject(`v1/images/${id}`).catch(() => null);
-    if (card) takeElsewhere({ id, name: name || "image", width: number(card.width_px), height: number(card.height_px) });
+    if (card) takeElsewhere({ id, name: name || "image", width: number(card.width_px), height: number(card.height_px) }, mine);
     if (card) return true;
   }
   return false;
@@ -68,9 +67,12 @@ async function reproduce(filled, { sample, id, url, name }) {
 async function open() {
   const asked = parse(location.hash);
   if (!asked) return;
-  const there = await reproduce(asked.filled, asked.image);
-  const { name } = asked.image;
-  note(there ? "This is the question of a link, filled in and ready to ask." : missing(name));
+  const { sample, id, url, name } = asked.image;
+  note();
+  fillIn(asked.filled);
+  const mine = claim();
+  const there = (sample || id || url) && (await findImage(asked.image, mine));
+  if (mine()) note(there ? "This is the question of a link, filled in and ready to ask." : missing(name));
 }
 
 const missing = (name) => `The question of the link is filled in. Its image is not in the link: drop ${name || "it"} here again.`;

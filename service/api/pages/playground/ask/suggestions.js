@@ -2,7 +2,7 @@
 // A model that does not say what it knows has neither.
 
 import { announce, el, find } from "../dom.js";
-import { onPicture, picture } from "../image/picture.js";
+import { claim, onPicture, picture } from "../image/picture.js";
 import { isSample, sampleName, takeSample } from "../image/sources.js";
 import { model } from "../server/model.js";
 import { onService, service } from "../server/service.js";
@@ -23,7 +23,8 @@ function ask(question) {
 /** One press from an empty page to an answer that is right. */
 async function example() {
   const [sample] = known();
-  if (!(await takeSample(sample.file))) return;
+  const mine = claim();
+  if (!(await takeSample(sample.file, mine)) || !mine()) return;
   const [question] = sample.questions;
   if (question) ask(question);
   else choose("task", "caption");

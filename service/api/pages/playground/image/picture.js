@@ -11,6 +11,7 @@ const listeners = [];
 let images = [];
 let current = null;
 let turn = 0;
+let round = 0;
 
 /** The image on the stage, or null; see `prepare.js`, or {id} and {address} for those that the server has or fetches. */
 export const picture = () => current;
@@ -21,33 +22,45 @@ export const pictures = () => images;
 /** Call `listener` whenever there are other images. */
 export const onPicture = (listener) => listeners.push(listener);
 
-/** Take files as the images, in place of those that were there; `sample` is where the server has the only one. */
-export async function take(files, sample = null) {
+/** Say that images are on their way; what is given tells, until others are on theirs, that they may take the place. */
+export function claim() {
   const mine = (turn += 1);
-  const taken = [];
-  say("");
+  return () => mine === turn;
+}
+
+/** Take files as the images, in place of those that were there; `sample` is where the server has the only one. Gives the last. */
+export async function take(files, { sample = null, mine = claim() } = {}) {
+  const [taken, unread] = [[], []];
+  if (mine()) say("");
   for (const file of files.slice(0, MOST)) {
-    taken.push(await prepare(file, sample));
-    if (mine !== turn) return; // others came meanwhile
-    put(taken, taken.length === 1 ? taken[0] : current);
+    const image = await prepare(file, sample);
+    if (!mine()) return image; // others came meanwhile
+    if (image) put(taken.length ? [...images, image] : [image], taken.length ? current : image); // some may be taken away already
+    (image ? taken : unread).push(image ?? file.name);
   }
-  announce([files.length > 1 ? `${taken.length} images.` : `Image: ${current.name}.`, current.refused || current.notes.join(" ")].join(" "));
-  if (files.length > MOST) say(`The first ${MOST} of ${files.length} images were taken.`);
+  if (taken.length) announce([taken.length > 1 ? `${images.length} images.` : `Image: ${current.name}.`, current.refused || current.notes.join(" ")].join(" "));
+  if (files.length > MOST) sayMore(`The first ${MOST} of ${files.length} images were taken.`);
+  if (unread.length) sayMore(`Cannot be read: ${unread.join(", ")}.`);
+  return taken.at(-1) ?? null;
 }
 
 /** Take an image that is not here: {id} of one that the server has, or the {address} of one that it fetches. */
-export function takeElsewhere(image) {
-  turn += 1;
+export function takeElsewhere(image, mine = claim()) {
+  if (!mine()) return;
   say("");
   const whole = { file: null, type: "", url: "", sample: null, width: 0, height: 0, thumb: "", notes: [], refused: "", ...image };
   put([whole], whole);
   announce(`Image: ${whole.name}.`);
 }
 
-/** Prepare the images again, for a server that has told more about what it takes. */
-export function retake() {
-  const files = images.map((image) => image.original);
-  if (files.length && files.every(Boolean)) take(files, images[0].sample);
+/** Prepare each image again where it stands, for a server that has told more about what it takes. */
+export async function retake() {
+  const mine = (round += 1);
+  for (const old of images.filter(({ original }) => original)) {
+    const image = await prepare(old.original, old.sample);
+    if (mine !== round) return; // it has told even more
+    if (image) put(images.map((each) => (each === old ? image : each)), old === current ? image : current);
+  }
 }
 
 /** Put one of the images on the stage. */
@@ -59,7 +72,6 @@ export function show(image) {
 export function remove(image) {
   const at = images.indexOf(image);
   const rest = images.filter((each) => each !== image);
-  turn += 1;
   put(rest, image === current ? rest[Math.min(at, rest.length - 1)] : current);
 }
 
@@ -83,6 +95,8 @@ export function say(words) {
   find("stage-note").textContent = words;
   find("stage-note").hidden = !words;
 }
+
+const sayMore = (words) => say([find("stage-note").textContent, words].filter(Boolean).join(" "));
 
 function describe() {
   if (!current) return;

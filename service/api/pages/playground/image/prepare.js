@@ -23,10 +23,12 @@ const bytesLeft = () => service.bodyBytes - Math.min(BESIDE_BYTES, service.bodyB
 /**
  * An image to ask about: {original, file, type, name, url, sample, width, height, thumb, notes, refused}.
  * `sample` is where the server has it; `width` is 0 if this browser cannot show it; `refused` says why it is not sent.
+ * Null if the file cannot be read.
  */
 export async function prepare(original, sample = null) {
   await serviceAsked();
   const format = await formatOf(original);
+  if (format === null) return null;
   const name = original.name || "image";
   const url = URL.createObjectURL(original);
   const image = { original, file: original, type: original.type, name, url, sample, width: 0, height: 0, thumb: "", notes: [], refused: "" };

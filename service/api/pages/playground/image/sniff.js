@@ -15,9 +15,11 @@ const STARTS = [
   ["SVG", /^[\s\xef\xbb\xbf]*<(\?xml[^]*<svg|!DOCTYPE svg|svg)/i],
 ];
 
-/** The format's name as the server writes it, "video" for a film, or "" for what is not known here. */
+/** The format's name as the server writes it, "video" for a film, "" for what is not known here, null if it cannot be read. */
 export async function formatOf(file) {
-  const bytes = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer());
+  const read = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null); // a folder, or gone
+  if (!read) return null;
+  const bytes = new Uint8Array(read);
   const head = String.fromCharCode(...bytes);
   if (head.slice(4, 8) !== "ftyp") return STARTS.find(([, start]) => start.test(head))?.[0] ?? "";
   const length = (bytes[0] << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];

@@ -2,21 +2,18 @@
 
 import { find } from "../dom.js";
 import { onService, service } from "../server/service.js";
-import { retake, say, take, takeElsewhere } from "./picture.js";
+import { claim, retake, say, take, takeElsewhere } from "./picture.js";
 
 const NAMES = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|hei[cf]|svg|jxl|pdf)$/i;
 
-/** Take one of the samples; false if the server did not send it. */
-export async function takeSample(name) {
+/** Take one of the samples and give it, also where other images came meanwhile; null if the server did not send it. */
+export async function takeSample(name, mine = claim()) {
   const path = `playground/samples/${name}`;
   const response = await fetch(path).catch(() => null);
-  if (!response?.ok) {
-    say("The sample cannot be loaded. Is the server still running?");
-    return false;
-  }
-  const blob = await response.blob();
-  await take([new File([blob], name, { type: blob.type })], new URL(path, document.baseURI).href);
-  return true;
+  const blob = response?.ok ? await response.blob().catch(() => null) : null;
+  if (blob) return take([new File([blob], name, { type: blob.type })], { sample: new URL(path, document.baseURI).href, mine });
+  if (mine()) say("The sample cannot be loaded. Is the server still running?");
+  return null;
 }
 
 /** Whether there is a sample of this name. */
@@ -38,13 +35,13 @@ function takeFiles(list) {
 }
 
 /** Let the server fetch an image; false, and a word about it, if the text is no address. */
-export function takeAddress(text) {
+export function takeAddress(text, mine = claim()) {
   const address = URL.parse?.(text) ?? (URL.canParse(text) ? new URL(text) : null);
   if (!address || !/^https?:$/.test(address.protocol)) {
     say("Write the whole address of an image, as a browser shows it.");
     return false;
   }
-  takeElsewhere({ address: address.href, name: decodeName(address) });
+  takeElsewhere({ address: address.href, name: decodeName(address) }, mine);
   return true;
 }
 
@@ -65,19 +62,26 @@ function pickFiles(event) {
 /** Text goes where the cursor is, even if whoever copied it sends a picture of it along. */
 function paste(event) {
   const files = event.clipboardData?.files ?? [];
-  const isText = event.target.matches?.("textarea, input") && event.clipboardData.getData("text/plain");
-  if (!files.length || isText) return;
+  const words = event.target.matches?.("textarea, input") && event.clipboardData.getData("text/plain");
+  if (!files.length || words) return;
   event.preventDefault();
   takeFiles(files);
 }
 
+const hasFiles = ({ dataTransfer }) => Boolean(dataTransfer?.types.includes("Files"));
+
+/** Words dragged to a field that takes some; the browser writes them there. */
+const isText = (event) => !hasFiles(event) && event.target.matches?.("textarea, input:not([type=radio], [type=checkbox], [type=file])");
+
 function listenToDrops(stage) {
   document.addEventListener("dragover", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
-    stage.classList.add("over");
+    stage.classList.toggle("over", hasFiles(event));
   });
   document.addEventListener("dragleave", (event) => event.relatedTarget || stage.classList.remove("over"));
   document.addEventListener("drop", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
     stage.classList.remove("over");
     if (event.dataTransfer?.files.length) takeFiles(event.dataTransfer.files);

@@ -17,6 +17,10 @@ const UNREACHABLE = {
   title: "The server cannot be reached",
   detail: "Nothing answered. Is the service still running, and is this page's address still right?",
 };
+const GONE = {
+  title: "The image cannot be read any more",
+  detail: "Its file was changed or removed after it was chosen. Choose it again.",
+};
 const BROKEN = {
   title: "The connection broke",
   detail: "The answer stopped before its end. What came until then is kept.",
@@ -39,8 +43,16 @@ async function fetched(path, options) {
   try {
     return await fetch(path, { ...options, headers: { ...options.headers, ...keyHeaders() } });
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Problem(UNREACHABLE);
+    if (error.name === "AbortError") throw error;
+    throw new Problem(options.body && !(await isReadable(options.body)) ? GONE : UNREACHABLE);
   }
+}
+
+/** Whether the files of a form are still what they were when they were chosen. */
+async function isReadable(form) {
+  const files = [...form.values()].filter((value) => value instanceof File);
+  const read = await Promise.allSettled(files.map((file) => file.slice(0, 1).arrayBuffer()));
+  return read.every(({ status }) => status === "fulfilled");
 }
 
 async function problemOf(response) {
