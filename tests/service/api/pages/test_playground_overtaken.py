@@ -23,7 +23,7 @@ def png(name: str, side: int = 40) -> dict:
 def hold(page, pattern: str) -> list:
     """Hold the requests for an address, until the test lets them go."""
     waiting = []
-    page.route(pattern, lambda route: waiting.append(route))  # playwright marks what it is given
+    page.route(pattern, lambda route: waiting.append(route))  # playwright writes a mark on what it is given
     return waiting
 
 

@@ -38,7 +38,8 @@ export async function take(files, { sample = null, mine = claim() } = {}) {
     if (image) put(taken.length ? [...images, image] : [image], taken.length ? current : image); // some may be taken away already
     (image ? taken : unread).push(image ?? file.name);
   }
-  if (taken.length) announce([taken.length > 1 ? `${images.length} images.` : `Image: ${current.name}.`, current.refused || current.notes.join(" ")].join(" "));
+  const what = taken.length > 1 ? `${images.length} images.` : `Image: ${current?.name}.`;
+  if (taken.length) announce(`${what} ${current.refused || current.notes.join(" ")}`);
   if (files.length > MOST) sayMore(`The first ${MOST} of ${files.length} images were taken.`);
   if (unread.length) sayMore(`Cannot be read: ${unread.join(", ")}.`);
   return taken.at(-1) ?? null;

@@ -4,6 +4,7 @@ import { find } from "../dom.js";
 import { onService, service } from "../server/service.js";
 import { claim, retake, say, take, takeElsewhere } from "./picture.js";
 
+const WRITABLE = "textarea, input:not([type=radio], [type=checkbox], [type=file])";
 const NAMES = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|hei[cf]|svg|jxl|pdf)$/i;
 
 /** Take one of the samples and give it, also where other images came meanwhile; null if the server did not send it. */
@@ -71,7 +72,7 @@ function paste(event) {
 const hasFiles = ({ dataTransfer }) => Boolean(dataTransfer?.types.includes("Files"));
 
 /** Words dragged to a field that takes some; the browser writes them there. */
-const isText = (event) => !hasFiles(event) && event.target.matches?.("textarea, input:not([type=radio], [type=checkbox], [type=file])");
+const isText = (event) => !hasFiles(event) && event.target.matches?.(WRITABLE);
 
 function listenToDrops(stage) {
   document.addEventListener("dragover", (event) => {
