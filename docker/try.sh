@@ -169,7 +169,7 @@ limits() {  # as the engine has them, as the kernel has them, and no capability
 }
 
 # Inside, since an `exec` takes longer than an answer: wait until workers are in the middle of several, and kill the
-# busiest. `auto` starts more than one, and nobody else decides which of them is asked.
+# busiest. `auto` starts one for each core of the container's limit, so one here; with more, any of them may be asked.
 KILL_A_BUSY_WORKER='
 import os, re, signal, sys, time, urllib.request
 wanted, processes = int(sys.argv[1]), dict(pair.split("=") for pair in sys.argv[2:])
@@ -184,7 +184,7 @@ for _ in range(3000):
 sys.exit("the workers were never busy")
 '
 
-kill_worker() {  # while it writes several answers, which go on on another worker with the same words
+kill_worker() {  # while it writes several answers, which go on on its successor, or another, with the same words
     local restarts workers killer n streams=()
     stream >"$WORK/undisturbed"
     has_ended "$WORK/undisturbed" || return 1
