@@ -35,7 +35,7 @@ STRIPPED = ("torch/lib/libtorch_cpu.so", "torch/lib/libtorch_python.so", "llvmli
 # A service on a GPU loads Triton, which a build need not have, and one with int8 loads numba.
 WHOLLY_COMPILED = ("model", "service", "triton", "numba", "llvmlite")
 SERVER = "http://127.0.0.1:8000"
-READY_S = 300.0
+READY_S = 900.0  # in int8 it compiles before, which takes long where a build is emulated or shares its cores
 
 
 def main() -> None:
