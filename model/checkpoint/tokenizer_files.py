@@ -18,19 +18,9 @@ from model.checkpoint.files import check_file, read_json_object, shown
 from model.tokenizer import TextTokenizer, TokenizerError
 
 MAX_TOKENIZER_BYTES = 32 << 20  # a vocabulary of 51,200 has 2 MB
-# A text with each byte that UTF-8 has: 1 to 4 bytes of a character, of all beginnings and all ends.
-_EVERY_BYTE = "".join(
-    map(
-        chr,
-        [
-            *range(33, 128),
-            *range(33),
-            *range(0x80, 0x800, 0x3F),
-            *range(0x800, 0xD800, 0x800),
-            *range(0xE000, 0x110000, 0x10000),
-        ],
-    )
-)
+# A text with each byte that UTF-8 has. No space comes first: a tokenizer may put one there.
+_CODES = (*range(33, 0x100), *range(33), *range(0x100, 0x800, 0x40), *range(0x800, 0xD800, 0x800))
+_EVERY_BYTE = "".join(map(chr, (*_CODES, 0xE000, 0xF000, *range(0x10000, 0x110000, 0x10000))))
 _LOOKS = re.compile(r"\(\?<?[=!]")
 _CHOICES = re.compile(r"[*+?{|]|\\[0-9gkKRX]")  # what a regular expression may have to try again and again
 
@@ -53,7 +43,7 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     if eos_id is None:
         raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {shown(eos)!r} is not in the vocabulary")
     made = TextTokenizer(tokenizer, eos_id)
-    if made.decode(made.encode(_EVERY_BYTE)).removeprefix(" ") != _EVERY_BYTE:  # one may put a space in front
+    if made.decode(made.encode(_EVERY_BYTE)).removeprefix(" ") != _EVERY_BYTE:
         raise TokenizerError(f"{folder}: it loses or changes text: every byte must be a token, and none be left out")
     return made
 
