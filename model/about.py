@@ -100,8 +100,13 @@ def _check_keys(values: Mapping[str, Any], known: tuple[str, ...], required: tup
     missing = [key for key in required if key not in values]
     if missing:
         raise AboutError(f"{where}{missing[0]}: is missing")
-    if set(values) - set(known):
-        raise AboutError(f"{where or 'it '}has a key that is not known; known are {', '.join(known)}")
+    extra = [key for key in values if key not in known]
+    if extra:
+        raise AboutError(f"{where}{_shown(extra[0])}: a key that is not known; known are {', '.join(known)}")
+
+
+def _shown(key: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in key[:MAX_CHARS])
 
 
 def _list(value: object, where: str, most: int) -> list[Any]:

@@ -204,7 +204,8 @@ def weight_bytes(config: PheyeConfig, dtype: str, *, twice: bool = False) -> int
 
 def slot_bytes(config: PheyeConfig, context_tokens: int, dtype: str) -> int:
     """Compute the bytes of a row slot and an image slot, in which the beginning of every prompt is kept as well."""
-    own, beginning = (self_attention_bytes(config, tokens, dtype) for tokens in (context_tokens, PREFIX_TOKENS))
+    held = min(context_tokens, config.decoder.max_positions)  # a slot has no more than the model has positions
+    own, beginning = (self_attention_bytes(config, tokens, dtype) for tokens in (held, PREFIX_TOKENS))
     return own + beginning + cross_attention_bytes(config, dtype)
 
 

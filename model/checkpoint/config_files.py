@@ -111,6 +111,11 @@ def decoder_geometry(raw: Mapping[str, Any], where: str) -> DecoderGeometry:
     theta: Any = rope.get("rope_theta")
     _expect(_is_number(share) and 0 < share <= 1, f"{where}: partial_rotary_factor: {shown(share)} is not in 0 to 1")
     _expect(_is_number(theta) and 1 <= theta <= 1e9, f"{where}: rope_theta: {shown(theta)} is not in 1 to 1e9")
+    rotary_width = int(c.hidden_size // c.num_attention_heads * share)
+    _expect(
+        rotary_width % 2 == 0,
+        f"{where}: partial_rotary_factor: {share} of a head makes {rotary_width} rotary channels, which are no pairs",
+    )
     return DecoderGeometry(
         width=c.hidden_size,
         layers=c.num_hidden_layers,
@@ -118,7 +123,7 @@ def decoder_geometry(raw: Mapping[str, Any], where: str) -> DecoderGeometry:
         mlp_width=c.intermediate_size,
         vocab_size=c.vocab_size,
         max_positions=c.max_position_embeddings,
-        rotary_width=int(c.hidden_size // c.num_attention_heads * share),
+        rotary_width=rotary_width,
         rope_theta=theta,
         activation=c.hidden_act,
         eps=c.layer_norm_eps,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from glob import escape
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from model.checkpoint.about_file import read_about
 from model.checkpoint.checkpoint import open_checkpoint, read_tensors
@@ -63,9 +65,19 @@ def _write_converted(folder: Path, target: Path) -> None:
     _copy_about(folder, target)
     if (folder / RECORD).exists():
         shutil.copyfile(check_file(folder / RECORD), target / RECORD)
-    save_file({name: tensor.contiguous() for name, tensor in read_tensors(folder).items()}, target / WEIGHT_FILES[0])
+    save_file(_stored_apart(read_tensors(folder)), target / WEIGHT_FILES[0])
     (target / WEIGHT_FILES[0]).chmod(0o644)  # safetensors lets its owner alone read it; a service may be another
     (target / "config.json").write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
+
+
+def _stored_apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy those that lie where another one does, as a pickle may have them: safetensors refuses to write these."""
+    apart, end = {}, 0
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    for name, tensor in sorted(whole.items(), key=lambda each: each[1].data_ptr()):
+        apart[name] = tensor.clone() if tensor.data_ptr() < end else tensor
+        end = max(end, tensor.data_ptr() + tensor.nbytes)
+    return apart
 
 
 def _copy_about(folder: Path, target: Path) -> None:

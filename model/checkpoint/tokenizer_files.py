@@ -18,6 +18,9 @@ from model.checkpoint.files import check_file, read_json_object, shown
 from model.tokenizer import TextTokenizer, TokenizerError
 
 MAX_TOKENIZER_BYTES = 32 << 20  # a vocabulary of 51,200 has 2 MB
+# A text with each byte that UTF-8 has. No space comes first: a tokenizer may put one there.
+_CODES = (*range(33, 0x100), *range(33), *range(0x100, 0x800, 0x40), *range(0x800, 0xD800, 0x800))
+_EVERY_BYTE = "".join(map(chr, (*_CODES, 0xE000, 0xF000, *range(0x10000, 0x110000, 0x10000))))
 _LOOKS = re.compile(r"\(\?<?[=!]")
 _CHOICES = re.compile(r"[*+?{|]|\\[0-9gkKRX]")  # what a regular expression may have to try again and again
 
@@ -39,7 +42,10 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     eos_id: int | None = tokenizer.token_to_id(eos) if isinstance(eos, str) else None
     if eos_id is None:
         raise TokenizerError(f"{folder}/tokenizer_config.json: eos_token {shown(eos)!r} is not in the vocabulary")
-    return TextTokenizer(tokenizer, eos_id)
+    made = TextTokenizer(tokenizer, eos_id)
+    if made.decode(made.encode(_EVERY_BYTE)).removeprefix(" ") != _EVERY_BYTE:
+        raise TokenizerError(f"{folder}: it loses or changes text: every byte must be a token, and none be left out")
+    return made
 
 
 def _from_json(path: Path) -> Tokenizer:
@@ -74,8 +80,10 @@ def _check_parts(raw: Mapping[str, Any], path: Path) -> None:
     """Refuse parts that could make a long text of a short one, or look for a pattern for ever."""
     model = raw.get("model")
     kind = model.get("type", "BPE") if isinstance(model, dict) else None
-    if kind != "BPE":
+    if not isinstance(model, dict) or kind != "BPE":
         raise TokenizerError(f"{path}: model: a byte-level BPE is needed, not {shown(kind)}")
+    if model.get("dropout"):
+        raise TokenizerError(f"{path}: dropout: there must be none: a text would have other tokens each time")
     if raw.get("normalizer") is not None:
         raise TokenizerError(f"{path}: normalizer: there must be none, so that text reaches the model as it is")
     for part in _pre_tokenizers(raw.get("pre_tokenizer")):

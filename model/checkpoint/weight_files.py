@@ -22,6 +22,7 @@ from model.checkpoint.sources import CheckpointError
 
 _MAX_HEADER_BYTES = 8 << 20  # of a safetensors file; a model of 1,000 tensors has 0.2 MB
 _MAX_PICKLE_BYTES = 2 << 20  # in a .pt; a model of 1,000 tensors has 0.3 MB
+_POINTER = b"version https://git-lfs.github.com/spec/"  # what a clone without git-lfs has in place of a file
 # All that a state dict's pickle names. `torch.load(weights_only=True)` allows more, such as `bytearray(10**12)`.
 _NAMED_IN_PICKLES = re.compile(
     r"collections OrderedDict|torch (?!Untyped)\w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)"
@@ -36,6 +37,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         CheckpointFileError: it is no regular file of its folder.
     """
     check_file(path)
+    _check_pulled(path)
     try:
         tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except CheckpointError:
@@ -44,7 +46,13 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise CheckpointError(f"{path}: not a checkpoint that can be read safely: {shown(error)}") from None
     if not isinstance(tensors, dict) or not all(map(_is_plain, tensors.items())):
         raise CheckpointError(f"{path}: not a plain state dict of tensors")
-    return tensors
+    return {name: tensor.detach() for name, tensor in tensors.items()}  # a file may ask for gradients
+
+
+def _check_pulled(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise CheckpointError(f"{path}: a pointer of git-lfs, not the weights; fetch them with `git lfs pull`")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ ask.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model import complexity
 from model.config import PheyeConfig
@@ -73,7 +73,7 @@ def plan_memory(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_by
     Args:
         config: the model.
         dtype: it computes in.
-        demand: what must find room.
+        demand: what must find room; a context beyond the model's own positions is never held.
         budget_bytes: all the memory there is for it on a card; None on a CPU.
 
     Raises:
@@ -82,7 +82,8 @@ def plan_memory(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_by
     if budget_bytes is None:
         asked = demand.feature_cache_bytes
         return MemoryPlan(demand.slots or CPU_SLOTS, CPU_FEATURE_CACHE_BYTES if asked is None else asked)
-    return _plan_card(config, dtype, demand, budget_bytes)
+    held = replace(demand, context_tokens=min(demand.context_tokens, config.decoder.max_positions))
+    return _plan_card(config, dtype, held, budget_bytes)
 
 
 def _plan_card(config: PheyeConfig, dtype: str, demand: MemoryDemand, budget_bytes: int) -> MemoryPlan:

@@ -14,6 +14,7 @@ import torch
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.choices import ChoiceTree
+from model.config import ConfigError
 from model.explain import Explanation, explain
 from model.layout import tensor_shapes
 from model.network.layers import Prepare, made_anew
@@ -107,8 +108,17 @@ class ModelRunner:
         self._prefill = Prefill(*rows, self._images, prompts, self._make_room)
 
     def _common_beginning(self) -> tuple[int, ...]:
-        """Return the tokens with which all prompts begin."""
+        """Return the tokens with which all prompts begin.
+
+        Raises:
+            ConfigError: the context has no room for even the shortest prompt.
+        """
         examples = [self.prompt(instruction) for instruction in _UNLIKE]
+        shortest = min(map(len, examples))
+        if shortest >= self.context_tokens:
+            is_models = self.context_tokens == self.config.decoder.max_positions
+            key = "max_position_embeddings" if is_models else "context_tokens"
+            raise ConfigError(f"{key}: {self.context_tokens} are too few: the shortest prompt has {shortest} tokens")
         return examples[0][: shared_tokens(examples)]
 
     @property

@@ -110,6 +110,9 @@ class _Inbox:
                 self._messages.put((time.monotonic(), message))
         except (EOFError, OSError):  # the API process is gone
             self._messages.put((time.monotonic(), Stop()))
+        except Exception:  # of any kind: a worker that hears nothing any more must end, to be replaced
+            logger.exception("a message from the API process cannot be read")
+            self._messages.put((time.monotonic(), Stop()))
 
     def deliver(self, engine: Engine, wait_s: float) -> bool:
         """Hand all messages to the engine; False when it is time to stop."""

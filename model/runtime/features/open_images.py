@@ -181,4 +181,5 @@ class OpenImages:
             self._folder.write(self._folder_key(opened.image.image_key), torch.stack(opened.complete))
 
     def _folder_key(self, image_key: ImageKey) -> FeatureKey:
-        return FeatureKey(image_key, PREPROCESSING, self._fingerprint)
+        # The same weights give other features with another geometry, such as an activation that was set right.
+        return FeatureKey(image_key, PREPROCESSING, f"{self._fingerprint} {self._config.vision}")

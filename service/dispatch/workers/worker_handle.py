@@ -91,6 +91,9 @@ class WorkerProcess:
                 self._pipe.send(message)
         except OSError:
             logger.debug("worker %s is gone; messages to it are dropped", self.pid)
+        except Exception:  # of any kind: a worker that nobody can write to would wait for ever
+            logger.exception("worker %s cannot be sent a message, and is replaced", self.pid)
+            self.kill()
 
     def _receive(self) -> None:
         try:
@@ -98,10 +101,14 @@ class WorkerProcess:
                 self._tell(self._on_message, self._pipe.recv())
         except (EOFError, OSError):
             self._process.join(STOP_S)  # wait a moment for its exit code; the worker cannot go on without its pipe
-            self._process.kill()
-            self._process.join()
-            self._outbox.put(None)
-            self._tell(self._on_exit, self._process.exitcode)
+        except (
+            Exception
+        ):  # of any kind: its code may be newer than ours, which was updated below us; memory may be short
+            logger.exception("worker %s sent what cannot be read, and is replaced", self.pid)
+        self._process.kill()
+        self._process.join()
+        self._outbox.put(None)
+        self._tell(self._on_exit, self._process.exitcode)
 
     def _tell(self, callback: Callable[..., None], value: object) -> None:
         try:

@@ -84,9 +84,20 @@ def test_tensors_are_mapped_from_disk_and_not_read_into_memory() -> None:
         (lambda state: state.update({NORM: torch.ones(3)}), rf"tensor {NORM} has shape \(3,\); expected \(64,\)"),
         (lambda state: state.update({NORM: torch.ones(64, dtype=torch.int32)}), rf"{NORM} is torch.int32"),
         (lambda state: state.update({ALIAS: torch.ones(64, 64)}), f"{ALIAS} should repeat {CROSS}, but they differ"),
+        (lambda state: state.update({ALIAS: state[CROSS][:1]}), f"{ALIAS} should repeat {CROSS}, but they differ"),
+        (lambda state: state.update({ALIAS: state[CROSS].to(torch.float64)}), f"{ALIAS} should repeat {CROSS}, but"),
         (lambda state: state.pop(CROSS), f"{ALIAS} should repeat {CROSS}, which is missing"),
     ],
-    ids=["missing", "extra", "mis-shaped", "integers", "twin differs", "twin alone"],
+    ids=[
+        "missing",
+        "extra",
+        "mis-shaped",
+        "integers",
+        "twin differs",
+        "part of a twin",
+        "twin of another kind",
+        "twin alone",
+    ],
 )
 def test_a_tensor_that_does_not_fit_is_refused_by_name(folder: Path, edit, message: str) -> None:
     change(folder, edit)
@@ -118,6 +129,36 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(folder: Path, monkeypat
 def test_a_damaged_file_is_refused_with_its_path(folder: Path, content: bytes) -> None:
     (folder / "checkpoint.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
+        open_checkpoint(str(folder))
+
+
+def test_weights_that_were_saved_as_parameters_are_read(folder: Path) -> None:
+    before = open_checkpoint(str(folder)).fingerprint
+    change(folder, lambda state: state.update({NORM: torch.nn.Parameter(state[NORM])}))
+    after = open_checkpoint(str(folder))
+    assert after.fingerprint == before
+    assert not after.tensors[NORM].requires_grad
+
+
+def test_weights_that_lie_in_one_another_are_converted(folder: Path, tmp_path: Path) -> None:
+    head, words = "lang_encoder.lm_head.weight", "lang_encoder.model.embed_tokens.weight"
+    biases = ("lang_encoder.lm_head.bias", "lang_encoder.model.final_layernorm.bias")
+
+    def tie(state: dict[str, torch.Tensor]) -> None:
+        state[head] = state[words]
+        state[biases[1]] = state[biases[0]][1 : 1 + len(state[biases[1]])]
+
+    change(folder, tie)
+    convert(str(folder), tmp_path / "converted")
+    before, after = open_checkpoint(str(folder)), open_checkpoint(str(tmp_path / "converted"))
+    assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in before.tensors)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "model.safetensors"])
+def test_a_pointer_of_git_lfs_in_place_of_weights_is_told(folder: Path, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4700000000\n"
+    (folder / name).write_text(pointer)
+    with pytest.raises(CheckpointError, match=rf"{name}: a pointer of git-lfs"):
         open_checkpoint(str(folder))
 
 

@@ -78,8 +78,9 @@ def test_a_config_that_states_all_is_read_without_the_library_and_as_the_library
         ({"model_type": "phi", "qk_layernorm": True}, "qk_layernorm"),
         ({"model_type": "phi", "num_key_value_heads": 4}, "key/value heads"),
         ({"model_type": "phi", "rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type"),
+        ({"model_type": "phi", "partial_rotary_factor": 0.4}, "partial_rotary_factor: 0.4 of a head makes 25 rotary"),
     ],
-    ids=["another model", "query norms", "grouped heads", "scaled positions"],
+    ids=["another model", "query norms", "grouped heads", "scaled positions", "odd channels"],
 )
 def test_decoders_that_are_not_supported_are_refused_by_key(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

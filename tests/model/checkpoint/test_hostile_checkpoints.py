@@ -392,3 +392,36 @@ def test_an_end_token_of_any_kind_is_refused_by_name(folder: Path, eos: Any) -> 
     with pytest.raises(ValueError, match=r"tokenizer_config\.json: eos_token") as refused:
         open_checkpoint(str(folder))
     assert str(refused.value).isprintable()
+
+
+def leave_out(text: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"String": text}, "behavior": "Removed", "invert": False}
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [
+        pytest.param("model", {"dropout": 0.1}, r"tokenizer\.json: dropout", id="other tokens each time"),
+        pytest.param("model", {"end_of_word_suffix": "</w>"}, "loses or changes text", id="ends of words"),
+        pytest.param("pre_tokenizer", None, "loses or changes text", id="no bytes"),
+        pytest.param("pre_tokenizer", leave_out("e"), "loses or changes text", id="a letter left out"),
+    ],
+)
+def test_a_tokenizer_that_changes_text_is_refused(
+    folder: Path, part: str, changes: dict[str, Any] | None, words: str
+) -> None:
+    path = folder / "tokenizer" / "tokenizer.json"
+    before = json.loads(path.read_text())[part]
+    edit(path, **{part: changes and before | changes})
+    with pytest.raises(ValueError, match=words):
+        open_checkpoint(str(folder))
+
+
+def test_a_tokenizer_that_lacks_a_letter_is_refused(folder: Path) -> None:
+    path = folder / "tokenizer" / "tokenizer.json"
+    model = json.loads(path.read_text())["model"]
+    vocab = {token: place for token, place in model["vocab"].items() if token != "~"}
+    merges = [each for each in model["merges"] if "~" not in "".join(each)]
+    edit(path, model=model | {"vocab": vocab, "merges": merges})
+    with pytest.raises(ValueError, match="loses or changes text"):
+        open_checkpoint(str(folder))

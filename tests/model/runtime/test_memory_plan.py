@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.complexity import parameters
+from model.complexity import parameters, slot_bytes
 from model.config import GEOMETRIES, named_geometry
 from model.runtime.memory_plan import GIB, MOST_SLOTS, MemoryDemand, MemoryPlanError, plan_memory, workspace_bytes
 
@@ -107,3 +107,10 @@ def test_more_slots_than_are_taken_unasked_may_be_asked_for() -> None:
 def test_a_cpu_gets_what_was_asked_for_or_fixed_sizes(demand: MemoryDemand, slots: int, features: int) -> None:
     plan = plan_memory(LARGEST, "int8", demand, None)
     assert (plan.slots, plan.feature_cache_bytes, plan.parts) == (slots, features, ())
+
+
+def test_a_context_beyond_the_models_own_takes_no_memory() -> None:
+    config = named_geometry("pheye-tiny")
+    own, beyond = (plan_memory(config, "bfloat16", MemoryDemand(tokens), 8 * GIB) for tokens in (1024, 2048))
+    assert own == beyond
+    assert slot_bytes(config, 2048, "bfloat16") == slot_bytes(config, 1024, "bfloat16")

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from model.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from model.config import ConfigError
 from model.network import cross_attention
 from model.network.pheye import Pheye
 from model.pixels.tiles import ImageKey, TiledImage, Tiles, prepare
@@ -318,3 +319,23 @@ def test_a_warm_up_encodes_one_tile_and_leaves_nothing_behind(
     assert warm.cache_bytes == 0
     image = noise_image(tiny)
     assert asked(warm, image, "What is this?") == asked(cold, image, "What is this?")
+
+
+def test_another_geometry_of_the_encoder_has_features_of_its_own(tmp_path: Path, tiny: Checkpoint) -> None:
+    shape = (tiny.config.tiles, tiny.config.vision.tokens_per_tile, tiny.config.vision.width)
+    folder = FeatureFolder(tmp_path, 1 << 30, "float32 cpu", shape, torch.float32)
+    other = replace(tiny, config=replace(tiny.config, vision=replace(tiny.config.vision, activation="gelu")))
+    counts = []
+    for checkpoint in (tiny, tiny, other):
+        counts.append(encoded(fp32_runner(checkpoint, feature_folder=folder), noise_image(tiny)))
+        folder.finish()
+    assert counts == [5, 0, 5]
+
+
+@pytest.mark.parametrize(("positions", "key"), [(8, "max_position_embeddings"), (512, "context_tokens")])
+def test_a_context_without_room_for_any_prompt_is_refused_by_key(tiny: Checkpoint, positions: int, key: str) -> None:
+    decoder = replace(tiny.config.decoder, max_positions=positions)
+    short = replace(tiny, config=replace(tiny.config, decoder=decoder))
+    precision = Precision(torch.float32, "tested")
+    with pytest.raises(ConfigError, match=f"{key}: 8 are too few: the shortest prompt has"):
+        ModelRunner(short, torch.device("cpu"), precision, slots=1, context_tokens=8)
