@@ -101,9 +101,7 @@ class WorkerProcess:
                 self._tell(self._on_message, self._pipe.recv())
         except (EOFError, OSError):
             self._process.join(STOP_S)  # wait a moment for its exit code; the worker cannot go on without its pipe
-        except (
-            Exception
-        ):  # of any kind: its code may be newer than ours, which was updated below us; memory may be short
+        except Exception:  # of any kind: its code may be newer than ours, or memory short
             logger.exception("worker %s sent what cannot be read, and is replaced", self.pid)
         self._process.kill()
         self._process.join()
