@@ -11,6 +11,7 @@ from operator import sub
 from torch import Tensor
 
 from model.choices import ChoiceTree
+from model.config import ConfigError
 from model.network.cross_attention import AttentionRecorder
 from model.network.pheye import Pheye
 from model.network.slots import Slots
@@ -18,8 +19,31 @@ from model.request import NewRow
 from model.runtime.device_memory import with_room
 from model.runtime.running_rows import RunningRows, explained_queries
 from model.runtime.sampling.logprobs import choose_choice
+from model.tokenizer import shared_tokens
 
+_UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
 FirstTokens = list[tuple[NewRow, int | None]]  # of rows; None for a failed one
+
+
+def common_beginning(
+    prompt: Callable[[str], Sequence[int]], context_tokens: int, max_positions: int
+) -> tuple[int, ...]:
+    """Return the tokens with which all prompts begin.
+
+    Args:
+        prompt: returns the tokens of the whole prompt around an instruction.
+        context_tokens: that a row may have.
+        max_positions: that the model allows it.
+
+    Raises:
+        ConfigError: there is no room for even the shortest prompt.
+    """
+    examples = [prompt(instruction) for instruction in _UNLIKE]
+    shortest = min(map(len, examples))
+    if shortest >= context_tokens:
+        key = "max_position_embeddings" if context_tokens == max_positions else "context_tokens"
+        raise ConfigError(f"{key}: {context_tokens} are too few: the shortest prompt has {shortest} tokens")
+    return tuple(examples[0][: shared_tokens(examples)])
 
 
 class PromptReader:

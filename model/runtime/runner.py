@@ -14,7 +14,6 @@ import torch
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.choices import ChoiceTree
-from model.config import ConfigError
 from model.explain import Explanation, explain
 from model.layout import tensor_shapes
 from model.network.layers import Prepare, made_anew
@@ -31,15 +30,14 @@ from model.runtime.features.tile_encoder import TileEncoder
 from model.runtime.hardware import Precision, device_uuid
 from model.runtime.memory_plan import MemoryPart
 from model.runtime.prefill import Prefill
-from model.runtime.prompts import PromptReader
+from model.runtime.prompts import PromptReader, common_beginning
 from model.runtime.running_rows import RunningRows
 from model.runtime.token_decoder import TokenDecoder
 from model.runtime.vision_steps import VisionSteps
-from model.tokenizer import TextStream, TextTokenizer, shared_tokens
+from model.tokenizer import TextStream, TextTokenizer
 
 DecodeForm = Literal["recorded", "fixed", "eager"]
 
-_UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose prompts share what all prompts share
 
 _WARM_UP = ImageKey("warm-up")  # no image's hash
 _FEW_TOKENS = 16  # of a prompt that is read as longer ones are
@@ -93,7 +91,8 @@ class ModelRunner:
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = _network(checkpoint, device, precision, absorbed=absorbed, prepare=prepare)
-        self._slots = self._model.new_slots(slots, self.context_tokens, self._common_beginning())
+        beginning = common_beginning(self.prompt, self.context_tokens, self.config.decoder.max_positions)
+        self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
         cache = FeatureCache(feature_cache_bytes)
         self._images = OpenImages(self.config, cache, self.fingerprint, device, precision.image_dtype, feature_folder)
         self._running = RunningRows()
@@ -106,20 +105,6 @@ class ModelRunner:
         self._decoder = TokenDecoder(*rows, self._steps, self._make_room)
         prompts = PromptReader(*rows, self._decoder.choose, self._make_room)
         self._prefill = Prefill(*rows, self._images, prompts, self._make_room)
-
-    def _common_beginning(self) -> tuple[int, ...]:
-        """Return the tokens with which all prompts begin.
-
-        Raises:
-            ConfigError: the context has no room for even the shortest prompt.
-        """
-        examples = [self.prompt(instruction) for instruction in _UNLIKE]
-        shortest = min(map(len, examples))
-        if shortest >= self.context_tokens:
-            is_models = self.context_tokens == self.config.decoder.max_positions
-            key = "max_position_embeddings" if is_models else "context_tokens"
-            raise ConfigError(f"{key}: {self.context_tokens} are too few: the shortest prompt has {shortest} tokens")
-        return examples[0][: shared_tokens(examples)]
 
     @property
     def slots(self) -> int:
