@@ -101,7 +101,7 @@ def truthful(folder: Path) -> TruthfulMixture:
         EasyVqaError: the package easy-vqa is not installed.
     """
     world = WorldSource(
-        "train truthful 8",
+        "train truthful 9",
         crowds_from=1,
         crowd_every=3,
         crowds=_CROWDS,
@@ -112,8 +112,8 @@ def truthful(folder: Path) -> TruthfulMixture:
     pictures = Pictures(folder)
     return TruthfulMixture(
         Mixture(world, easy_vqa_source(), _EASY_SELDOM),
-        PhotographedSigns("train photographed 8", pictures),
-        OutsideSource("train outside 8", pictures),
+        PhotographedSigns("train photographed 9", pictures),
+        OutsideSource("train outside 9", pictures),
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of nothing that has a name here: textures, scribbles, blots, pages of small text, screens, charts.
+"""Pictures of nothing that has a name here: textures, scribbles, blots, round bodies, pages of text, screens, charts.
 
 Drawn from a random generator without end. Pillow and numpy alone; any thread or process.
 """
@@ -6,12 +6,13 @@ Drawn from a random generator without end. Pillow and numpy alone; any thread or
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import cos, pi, sin
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from model.data.outside.textures import TEXTURES, Size, any_colour
+from model.data.outside.textures import TEXTURES, Size, any_colour, noise, soft, texture
 from model.data.world.fonts import font_with_capitals
 
 _PALE = (225, 255)
@@ -52,6 +53,32 @@ def blots(rng: Random, size: Size) -> Image.Image:
             mask = mask.point(lambda value: 255 if value > 110 else 0)
         image.paste(any_colour(rng, 0, 255), (rng.randint(-side // 2, size[0]), rng.randint(-side // 2, size[1])), mask)
     return image
+
+
+def bodies(rng: Random, size: Size) -> Image.Image:
+    """Draw shaded round bodies, mostly with a halo: cells, planets, bubbles, balls, lamps out of focus.
+
+    The world's circles are flat; these are lit from a side, grow darker or lighter towards their rim, or are rough.
+    """
+    columns, rows = size
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float64)
+    behind = rng.choice((noise, soft, soft, texture, texture))(rng, size)
+    levels = np.asarray(Image.blend(Image.new("RGB", size, any_colour(rng, 0, 255)), behind, rng.uniform(0.05, 0.6)))
+    rough, grown = np.asarray(texture(rng, size)) / 255.0, rng.uniform(0.04, 0.3) * min(size)
+    for _ in range(rng.choice((1, 1, 2, 3, 5, 9, 20))):
+        radius, stretch = grown * rng.uniform(0.6, 1.4), rng.choice((1.0, 1.0, rng.uniform(0.7, 1.0)))
+        across, down = x - rng.uniform(0, columns), (y - rng.uniform(0, rows)) / stretch
+        away = np.hypot(across, down) / radius  # 1 at the rim
+        turn = rng.uniform(0, 2 * pi)
+        lit = rng.uniform(-0.1, 0.5) * (across * cos(turn) + down * sin(turn)) / radius
+        share = 1 + lit - rng.choice((-0.4, 0.2, 0.5, 0.8)) * np.minimum(away, 1) ** 2
+        share *= 1 - rng.uniform(0.0, 0.6) * (1 - rough.mean(axis=2))
+        halo = 1 - rng.choice((0.0, 0.4, 0.8, -0.6)) * np.exp(-(((away - 1) / rng.uniform(0.1, 0.5)) ** 2))
+        cover = np.clip((1 - away) * radius / rng.uniform(1, 6) + 0.5, 0, 1)[:, :, None]
+        body = np.asarray(any_colour(rng, 40, 255)) * share[:, :, None]
+        levels = np.clip(levels * halo[:, :, None] * (1 - cover) + body * cover, 0, 255)
+    image = Image.fromarray(levels.astype(np.uint8))
+    return ImageOps.grayscale(image).convert("RGB") if rng.random() < 0.6 else image
 
 
 def page(rng: Random, size: Size) -> Image.Image:
@@ -108,7 +135,7 @@ def bars(rng: Random, size: Size) -> Image.Image:
 
 
 KINDS: tuple[Callable[[Random, Size], Image.Image], ...] = (
-    *TEXTURES, scribble, scribble, blots, page, page, screen, bars,
+    *TEXTURES, scribble, scribble, blots, bodies, bodies, bodies, bodies, page, page, screen, bars,
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ TRAINING_SEEDS = (
     "train truthful 6", "train photographed 6", "train outside 6",
     "train truthful 7", "train photographed 7", "train outside 7",
     "train truthful 8", "train photographed 8", "train outside 8",
+    "train truthful 9", "train photographed 9", "train outside 9",
 )  # fmt: skip
 
 
