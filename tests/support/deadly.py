@@ -25,10 +25,10 @@ class DeadlyEngine(Engine):
         self._deadly_images, self._open_image = set(), runner.open_image
         runner.open_image = self._open
 
-    def submit(self, message):
+    def submit(self, message, came_s=None):
         if any(OPENING in row.instruction for row in message.rows):
             self._deadly_images.add(message.image.image_key)
-        super().submit(message)
+        super().submit(message, came_s)
 
     def _open(self, image):
         if image.image_key in self._deadly_images:
