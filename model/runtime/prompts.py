@@ -25,24 +25,21 @@ _UNLIKE = ("What is it?", "Describe it", "7", "\u00e9")  # instructions whose pr
 FirstTokens = list[tuple[NewRow, int | None]]  # of rows; None for a failed one
 
 
-def common_beginning(
-    prompt: Callable[[str], Sequence[int]], context_tokens: int, max_positions: int
-) -> tuple[int, ...]:
+def common_beginning(prompt: Callable[[str], Sequence[int]], max_positions: int) -> tuple[int, ...]:
     """Return the tokens with which all prompts begin.
 
     Args:
         prompt: returns the tokens of the whole prompt around an instruction.
-        context_tokens: that a row may have.
-        max_positions: that the model allows it.
+        max_positions: that the model has.
 
     Raises:
-        ConfigError: there is no room for even the shortest prompt.
+        ConfigError: it has no room for even the shortest prompt.
     """
     examples = [prompt(instruction) for instruction in _UNLIKE]
     shortest = min(map(len, examples))
-    if shortest >= context_tokens:
-        key = "max_position_embeddings" if context_tokens == max_positions else "context_tokens"
-        raise ConfigError(f"{key}: {context_tokens} are too few: the shortest prompt has {shortest} tokens")
+    if shortest >= max_positions:
+        words = f"{max_positions} are too few: the shortest prompt has {shortest} tokens"
+        raise ConfigError(f"max_position_embeddings: {words}")
     return tuple(examples[0][: shared_tokens(examples)])
 
 

@@ -91,7 +91,7 @@ class ModelRunner:
         self.context_tokens = min(context_tokens, self.config.decoder.max_positions)
         self._tokenizer = checkpoint.tokenizer
         self._model = _network(checkpoint, device, precision, absorbed=absorbed, prepare=prepare)
-        beginning = common_beginning(self.prompt, self.context_tokens, self.config.decoder.max_positions)
+        beginning = common_beginning(self.prompt, self.config.decoder.max_positions)
         self._slots = self._model.new_slots(slots, self.context_tokens, beginning)
         cache = FeatureCache(feature_cache_bytes)
         self._images = OpenImages(self.config, cache, self.fingerprint, device, precision.image_dtype, feature_folder)

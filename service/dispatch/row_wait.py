@@ -19,7 +19,7 @@ class RowWait:
     """
 
     elsewhere_s: float = 0.0
-    _since_s: float | None = field(default_factory=time.monotonic)  # None while it holds a slot
+    _since_s: float | None = field(default_factory=lambda: time.monotonic())  # None while it holds a slot
     _queue_s: float = 0.0  # as its present worker tells, and how much of it went into its image
     _encode_s: float = 0.0
 
