@@ -15,6 +15,9 @@ from model.data.outside.pictures import Pictures
 from model.data.outside.signs import PhotographedSigns
 from model.data.outside.source import OutsideSource
 from model.data.samples import ENDLESS, Sample, Source
+from model.data.things.collecting import TRAINED_STYLES
+from model.data.things.pictures import ThingPictures
+from model.data.things.source import NamelessThings, ThingSource
 from model.data.world.sign_texts import varied_sign_text
 from model.data.world.source import WorldSource
 
@@ -25,6 +28,12 @@ _KINDS = (  # of the stream among pictures outside the world, in turns
     "outside", "photographed", "inside", "photographed", "inside", "photographed",
     "outside", "photographed", "inside", "photographed", "inside", "photographed",
 )  # fmt: skip
+_KINDS_WITH_THINGS = (
+    "outside", "things", "inside", "things", "photographed", "things",
+    "outside", "things", "inside", "things", "photographed", "things",
+)  # fmt: skip
+_PACKAGES_OF_THINGS = ("openclipart-png", "pysiogame", "tuxmath-data", "tuxpaint-data", "tuxpaint-stamps-default")
+_RUN = 10  # number of the streams' seeds: no run sees what one before it saw
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
@@ -66,29 +75,30 @@ def signs() -> Mixture:
 
 @dataclass(frozen=True, slots=True)
 class TruthfulMixture:
-    """Mixture for a model that is to say what it does not know, by `index` modulo the number of `_KINDS`.
+    """Mixture for a model that is to say what it does not know, by `index` modulo the number of `kinds`.
 
     Attributes:
         inside: drawn scenes, and easy-VQA.
         photographed: signs on photographs.
         outside: pictures outside the world.
+        things: everyday things, where the model is to know them.
+        kinds: these sources by name, in turns.
     """
 
     inside: Mixture
     photographed: PhotographedSigns
     outside: OutsideSource
+    things: ThingSource | None = None
+    kinds: tuple[str, ...] = _KINDS
 
     def __len__(self) -> int:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Sample:
-        turn, place = divmod(index, len(_KINDS))
-        kind = _KINDS[place]
-        sources: dict[str, Source] = {
-            "outside": self.outside, "photographed": self.photographed, "inside": self.inside,
-        }  # fmt: skip
-        source = sources[kind]
-        return source[turn * _KINDS.count(kind) + _KINDS[:place].count(kind)]
+        turn, place = divmod(index, len(self.kinds))
+        kind = self.kinds[place]
+        source: Source = getattr(self, kind)
+        return source[turn * self.kinds.count(kind) + self.kinds[:place].count(kind)]
 
 
 def truthful(folder: Path) -> TruthfulMixture:
@@ -100,8 +110,37 @@ def truthful(folder: Path) -> TruthfulMixture:
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
     """
-    world = WorldSource(
-        "train truthful 9",
+    pictures = Pictures(folder)
+    return TruthfulMixture(
+        Mixture(_truthful_world(), easy_vqa_source(), _EASY_SELDOM),
+        PhotographedSigns(f"train photographed {_RUN}", pictures),
+        OutsideSource(f"train outside {_RUN}", pictures, pictures),
+    )
+
+
+def with_things(folder: Path) -> TruthfulMixture:
+    """Draw what `truthful` does, and everyday things in all styles but the one that is kept for the evaluation.
+
+    Args:
+        folder: pictures, as `pheye dev photographs` keeps them, and in its folder `things` those of `pheye dev things`.
+
+    Raises:
+        EasyVqaError: the package easy-vqa is not installed.
+    """
+    pictures = Pictures(folder, unlike=_PACKAGES_OF_THINGS)
+    things = ThingPictures(folder / "things", TRAINED_STYLES)
+    return TruthfulMixture(
+        Mixture(_truthful_world(), easy_vqa_source(), _EASY_SELDOM),
+        PhotographedSigns(f"train photographed {_RUN}", pictures),
+        OutsideSource(f"train outside {_RUN}", pictures, NamelessThings(things, pictures)),
+        ThingSource(f"train things {_RUN}", things, pictures),
+        _KINDS_WITH_THINGS,
+    )
+
+
+def _truthful_world() -> WorldSource:
+    return WorldSource(
+        f"train truthful {_RUN}",
         crowds_from=1,
         crowd_every=3,
         crowds=_CROWDS,
@@ -109,20 +148,15 @@ def truthful(folder: Path) -> TruthfulMixture:
         unsigned=True,
         texts=varied_sign_text,
     )
-    pictures = Pictures(folder)
-    return TruthfulMixture(
-        Mixture(world, easy_vqa_source(), _EASY_SELDOM),
-        PhotographedSigns("train photographed 9", pictures),
-        OutsideSource("train outside 9", pictures),
-    )
 
 
 STREAMS: Mapping[str, Callable[[], Source]] = {"scenes": scenes, "signs": signs}  # as `pheye train --data` calls them
-TRUTHFUL = "truthful:"  # and this one with the folder of its pictures behind it
+TRUTHFUL, THINGS = "truthful:", "things:"  # and these with the folder of their pictures behind them
 
 
 def stream(name: str) -> Source | None:
     """Return the stream that `pheye train --data` calls by this name; None if it is none."""
-    if name.startswith(TRUTHFUL):
-        return truthful(Path(name.removeprefix(TRUTHFUL)))
+    for start, made in ((TRUTHFUL, truthful), (THINGS, with_things)):
+        if name.startswith(start):
+            return made(Path(name.removeprefix(start)))
     return STREAMS[name]() if name in STREAMS else None

@@ -27,19 +27,25 @@ class PicturesMissing(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures of a folder; packages with many pictures come more often than others, but less than their share."""
+    """Pictures of a folder; packages with many pictures come more often than others, but less than their share.
+
+    Attributes:
+        folder: where they are.
+        unlike: packages whose cut-out things are not shown.
+    """
 
     folder: Path
+    unlike: tuple[str, ...] = ()
 
     def photograph(self, rng: Random, size: tuple[int, int]) -> Image.Image:
         """Show a part of a photograph at a size, RGB: cropped, mirrored, brighter or darker, perhaps without colour."""
-        with Image.open(_drawn(self.folder / WHOLE, rng)) as file:
+        with Image.open(_drawn(self.folder / WHOLE, (), rng)) as file:
             whole = file.convert("RGB")
         return degraded(_toned(_crop(whole, rng, size), rng), rng)
 
     def thing(self, rng: Random) -> Image.Image:
         """Return a thing that was cut out of its background, RGBA, mirrored now and then."""
-        with Image.open(_drawn(self.folder / CUTOUTS, rng)) as file:
+        with Image.open(_drawn(self.folder / CUTOUTS, self.unlike, rng)) as file:
             thing = file.convert("RGBA")
         thing = thing.crop(thing.getchannel("A").getbbox())
         return ImageOps.mirror(thing) if rng.random() < 0.5 else thing
@@ -73,17 +79,17 @@ def _toned(picture: Image.Image, rng: Random) -> Image.Image:
     return ImageOps.grayscale(picture).convert("RGB") if rng.random() < _GREY else picture
 
 
-def _drawn(folder: Path, rng: Random) -> Path:
-    packages, weights = _packages(folder)
+def _drawn(folder: Path, unlike: tuple[str, ...], rng: Random) -> Path:
+    packages, weights = _packages(folder, unlike)
     return rng.choice(rng.choices(packages, weights)[0])
 
 
 @lru_cache(maxsize=8)
-def _packages(folder: Path) -> tuple[list[list[Path]], list[float]]:
+def _packages(folder: Path, unlike: tuple[str, ...]) -> tuple[list[list[Path]], list[float]]:
     groups: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*-*.*")):
         groups.setdefault(file.stem.rpartition("-")[0], []).append(file)
     if not groups:
         raise PicturesMissing(f"{folder}: no pictures; `pheye dev photographs {folder.parent}` puts some there")
-    packages = [groups[name] for name in sorted(groups)]
+    packages = [groups[name] for name in sorted(groups) if name not in unlike]
     return packages, [sqrt(len(files)) for files in packages]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from PIL import Image
 
@@ -30,18 +31,28 @@ _QUESTIONS = (  # as people ask them of a photograph
 )  # fmt: skip
 
 
+class CutOut(Protocol):
+    """Source of things that were cut out of their background."""
+
+    def thing(self, rng: Random) -> Image.Image:
+        """Draw one, RGBA."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OutsideSource:
     """Source of pictures outside the world with turns that all get the same response.
 
     Attributes:
         seed: names the stream.
-        pictures: photographs and cut-out things.
+        pictures: photographs.
+        cutouts: things that are laid on some pictures.
         turns: turns made for one picture.
     """
 
     seed: str
     pictures: Pictures
+    cutouts: CutOut
     turns: int = 4
 
     def __len__(self) -> int:
@@ -71,7 +82,7 @@ class OutsideSource:
         else:
             image = self.pictures.photograph(rng, size) if behind < 0.8 else drawn(rng, size)
         for _ in range(rng.choice((1, 1, 1, 2, 3, 4))):
-            thing = self.pictures.thing(rng)
+            thing = self.cutouts.thing(rng)
             side = max(12, round(rng.uniform(0.25, 0.95) * min(size)))
             thing.thumbnail((side, side))
             where = rng.randint(0, max(0, size[0] - thing.width)), rng.randint(0, max(0, size[1] - thing.height))

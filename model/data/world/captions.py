@@ -18,7 +18,7 @@ _COLUMNS = ("left", "", "right")
 _SMALL = 0.02  # share of the image below which a shape is called small
 _LARGE = 0.07
 # A model this small sees no faint stripes and gradients: taught to name every background, it guessed all but these two.
-_NAMED_BACKGROUNDS = ("noisy", "photograph")
+NAMED_BACKGROUNDS = ("noisy", "photograph")
 
 
 def place(box: Box) -> str:
@@ -82,7 +82,7 @@ def _normal(scene: Scene) -> str:
 
 def _long(scene: Scene) -> str:
     count = len(scene.shapes)
-    behind = f" on a {scene.background} background" if scene.background in _NAMED_BACKGROUNDS else ""
+    behind = f" on a {scene.background} background" if scene.background in NAMED_BACKGROUNDS else ""
     said = [f"The picture shows {_COUNTS[count]} {'shape' if count == 1 else 'shapes'}{behind}."]
     said += [sentence(f"{article(_sized(shape))} is {place(shape.box)}") for shape in scene.shapes]
     if scene.sign is None:

@@ -15,7 +15,7 @@ from model.data.world.scene import COLOURS, SHAPES, Scene, Shape
 from model.data.world.sign_texts import sign_text
 from model.prompt import AnswerStyle, question_instruction
 
-_PLACES = (
+PLACES = (
     "at the top left", "at the top", "at the top right", "on the left", "in the center", "on the right",
     "at the bottom left", "at the bottom", "at the bottom right",
 )  # fmt: skip
@@ -46,13 +46,13 @@ def question_turn(scene: Scene, rng: Random) -> Turn:
     asked = exchange(scene, rng)
     style: AnswerStyle = rng.choice(("sentence", "short", "short", "choice"))
     if style == "choice":
-        return _choice(asked, rng)
+        return choice_turn(asked, rng)
     return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
 
 
 def count_turn(scene: Scene, rng: Random) -> Turn:
     """Build a turn that asks for the number of shapes, answered in a word or in a sentence."""
-    asked = _counted(len(scene.shapes), "", "shape", "shapes", rng)
+    asked = counted(len(scene.shapes), "", "shape", "shapes", rng)
     short = rng.random() < 0.7
     return Turn(
         question_instruction(asked.question, "short" if short else "sentence"), asked.word if short else asked.sentence
@@ -87,14 +87,14 @@ def about_one_of_several(scene: Scene, rng: Random) -> tuple[QuestionAndAnswer, 
     return tuple(asked for asked in drawn if asked is not None)
 
 
-def _choice(asked: QuestionAndAnswer, rng: Random) -> Turn:
+def choice_turn(asked: QuestionAndAnswer, rng: Random) -> Turn:
     wrong = rng.sample(asked.others, min(len(asked.others), rng.randint(1, 3)))
     choices = [asked.word, *wrong]
     rng.shuffle(choices)
     return Turn(question_instruction(asked.question, "choice", choices), "ABCD"[choices.index(asked.word)])
 
 
-def _except(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
+def without(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
     return tuple(word for word in words if word != answer)
 
 
@@ -106,7 +106,7 @@ def _sign(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
     if scene.sign is None:
         return QuestionAndAnswer("sign", question, *_NO_SIGN, others)
     text = scene.sign.text
-    return QuestionAndAnswer("sign", question, text, f'The sign says "{text}".', _except([*others, "nothing"], text))
+    return QuestionAndAnswer("sign", question, text, f'The sign says "{text}".', without([*others, "nothing"], text))
 
 
 def _count(scene: Scene, rng: Random) -> QuestionAndAnswer:
@@ -115,21 +115,21 @@ def _count(scene: Scene, rng: Random) -> QuestionAndAnswer:
     wanted = rng.choice(["", *colours]), rng.choice(kinds) if rng.random() < 0.4 else ""
     count = sum(_matches(shape, wanted) for shape in scene.shapes)
     which, noun = f"{wanted[0]} " if wanted[0] else "", wanted[1] or "shape"
-    return _counted(count, which, noun, "crosses" if noun == "cross" else f"{noun}s", rng)
+    return counted(count, which, noun, "crosses" if noun == "cross" else f"{noun}s", rng)
 
 
-def _counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> QuestionAndAnswer:
+def counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> QuestionAndAnswer:
     question = rng.choice(
         ("How many {} are there?", "How many {} do you see?", "How many {} are in the image?", "Count the {}.")
     ).format(which + nouns)
     said = f"There {'is' if count == 1 else 'are'} {count} {which}{noun if count == 1 else nouns}."
-    return QuestionAndAnswer("count", question, str(count), said, _except(["0", "1", "2", "3", "4"], str(count)))
+    return QuestionAndAnswer("count", question, str(count), said, without(["0", "1", "2", "3", "4"], str(count)))
 
 
 def _exists(scene: Scene, rng: Random) -> QuestionAndAnswer:
     if rng.random() < 0.12:
         yes = scene.sign is not None
-        return _yes_no(rng.choice(("Is there a sign?", "Is there any text?")), yes, "a sign")
+        return yes_or_no(rng.choice(("Is there a sign?", "Is there any text?")), yes, "a sign")
     wanted = _thing(scene, rng)
     yes = any(_matches(shape, wanted) for shape in scene.shapes)
     thing = " ".join(word for word in wanted if word) if wanted[1] else f"{wanted[0]} shape"
@@ -138,7 +138,7 @@ def _exists(scene: Scene, rng: Random) -> QuestionAndAnswer:
             ("is there {}?", "is there {} in the image?", "does the image contain {}?", "is {} present?",
              "Is there {}?", "Is there {} in the picture?", "Do you see {}?")
         )  # fmt: skip
-        return _yes_no(question.format(article(thing)), yes, article(thing))
+        return yes_or_no(question.format(article(thing)), yes, article(thing))
     question = rng.choice(
         ("is there not {}?", "is there not {} in the image?", "does the image not contain {}?", "is no {} present?")
     )
@@ -162,7 +162,7 @@ def _matches(shape: Shape, wanted: tuple[str, str]) -> bool:
     return wanted[0] in ("", shape.colour) and wanted[1] in ("", shape.kind)
 
 
-def _yes_no(question: str, yes: bool, thing: str) -> QuestionAndAnswer:
+def yes_or_no(question: str, yes: bool, thing: str) -> QuestionAndAnswer:
     absent = thing.partition(" ")[2]
     said = f"Yes, there is {thing}." if yes else f"No, there is no {absent}."
     return QuestionAndAnswer("exists", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))
@@ -181,7 +181,7 @@ def _easy(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
         question = rng.choice(("what {} is the {}?", "what is the {} of the {}?", "What {} is the {}?"))
         said = f"The {subject} is {shape.colour}."
         return QuestionAndAnswer(
-            "colour", question.format(_spelt(rng), subject), shape.colour, said, _except(list(COLOURS), shape.colour)
+            "colour", question.format(_spelt(rng), subject), shape.colour, said, without(list(COLOURS), shape.colour)
         )
     if not alone and sum(other.colour == shape.colour for other in scene.shapes) > 1:
         return None
@@ -195,7 +195,7 @@ def _easy(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
             shape.colour
         )
     said = sentence(f"it is {article(named(shape))}")
-    return QuestionAndAnswer("shape", question, shape.kind, said, _except(SHAPES, shape.kind))
+    return QuestionAndAnswer("shape", question, shape.kind, said, without(SHAPES, shape.kind))
 
 
 def _spelt(rng: Random) -> str:
@@ -214,7 +214,7 @@ def _place(scene: Scene, rng: Random) -> QuestionAndAnswer | None:
         subject, where = named(shape), place(shape.box)
     question = rng.choice(("Where is the {}?", "Where in the image is the {}?", "Where do you see the {}?"))
     return QuestionAndAnswer(
-        "place", question.format(subject), where, f"The {subject} is {where}.", _except(_PLACES, where)
+        "place", question.format(subject), where, f"The {subject} is {where}.", without(PLACES, where)
     )
 
 

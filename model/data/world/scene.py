@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from model.data.world.sign_texts import SignTexts, sign_text
 
@@ -94,7 +94,16 @@ class Sign:
     box: Box
 
 
-Thing = TypeVar("Thing", Shape, Sign)
+class Boxed(Protocol):
+    """Whatever stands somewhere in a scene."""
+
+    @property
+    def box(self) -> Box:
+        """Where it stands."""
+        ...
+
+
+Standing = TypeVar("Standing", bound=Boxed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +242,6 @@ def _any_colour(rng: Random) -> Rgb:
     return rng.randint(0, 255), rng.randint(0, 255), rng.randint(0, 255)
 
 
-def in_reading_order(things: Sequence[Thing]) -> tuple[Thing, ...]:
+def in_reading_order(things: Sequence[Standing]) -> tuple[Standing, ...]:
     """Sort from top to bottom in three bands, from left to right within a band."""
     return tuple(sorted(things, key=lambda thing: (int(thing.box.centre[1] * 3), thing.box.centre[0])))

@@ -41,6 +41,7 @@ TRAINING_SEEDS = (
     "train truthful 7", "train photographed 7", "train outside 7",
     "train truthful 8", "train photographed 8", "train outside 8",
     "train truthful 9", "train photographed 9", "train outside 9",
+    "train truthful 10", "train photographed 10", "train outside 10", "train things 10",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Everyday things: their names, their pictures in several styles, and scenes of them."""

@@ -1,0 +1,138 @@
+"""Questions about a scene with things, and their answers: what stands where, whether, where and how many. Pure."""
+
+from __future__ import annotations
+
+from random import Random
+
+from model.data.samples import Turn
+from model.data.things.captions import caption, listing
+from model.data.things.scene import Placed, ThingScene
+from model.data.things.wording import a, plural
+from model.data.world.captions import place
+from model.data.world.questions import (
+    PLACES, QuestionAndAnswer, choice_turn, count_turn, counted, exchange, no_sign_turn, without, yes_or_no,
+)  # fmt: skip
+from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
+
+LIST = ("What things are there?", "Name everything.", "List the things in the image.", "What do you see?")
+WHAT = ("What is {}?", "What thing is {}?", "What do you see {}?", "Name the thing {}.")
+_ALONE = ("What is this?", "What is in the picture?", "What is in the image?", "What is shown?", "Name this.")
+_MOST = 12  # things that are counted
+
+
+def turns_about_things(scene: ThingScene, names: tuple[str, ...], rng: Random, count: int) -> tuple[Turn, ...]:
+    """Draw different turns about a scene with things: a caption and what stands where always, other questions after.
+
+    Args:
+        scene: what is told.
+        names: of all things, for wrong answers.
+        rng: where every choice comes from.
+        count: turns, two or more.
+    """
+    made = {turn.instruction: turn for turn in (_caption_turn(scene, rng), what_turn(scene, names, rng))}
+    while len(made) < count:
+        turn = _question_turn(scene, names, rng)
+        made.setdefault(turn.instruction, turn)
+    return tuple(made.values())
+
+
+def turns_about_a_crowd(scene: ThingScene, rng: Random, count: int) -> tuple[Turn, ...]:
+    """Build up to `count` different turns: the list of all things, then things by their places, where one stands alone."""
+    turns = [Turn(rng.choice(LIST), listing(scene))]
+    alone = _alone(scene)
+    turns += [
+        _turn(_what(thing, (), rng), rng, ("sentence", "short"))
+        for thing in rng.sample(alone, min(len(alone), count - 1))
+    ]
+    return tuple(turns)
+
+
+def what_turn(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
+    """Build a turn that asks what the only thing is, or the only one of a place; what all are if none stands alone."""
+    if len(scene.things) == 1 and not scene.behind.shapes and rng.random() < 0.6:
+        name = scene.things[0].name
+        asked = QuestionAndAnswer("what", rng.choice(_ALONE), name, f"It is {a(name)}.", _wrong(name, names, rng))
+        return _turn(asked, rng)
+    alone = _alone(scene)
+    if not alone:
+        return Turn(rng.choice(LIST), listing(scene))
+    return _turn(_what(rng.choice(alone), names, rng), rng)
+
+
+def _caption_turn(scene: ThingScene, rng: Random) -> Turn:
+    length: CaptionLength = rng.choice(("short", "normal", "long"))
+    style: CaptionStyle = "scene_text" if rng.random() < 0.15 else "plain"
+    return Turn(caption_instruction(length, style), caption(scene, length, style))
+
+
+def _question_turn(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
+    ask = rng.choice((_count, _exists, _exists, _where, what_turn, _behind))
+    if ask is _behind or ask is what_turn:
+        return ask(scene, names, rng)  # type: ignore[return-value]
+    asked = ask(scene, names, rng)
+    return _turn(asked, rng) if isinstance(asked, QuestionAndAnswer) else what_turn(scene, names, rng)
+
+
+def _behind(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
+    """Ask about the shapes and the sign, which are mostly not there."""
+    if scene.behind.sign is None and rng.random() < 0.4:
+        return no_sign_turn(rng)
+    if rng.random() < 0.4:
+        return count_turn(scene.behind, rng)
+    return _turn(exchange(scene.behind, rng), rng)
+
+
+def _turn(
+    asked: QuestionAndAnswer, rng: Random, styles: tuple[AnswerStyle, ...] = ("sentence", "short", "short", "choice")
+) -> Turn:
+    style = rng.choice(styles)
+    if style == "choice":
+        return choice_turn(asked, rng)
+    return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
+
+
+def _alone(scene: ThingScene) -> list[Placed]:
+    """Return the things in whose place nothing else stands."""
+    sign = scene.behind.sign
+    boxes = [each.box for each in (*scene.things, *scene.behind.shapes, *((sign,) if sign else ()))]
+    places = [place(box) for box in boxes]
+    return [thing for thing in scene.things if places.count(place(thing.box)) == 1]
+
+
+def _what(thing: Placed, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
+    where, name = place(thing.box), thing.name
+    question = rng.choice(WHAT).format(where)
+    return QuestionAndAnswer("what", question, name, f"It is {a(name)}.", _wrong(name, names, rng))
+
+
+def _wrong(name: str, names: tuple[str, ...], rng: Random) -> tuple[str, ...]:
+    return without(tuple(dict.fromkeys(rng.sample(names, min(4, len(names))))), name)
+
+
+def _count(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
+    if rng.random() < 0.3 and not scene.behind.shapes and scene.behind.sign is None:
+        return counted(len(scene.things), "", "thing", "things", rng)
+    name = rng.choice(scene.things).name if rng.random() < 0.75 else rng.choice(names)
+    count = sum(thing.name == name for thing in scene.things)
+    return counted(min(count, _MOST), "", name, plural(name), rng)
+
+
+def _exists(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
+    name = rng.choice(scene.things).name if rng.random() < 0.5 else rng.choice(names)
+    question = rng.choice(
+        ("Is there {}?", "Is there {} in the picture?", "Do you see {}?", "is there {} in the image?")
+    )
+    return yes_or_no(question.format(a(name)), any(thing.name == name for thing in scene.things), a(name))
+
+
+def _where(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer | None:
+    all_names = [thing.name for thing in scene.things]
+    single = [thing for thing in scene.things if all_names.count(thing.name) == 1]
+    if not single:
+        return None
+    thing = rng.choice(single)
+    where = place(thing.box)
+    question = rng.choice(("Where is the {}?", "Where in the image is the {}?", "Where do you see the {}?"))
+    return QuestionAndAnswer(
+        "place", question.format(thing.name), where, f"The {thing.name} is {where}.", without(PLACES, where)
+    )
