@@ -14,7 +14,7 @@ from typing import Literal
 
 Kind = Literal[
     "vqa10", "textvqa10", "cider", "exact", "words",
-    "colour_shape", "background", "sign", "other_sign", "count", "several", "outside", "refused",
+    "colour_shape", "background", "sign", "other_sign", "count", "several", "things", "thing", "outside", "refused",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from model.evaluation.metrics.exact import (
     same_sentence,
     sign_match,
 )
+from model.evaluation.metrics.things import thing_match, things_match
 from model.evaluation.metrics.vqa import text_vqa_accuracy, vqa_accuracy
 from model.evaluation.metrics.word_f1 import word_f1
 from model.evaluation.metrics.words import caption_words
@@ -38,6 +39,8 @@ _EACH: Mapping[Kind, Callable[[str, Sequence[str]], float]] = {
     "other_sign": sign_match,
     "count": count_match,
     "several": exact_match,
+    "things": things_match,
+    "thing": thing_match,
     "outside": same_sentence,
     "refused": same_sentence,
 }
@@ -53,6 +56,8 @@ METRICS: Mapping[Kind, str] = {
     "other_sign": "other signs read",
     "count": "counting",
     "several": "one shape of several",
+    "things": "things in captions",
+    "thing": "things named",
     "outside": "says it does not know",
     "refused": "own scenes refused",
 }

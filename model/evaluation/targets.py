@@ -35,6 +35,7 @@ TARGETS: Mapping[_Line, Target] = {
     ("scenes", "colours and shapes", "all"): Target(97),
     ("scenes", "counting", "all"): Target(97),
     ("scenes", "signs read", "all"): Target(90),
+    ("things", "things named", "all"): Target(60),
     ("outside", "says it does not know", "photographs, captions"): Target(95),
     ("outside", "says it does not know", "photographs, sign questions"): Target(95),
     ("outside", "signs read", "on photographs"): Target(85),

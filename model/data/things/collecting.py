@@ -94,7 +94,7 @@ def _paint(found: dict[str, Any], folder: Path) -> None:
     (folder / OTHERS).mkdir(parents=True)
     bodies = dict(_bodies(found))
     named = {_plain(icon): name for name, icons in NAMES.items() for icon in icons}
-    told = _KNOWN | {word for icons in NAMES.values() for icon in icons for word in icon.split("-")}
+    told = _KNOWN | {word for name in NAMES for word in name.split()}
     counts: dict[str, int] = {}
     others = [icon for icon in bodies if _plain(icon) not in named and told.isdisjoint(icon.split("-"))]
     for icon in others[::_OTHERS_EVERY]:

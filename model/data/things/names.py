@@ -64,9 +64,9 @@ _OTHERS = """
 
 def _read(*lists: str) -> dict[str, tuple[str, ...]]:
     names: dict[str, tuple[str, ...]] = {}
-    for entry in "".join(f"{words};" for words in lists).replace("\n", " ").split(";"):
-        if entry.strip():
-            name, _, others = entry.strip().partition("=" if "=" in entry else ",")
+    for entry in "; ".join(" ".join(words.split()) for words in lists).split("; "):
+        if entry:
+            name, _, others = entry.partition("=" if "=" in entry else ",")
             icons = [icon.strip() for icon in others.split(",") if icon.strip()]
             names[name] = tuple(icons if "=" in entry else [name.replace(" ", "-"), *icons])
     return names

@@ -78,7 +78,7 @@ def _named(folder: Path, styles: tuple[str, ...]) -> Mapping[str, list[Path]]:
         for path in sorted((folder / style).glob("*.png")):
             named.setdefault(path.stem.rpartition("-")[0], []).append(path)
     if not named:
-        raise ThingsMissing(f"{folder}: no pictures of things; `pheye dev things {folder}` puts some there")
+        raise ThingsMissing(f"{folder}: no pictures of things; `pheye dev things` puts some there")
     return dict(sorted(named.items()))
 
 
@@ -86,5 +86,5 @@ def _named(folder: Path, styles: tuple[str, ...]) -> Mapping[str, list[Path]]:
 def _nameless(folder: Path, styles: tuple[str, ...]) -> list[Path]:
     others = [path for style in styles for path in sorted((folder / style / OTHERS).glob("*.png"))]
     if not others:
-        raise ThingsMissing(f"{folder}: no pictures of others; `pheye dev things {folder}` puts some there")
+        raise ThingsMissing(f"{folder}: no pictures of others; `pheye dev things` puts some there")
     return others

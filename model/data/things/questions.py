@@ -10,8 +10,17 @@ from model.data.things.scene import Placed, ThingScene
 from model.data.things.wording import a, plural
 from model.data.world.captions import place
 from model.data.world.questions import (
-    PLACES, QuestionAndAnswer, choice_turn, count_turn, counted, exchange, no_sign_turn, without, yes_or_no,
+    PLACES,
+    QuestionAndAnswer,
+    choice_turn,
+    counted,
+    exchange,
+    no_sign,
+    shapes_counted,
+    without,
+    yes_or_no,
 )  # fmt: skip
+from model.data.world.scene import Boxed
 from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
 
 LIST = ("What things are there?", "Name everything.", "List the things in the image.", "What do you see?")
@@ -37,9 +46,9 @@ def turns_about_things(scene: ThingScene, names: tuple[str, ...], rng: Random, c
 
 
 def turns_about_a_crowd(scene: ThingScene, rng: Random, count: int) -> tuple[Turn, ...]:
-    """Build up to `count` different turns: the list of all things, then things by their places, where one stands alone."""
+    """Build up to `count` different turns: the list of all things, then single ones by their places."""
     turns = [Turn(rng.choice(LIST), listing(scene))]
-    alone = _alone(scene)
+    alone = alone_in_their_places(scene)
     turns += [
         _turn(_what(thing, (), rng), rng, ("sentence", "short"))
         for thing in rng.sample(alone, min(len(alone), count - 1))
@@ -53,10 +62,17 @@ def what_turn(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
         name = scene.things[0].name
         asked = QuestionAndAnswer("what", rng.choice(_ALONE), name, f"It is {a(name)}.", _wrong(name, names, rng))
         return _turn(asked, rng)
-    alone = _alone(scene)
+    alone = alone_in_their_places(scene)
     if not alone:
         return Turn(rng.choice(LIST), listing(scene))
     return _turn(_what(rng.choice(alone), names, rng), rng)
+
+
+def alone_in_their_places(scene: ThingScene) -> list[Placed]:
+    """Return the things in whose place nothing else stands."""
+    together: list[Boxed] = [*scene.things, *scene.behind.shapes, *scene.behind.signs]
+    places = [place(each.box) for each in together]
+    return [thing for thing in scene.things if places.count(place(thing.box)) == 1]
 
 
 def _caption_turn(scene: ThingScene, rng: Random) -> Turn:
@@ -66,20 +82,17 @@ def _caption_turn(scene: ThingScene, rng: Random) -> Turn:
 
 
 def _question_turn(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
-    ask = rng.choice((_count, _exists, _exists, _where, what_turn, _behind))
-    if ask is _behind or ask is what_turn:
-        return ask(scene, names, rng)  # type: ignore[return-value]
-    asked = ask(scene, names, rng)
-    return _turn(asked, rng) if isinstance(asked, QuestionAndAnswer) else what_turn(scene, names, rng)
+    ask = rng.choice((_count, _exists, _exists, _where, None, _behind))
+    asked = ask(scene, names, rng) if ask else None
+    return _turn(asked, rng) if asked else what_turn(scene, names, rng)
 
 
-def _behind(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
+def _behind(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
     """Ask about the shapes and the sign, which are mostly not there."""
-    if scene.behind.sign is None and rng.random() < 0.4:
-        return no_sign_turn(rng)
-    if rng.random() < 0.4:
-        return count_turn(scene.behind, rng)
-    return _turn(exchange(scene.behind, rng), rng)
+    chance = rng.random()
+    if scene.behind.sign is None and chance < 0.4:
+        return no_sign(rng)
+    return shapes_counted(scene.behind, rng) if chance < 0.7 else exchange(scene.behind, rng)
 
 
 def _turn(
@@ -89,14 +102,6 @@ def _turn(
     if style == "choice":
         return choice_turn(asked, rng)
     return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
-
-
-def _alone(scene: ThingScene) -> list[Placed]:
-    """Return the things in whose place nothing else stands."""
-    sign = scene.behind.sign
-    boxes = [each.box for each in (*scene.things, *scene.behind.shapes, *((sign,) if sign else ()))]
-    places = [place(box) for box in boxes]
-    return [thing for thing in scene.things if places.count(place(thing.box)) == 1]
 
 
 def _what(thing: Placed, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:

@@ -6,6 +6,7 @@ are read from their folder; the same generator state gives the same scene and th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -36,40 +37,40 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class ThingScene:
-    """Things in reading order, before a scene of the drawn world or a photograph, whose shapes and sign are seen, too."""
+    """Things in reading order, before a drawn scene or a photograph, whose shapes and sign are seen, too."""
 
     behind: Scene
     things: tuple[Placed, ...]
 
 
 def draw_things(
-    rng: Random, pictures: ThingPictures, count: int, photograph: Image.Image | None = None, crowded: bool = False
+    rng: Random,
+    pictures: ThingPictures,
+    names: Sequence[str],
+    photograph: Image.Image | None = None,
+    crowded: bool = False,
 ) -> tuple[ThingScene, Image.Image]:
-    """Draw a scene with up to `count` things, at least one, and paint it.
+    """Draw a scene with those of the named things that find a place, at least one of them, and paint it.
 
     Args:
         rng: where every choice comes from.
         pictures: the things.
-        count: things that look for a place.
+        names: what looks for a place, in this order; a name may come several times.
         photograph: what they stand before; None for a drawn scene.
         crowded: make them small, and draw no shapes and no sign.
     """
     behind, image = _drawn(rng, crowded) if photograph is None else _photographed(rng, photograph, crowded)
     taken = [*(shape.box for shape in behind.shapes), *(sign.box for sign in behind.signs)]
     things: list[Placed] = []
-    repeated = rng.random() < 0.25  # now and then several of a kind, to be counted
-    names = rng.sample(pictures.names, max(1, count // 2) if repeated else count)
-    while not things:
-        for _ in range(count):
-            name = rng.choice(names) if repeated else names[len(things)]
-            picture = pictures.of(name, rng)
-            box = _place(rng, picture, image.size, crowded, [*taken, *(thing.box for thing in things)])
-            if box is not None:
-                _paste(image, picture, box)
-                things.append(Placed(name, box))
-        taken = []  # where nothing had room, the first may stand on what is there
-        if not things:
-            behind, image = _drawn(rng, crowded=True) if photograph is None else (_bare(behind), photograph.copy())
+    for name in names:
+        picture = pictures.of(name, rng)
+        box = _place(rng, picture, image.size, crowded, taken)
+        if box is not None:
+            _paste(image, picture, box)
+            things.append(Placed(name, box))
+            taken.append(box)
+    if not things:  # shapes and sign leave no room
+        return draw_things(rng, pictures, names, photograph, crowded=True)
     return ThingScene(behind, in_reading_order(things)), image
 
 

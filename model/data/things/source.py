@@ -15,6 +15,7 @@ from model.data.things.scene import draw_things
 
 _SIDE_PX = (176, 320)
 _PHOTOGRAPHED = 0.35  # share of the scenes that stand before a photograph
+_REPEATED = 0.25  # share of the scenes with several of a kind
 _OF_SETS = 0.6  # share of the nameless things that icon sets have
 _CROWDS = (5, 8, 12)  # things that look for a place in a crowd
 
@@ -55,10 +56,18 @@ class ThingSource:
         crowded = index % 2 == 1
         count = rng.choice(_CROWDS if crowded else (1, 1, 2, 2, 3, 4))
         photograph = self.photographs.photograph(rng, _size(rng)) if rng.random() < _PHOTOGRAPHED else None
-        scene, image = draw_things(rng, self.things, count, photograph, crowded)
+        scene, image = draw_things(rng, self.things, _names(rng, self.things, count), photograph, crowded)
         if crowded:
             return Sample(degraded(image, rng), turns_about_a_crowd(scene, rng, self.turns))
         return Sample(degraded(image, rng), turns_about_things(scene, self.things.names, rng, self.turns))
+
+
+def _names(rng: Random, things: ThingPictures, count: int) -> list[str]:
+    """Draw different names, or now and then several of a kind, to be counted."""
+    if rng.random() < _REPEATED:
+        few = rng.sample(things.names, max(1, count // 2))
+        return [rng.choice(few) for _ in range(count)]
+    return rng.sample(things.names, min(count, len(things.names)))
 
 
 def _size(rng: Random) -> tuple[int, int]:

@@ -52,7 +52,7 @@ def question_turn(scene: Scene, rng: Random) -> Turn:
 
 def count_turn(scene: Scene, rng: Random) -> Turn:
     """Build a turn that asks for the number of shapes, answered in a word or in a sentence."""
-    asked = counted(len(scene.shapes), "", "shape", "shapes", rng)
+    asked = shapes_counted(scene, rng)
     short = rng.random() < 0.7
     return Turn(
         question_instruction(asked.question, "short" if short else "sentence"), asked.word if short else asked.sentence
@@ -66,6 +66,17 @@ def no_sign_turn(rng: Random) -> Turn:
         question_instruction(rng.choice(_SIGN_QUESTIONS), "short" if short else "sentence"),
         _NO_SIGN[0] if short else _NO_SIGN[1],
     )
+
+
+def shapes_counted(scene: Scene, rng: Random) -> QuestionAndAnswer:
+    """Draw a question for the number of all shapes."""
+    return counted(len(scene.shapes), "", "shape", "shapes", rng)
+
+
+def no_sign(rng: Random) -> QuestionAndAnswer:
+    """Draw a question for the sign of a scene that has none."""
+    others = tuple(dict.fromkeys(sign_text(rng) for _ in range(4)))
+    return QuestionAndAnswer("sign", rng.choice(_SIGN_QUESTIONS), *_NO_SIGN, others)
 
 
 def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
@@ -88,6 +99,7 @@ def about_one_of_several(scene: Scene, rng: Random) -> tuple[QuestionAndAnswer, 
 
 
 def choice_turn(asked: QuestionAndAnswer, rng: Random) -> Turn:
+    """Build a turn that offers the answer and some wrong ones by letters."""
     wrong = rng.sample(asked.others, min(len(asked.others), rng.randint(1, 3)))
     choices = [asked.word, *wrong]
     rng.shuffle(choices)
@@ -95,6 +107,7 @@ def choice_turn(asked: QuestionAndAnswer, rng: Random) -> Turn:
 
 
 def without(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
+    """Return the words but for the answer."""
     return tuple(word for word in words if word != answer)
 
 
@@ -119,6 +132,15 @@ def _count(scene: Scene, rng: Random) -> QuestionAndAnswer:
 
 
 def counted(count: int, which: str, noun: str, nouns: str, rng: Random) -> QuestionAndAnswer:
+    """Build a question for a number of things, and its answer.
+
+    Args:
+        count: how many there are.
+        which: words before the noun with a space behind, or nothing.
+        noun: what is counted.
+        nouns: its plural.
+        rng: draws the wording.
+    """
     question = rng.choice(
         ("How many {} are there?", "How many {} do you see?", "How many {} are in the image?", "Count the {}.")
     ).format(which + nouns)
@@ -163,6 +185,7 @@ def _matches(shape: Shape, wanted: tuple[str, str]) -> bool:
 
 
 def yes_or_no(question: str, yes: bool, thing: str) -> QuestionAndAnswer:
+    """Build a question whether a thing, named with its article, is there, and its answer."""
     absent = thing.partition(" ")[2]
     said = f"Yes, there is {thing}." if yes else f"No, there is no {absent}."
     return QuestionAndAnswer("exists", question, "yes" if yes else "no", said, ("no",) if yes else ("yes",))

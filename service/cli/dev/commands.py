@@ -14,6 +14,7 @@ from service.cli.dev.gpu import gpu
 from service.cli.dev.photographs import photographs
 from service.cli.dev.pretrain import pretrain
 from service.cli.dev.startup import startup
+from service.cli.dev.things import things
 
 
 def dev_commands(app: typer.Typer) -> typer.Typer:
@@ -24,6 +25,18 @@ def dev_commands(app: typer.Typer) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for command in (bench, startup, capacity, gpu, baseline, ablate, pretrain, average, photographs, docs_command(app)):
+    for command in (
+        bench,
+        startup,
+        capacity,
+        gpu,
+        baseline,
+        ablate,
+        pretrain,
+        average,
+        photographs,
+        things,
+        docs_command(app),
+    ):
         dev.command()(command)
     return dev

@@ -202,6 +202,34 @@ def outside(
 
 @evaluate.command()
 @evaluating
+def things(
+    pictures: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Pictures of things, as `pheye dev things` keeps them.")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the painted scenes are kept; default pheye/things in ~/.cache."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many scenes of each name.")] = 2,
+    world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "things",
+    style: Annotated[str, typer.Option(help="Icon set of the things; pheye-tiny never learned from the default.")] = (
+        "twemoji"
+    ),
+    **words: Any,
+) -> None:
+    """Scenes of everyday things in a style never trained on: named, in captions, counted."""
+    from model.evaluation.formats.outside import installed_photographs
+    from model.evaluation.formats.things import read_things
+
+    def read() -> list[Case]:
+        kept = folder or cache_folder("things")
+        return read_things(pictures, installed_photographs(), kept, count, world, style)
+
+    evaluate_cases("things", read, words, max_tokens=SCENE_TOKENS)
+
+
+@evaluate.command()
+@evaluating
 def manifest(
     file: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSON lines: image, instruction, response.")],
     kind: Annotated[

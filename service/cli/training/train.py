@@ -42,7 +42,8 @@ class TrainOptions:
         list[Path],
         typer.Option(
             metavar="FILE",
-            help="A manifest, or `scenes`, `signs`, `truthful:FOLDER` or `things:FOLDER`; several times: one for each stage, in order.",
+            help="A manifest, or `scenes`, `signs`, `truthful:FOLDER` or `things:FOLDER`; several times: one for each "
+            "stage, in order.",
         ),
     ]
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="The run's folder; the model goes to FOLDER/model.")]

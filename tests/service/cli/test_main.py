@@ -211,6 +211,7 @@ def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> Non
         "pretrain",
         "average",
         "photographs",
+        "things",
         "docs",
     ]
     shown = pheye("--help").stdout.partition("\nCommands:\n")[2]

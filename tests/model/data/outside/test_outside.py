@@ -33,7 +33,7 @@ def pictures(tmp_path_factory) -> Path:
 
 
 def test_whatever_is_asked_of_a_picture_outside_the_world_the_answer_is_one_sentence(pictures):
-    source = OutsideSource("test", Pictures(pictures))
+    source = OutsideSource("test", Pictures(pictures), Pictures(pictures))
     for index in range(40):
         sample = source[index]
         assert {turn.response for turn in sample.turns} == {NOTHING}
