@@ -47,7 +47,7 @@ class _WaitingFile(io.FileIO):
         self._stopped, self._poll = stopped, select.poll()
         self._poll.register(self, select.POLLIN)
 
-    def readinto(self, buffer: Any) -> int:  # type: ignore[override]  # never None
+    def readinto(self, buffer: Any) -> int:
         """Read what is there, once there is something, or every writer has gone."""
         while True:
             while not self._poll.poll(_LOOK_MS):
