@@ -99,7 +99,7 @@ async def _caption(server: Server, http: httpx.AsyncClient, frame: bytes, max_to
     try:
         response = await http.post("/v1/caption", files={"image": frame}, data={"max_tokens": str(max_tokens)})
     except httpx.RequestError as error:
-        raise ServerError(f"{server.name}: no answer from {server.url}: {error}") from None
+        raise ServerError(f"{server.name}: no answer from {server.shown_url}: {error}") from None
     if response.status_code != httpx.codes.OK:
         raise ServerError(f"{server.name}: {response.status_code}: {response.text[:SHOWN_CHARS]}")
     try:

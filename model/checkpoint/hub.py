@@ -41,7 +41,7 @@ def unreachable(timeout_s: float = REACH_S) -> str | None:
 def _next_hop(endpoint: str) -> tuple[str, int]:
     """Return host and port to which a request for the hub goes."""
     parts = urlsplit(endpoint)
-    host = parts.hostname or endpoint
+    host = parts.hostname or endpoint.rpartition("@")[2]  # before it there may be a password
     proxy = None if proxy_bypass(host) else getproxies().get(parts.scheme)
     hop = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else parts
     return hop.hostname or host, hop.port or _PORTS.get(hop.scheme, 443)

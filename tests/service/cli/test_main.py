@@ -41,6 +41,21 @@ def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["caption", "ftp://me:secret@host/a.png"], id="image"),
+        pytest.param(["info", "https://me:secret@host/model"], id="model"),
+        pytest.param(["caption", IMAGE, "--server", "https://me:secret@host"], id="server"),
+        pytest.param(["caption", "https://me:secret@host/a.png"], id="link"),
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(words: list[str]) -> None:
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "secret" not in refused.output + refused.stderr
+
+
 @pytest.fixture(autouse=True)
 def a_machine_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "quick_rates", lambda: QuickRates(50e9, 400e9, 0.0))
