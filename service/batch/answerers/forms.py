@@ -149,7 +149,8 @@ def checked_body(response: httpx.Response) -> bytes:
     detail, status = refusal(response), response.status_code
     invalid_field = status == httpx.codes.UNPROCESSABLE_ENTITY and not detail.startswith("image")
     if status in FOR_ALL or invalid_field:
-        raise CannotAsk(detail.removeprefix("settings."))
+        named = detail.removeprefix("settings.")
+        raise CannotAsk(named.replace("questions: ", "question: ", 1) if named.startswith("questions: ") else named)
     raise NoAnswer(detail)
 
 
