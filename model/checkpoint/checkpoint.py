@@ -137,13 +137,12 @@ def open_tokenizer(source: str, revision: str | None = None) -> TextTokenizer:
     return read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
 
 
-def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
-    """Return the rank of each adapter as the weights in a folder have it; None where no weights are at hand.
+def stored_ranks(folder: Path, config: PheyeConfig) -> dict[str, int] | None:
+    """Return the rank of each adapter as the weights in a folder have it; None where there are none.
 
     Raises:
         CheckpointError: the weights cannot be read, or have no such adapter.
     """
-    folder = local_folder(source) or Path(source)
     return _ranks(read_tensors(folder), config) if any((folder / name).exists() for name in WEIGHT_FILES) else None
 
 

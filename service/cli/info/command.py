@@ -35,7 +35,8 @@ def info(
     source = model or settings.model
     try:
         config = report.find_config(source, settings.revision)
-        ranks, about = report.find_ranks(source, config), report.find_about(source)
+        ranks = report.find_ranks(source, settings.revision, config)
+        about = report.find_about(source, settings.revision)
     except (ValueError, OSError) as error:
         fail_for(error)
     load = machine_load()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ from rich.table import Table
 from model import complexity
 from model.about import About
 from model.checkpoint.about_file import read_about
-from model.checkpoint.hub import is_cached
+from model.checkpoint.hub import cached_folder, is_cached
 from model.checkpoint.names import PUBLISHED, RANDOM, check_source
 from model.checkpoint.sources import local_folder
 from model.config import GEOMETRIES, PheyeConfig, named_geometry
@@ -82,7 +83,7 @@ def find_config(source: str, revision: str | None) -> PheyeConfig:
     return read_config(source, revision)
 
 
-def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
+def find_ranks(source: str, revision: str | None, config: PheyeConfig) -> Mapping[str, int] | None:
     """Find the ranks of a model's adapters, or None for a checkpoint whose weights are not here to tell.
 
     Raises:
@@ -90,21 +91,27 @@ def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
     """
     if source in GEOMETRIES or source.startswith(RANDOM):
         return ADAPTER_RANKS
-    if local_folder(source) is None:
+    folder = _folder_here(source, revision)
+    if folder is None:
         return None
     from model.checkpoint.checkpoint import stored_ranks  # imports torch
 
-    return stored_ranks(source, config)
+    return stored_ranks(folder, config)
 
 
-def find_about(source: str) -> About | None:
+def find_about(source: str, revision: str | None) -> About | None:
     """Find what a checkpoint on this machine says of its model; None if it does not say.
 
     Raises:
         ValueError: its `about.json` cannot be read.
     """
-    folder = local_folder(source)
+    folder = _folder_here(source, revision)
     return read_about(folder) if folder else None
+
+
+def _folder_here(source: str, revision: str | None) -> Path | None:
+    """Return the folder of a checkpoint on this machine: its own, or the hub cache's."""
+    return local_folder(source) or cached_folder(source, revision)
 
 
 def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
