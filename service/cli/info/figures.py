@@ -6,7 +6,7 @@ configuration. Used by the command only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,7 @@ from model.about import About
 from model.checkpoint.about_file import read_about
 from model.checkpoint.hub import cached_folder, is_cached
 from model.checkpoint.names import PUBLISHED, RANDOM, check_source
-from model.checkpoint.sources import local_folder
+from model.checkpoint.sources import local_folder, unpinned
 from model.config import GEOMETRIES, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, adapters
 
@@ -114,11 +114,35 @@ def _folder_here(source: str, revision: str | None) -> Path | None:
     return local_folder(source) or cached_folder(source, revision)
 
 
-def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
-    """List all figures, section by section; the usual ranks of the adapters are assumed where none are known."""
+def find_unpinned(source: str, revision: str | None) -> tuple[str, ...]:
+    """Find the hub repositories that a checkpoint on this machine names, and no revision pins.
+
+    Raises:
+        ValueError: its `config.json` cannot be read.
+    """
+    folder = _folder_here(source, revision)
+    return unpinned(folder) if folder else ()
+
+
+def figures(
+    config: PheyeConfig,
+    context_tokens: int,
+    ranks: Mapping[str, int] | None = None,
+    others: Sequence[str] = (),
+) -> Iterator[Figure]:
+    """List all figures, section by section.
+
+    Args:
+        config: geometry of the model.
+        context_tokens: of an answer's slot.
+        ranks: of its adapters; the usual ones are assumed where none are known.
+        others: hub repositories that it takes parts from, and that no revision pins.
+    """
     count = complexity.parameters(config, ranks or ADAPTER_RANKS)
     yield from _geometry(config)
     yield _adapter_ranks(config, ranks)
+    if others:
+        yield Figure("geometry", "unpinned", "other repositories, which no revision pins", ", ".join(others))
     yield from _parameters(count)
     yield from _bytes(config, count, context_tokens)
     yield from _flops(config)
