@@ -96,7 +96,7 @@ def warn_of_unpinned(source: str, folder: Path, revision: str | None) -> None:
     others = unpinned(folder) if revision is not None else ()
     if others:
         logger.warning(
-            "%s: revision %s does not pin %s, which its config.json names; `pheye convert` writes a folder with all of it",
+            "%s: revision %s does not pin %s, which its config.json names; `pheye convert` writes a folder with all",
             shown(source),
             shown(revision),
             ", ".join(others),
