@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 from httpx_sse import EventSource
@@ -154,7 +154,7 @@ def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | N
     )
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     """Tell whether a value of a server's JSON is a number of things.
 
     >>> is_count(4), is_count(-1), is_count(10**400), is_count(float("inf")), is_count(True)
