@@ -184,6 +184,10 @@ for _ in range(3000):
 sys.exit("the workers were never busy")
 '
 
+told_if_alone() {  # told_if_alone WORKERS: what a kill did not try
+    [ "$1" -gt 1 ] || echo 'one worker for one core: its successor had them; no living worker took over from another'
+}
+
 kill_worker() {  # while it writes several answers, which go on on its successor, or another, with the same words
     local restarts workers killer n streams=()
     stream >"$WORK/undisturbed"
@@ -207,6 +211,7 @@ kill_worker() {  # while it writes several answers, which go on on its successor
     expect $((restarts + 1)) "$(metric pheye_worker_restarts_total)" || return 1
     [ "$(metric pheye_request_replays_total)" -gt 0 ] || { echo 'no answer was under way on the worker'; return 1; }
     service_log | sed -n 's/.*\(worker .* ended with code -9 while it had [0-9]* requests\).*/\1/p' | tail -n 1 >&3
+    told_if_alone "${#workers[@]}" >&3
 }
 
 # What the kernel killed for want of memory, by either version of cgroups.

@@ -103,7 +103,7 @@ class LoadTest:
             "seed": self.options.seed,
             "started": self.started,
             "servers": [
-                {"name": server.name, "url": server.url, "card": self.cards[server.name]}  # never its key
+                {"name": server.name, "url": server.shown_url, "card": self.cards[server.name]}  # no key
                 for server in self.options.server
             ],
             "capacity": self.capacity,

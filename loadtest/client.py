@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 from httpx_sse import EventSource
@@ -27,6 +28,7 @@ SHOWN_CHARS = 300  # of what a failure says
 # Servers close idle connections (uvicorn after 5 s); one that is closed while a request is on its way would count as
 # lost. So ours are closed first.
 IDLE_S = 2.0
+_MOST_COUNTED = 10**9  # tokens or tiles of one answer: what is more comes from no server of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +149,27 @@ def _answered(answer: Mapping[str, Any], ended_s: float, first_text_s: float | N
         OK,
         ended_s,
         first_text_s,
-        tokens if type(tokens) is int else 0,
+        tokens if is_count(tokens) else 0,
         cached if isinstance(cached, bool) else None,
     )
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Tell whether a value of a server's JSON is a number of things.
+
+    >>> is_count(4), is_count(-1), is_count(10**400), is_count(float("inf")), is_count(True)
+    (True, False, False, False, False)
+    """
+    return type(value) is int and 0 <= value <= _MOST_COUNTED
+
+
+def is_finite(value: object) -> bool:
+    """Tell whether a value of a server's JSON is a finite number.
+
+    >>> is_finite(0.5), is_finite(float("inf")), is_finite(10**400), is_finite("1"), is_finite(True)
+    (True, False, False, False, False)
+    """
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def json_object(text: str) -> dict[str, Any]:

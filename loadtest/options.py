@@ -175,8 +175,9 @@ def _server(text: str) -> Server:
     except (ValueError, httpx.InvalidURL):  # of which an error about a name in another script is a kind
         parts, usable = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not usable:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
-    return Server(name or parts.netloc, url.rstrip("/"))
+        shown = "this" if "@" in text else repr(text)  # before it there may be a password
+        raise argparse.ArgumentTypeError(f"{shown} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
+    return Server(name or parts.netloc.rpartition("@")[2], url.rstrip("/"))
 
 
 def read_file(file: str) -> bytes:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,19 +29,34 @@ class ServerError(RuntimeError):
     """Server that cannot be measured; the message says which and why."""
 
 
+def shown_url(url: str) -> str:
+    """Return an address without what may be a secret in it.
+
+    >>> shown_url("https://me:secret@host:8000/eye?key=secret")
+    'https://host:8000/eye'
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Server that answers `/v1/caption` and `/v1/vqa`.
 
     Attributes:
         name: under which the report has it.
-        url: where it is.
+        url: where it is; of a proxy before it perhaps with a user and a password, which are in no report.
         key: API key, if it asks for one; in no report.
     """
 
     name: str
-    url: str
+    url: str = field(repr=False)
     key: str | None = field(default=None, repr=False)
+
+    @property
+    def shown_url(self) -> str:
+        """The address as it may be shown: without user, password and query."""
+        return shown_url(self.url)
 
     async def card(self) -> dict[str, Any]:
         """Fetch the server's `/readyz`: its model, device, number format.
@@ -52,15 +68,16 @@ class Server:
             async with open_http(self.url, 1, key=self.key) as http:
                 response = await http.get("/readyz")
         except httpx.RequestError as error:
-            raise ServerError(f"{self.name}: no answer from {self.url}: {error}") from None
+            raise ServerError(f"{self.name}: no answer from {self.shown_url}: {error}") from None
         if response.status_code != httpx.codes.OK:
             raise ServerError(
-                f"{self.name}: {self.url}/readyz says {response.status_code}: {response.text[:SHOWN_CHARS]}"
+                f"{self.name}: {self.shown_url}/readyz says {response.status_code}: {response.text[:SHOWN_CHARS]}"
             )
         try:
             return json_object(response.text)
         except (ValueError, RecursionError):
-            raise ServerError(f"{self.name}: {self.url}/readyz is no JSON object; is this a Pheye server?") from None
+            words = f"{self.name}: {self.shown_url}/readyz is no JSON object; is this a Pheye server?"
+            raise ServerError(words) from None
 
     async def seconds(self) -> dict[str, float]:
         """Return what it tells of `SECONDS` so far."""

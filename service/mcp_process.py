@@ -18,7 +18,7 @@ import httpx
 from service.batch.answerers.bounded_http import ANSWER_BYTES, AnswerOutOfBoundsError, request
 from service.batch.answerers.remote import SLACK_S
 from service.batch.answerers.retry import PASSING, RetryBudget, retry_after_s
-from service.batch.answerers.server import ServiceConnection, ServiceConnectionError, contact, silence
+from service.batch.answerers.server import ServiceConnection, ServiceConnectionError, contact, look, silence
 from service.configuration.settings import Settings
 from service.logs import configure_logging
 from service.mcp.images import LocalSources
@@ -115,7 +115,7 @@ class _OwnEngine:
 
 @dataclass(slots=True)
 class RunningService:
-    """A service elsewhere: looked at before the first request, and asked again while it is full or restarts."""
+    """A service elsewhere: looked at before each call, and asked again while it is full or restarts."""
 
     server: ServiceConnection
     card: ServiceCard | None = None
@@ -127,7 +127,7 @@ class RunningService:
         Raises:
             ToolError: it is not there.
         """
-        card = await self._card()
+        card = self.card or await self._card()
         patience_s = card.limits.deadline_s + SLACK_S
         async with httpx.AsyncClient(**self.server.connection(patience_s)) as client:
             budget = RetryBudget(self.server.retry_for_s)
@@ -150,7 +150,7 @@ class RunningService:
                     raise ToolError(words)
 
     async def most_bytes(self) -> int:
-        """Return how large a request it takes.
+        """Return how large a request it takes now: it may have been started anew, with other limits.
 
         Raises:
             ToolError: it is not there.
@@ -159,12 +159,14 @@ class RunningService:
 
     async def _card(self) -> ServiceCard:
         async with self.looking:
-            if self.card is None:
-                try:
-                    self.card = await asyncio.to_thread(contact, self.server, logger.warning)
-                except ServiceConnectionError as error:
-                    raise ToolError(str(error)) from None
-        return self.card
+            if self.card is not None:  # while it restarts, what it said before
+                self.card = await asyncio.to_thread(look, self.server) or self.card
+                return self.card
+            try:
+                self.card = await asyncio.to_thread(contact, self.server, logger.warning)
+            except ServiceConnectionError as error:
+                raise ToolError(str(error)) from None
+            return self.card
 
 
 @dataclass(frozen=True, slots=True)

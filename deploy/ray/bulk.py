@@ -6,7 +6,8 @@
 Three stages run at the same time: tasks read files, tasks decode and tile them, and a pool of actors answers. Answers
 come as Parquet files with the columns of `pheye caption --jsonl FILE.parquet`, and `path`. What is written is
 remembered beside them, so the same command goes on where it was stopped. `PHEYE_*` variables choose the model and its
-settings. Below about a million images `pheye caption --shard` is simpler.
+settings. Below about a million images `pheye caption --shard` is simpler. Arrow, with which Ray reads, refuses keys of
+S3 with an empty part, such as `a//b.png`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from model.prompt import caption_instruction, question_instruction
 from model.request import Sampling
 from service.batch.answerers.local import LocalRun
 from service.batch.results.parquet import answer_schema
-from service.batch.results.records import AnswerTerms, records_of
+from service.batch.results.records import AnswerTerms, image_fields, records_of
 from service.batch.task import AnswerOptions, ImagePlace, Question, Task
 from service.configuration.settings import Settings, load_settings
 from service.errors import InvalidField, ServiceError
@@ -74,20 +75,19 @@ class Answerer:
         """Answer the question about every image of a batch."""
         from service.worker.engine import Engine
 
-        tiled = map(pickle.loads, batch["image"])
-        images: dict[ImagePlace, Tiled] = dict(zip(map(Path, batch["path"]), tiled, strict=True))
+        tiled: list[Tiled] = [pickle.loads(image) for image in batch["image"]]  # noqa: S301 - of our own tasks
         options = AnswerOptions(self._sampling, may_shorten=True)
         engine = Engine(self._runner, stall_s=STALL_S)
-        run = LocalRun(engine, reader_of(images), options, in_flight=2 * self._runner.slots, threads=1)
+        run = LocalRun(engine, reader_of(tiled), options, in_flight=2 * self._runner.slots, threads=1)
         terms = terms_of(self._runner.config.name, self._sampling)
-        return table_of(run, images, self._question, terms)
+        return table_of(run, [str(path) for path in batch["path"]], self._question, terms)
 
 
-def reader_of(images: Mapping[ImagePlace, Tiled]) -> Callable[[ImagePlace], TiledImage]:
-    """Return what a local run reads images with, where all of them are tiled already."""
+def reader_of(images: Sequence[Tiled]) -> Callable[[ImagePlace], TiledImage]:
+    """Return what a local run reads images with, where all of them are tiled already; each is named by its number."""
 
     def read(image: ImagePlace) -> TiledImage:
-        tiled = images[image]
+        tiled = images[int(str(image))]
         if isinstance(tiled, ServiceError):
             raise tiled
         return tiled
@@ -95,13 +95,17 @@ def reader_of(images: Mapping[ImagePlace, Tiled]) -> Callable[[ImagePlace], Tile
     return read
 
 
-def table_of(run: LocalRun, images: Iterable[ImagePlace], question: Question, terms: AnswerTerms) -> pa.Table:
-    """Answer a question about images: a row for each of them, an answer or an error."""
+def table_of(run: LocalRun, paths: Sequence[str], question: Question, terms: AnswerTerms) -> pa.Table:
+    """Answer a question about images: a row for each of them, an answer or an error.
+
+    A path stays as Ray has it, which knows by it what is answered: as a `Path`, `a//b.png` would be `a/b.png`.
+    """
     import pyarrow as pa
 
+    tasks = [Task(Path(str(number)), (question,)) for number in range(len(paths))]
     rows = [
-        {"path": str(outcome.task.image)} | record
-        for outcome in run.run([Task(image, (question,)) for image in images])
+        {"path": paths[outcome.place]} | record | image_fields(paths[outcome.place])
+        for outcome in run.run(tasks)
         for record in records_of(outcome, terms)
     ]
     return pa.Table.from_pylist(rows, schema=answer_schema().insert(0, pa.field("path", pa.string())))

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from loadtest.client import SHOWN_CHARS, json_object, open_http
+from loadtest.client import SHOWN_CHARS, is_count, is_finite, json_object, open_http
 from loadtest.servers import Server, ServerError
 
 CACHE_BYTES = "pheye_feature_cache_bytes"
@@ -73,10 +73,12 @@ async def ask_about(server: Server, frames: Iterable[bytes], max_tokens: int) ->
             total_s = time.monotonic() - started_s
             grown = (await server.metric(CACHE_BYTES) or 0.0) - before
             try:
-                usage, encode_s = answer["usage"], float(answer["timings"]["encode"])
-                tiles, cached = int(usage["image_tiles"]), int(usage["image_tiles_cached"])
-            except (KeyError, TypeError, ValueError):
+                usage, encode_s = answer["usage"], answer["timings"]["encode"]
+                tiles, cached = usage["image_tiles"], usage["image_tiles_cached"]
+            except (KeyError, TypeError):
                 raise ServerError(f"{server.name}: an answer does not tell how many tiles were cached") from None
+            if not (is_count(tiles) and is_count(cached) and is_finite(encode_s)):
+                raise ServerError(f"{server.name}: an answer has no numbers of tiles or seconds")
             costs.append(FrameCost(tiles, tiles - cached, encode_s, total_s, grown))
     return costs
 
@@ -99,7 +101,7 @@ async def _caption(server: Server, http: httpx.AsyncClient, frame: bytes, max_to
     try:
         response = await http.post("/v1/caption", files={"image": frame}, data={"max_tokens": str(max_tokens)})
     except httpx.RequestError as error:
-        raise ServerError(f"{server.name}: no answer from {server.url}: {error}") from None
+        raise ServerError(f"{server.name}: no answer from {server.shown_url}: {error}") from None
     if response.status_code != httpx.codes.OK:
         raise ServerError(f"{server.name}: {response.status_code}: {response.text[:SHOWN_CHARS]}")
     try:

@@ -30,6 +30,7 @@ from model.checkpoint.sources import (
     folder_of,
     local_folder,
     named_folder,
+    warn_of_unpinned,
 )
 from model.checkpoint.tokenizer_files import read_tokenizer
 from model.checkpoint.weight_files import read_weights
@@ -86,7 +87,7 @@ def open_checkpoint(
 
     Args:
         source: what to open.
-        revision: pins a hub repository.
+        revision: pins a hub repository, not those that its `config.json` names; of these a warning tells.
         device: where random weights are made; stored tensors are mapped from disk.
         has_seen: whether the checkpoint of an identity was opened before, and its large tensors are not read again;
             None, or if not: every value is looked at, for which 5 GB come from the disk.
@@ -97,6 +98,7 @@ def open_checkpoint(
     if source.startswith(RANDOM):
         return random_checkpoint(random_config(source.removeprefix(RANDOM)), device)
     folder = folder_of(source, revision)
+    warn_of_unpinned(source, folder, revision)
     config = _config(folder, source)
     about, tensors = read_about(folder), read_tensors(folder)
     ranks = _ranks(tensors, config)
@@ -137,13 +139,12 @@ def open_tokenizer(source: str, revision: str | None = None) -> TextTokenizer:
     return read_tokenizer(named_folder(folder, "tokenizer", TOKENIZER_FILES))
 
 
-def stored_ranks(source: str, config: PheyeConfig) -> dict[str, int] | None:
-    """Return the rank of each adapter as the weights in a folder have it; None where no weights are at hand.
+def stored_ranks(folder: Path, config: PheyeConfig) -> dict[str, int] | None:
+    """Return the rank of each adapter as the weights in a folder have it; None where there are none.
 
     Raises:
         CheckpointError: the weights cannot be read, or have no such adapter.
     """
-    folder = local_folder(source) or Path(source)
     return _ranks(read_tensors(folder), config) if any((folder / name).exists() for name in WEIGHT_FILES) else None
 
 

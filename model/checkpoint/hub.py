@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -41,7 +42,7 @@ def unreachable(timeout_s: float = REACH_S) -> str | None:
 def _next_hop(endpoint: str) -> tuple[str, int]:
     """Return host and port to which a request for the hub goes."""
     parts = urlsplit(endpoint)
-    host = parts.hostname or endpoint
+    host = parts.hostname or endpoint.rpartition("@")[2]  # before it there may be a password
     proxy = None if proxy_bypass(host) else getproxies().get(parts.scheme)
     hop = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else parts
     return hop.hostname or host, hop.port or _PORTS.get(hop.scheme, 443)
@@ -49,13 +50,19 @@ def _next_hop(endpoint: str) -> tuple[str, int]:
 
 def is_cached(repository: str, revision: str | None = None) -> bool:
     """Say whether the hub's cache has the configuration of a repository, in this revision."""
+    return cached_folder(repository, revision) is not None
+
+
+def cached_folder(repository: str, revision: str | None = None) -> Path | None:
+    """Return the folder of a repository in the hub's cache, where it has at least its configuration."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return isinstance(try_to_load_from_cache(repository, "config.json", revision=revision), str)
+        found = try_to_load_from_cache(repository, "config.json", revision=revision)
     except HFValidationError:
-        return False
+        return None
+    return Path(found).parent if isinstance(found, str) else None  # else it is known to have none
 
 
 def cache_folder() -> str:

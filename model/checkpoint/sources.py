@@ -7,12 +7,15 @@ library only when something is fetched. May be called from any thread.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from model.checkpoint.files import check_folder, read_json_object, shown
 from model.checkpoint.hub import unreachable, without_hub
+
+logger = logging.getLogger("pheye.checkpoint")
 
 EMBEDDED: Mapping[str, Path] = {"pheye-tiny": Path(__file__).parents[1] / "weights" / "pheye-tiny"}
 ABOUT = "about.json"  # what the model knows, in words; optional
@@ -75,6 +78,29 @@ def named_folder(folder: Path, key: str, files: list[str]) -> Path:
     if os.path.isdir(folder / named):
         return check_folder(folder / named, folder)
     return Path(fetch(named, None, files))
+
+
+def unpinned(folder: Path) -> tuple[str, ...]:
+    """List the hub repositories that `config.json` names: no revision of the checkpoint pins them.
+
+    Raises:
+        CheckpointFileError: there is no such file, or it is no JSON object.
+    """
+    keys = read_json_object(folder / "config.json")
+    named = [keys[key] for key in NAMED if isinstance(keys.get(key), str) and "\0" not in keys[key]]
+    return tuple(dict.fromkeys(shown(name) for name in named if not os.path.isdir(folder / name)))
+
+
+def warn_of_unpinned(source: str, folder: Path, revision: str | None) -> None:
+    """Say what a revision does not pin, to those who have asked for one."""
+    others = unpinned(folder) if revision is not None else ()
+    if others:
+        logger.warning(
+            "%s: revision %s does not pin %s, which its config.json names; `pheye convert` writes a folder with all",
+            shown(source),
+            shown(revision),
+            ", ".join(others),
+        )
 
 
 def fetch(repository: str, revision: str | None, files: str | list[str]) -> str:

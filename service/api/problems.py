@@ -37,7 +37,22 @@ logger = logging.getLogger("pheye.problems")
 
 def problem_of(error: ServiceError, scope: Scope) -> Problem:
     """Describe a failure for the client."""
-    return _problem(problem_type(type(error)), error.title, error.status, error.detail, scope)
+    detail = in_clients_names(error.detail, context_of(scope).sent_as)
+    return _problem(problem_type(type(error)), error.title, error.status, detail, scope)
+
+
+def in_clients_names(detail: str, sent_as: Mapping[str, str]) -> str:
+    """Name the fields of a detail as their client did; a bare word is a field only where a fault begins.
+
+    >>> in_clients_names("settings.top_p: too high; question: a question", {"settings.top_p": "top_p"})
+    'top_p: too high; question: a question'
+    >>> in_clients_names("question: the question is long", {"question": "questions"})
+    'questions: the question is long'
+    """
+    for name, sent in sent_as.items():
+        bounds = (r"(?<![\w.])", r"(?!\w)") if "." in name else (r"(?:(?<=^)|(?<=; ))", "(?=: )")
+        detail = re.sub(bounds[0] + re.escape(name) + bounds[1], sent, detail)
+    return detail
 
 
 def problem_type(kind: type[ServiceError]) -> str:

@@ -50,6 +50,7 @@ class RequestContext:
         reason: the words of its status line, if they are to be others than the status' own.
         image_digest: of the image file that it brought along, as its answer's header says it; empty without one.
         ignored: the fields that were taken and have no effect, as its answer's header names them.
+        sent_as: what the client called fields that errors call otherwise, by their names in errors.
         outside: answers which say that the image is outside the model's known world.
         quiet: whether it is asked so often that the access log leaves it out while all is well.
         inner: whether another request sent it, whose count and whose room for a body hold for it too.
@@ -78,6 +79,7 @@ class RequestContext:
     reason: bytes = b""
     image_digest: str = ""
     ignored: str = ""
+    sent_as: dict[str, str] = field(default_factory=dict)
     outside: int = 0
     quiet: bool = False
     cut_off: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,6 +69,7 @@ class RunPlan:
         done: how many images were answered before.
         notes: what the user should know before it begins.
         finish: called when every outcome has been taken.
+        flush: called however the run ends; writes outcomes that the sink has held back.
     """
 
     tasks: Sequence[Task]
@@ -76,6 +77,7 @@ class RunPlan:
     done: int
     notes: Sequence[str] = ()
     finish: Callable[[], None] = lambda: None
+    flush: Callable[[], None] = lambda: None
 
 
 class Work(Protocol):
@@ -135,10 +137,12 @@ class Job:
                 yield lambda answerer: self._continued(opened, self._terms(answerer))
             else:
                 stream = opened or sys.stdout.buffer
-                yield lambda answerer: self._anew(
-                    JsonStream(stream, self._terms(answerer), single=self.as_json)
-                    if opened or self.as_json
-                    else Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
+                yield (
+                    lambda answerer: (
+                        self._anew(JsonStream(stream, self._terms(answerer), single=self.as_json))
+                        if opened or self.as_json
+                        else self._printed()
+                    )
                 )
 
     def _terms(self, answerer: Answerer) -> AnswerTerms:
@@ -149,6 +153,10 @@ class Job:
 
     def _anew(self, sink: Sink) -> RunPlan:
         return RunPlan(tasks_of(self.images, self.questions, lambda *_: False), sink, done=0)
+
+    def _printed(self) -> RunPlan:
+        printer = Printer(images=len(self.images) > 1, questions=len(self.questions) > 1)
+        return replace(self._anew(printer), flush=printer.flush)
 
     def _continued(self, results: ResultFile | ParquetResults, terms: AnswerTerms) -> RunPlan:
         def done(image: ImagePlace, question: Question) -> bool:
@@ -179,7 +187,10 @@ def carry_out(work: Work, start: Callable[[Console], Answerer]) -> int:
             answerer = start(console)
             plan = planned(answerer)
             outcomes = stack.enter_context(closing(answerer.run(plan.tasks)))
-            code = _follow(console, outcomes, plan, answerer)
+            try:
+                code = _follow(console, outcomes, plan, answerer)
+            finally:
+                plan.flush()
             plan.finish()
             return code
         except KeyboardInterrupt:

@@ -6,6 +6,7 @@ repeats no value; and how a value is shown that somebody else made. Pure; safe f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,8 @@ _WORDS: Mapping[str, str] = {
     "model_attributes_type": "must be an object with named fields",
 }
 SHOWN_CHARS, DETAIL_CHARS = 200, 2000  # of a value, and of the reason of a refusal
+# Behind a scheme whatever ends in an @, and without one a name, a colon and a password.
+_PASSWORD = re.compile(r"(:/{1,2})[^\s'\"]*@|(?<![\w/.-])[^\s'\"/@:]+:[^\s'\"/@]+@(?=\w)")
 _EMPTY = ("string_too_short", "too_short")
 
 
@@ -71,6 +74,15 @@ def plain_value(value: object, most: int = SHOWN_CHARS) -> str:
     """
     plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(value)[: most + 1])
     return plain if len(plain) <= most else plain[: most - 3] + "..."
+
+
+def without_passwords(text: str) -> str:
+    """Hide the user and the password of every address in a text; of a path that was one, a slash is left.
+
+    >>> without_passwords("https://me:secret@host/x, 'me:secret@host' and ftp:/me:secret@host; a@b.png")
+    "https://***@host/x, '***@host' and ftp:/***@host; a@b.png"
+    """
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def _shown(bound: object) -> str:

@@ -21,7 +21,7 @@ from service.configuration.fields.http import HttpSettings
 from service.configuration.fields.images import ImageSettings
 from service.configuration.fields.model import ModelSettings
 from service.configuration.key_files import KeyEntry, plain_entry, read_key_file, read_plain_keys
-from service.configuration.plain_words import plain_words
+from service.configuration.plain_words import plain_words, without_passwords
 from service.configuration.service_links import service_links
 from service.configuration.tls_files import tls_context
 
@@ -139,5 +139,5 @@ def load_settings(**flags: Any) -> Settings:
         lines = []
         for problem in error.errors(include_url=False, include_input=False):
             name = _variable(str(problem["loc"][0])) + ": " if problem["loc"] else ""
-            lines.append(name + plain_words(problem))
+            lines.append(name + without_passwords(plain_words(problem)))
         raise SettingsError("\n".join(lines)) from None

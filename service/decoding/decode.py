@@ -129,7 +129,7 @@ def _decoded(file: PictureFile, max_pixels: int, least_side_px: int, data: bytes
         image.info["transparency"] = file.clear
     info = image.info
     return DecodedPicture(
-        file.corrected(image),
+        file.corrected(image, data),
         size,
         orientation(info.get("exif", b"")) if file.orientation is None else file.orientation,
         info.get("icc_profile") or b"" if file.profile is None else file.profile,

@@ -24,6 +24,7 @@ NO_KEY, NO_FACTS = ImageKey(""), ImageFacts()
 _KEY = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z_]{1,64}")
 MAX_WARNINGS = 8
+_MOST = 2**31 - 1  # pixels along a side, or frames
 
 
 class BrokenAnswer(Exception):
@@ -99,18 +100,25 @@ def read_head(text: bytes) -> AnswerHead:
         retire = str(fields["retire"])
         if "refused" in fields:
             return AnswerHead(_REFUSALS[fields["refused"]](str(fields["detail"])), retire)
-        key, width_px, height_px = str(fields["image_key"]), int(fields["width_px"]), int(fields["height_px"])
+        key, width_px, height_px = str(fields["image_key"]), _count(fields["width_px"]), _count(fields["height_px"])
         tile_keys = tuple(TileKey(str(each)) for each in fields["tile_keys"])
-        if not all(map(_KEY.fullmatch, [key, *tile_keys])) or min(width_px, height_px) < 1:
+        if not all(map(_KEY.fullmatch, [key, *tile_keys])):
             raise ValueError(key[:64])
         facts = _facts(fields["facts"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenAnswer(f"{type(error).__name__}: {error}") from None
     return AnswerHead(None, retire, ImageKey(key), width_px, height_px, facts, tile_keys)
 
 
 def _facts(fields: dict[str, Any]) -> ImageFacts:
-    name, words, frames = str(fields["format"]), [str(word) for word in fields["warnings"]], int(fields["frames"])
-    if len(words) > MAX_WARNINGS or not all(map(_WORD.fullmatch, [name, *words])) or frames < 1:
+    name, words = str(fields["format"]), [str(word) for word in fields["warnings"]]
+    if len(words) > MAX_WARNINGS or not all(map(_WORD.fullmatch, [name, *words])):
         raise ValueError(name[:64])
-    return ImageFacts(name, frames, bool(fields["has_transparency"]), tuple(words))
+    return ImageFacts(name, _count(fields["frames"]), bool(fields["has_transparency"]), tuple(words))
+
+
+def _count(number: Any) -> int:
+    """Read a number of pixels or frames: JSON may also have 1e999, which no `int` is made of."""
+    if type(number) is not int or not 1 <= number <= _MOST:
+        raise ValueError(f"{number!r} is no count"[:64])
+    return number

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpcore
 
@@ -28,6 +28,7 @@ from service.images import ImageSource
 from service.metrics.service_metrics import Metrics
 
 USER_TIMEOUT_S = 60.0  # who waits for their own command may have a slow line
+LOOK_S = 0.1  # between two looks at whether they still wait
 
 
 class ClientMemory(Protocol):
@@ -118,17 +119,31 @@ class ImageFetcher:
             self._metrics.image_fetch_seconds.observe(time.monotonic() - started_s)
 
 
-def fetch_for_user(link: ImageLink, max_bytes: int) -> bytes:
+def fetch_for_user(link: ImageLink, max_bytes: int, stopped: Callable[[], bool] | None = None) -> bytes:
     """Fetch an image that the user of a command names, from wherever they say; blocks, in any thread.
 
+    Args:
+        link: where it is.
+        max_bytes: that are taken.
+        stopped: says that nobody waits for it any more.
+
     Raises:
-        FetchFailed: no image came from there.
+        FetchFailed: no image came from there, or nobody waits for it.
     """
     fetch = Fetch(ANY_HOST, FetchLimits(max_bytes, USER_TIMEOUT_S), _tls())
     try:
-        return asyncio.run(fetch.image(link))
+        return asyncio.run(_while_wanted(fetch.image(link), link, stopped or (lambda: False)))
     except FetchFailed as error:
         raise FetchFailed(error.detail.replace("image_url", "image", 1)) from None
+
+
+async def _while_wanted(image: Coroutine[Any, Any, bytes], link: ImageLink, stopped: Callable[[], bool]) -> bytes:
+    task = asyncio.create_task(image)
+    while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+        if stopped():
+            task.cancel()
+            raise FetchFailed.at(str(link.host), "nobody waits for it any more", "cancelled")
+    return task.result()
 
 
 @cache

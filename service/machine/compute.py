@@ -88,6 +88,8 @@ def _memory(settings: Settings, config: PheyeConfig, precision: Precision, devic
         return _card_memory(settings, config, precision, device, workers)
     needed, free_mb = need(parts(config, precision.name, settings)), available_mb()
     line = f"{needed.at_start_mb:,.0f} MB once ready, {needed.at_most_mb:,.0f} MB with every bound reached at once"
+    if "cuda" in settings.devices:
+        line += ", the workers on GPUs not counted"
     if free_mb is None:
         return Finding("memory", (line,))
     line += f"; {free_mb:,.0f} MB are free"

@@ -43,10 +43,19 @@ class MemoryBound:
     at_start_mb: float = 0.0
 
 
+def cpu_workers(settings: Settings) -> int:
+    """Count the workers on CPUs; one if there are none, for what such a server would take without its GPUs.
+
+    >>> [cpu_workers(Settings(devices=devices)) for devices in ("cpu,cuda:0,cpu", "cuda:0,cuda:1", "auto")]
+    [2, 1, 1]
+    """
+    return max(1, sum(not device.startswith("cuda") for device in settings.devices.split(",")))
+
+
 def parts(config: PheyeConfig, dtype: str, settings: Settings | None = None) -> Iterator[MemoryBound]:
-    """List the parts of the memory of a server on CPUs; without settings, with all their defaults, one worker's."""
+    """List the parts of the memory of a server and its workers on CPUs; without settings, with all defaults, of one."""
     chosen = settings or Settings.model_construct()
-    workers, slots = len(chosen.devices.split(",")), chosen.slots or CPU_SLOTS
+    workers, slots = cpu_workers(chosen), chosen.slots or CPU_SLOTS
     yield MemoryBound("API process", "measured", API_MB, API_MB)
     is_twice = keeps_second_form(config, dtype) and (dtype != "float32" or chosen.compiled_code == "auto")
     has_numba = installed() and (dtype in QUANTISED or (dtype == "float32" and chosen.compiled_code == "auto"))

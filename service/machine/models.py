@@ -15,7 +15,7 @@ from model.checkpoint.names import PUBLISHED
 from model.config import GEOMETRIES, PheyeConfig
 from service.configuration.settings import Settings
 from service.machine.expected import ExpectedTimes, expected_times
-from service.machine.memory import need, parts
+from service.machine.memory import cpu_workers, need, parts
 
 BUILT_IN = "pheye-tiny"
 
@@ -28,7 +28,7 @@ class ModelNeeds:
         model: as `--model` takes it.
         config: its geometry.
         dtype: in which the memory is counted.
-        workers: of the server whose memory is counted.
+        workers: on CPUs, of the server whose memory is counted.
         disk_bytes: of its weights as they are stored.
         memory_mb: of a server that is ready, before its first request.
         most_mb: of a server with every bound reached at once.
@@ -73,7 +73,7 @@ def needs(
         model,
         config,
         dtype,
-        workers=1 if settings is None else len(settings.devices.split(",")),
+        workers=1 if settings is None else cpu_workers(settings),
         disk_bytes=count.total * complexity.DTYPE_BYTES[config.encoder_dtype],
         memory_mb=memory.at_start_mb,
         most_mb=memory.at_most_mb,

@@ -31,7 +31,10 @@ class UsageFields(BaseModel):
 
 
 class TimingFields(BaseModel):
-    """The time spent on an answer, phase by phase; for several questions the longest of each."""
+    """The time spent on an answer, phase by phase; for several questions the longest of each.
+
+    What a worker that died spent on it is in the total alone.
+    """
 
     queue: Seconds = Field(description="Seconds waited for a slot.")
     preprocess: Seconds = Field(description="Seconds of fetching, decoding and tiling the image.")

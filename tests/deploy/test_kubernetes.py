@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from service.api.app import create_app
+from service.api.connections.protocol import PROBE_PATHS
+from service.api.edge.paths import canonical_path
 from service.configuration.settings import Settings
+from service.dispatch.queue import RequestQueue
 from service.images import DIGEST_HEADER as HEADER
 from service.metrics.service_metrics import Metrics
 from tests.support.pages import PAGES, ROOT
@@ -157,3 +161,23 @@ def test_the_ingress_allows_what_the_service_allows_and_hashes_on_the_header(man
     assert float(plain[f"{prefix}/proxy-read-timeout"]) > default.deadline_s
     assert by_image[f"{prefix}/canary-by-header"] == HEADER
     assert by_image[f"{prefix}/upstream-hash-by"] == f"$http_{HEADER.lower().replace('-', '_')}"
+
+
+def test_the_ingresses_publish_the_routes_for_clients_and_none_of_the_operators(manifests: dict[str, Manifest]) -> None:
+    published = [
+        each["path"].rstrip("/") + "/" * (each["pathType"] == "Prefix")
+        for name in ("pheye", "pheye-by-image")
+        for each in manifests[f"Ingress/{name}"]["spec"]["rules"][0]["http"]["paths"]
+    ]
+
+    def is_published(path: str) -> bool:
+        return any(f"{path.rstrip('/')}/".startswith(each) if each.endswith("/") else path.rstrip("/") == each
+                   for each in published)  # fmt: skip
+
+    settings, metrics = Settings(), Metrics()
+    routes = create_app(settings, RequestQueue(settings, metrics), metrics).openapi()["paths"].keys()
+    assert {path for path in {*routes, *PROBE_PATHS} if not is_published(path)} == {
+        *("/metrics", "/health", "/healthz", "/ping")
+    }
+    short = {path.removeprefix("/v1") for path in routes if path.startswith("/v1/")}
+    assert all(is_published(path) for path in short if canonical_path(path) != path)

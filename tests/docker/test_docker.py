@@ -205,3 +205,14 @@ def test_all_that_the_image_copies_is_let_in_by_dockerignore():
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     let_in = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {f"!{name}" for line in copied for name in line.split()} == {each for each in let_in if each[0:1] == "!"}
+
+
+@pytest.mark.parametrize(("workers", "said"), [(1, "no living worker took over"), (2, "")], ids=["one", "two"])
+def test_a_trial_with_one_worker_says_that_no_living_one_took_over(workers: int, said: str):
+    script = (ROOT / "docker/try.sh").read_text(encoding="utf-8")
+    [function] = re.findall(r"^told_if_alone\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL)
+    command = ["bash", "-euc", f"{function}\ntold_if_alone {workers}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert said in done.stdout
+    assert bool(done.stdout) == bool(said)
+    assert script.count("told_if_alone") == 3, "defined with its comment, and called"

@@ -52,6 +52,10 @@ def reply_to(*lines: Line, patience_s: float = 0.0) -> tuple[TimedResponse, int]
         pytest.param((200, JSON, None, b"[1]"), "no JSON", 0, None, "no JSON object", id="a list"),
         pytest.param((200, JSON, None, b"[" * 100_000), "no JSON", 0, None, "recursion", id="deeply nested"),
         pytest.param((200, JSON, None, b'{"usage": [1]}'), "200", 0, None, "", id="usage of another shape"),
+        *(
+            pytest.param((200, JSON, None, b'{"usage": {"completion_tokens": %s}}' % odd), "200", 0, None, "", id=name)
+            for odd, name in ((b"1e999", "endless tokens"), (b"-4", "tokens below none"), (b"9" * 400, "huge tokens"))
+        ),
         pytest.param((200, EVENTS, None, b"data: []\n\n"), "no JSON", 0, None, "no JSON object", id="a list of events"),
         pytest.param(
             (200, EVENTS, None, b'data: {"error": 5}\n\n'), "None", 0, None, "None", id="an error of no shape"

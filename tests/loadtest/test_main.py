@@ -166,6 +166,22 @@ def test_results_alone_are_written_where_they_are_wanted(tmp_path: Path, monkeyp
     assert len(json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["points"]) == 1
 
 
+def test_a_password_in_an_address_is_in_no_results_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measured(*_: Any) -> AsyncIterator[LoadMeasurement]:
+        yield POINTS[0]
+
+    monkeypatch.setattr("loadtest.__main__.measure", measured)
+    with serving((200, JSON, None, b"{}"), (503, JSON, None, b"{}")) as server:
+        words = ["run", "--server", server.url.replace("//", "//me:secret@"), "--json", str(tmp_path / "found.json")]
+        assert main(words) == 0
+        assert main(words) == 1
+    assert main(["run", "--server", "http://me:secret@127.0.0.1:9"]) == 1
+    told = capsys.readouterr()
+    assert "secret" not in told.out + told.err + (tmp_path / "found.json").read_text()
+
+
 def test_a_key_goes_to_the_server_and_into_no_report_and_results_to_standard_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,16 @@ def test_servers_have_names_and_addresses() -> None:
     ]
 
 
+def test_a_password_in_an_address_is_in_no_name_and_shown_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    [server] = parse(["run", "--server", "http://me:secret@there:8000/eye?key=secret"]).server
+    assert (server.name, server.url) == ("there:8000", "http://me:secret@there:8000/eye?key=secret")
+    assert server.shown_url == "http://there:8000/eye"
+    assert "secret" not in repr(server)
+    with pytest.raises(SystemExit):
+        parse(["run", "--server", "ftp://me:secret@there"])
+    assert "secret" not in capsys.readouterr().err
+
+
 def test_every_word_about_the_mix_reaches_it() -> None:
     words = "--captions 0.1 --questions 3 --hits 0.2 --hot-images 5 --stream --max-tokens 9 --format PNG --size 30x20"
     (load,) = loads_of(parse(["run", PHEYE, *words.split(), "--warm-up", "2", "--timeout", "7"]))

@@ -38,6 +38,11 @@ def answer(cached: int) -> Line:
     return (200, JSON, None, json.dumps({"usage": usage, "timings": {"encode": 0.5}}).encode())
 
 
+def odd(tiles: bytes, seconds: bytes) -> Line:
+    usage = b'{"image_tiles": %s, "image_tiles_cached": 1}' % tiles
+    return (200, JSON, None, b'{"usage": %s, "timings": {"encode": %s}}' % (usage, seconds))
+
+
 def test_the_first_frame_of_each_sequence_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     frames = [metrics(0), answer(0), metrics(1000), metrics(1000), answer(8), metrics(1200)]
     with serving(*frames * len(SEQUENCES)) as server:
@@ -52,10 +57,15 @@ def test_the_first_frame_of_each_sequence_is_left_out(capsys: pytest.CaptureFixt
     ("lines", "said"),
     [
         ([metrics(0), (200, JSON, None, b'{"caption": "x"}'), metrics(0)], "does not tell how many tiles"),
+        ([metrics(0), odd(b"1e999", b"1"), metrics(0)], "no numbers of tiles or seconds"),
+        ([metrics(0), odd(b"-1", b"1"), metrics(0)], "no numbers of tiles or seconds"),
+        ([metrics(0), odd(b"true", b"1"), metrics(0)], "no numbers of tiles or seconds"),
+        ([metrics(0), odd(b"10", b"1e999"), metrics(0)], "no numbers of tiles or seconds"),
+        ([metrics(0), odd(b"10", b"9" * 400), metrics(0)], "no numbers of tiles or seconds"),
         ([metrics(0), (500, JSON, None, b"broken")], "500: broken"),
         ([metrics(0), (200, JSON, None, b"[]")], "no JSON object"),
     ],
-    ids=["older", "error", "no-object"],
+    ids=["older", "endless", "negative", "a-bool", "endless-time", "huge-time", "error", "no-object"],
 )
 def test_a_server_that_does_not_tell_ends_it(lines: list[Line], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(*lines) as server:

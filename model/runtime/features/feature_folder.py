@@ -95,7 +95,7 @@ class FeatureFolder:
         except FileNotFoundError:
             self._count(misses=1)
             return None
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:  # a KeyError is of an unknown dtype
             self._count(misses=1, errors=1)
             self._tell(f"{path.name}: {error}")
             self._work.put(lambda: self._remove(path))
@@ -141,7 +141,8 @@ class FeatureFolder:
         features: Tensor = held["features"]
         if tuple(features.shape) != self._shape or features.dtype != self._dtype:
             raise ValueError(f"holds {features.dtype} {tuple(features.shape)}")
-        if _checksum(features) != int(held["crc32"]):
+        told, right = held["crc32"], _stored_checksum(features)
+        if told.shape != right.shape or told.dtype != right.dtype or told != right:
             raise ValueError("its checksum is wrong")
         return features
 
@@ -158,7 +159,7 @@ class FeatureFolder:
         if path.exists():  # another process was faster
             return
         held = features.detach().to("cpu").contiguous()
-        content = safetensors.torch.save({"features": held, "crc32": torch.tensor(_checksum(held))})
+        content = safetensors.torch.save({"features": held, "crc32": _stored_checksum(held)})
         size_bytes = self._count().size_bytes
         if size_bytes + len(content) > self._limit_bytes or self._written % _SCAN_EVERY == _SCAN_EVERY - 1:
             self._evict(len(content))
@@ -219,8 +220,9 @@ class FeatureFolder:
             logger.warning("feature folder %s: %s; the image is encoded instead", self._folder, message)
 
 
-def _checksum(features: Tensor) -> int:
-    return zlib.crc32(features.flatten().view(torch.uint8).numpy().tobytes())
+def _stored_checksum(features: Tensor) -> Tensor:
+    """Sum features up, as a file has it: one int64."""
+    return torch.tensor(zlib.crc32(features.flatten().view(torch.uint8).numpy().tobytes()))
 
 
 def _write_whole(path: Path, content: bytes, *, keep: bool = True) -> None:

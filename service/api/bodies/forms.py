@@ -18,11 +18,13 @@ from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service.errors import BadRequest
+from service.fetching.urls import looks_like_link
 from service.schemas.requests import shown_name
 
 IMAGE = b"image"  # the field whose part is a file
 MAX_FIELDS = 512
 MAX_FILES = 4
+_IMAGE_URL = re.compile(r"(?:^|(?<=&))image_url=[^&]*")  # in a query
 _CHARSET = re.compile(r";\s*charset\*?\d*\*?\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every chunk behind the last boundary
@@ -93,17 +95,31 @@ class _MemoryParser(MultiPartParser):
 def query_items(query: str) -> list[tuple[str, str]]:
     """Read a query string; the framework's parser puts other characters in place of what is not UTF-8.
 
+    Who forgets to encode a `+` has sent a blank, and without it an image in base64, or by a link, would be another one.
+
     Raises:
         BadRequest: a name or a value is not UTF-8.
 
     >>> query_items("question=caf%C3%A9+noir&stop=")
     [('question', 'café noir'), ('stop', '')]
     """
-    items = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    whole = _IMAGE_URL.sub(lambda found: found[0].replace("+", "%2B"), query)
+    items = parse_qsl(whole, keep_blank_values=True, errors="surrogateescape")
     for name, value in items:
         if any("\udc80" <= each <= "\udcff" for each in name + value):
             raise _not_utf8(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    return items
+    return [(name, _without_blanks(value) if name == "image_url" else value) for name, value in items]
+
+
+def _without_blanks(image_url: str) -> str:
+    """Undo what made blanks: of a link its own %20, which was not encoded again; of base64 somebody's decoded `+`.
+
+    >>> _without_blanks("https://a/b c.png"), _without_blanks("data:image/png;base64,a b")
+    ('https://a/b%20c.png', 'data:image/png;base64,a+b')
+    """
+    if looks_like_link(image_url):
+        return image_url.strip().replace(" ", "%20")
+    return image_url.replace(" ", "+")
 
 
 def _not_utf8(name: str) -> BadRequest:

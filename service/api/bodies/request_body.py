@@ -123,6 +123,8 @@ async def read_ask(request: Request, kind: type[Asked]) -> ImageRequest[Asked]:
 async def read_maybe_ask(request: Request, kind: type[Asked]) -> OptionalImageRequest[Asked]:
     """Read and check a request that need not have an image."""
     sent = await _read(request, kind)
+    if getattr(sent.fields, "questions", None) is not None:
+        context_of(request.scope).sent_as["question"] = "questions"
     url = sent.fields.image_url
     if url is None:
         return OptionalImageRequest(sent.fields, None if sent.file is None else ImageSource(sent.file))
@@ -155,10 +157,7 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
 
 
 def _from_query(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
-    fields = _from_text(kind, query_items(_query(request)))
-    image_url = fields.get("image_url")
-    # Who forgets to encode the `+` of base64 has sent a blank, and without it the image would be another one.
-    return fields if image_url is None else fields | {"image_url": image_url.replace(" ", "+")}
+    return _from_text(kind, query_items(_query(request)), context_of(request.scope).sent_as)
 
 
 def _query(request: Request) -> str:
@@ -177,7 +176,8 @@ async def _read_form(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     finally:
         await form.close()
-    return _ParsedBody(check(kind, _from_text(kind, texts), strict=False), image)
+    fields = _from_text(kind, texts, context_of(request.scope).sent_as)
+    return _ParsedBody(check(kind, fields, strict=False), image)
 
 
 async def _take_image(form: FormData) -> bytes | None:
@@ -203,8 +203,13 @@ def _is_words(content: bytes) -> bool:
     return content[:WORDS_BYTES].isascii() and content[:WORDS_BYTES].decode("ascii").isprintable() and bool(content)
 
 
-def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]], sent_as: dict[str, str]) -> dict[str, Any]:
     """Read form fields or query parameters: lists by repeating a name, settings as one JSON object or by their names.
+
+    Args:
+        kind: of request.
+        items: names and values, as they were sent.
+        sent_as: is told which settings were sent by their names.
 
     Raises:
         InvalidField: a name that is no list's is given more than once.
@@ -216,6 +221,7 @@ def _from_text(kind: type[BaseModel], items: Iterable[tuple[str, str]]) -> dict[
     for name, value in items:
         if has_settings and name in SamplingFields.model_fields:
             _add(settings, SamplingFields, name, value)
+            sent_as[f"settings.{name}"] = name
         else:
             _add(fields, kind, name, value)
     if has_settings and "settings" in fields:

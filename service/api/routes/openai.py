@@ -62,6 +62,8 @@ async def chat_completions(request: Request, parts: Parts) -> Reply:
     fields, context = await read_json(request), context_of(request.scope)
     asked = check_chat(fields, strict=parts.settings.strict)
     context.priority, context.ignored = asked.priority, header_value(each.path for each in asked.ignored)
+    if asked.max_completion_tokens is not None:
+        context.sent_as["settings.max_tokens"] = "max_completion_tokens"
     conversation = fold(asked.messages)
     image = await find_image(request, conversation.image_url)
     card = parts.queue.loaded()

@@ -6,7 +6,7 @@ images; any thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
@@ -43,15 +43,21 @@ def settings_of(answer_options: AnswerOptions) -> dict[str, Any]:
     return settings | ({} if answer_options.may_shorten else {"max_tokens": chosen.max_tokens})
 
 
-def read_image(image: ImagePlace, most_bytes: int) -> bytes:
-    """Read an image, or fetch it: here, since the service may see another network, or follow no links."""
+def read_image(image: ImagePlace, most_bytes: int, stopped: Callable[[], bool] | None = None) -> bytes:
+    """Read an image, or fetch it: here, since the service may see another network, or follow no links.
+
+    Args:
+        image: where it is.
+        most_bytes: that the service takes.
+        stopped: as `model.bounded_files.read_at_most` takes it.
+    """
     if isinstance(image, ImageLink):
-        return fetch_for_user(image, most_bytes)
+        return fetch_for_user(image, most_bytes, stopped)
     if isinstance(image, StandardInput):
         _check_size("it", len(image.content), most_bytes)
         return image.content
     _check_size("its file", image.stat().st_size, most_bytes)
-    content = read_at_most(image, most_bytes)
+    content = read_at_most(image, most_bytes, stopped)
     _check_size("its file", len(content), most_bytes, at_least="at least ")  # a device says nothing of its size
     return content
 
@@ -143,7 +149,8 @@ def checked_body(response: httpx.Response) -> bytes:
     detail, status = refusal(response), response.status_code
     invalid_field = status == httpx.codes.UNPROCESSABLE_ENTITY and not detail.startswith("image")
     if status in FOR_ALL or invalid_field:
-        raise CannotAsk(detail.removeprefix("settings."))
+        named = detail.removeprefix("settings.")
+        raise CannotAsk(named.replace("questions: ", "question: ", 1) if named.startswith("questions: ") else named)
     raise NoAnswer(detail)
 
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Protocol
 
 from model.pixels.tiles import TiledImage
@@ -74,6 +75,7 @@ class LocalRun:
         answer_options: how the answers are made; files are prepared by `read`.
         in_flight: most images decoded or being worked on at the same time.
         threads: decoding threads.
+        ended: is set when the run has ended, so that `read` waits for nothing more.
     """
 
     def __init__(
@@ -84,9 +86,10 @@ class LocalRun:
         *,
         in_flight: int,
         threads: int,
+        ended: Event | None = None,
     ) -> None:
         self._engine, self._read, self._answer_options = engine, read, answer_options
-        self._in_flight, self._threads = in_flight, threads
+        self._in_flight, self._threads, self._ended = in_flight, threads, ended or Event()
         self._decoding: deque[tuple[int, Task, Future[TiledImage]]] = deque()
         self._open: dict[int, _OpenTask] = {}
 
@@ -104,6 +107,7 @@ class LocalRun:
                 if self._engine.busy:
                     yield from self._step()
         finally:
+            self._ended.set()
             pool.shutdown(cancel_futures=True)
 
     def _decode_ahead(self, pool: ThreadPoolExecutor, ahead: Iterator[tuple[int, Task]]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Timer
+from threading import Event, Timer
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -87,10 +87,10 @@ def loading_told(console: Console, model: str) -> Iterator[None]:
 
 
 def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunner) -> LocalRun:
-    tile_px, level = runner.config.vision.tile_px, runner.config.level
+    tile_px, level, ended = runner.config.vision.tile_px, runner.config.level, Event()
 
     def read(image: ImagePlace) -> TiledImage:
-        source = ImageSource(answer_options.prepare(_file(image, settings.max_body_bytes)))
+        source = ImageSource(answer_options.prepare(_file(image, settings.max_body_bytes, ended.is_set)))
         exact = settings.exact_decoding
         return tile(source, max_pixels=settings.max_pixels, tile_px=tile_px, level=level, exact=exact)
 
@@ -100,17 +100,18 @@ def _batch(settings: Settings, answer_options: AnswerOptions, runner: ModelRunne
         answer_options,
         in_flight=2 * runner.slots,
         threads=settings.decoders,
+        ended=ended,
     )
 
 
-def _file(image: ImagePlace, most_fetched_bytes: int) -> bytes:
+def _file(image: ImagePlace, most_fetched_bytes: int, stopped: Callable[[], bool] | None = None) -> bytes:
     match image:
         case ImageLink():
-            return fetch_for_user(image, most_fetched_bytes)
+            return fetch_for_user(image, most_fetched_bytes, stopped)
         case StandardInput(content):
             return content
         case _:
-            content = read_at_most(image)
+            content = read_at_most(image, stopped=stopped)
             if len(content) > MOST_BYTES:
                 raise TooLarge("image: there is more than 1 GiB in its file; this is no image")
             return content

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import islice
+from threading import Event
 
 import httpx
 from rich.console import Console
@@ -113,6 +114,7 @@ class RemoteRun:
         self._heard_s = float("-inf")  # when the service last had an answer, whatever it was
         self._complained = False
         self._ending = asyncio.Event()  # set when the run will end: nothing is asked again
+        self._stopped = Event()  # set when it has ended: no pipe is waited for, nor a host
 
     def run(self, tasks: Iterable[Task]) -> Generator[TaskOutcome, None, None]:
         """Yield outcomes in the order in which they are complete.
@@ -152,6 +154,7 @@ class RemoteRun:
                             ended = ended or error
                             self._ending.set()
             finally:
+                self._stopped.set()
                 for each in pending:
                     each.cancel()
                 await asyncio.gather(*pending, return_exceptions=True)
@@ -180,7 +183,7 @@ class RemoteRun:
 
     def _read(self, task: Task) -> HashedImage:
         """Read and prepare an image, and hash what will be sent of it; in a thread."""
-        return hashed(ImageSource(self._prepare(read_image(task.image, self._limits.body_bytes))))
+        return hashed(ImageSource(self._prepare(read_image(task.image, self._limits.body_bytes, self._stopped.is_set))))
 
     async def _post(self, client: httpx.AsyncClient, path: str, form: Form, image: HashedImage) -> bytes:
         """Send a request until its answer is good, or trying again makes no sense."""

@@ -115,6 +115,15 @@ def contact(server: ServiceConnection, tell: Callable[[str], None]) -> ServiceCa
     return found
 
 
+def look(server: ServiceConnection) -> ServiceCard | None:
+    """Ask a service about itself once more, which has answered before; None if it does not tell just now."""
+    try:
+        found = _card(server)
+    except ServiceConnectionError:
+        return None
+    return None if isinstance(found, str) else found
+
+
 def _card(server: ServiceConnection) -> ServiceCard | str:
     """Ask a service about itself; what it says where it is to be asked again."""
     try:

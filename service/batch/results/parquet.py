@@ -42,7 +42,9 @@ class ParquetResults:
         self._path, self._lines, self._given = path, place.with_name(place.name + ".jsonl"), 0
         self._open = ResultFile(self._lines, self._earlier)
         try:
-            _check(self._lines, self._open.read_back())
+            records = self._open.read_back()
+            _check(self._lines, records)
+            self._check_theirs(records)
         except BaseException:
             self._open.close()
             raise
@@ -51,6 +53,18 @@ class ParquetResults:
         records = _read(self._path) if self._path.exists() else []
         self._given = len(records)
         return records
+
+    def _check_theirs(self, records: list[Record]) -> None:
+        """Check that the lines go on from the Parquet file that is there, so that writing it anew loses nothing.
+
+        A run that ended before its time leaves lines, and their file may have been replaced by another one since.
+        """
+        there = _read(self._path) if self._path.exists() else []
+        if there != _as_read(records[: len(there)]):
+            raise ResultsError(
+                f"{self._path}: the answers of an unfinished run in {self._lines} do not go on from this file, which "
+                f"is another one; move {self._lines.name} away, or choose another file with --jsonl"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -80,10 +94,11 @@ class ParquetResults:
         """Write the Parquet file, and remove the lines beside it.
 
         Raises:
-            ResultsError: the lines are not those that were written.
+            ResultsError: the lines are not those that were written, or do not go on from the file.
             OSError: it cannot be written; the lines stay, and the next run continues from them.
         """
         records = self._open.read_back()
+        self._check_theirs(records)  # it may have been replaced during the run too
         if len(records) > self._given or not self._path.exists():
             _write(self._path, records)
         self._lines.unlink()  # while they are locked
@@ -131,6 +146,13 @@ def _read(path: Path) -> list[Record]:
     if not all(map(is_record, records)):
         raise ResultsError(f"{path}: this is not a file of results; choose another one")
     return records
+
+
+def _as_read(records: list[Record]) -> list[Record]:
+    """Return records as they are read from the file that they are written to."""
+    import pyarrow as pa
+
+    return [_present(row) for row in pa.Table.from_pylist(records, schema=answer_schema()).to_pylist()]
 
 
 def _check(lines: Path, records: list[Record]) -> None:

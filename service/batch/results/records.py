@@ -122,7 +122,7 @@ def _said(answer: AnsweredQuestion) -> Record:
     return said
 
 
-def image_fields(image: ImagePlace) -> Record:
+def image_fields(image: ImagePlace | str) -> Record:
     r"""Name an image in a record.
 
     A name that is not UTF-8 has no spelling in JSON: `image` shows it, and `image_base64` has its bytes.

@@ -76,6 +76,11 @@ class Printer:
             self._print(self._held.pop(self._next))
             self._next += 1
 
+    def flush(self) -> None:
+        """Print what is held still, in order: the run has ended before an earlier image was complete."""
+        for place in sorted(self._held):
+            self._print(self._held.pop(place))
+
     def _print(self, outcome: TaskOutcome) -> None:
         for answer in outcome.answers:
             labels = [shown(outcome.task.image)] if self._images else []

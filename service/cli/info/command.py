@@ -35,11 +35,12 @@ def info(
     source = model or settings.model
     try:
         config = report.find_config(source, settings.revision)
-        ranks, about = report.find_ranks(source, config), report.find_about(source)
+        ranks = report.find_ranks(source, settings.revision, config)
+        about, others = report.find_about(source, settings.revision), report.find_unpinned(source, settings.revision)
     except (ValueError, OSError) as error:
         fail_for(error)
     load = machine_load()
-    figures = report.figures(config, settings.context_tokens, ranks)
+    figures = report.figures(config, settings.context_tokens, ranks, others)
     here = list(all_needs(source, config, settings, others=model is None))
     if as_json:
         knows = {} if about is None else {"about": {"knows": about.knows}}

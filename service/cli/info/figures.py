@@ -6,9 +6,10 @@ configuration. Used by the command only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -16,9 +17,9 @@ from rich.table import Table
 from model import complexity
 from model.about import About
 from model.checkpoint.about_file import read_about
-from model.checkpoint.hub import is_cached
+from model.checkpoint.hub import cached_folder, is_cached
 from model.checkpoint.names import PUBLISHED, RANDOM, check_source
-from model.checkpoint.sources import local_folder
+from model.checkpoint.sources import local_folder, unpinned
 from model.config import GEOMETRIES, PheyeConfig, named_geometry
 from model.layout import ADAPTER_RANKS, adapters
 
@@ -82,7 +83,7 @@ def find_config(source: str, revision: str | None) -> PheyeConfig:
     return read_config(source, revision)
 
 
-def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
+def find_ranks(source: str, revision: str | None, config: PheyeConfig) -> Mapping[str, int] | None:
     """Find the ranks of a model's adapters, or None for a checkpoint whose weights are not here to tell.
 
     Raises:
@@ -90,28 +91,58 @@ def find_ranks(source: str, config: PheyeConfig) -> Mapping[str, int] | None:
     """
     if source in GEOMETRIES or source.startswith(RANDOM):
         return ADAPTER_RANKS
-    if local_folder(source) is None:
+    folder = _folder_here(source, revision)
+    if folder is None:
         return None
     from model.checkpoint.checkpoint import stored_ranks  # imports torch
 
-    return stored_ranks(source, config)
+    return stored_ranks(folder, config)
 
 
-def find_about(source: str) -> About | None:
+def find_about(source: str, revision: str | None) -> About | None:
     """Find what a checkpoint on this machine says of its model; None if it does not say.
 
     Raises:
         ValueError: its `about.json` cannot be read.
     """
-    folder = local_folder(source)
+    folder = _folder_here(source, revision)
     return read_about(folder) if folder else None
 
 
-def figures(config: PheyeConfig, context_tokens: int, ranks: Mapping[str, int] | None = None) -> Iterator[Figure]:
-    """List all figures, section by section; the usual ranks of the adapters are assumed where none are known."""
+def _folder_here(source: str, revision: str | None) -> Path | None:
+    """Return the folder of a checkpoint on this machine: its own, or the hub cache's."""
+    return local_folder(source) or cached_folder(source, revision)
+
+
+def find_unpinned(source: str, revision: str | None) -> tuple[str, ...]:
+    """Find the hub repositories that a checkpoint on this machine names, and no revision pins.
+
+    Raises:
+        ValueError: its `config.json` cannot be read.
+    """
+    folder = _folder_here(source, revision)
+    return unpinned(folder) if folder else ()
+
+
+def figures(
+    config: PheyeConfig,
+    context_tokens: int,
+    ranks: Mapping[str, int] | None = None,
+    others: Sequence[str] = (),
+) -> Iterator[Figure]:
+    """List all figures, section by section.
+
+    Args:
+        config: geometry of the model.
+        context_tokens: of an answer's slot.
+        ranks: of its adapters; the usual ones are assumed where none are known.
+        others: hub repositories that it takes parts from, and that no revision pins.
+    """
     count = complexity.parameters(config, ranks or ADAPTER_RANKS)
     yield from _geometry(config)
     yield _adapter_ranks(config, ranks)
+    if others:
+        yield Figure("geometry", "unpinned", "other repositories, which no revision pins", ", ".join(others))
     yield from _parameters(count)
     yield from _bytes(config, count, context_tokens)
     yield from _flops(config)

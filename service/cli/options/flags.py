@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from service.configuration.plain_words import without_passwords
 from service.configuration.rows import SettingRow, setting_rows
 from service.configuration.settings import (
     PREFIX,
@@ -50,7 +51,7 @@ def tell(line: str) -> None:
 
 def fail(message: str) -> NoReturn:
     """Print what is wrong and end with exit code 2."""
-    typer.echo(f"pheye: {message}", err=True)
+    typer.echo(f"pheye: {without_passwords(message)}", err=True)
     raise typer.Exit(EXIT_USAGE)
 
 
@@ -63,7 +64,7 @@ def fail_for(error: Exception, words: str = "") -> NoReturn:
     """
     if isinstance(error, BrokenPipeError):
         raise error
-    typer.echo(f"pheye: {words or error}", err=True)
+    typer.echo(f"pheye: {without_passwords(words or str(error))}", err=True)
     raise typer.Exit(EXIT_DISK if is_disk_error(error) else EXIT_USAGE)
 
 

@@ -30,7 +30,10 @@ class ModelSettings(BaseModel):
         "geometry with random weights.",
     )
     revision: str | None = Field(
-        default=None, min_length=1, description="Hub revision (commit, tag or branch) of the model."
+        default=None,
+        min_length=1,
+        description="Hub revision (commit, tag or branch) of the model's own repository; those of encoder, decoder and "
+        "tokenizer are not pinned by it.",
     )
     name: str | None = Field(
         default=None,

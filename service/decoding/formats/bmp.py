@@ -25,7 +25,7 @@ def read(data: bytes, _: int) -> PictureFile:
     return PictureFile("BMP", data, BmpImageFile, corrected=_without_unused_alpha)
 
 
-def _without_unused_alpha(image: Image.Image) -> Image.Image:
+def _without_unused_alpha(image: Image.Image, _: bytes) -> Image.Image:
     """Drop an alpha channel of nothing but zeros: programs left it empty before it meant anything."""
     if image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
         return image.convert("RGB")

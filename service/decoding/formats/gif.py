@@ -42,7 +42,7 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
     return PictureFile("GIF", data, GifImageFile, frames=max(1, frames), is_cut=is_cut, corrected=corrected)
 
 
-def _clear_outside(box: tuple[int, int, int, int], image: Image.Image) -> Image.Image:
+def _clear_outside(box: tuple[int, int, int, int], image: Image.Image, _: bytes) -> Image.Image:
     """Leave clear what the first frame does not cover; Pillow paints it in the first colour of the palette."""
     if box == (0, 0, *image.size) or "transparency" in image.info:  # with a clear colour that is what Pillow takes
         return image

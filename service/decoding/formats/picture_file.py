@@ -24,10 +24,10 @@ MAX_COUNTED_FRAMES = 10_000  # of an animation or a document; more are not count
 BIG_U16, BIG_U32, U16, U32 = Struct(">H"), Struct(">I"), Struct("<H"), Struct("<I")
 
 Reader = Callable[[BytesIO, str], ImageFile]
-Corrected = Callable[[Image.Image], Image.Image]
+Corrected = Callable[[Image.Image, bytes], Image.Image]  # of the decoded image, and the data that it was decoded from
 
 
-def as_it_is(image: Image.Image) -> Image.Image:
+def as_it_is(image: Image.Image, _: bytes) -> Image.Image:
     """Return an image that its reader has read as the file means it."""
     return image
 

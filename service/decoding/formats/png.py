@@ -11,7 +11,10 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 
+import numpy as np
+from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from model.pixels.colour import MAX_PROFILE_BYTES
@@ -21,6 +24,7 @@ from service.decoding.formats.picture_file import (
     BIG_U32,
     MAX_COUNTED_FRAMES,
     PictureFile,
+    as_it_is,
     check_count,
     check_size,
 )
@@ -56,6 +60,7 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
         found.frames,
         found.clear,
         is_cut=not found.has_end,
+        corrected=as_it_is if found.deep_clear is None else found.deep_clear.taken_out,
     )
 
 
@@ -84,6 +89,29 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@dataclass(frozen=True, slots=True)
+class DeepClear:
+    """The transparent colour of a picture of 16 bits a channel, of which the reader gives the upper bytes alone.
+
+    Attributes:
+        colour: red, green and blue, in 16 bits.
+    """
+
+    colour: tuple[int, int, int]
+
+    def taken_out(self, image: Image.Image, data: bytes) -> Image.Image:
+        """Make those pixels clear which are of the colour in all their bits; the lower ones are decoded if need be."""
+        alike = (np.asarray(image) == [level >> 8 for level in self.colour]).all(axis=2)
+        if not alike.any():
+            return image
+        lower = PngImageFile(BytesIO(data))
+        lower.tile = [each._replace(args="RGB;16L") for each in lower.tile]
+        lower.load()
+        alike &= (np.asarray(lower) == [level & 255 for level in self.colour]).all(axis=2)
+        image.putalpha(Image.fromarray(~alike * np.uint8(255)))
+        return image
+
+
 @dataclass(slots=True)
 class _Chunks:
     """The chunks of a file, sorted.
@@ -93,6 +121,7 @@ class _Chunks:
         exif, xmp, profile: the first of each, or empty. Of those that can be packed no second one is tried where
             the first is broken or too large: a file can hold thousands.
         clear: the transparent colour of a picture without a palette.
+        deep_clear: likewise, of colours in 16 bits.
         has_end: whether the end mark was there.
     """
 
@@ -101,6 +130,7 @@ class _Chunks:
     xmp: bytes = b""
     profile: bytes = b""
     clear: int | tuple[int, ...] | None = None
+    deep_clear: DeepClear | None = None
     has_end: bool = False
     _depth: int = 8
     _pixels: int = RGB
@@ -158,8 +188,11 @@ class _Chunks:
             # Pillow scales pixels of few bits to 8, and not their transparent colour; deep ones it leaves deep.
             self.clear = level * 255 // (2**self._depth - 1) if self._depth < 8 else level
         elif self._pixels == RGB and len(values) >= 6:
-            shift = 8 if self._depth == 16 else 0
-            self.clear = tuple(number(BIG_U16, values, at) >> shift for at in (0, 2, 4))
+            red, green, blue = (number(BIG_U16, values, at) for at in (0, 2, 4))
+            if self._depth == 16:
+                self.deep_clear = DeepClear((red, green, blue))
+            else:
+                self.clear = red, green, blue
 
     @property
     def frames(self) -> int:

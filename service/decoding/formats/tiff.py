@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from model.pixels.colour import MAX_PROFILE_BYTES
 from model.pixels.exif import ORIENTATION_TAG, DirectoryEntry, DirectoryFormat, directory_format, orientation
 from service.decoding.formats.picture_file import MAX_COUNTED_FRAMES, PictureFile, as_it_is, check_count, check_size
-from service.decoding.formats.tiff_levels import DEEP_BITS, DeepGrey
+from service.decoding.formats.tiff_levels import DEEP_BITS, SIGNED_BITS, DeepGrey
 from service.decoding.formats.tiff_planes import MOST_SAMPLES, Planes
 from service.errors import InvalidField, UnsupportedImage
 
@@ -78,13 +78,15 @@ def read(data: bytes, max_pixels: int) -> PictureFile:
 
 
 def _deep_grey(form: DirectoryFormat, numbers: Mapping[int, int]) -> DeepGrey | None:
-    """Describe the numbers of a grey picture that has more than 8 bits, if it is one."""
+    """Describe the numbers of a grey picture that has more than 8 bits or a sign, if it is one."""
     bits, meaning = numbers.get(_BITS, 1), numbers.get(_MEANING)
     is_grey = meaning in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and numbers.get(_SAMPLES, 1) == 1
-    if not is_grey or bits not in DEEP_BITS:
+    is_signed = numbers.get(_SIGN) == _SIGNED_NUMBERS
+    if not is_grey or bits not in (SIGNED_BITS + DEEP_BITS if is_signed else DEEP_BITS):
         return None
     is_packed = numbers.get(_COMPRESSION, _UNCOMPRESSED) != _UNCOMPRESSED
-    return DeepGrey.of(bits, form.order, is_negative=meaning == _WHITE_IS_ZERO, is_packed=is_packed)
+    is_negative = meaning == _WHITE_IS_ZERO
+    return DeepGrey.of(bits, form.order, is_negative=is_negative, is_packed=is_packed, is_signed=is_signed)
 
 
 def _merged_planes(

@@ -317,13 +317,14 @@ def test_a_batch_becomes_a_row_for_each_image_and_an_error_for_what_is_none() ->
     settings = Settings()
     broken = bulk.Tiler(settings, 28, 2)({"path": "/a/broken.png", "bytes": b"no image"})
     assert broken["path"] == "/a/broken.png"
-    images = {Path("/a/broken.png"): InvalidField("image: broken")}
+    images = [InvalidField("image: broken"), InvalidField("image: odd")]
     run = LocalRun(
         Mock(busy=False), bulk.reader_of(images), AnswerOptions(bulk.sampling_of(settings)), in_flight=2, threads=1
     )
-    table = bulk.table_of(run, images, question, bulk.terms_of("eye", bulk.sampling_of(settings)))
-    [row] = table.to_pylist()
-    assert (row["path"], row["error"], row["caption"]) == ("/a/broken.png", "image: broken", None)
+    paths = ["/a/broken.png", "/a//./broken.png"]  # in a bucket two keys
+    table = bulk.table_of(run, paths, question, bulk.terms_of("eye", bulk.sampling_of(settings)))
+    rows = [(row["path"], row["image"], row["error"], row["caption"]) for row in table.to_pylist()]
+    assert rows == [(paths[0], paths[0], "image: broken", None), (paths[1], paths[1], "image: odd", None)]
     folders = {
         bulk.checkpoint_of("/out", settings.model_copy(update=change), question) for change in ({}, {"model": "b"})
     }

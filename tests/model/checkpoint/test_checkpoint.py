@@ -223,6 +223,10 @@ def test_a_hub_id_opens_from_the_cache_offline_with_its_revision_and_its_parts(f
         "assert read_config('someone/Pheye-test') == c.config",
     )
     assert done.stdout.split() == ["Pheye-test", open_checkpoint(str(PUBLISHED)).fingerprint], done.stderr
+    others = "someone/encoder, someone/decoder, someone/tokenizer"
+    assert f"someone/Pheye-test: revision {commit} does not pin {others}, which its config.json" in done.stderr
+    done = run_offline(cache, "open_checkpoint('someone/Pheye-test')")
+    assert (done.returncode, done.stderr) == (0, ""), "who pins nothing is told nothing"
 
 
 def test_a_hub_id_that_is_not_in_the_cache_is_refused_by_name_when_offline(tmp_path: Path) -> None:

@@ -113,3 +113,9 @@ def test_a_network_that_swallows_everything_is_not_waited_for(monkeypatch: pytes
     monkeypatch.setattr(socket, "create_connection", swallowed)
     assert "did not answer within 0.01 s" in str(unreachable(0.01))
     over.set()
+
+
+def test_a_password_in_the_address_of_a_hub_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "me:secret@hub.invalid")  # without its scheme
+    assert "secret" not in (unreachable(0.5) or "")

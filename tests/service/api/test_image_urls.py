@@ -95,6 +95,20 @@ def test_a_query_alone_may_name_the_url(client, web):
     assert client.post("/v1/caption", params=flat).json()["caption"] == said(client, URI)[0]
 
 
+@pytest.mark.parametrize("query", ["b=1%20c", "b=1+c", "b=%2B1", "b=c%C3%A9"])
+def test_a_url_in_a_query_is_fetched_as_it_was_written(client, web, query):
+    url = web.url(f"/a.png?{query}")
+    for sent in ({"params": {"image_url": url}}, {"json": {"image_url": url}}):
+        assert client.post("/v1/estimate", **sent).is_success
+        assert web.paths[-1] == f"/a.png?{query}"
+
+
+@pytest.mark.parametrize("path", ["/a.png?b=1%20c", "/a.png?b=1+c"])
+def test_a_url_in_a_query_that_was_not_encoded_again_is_fetched_as_it_was_written(client, web, path):
+    assert client.post(f"/v1/estimate?image_url={web.url(path)}").is_success
+    assert web.paths[-1] == path
+
+
 def test_features_of_a_url_are_cached_by_its_pixels(client, web):
     client.post("/v1/caption", json=body(image_url=URI))
     usage = client.post("/v1/caption", json=body(image_url=web.url("/a.png"))).json()["usage"]

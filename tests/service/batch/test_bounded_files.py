@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -30,6 +32,23 @@ def test_a_file_is_read_whole_and_of_a_longer_one_a_byte_too_many(tmp_path: Path
     assert read_at_most(Path("/proc/self/cmdline"), 64 * KIB), "its size is 0 until it is read"
 
 
+def test_a_pipe_is_waited_for_until_nobody_waits_any_more(tmp_path: Path) -> None:
+    pipe, stopped = tmp_path / "pipe.png", Event()
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        content = pool.submit(read_at_most, pipe, KIB, stopped.is_set)
+        with pipe.open("wb", buffering=0) as writer:
+            writer.write(b"first, ")
+            assert not wait([content], 0.3).done, "its writer has not gone"
+            writer.write(b"second")
+        assert content.result(20) == b"first, second"
+        content = pool.submit(read_at_most, pipe, KIB, stopped.is_set)
+        assert not wait([content], 0.3).done
+        stopped.set()
+        with pytest.raises(OSError, match="nobody waits"):
+            content.result(20)
+
+
 def test_links_to_devices_and_pipes_in_a_folder_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     (tmp_path / "zero.jpg").symlink_to(ENDLESS)
@@ -43,7 +62,7 @@ def test_an_image_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(TooLarge, match="its file has at least 1025 bytes; the service takes 1024"):
         read_image(ENDLESS, KIB)
     monkeypatch.setattr(
-        "service.batch.answerers.offline.read_at_most", lambda file: bounded_files.read_at_most(file, KIB)
+        "service.batch.answerers.offline.read_at_most", lambda file, stopped: bounded_files.read_at_most(file, KIB)
     )
     monkeypatch.setattr("service.batch.answerers.offline.MOST_BYTES", KIB)
     with pytest.raises(TooLarge, match="there is more than 1 GiB in its file"):

@@ -10,12 +10,15 @@ import io
 import itertools
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -154,21 +157,59 @@ def test_a_file_from_before_the_settings_were_written_is_continued(tmp_path: Pat
     assert out.read_bytes() == before
 
 
+def interrupted(console: Console, after: int = 1, first: int = 0) -> Answerer:
+    """An answerer that is interrupted after some answers; those before `first` are not complete by then."""
+    whole = start(console)
+
+    def some(tasks: Any) -> Any:
+        with closing(whole.run(tasks)) as outcomes:
+            yield from islice(outcomes, first, first + after)
+        raise KeyboardInterrupt
+
+    return replace(whole, run=some)
+
+
+def test_answers_that_wait_for_an_earlier_image_are_printed_when_the_run_is_interrupted(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert carry_out(job(None, "a.png", "b.png", "c.png"), partial(interrupted, after=2, first=1)) == 130
+    assert capfd.readouterr().out == "b.png: b.png\nc.png: c.png\n"
+
+
+def test_lines_of_an_unfinished_run_do_not_take_the_place_of_another_parquet_file(tmp_path: Path) -> None:
+    out, lines, other = (tmp_path / name for name in ("out.parquet", "out.parquet.jsonl", "other.parquet"))
+    assert carry_out(job(out, "a.png"), start) == 0
+    assert carry_out(job(out, "a.png", "b.png", "c.png"), interrupted) == 130
+    assert len(read_records(lines)) == 2
+    assert carry_out(job(other, "x.png", "y.png", "z.png"), start) == 0
+    begun = out.read_bytes()
+    out.write_bytes(other.read_bytes())
+    with pytest.raises(ResultsError, match=r"out.parquet.jsonl do not go on from this file.*move out.parquet.jsonl"):
+        carry_out(job(out, "a.png", "b.png", "c.png"), never)
+    assert (out.read_bytes(), len(read_records(lines))) == (other.read_bytes(), 2)
+    out.write_bytes(begun)
+    assert carry_out(job(out, "a.png", "b.png", "c.png"), start) == 0
+    assert [row["image"] for row in pq.read_table(out).to_pylist()] == ["a.png", "b.png", "c.png"]
+
+
+def test_a_parquet_file_that_is_replaced_during_a_run_stays(tmp_path: Path) -> None:
+    out, other = tmp_path / "out.parquet", tmp_path / "other.parquet"
+    assert carry_out(job(other, "x.png"), start) == 0
+
+    def replaced(console: Console) -> Answerer:
+        shutil.copy(other, out)
+        return start(console)
+
+    with pytest.raises(ResultsError, match="do not go on from this file"):
+        carry_out(job(out, "a.png", "b.png"), replaced)
+    assert out.read_bytes() == other.read_bytes()
+
+
 def test_parquet_is_whole_or_not_there_and_continues_where_it_ended(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out, lines = tmp_path / "out.parquet", tmp_path / "out.parquet.jsonl"
     names = ["a.png", os.fsdecode(b"caf\xe9.png"), "broken.png"]
-
-    def interrupted(console: Console) -> Answerer:
-        whole = start(console)
-
-        def some(tasks: Any) -> Any:
-            with closing(whole.run(tasks)) as outcomes:
-                yield next(outcomes)
-            raise KeyboardInterrupt
-
-        return replace(whole, run=some)
 
     assert carry_out(job(out, *names), interrupted) == 130
     assert "the same command goes on from here" in capfd.readouterr().err

@@ -36,6 +36,11 @@ def test_memory_is_that_of_all_workers_that_auto_stands_for() -> None:
     assert [each["workers"] for each in needs.needs_as_json([tiny, *large])] == [4, *(1 for _ in large)]
 
 
+def test_workers_on_gpus_take_none_of_the_memory() -> None:
+    (one,), (mixed,) = of_tiny(Settings(devices="cpu")), of_tiny(Settings(devices="cpu,cuda:0"))
+    assert (mixed.workers, mixed.memory_mb, mixed.most_mb) == (1, one.memory_mb, one.most_mb)
+
+
 def test_the_number_format_that_is_set_counts() -> None:
     (tiny,) = of_tiny(Settings(dtype="int8", devices="cpu"))
     assert (tiny.dtype, tiny.workers) == ("int8", 1)

@@ -41,6 +41,21 @@ def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["caption", "ftp://me:secret@host/a.png"], id="image"),
+        pytest.param(["info", "https://me:secret@host/model"], id="model"),
+        pytest.param(["caption", IMAGE, "--server", "https://me:secret@host"], id="server"),
+        pytest.param(["caption", "https://me:secret@host/a.png"], id="link"),
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(words: list[str]) -> None:
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "secret" not in refused.output + refused.stderr
+
+
 @pytest.fixture(autouse=True)
 def a_machine_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "quick_rates", lambda: QuickRates(50e9, 400e9, 0.0))
@@ -326,6 +341,35 @@ def test_info_asks_the_weights_for_the_adapters_ranks_and_does_without(tmp_path:
     assert smaller["geometry"]["adapter_ranks"] == "first 4, second 2"
     assert smaller["parameters"]["adapter_global"] * 2 == stored["parameters"]["adapter_global"]
     assert smaller["parameters"]["adapter_local"] * 8 == stored["parameters"]["adapter_local"]
+
+
+def cached(home: Path, content: Path) -> Path:
+    """Lay a repository out as the hub's cache does."""
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    return shutil.copytree(content, home / "snapshots" / ("0" * 40), ignore=shutil.ignore_patterns("images"))
+
+
+def test_info_of_a_hub_id_asks_the_weights_and_words_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, folder = "0" * 40, cached(tmp_path / "models--someone--small", GOLDEN)
+    (folder / "checkpoint.pt").unlink()
+    ranks = {RANK_PROBE.format(adapter): torch.zeros(rank, 32) for adapter, rank in (("first", 4), ("second", 2))}
+    save_file(ranks, folder / "model.safetensors")
+    keys = json.loads((folder / "config.json").read_text())
+    cached(tmp_path / "models--other--tower", folder / keys["encoder"])
+    (folder / "config.json").write_text(json.dumps(keys | {"encoder": "other/tower"}))
+    about = {"knows": "small things", "outside_answer": None, "questions": []}
+    (folder / "about.json").write_text(json.dumps(about))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for flags in ([], ["--revision", commit]):
+        report = json.loads(pheye("info", "someone/small", *flags, "--json").stdout)
+        assert report["geometry"]["adapter_ranks"] == "first 4, second 2"
+        assert report["geometry"]["unpinned"] == "other/tower"
+        assert report["about"]["knows"] == "small things"
+    assert "unpinned" not in json.loads(pheye("info", str(GOLDEN), "--json").stdout)["geometry"]
 
 
 def test_info_draws_tables_of_the_default_model(monkeypatch: pytest.MonkeyPatch) -> None:

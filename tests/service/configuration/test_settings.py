@@ -242,3 +242,10 @@ def test_a_folder_may_be_below_home(monkeypatch):
     monkeypatch.setenv("PHEYE_IMAGE_FOLDER", "~nobody-of-that-name/kept")
     with pytest.raises(SettingsError, match="there is no such home folder; write out its path"):
         load_settings()
+
+
+@pytest.mark.parametrize("name", ["image_hosts", "cors_origins", "mcp_hosts", "trusted_proxies"])
+def test_a_password_in_an_address_that_is_refused_is_not_repeated(name: str) -> None:
+    with pytest.raises(SettingsError, match="@host") as refused:
+        load_settings(**{name: "https://me:secret@host/x"})
+    assert "secret" not in str(refused.value)

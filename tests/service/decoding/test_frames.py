@@ -38,6 +38,12 @@ def test_a_refusal_arrives_as_the_error_it_was():
         pytest.param(json.dumps(GOOD | {"tile_keys": 5}).encode(), id="no-tiles"),
         pytest.param(json.dumps(GOOD | {"width_px": -1}).encode(), id="negative"),
         pytest.param(json.dumps(GOOD | {"width_px": "wide"}).encode(), id="no-number"),
+        *(
+            pytest.param(json.dumps(GOOD | {"width_px": odd}).encode(), id=f"width-{str(odd)[:5]}")
+            for odd in (float("inf"), float("nan"), 1e308, 3.0, "3", True, None, 10**40)
+        ),
+        pytest.param(json.dumps(GOOD | {"facts": FACTS | {"frames": float("inf")}}).encode(), id="endless-frames"),
+        pytest.param(b"[" * 4096, id="too-deep"),
         pytest.param(json.dumps({"refused": "SystemExit", "detail": "x", "retire": ""}).encode(), id="no-refusal"),
         pytest.param(b"\xff" * 20, id="no-text"),
         pytest.param(json.dumps(GOOD | {"facts": FACTS | {"format": "<script>"}}).encode(), id="no-format"),

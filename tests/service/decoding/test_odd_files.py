@@ -177,6 +177,23 @@ def test_a_clear_tone_of_a_grey_png_is_that_tone_at_every_depth(bits):
     assert result.tiles.min() == 255
 
 
+@pytest.mark.parametrize("interlaced", [False, True], ids=["plain", "interlaced"])
+def test_a_clear_colour_of_16_bits_is_that_colour_in_all_its_bits(interlaced):
+    pixels = np.full((64, 64, 3), 0x1234, ">u2")
+    pixels[32:, :, 2] = 0x1235  # as dark as the clear colour in the upper 8 bits
+    steps = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    passes = [pixels[top::down, left::across] for top, left, down, across in steps] if interlaced else [pixels]
+    rows = b"".join(b"\0" + row.tobytes() for part in passes for row in part)
+    head = struct.pack(">IIBBBBB", 64, 64, 16, 2, 0, 0, interlaced)
+    clear = struct.pack(">HHH", 0x1234, 0x1234, 0x1234)
+    parts = (b"IHDR", head), (b"tRNS", clear), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    expected = Image.new("RGB", (64, 64), "white")
+    expected.paste((0x12, 0x12, 0x12), (0, 32, 64, 64))
+    result = tiled(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts))
+    assert result.image_key == tiled(saved(expected, "PNG")).image_key
+    assert result.facts.has_transparency
+
+
 def test_an_empty_alpha_channel_of_a_bmp_means_nothing():
     pixels = np.dstack([np.asarray(scene())[::-1, :, ::-1], np.zeros((scene().height, scene().width), np.uint8)])
     masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)

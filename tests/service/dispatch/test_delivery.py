@@ -91,6 +91,8 @@ def test_the_time_without_a_worker_and_in_the_queue_of_one_that_died_is_waiting(
     assert waited(metrics) == (1, about(25.0))
     assert row.end is not None
     assert row.end.timings.queue_s == about(29.5)
+    told = row.end.timings.encode_s, row.end.timings.prefill_s, row.end.timings.decode_s
+    assert told == (0.25, 0.0, 0.0), "of the last worker, as docs/operations.md says: not the 100 s of the dead one"
 
 
 def test_an_answer_that_waits_again_for_a_slot_when_its_worker_dies_has_waited_all_along(clock: VirtualClock) -> None:

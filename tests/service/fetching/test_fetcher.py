@@ -175,6 +175,11 @@ def test_a_fetcher_without_hosts_says_what_to_set():
     run(scenario, {"/image": answer(IMAGE)}, image_hosts="")
 
 
+def test_a_fetch_ends_when_its_user_does_not_wait_any_more():
+    with hostile_web({}) as web, pytest.raises(FetchFailed, match="nobody waits for it any more"):
+        fetch_for_user(parse_link(web.url("/held")), MIB, lambda: bool(web.heads))
+
+
 def test_a_command_fetches_for_its_user_and_names_no_field():
     with hostile_web({"/image": answer(IMAGE), "/none": answer(b"", status="404 Not Found")}) as web:
         assert fetch_for_user(parse_link(web.url()), MIB) == IMAGE

@@ -108,6 +108,19 @@ def test_a_model_that_does_not_fit_is_a_fault_with_what_to_do(monkeypatch: pytes
     assert "did you mean pheye-tiny?" in absent.faults[0]
 
 
+def test_workers_on_gpus_do_not_count_in_the_memory_of_those_on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "resolve_device", torch.device)
+    monkeypatch.setattr(hardware, "memory_budget", lambda _, share: int(share * 80e9))
+    monkeypatch.setattr(compute, "available_mb", lambda: None)
+
+    def told(devices: str) -> str:
+        found = compute.compute(Settings(devices=devices, dtype="float32"))
+        return next(each.lines[0] for each in found if "once ready" in each.lines[0])
+
+    assert told("cpu,cuda:0,cuda:1") == told("cpu") + ", the workers on GPUs not counted"
+    assert told("cuda:0,cpu,cpu") == told("cpu,cpu") + ", the workers on GPUs not counted"
+
+
 @pytest.mark.parametrize("devices", ["cuda:0,cuda:0", "cuda,cuda:0"])
 def test_workers_on_one_gpu_are_told_the_memory_that_each_of_them_gets(
     devices: str, monkeypatch: pytest.MonkeyPatch

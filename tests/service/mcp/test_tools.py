@@ -151,6 +151,33 @@ def test_a_file_may_be_as_large_as_the_running_service_takes_it(
         asyncio.run(spoken[1].images.image({"image_path": str(file)}))
 
 
+def test_a_running_service_is_asked_for_its_limits_before_each_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, said = tmp_path / "large.bmp", iter([2000, None, 500, 3000])
+    file.write_bytes(bytes(1000))
+
+    def card(*_: object) -> Any:  # of a service that restarts, with other limits
+        most = next(said)
+        return None if most is None else SimpleNamespace(limits=SimpleNamespace(body_bytes=most))
+
+    monkeypatch.setattr(mcp_process, "contact", card)
+    monkeypatch.setattr(mcp_process, "look", card)
+    sources = mcp_process._SourcesFor(mcp_process.RunningService(ServiceConnection("http://there")))
+
+    async def sizes() -> list[str]:
+        told = []
+        for _ in range(4):
+            try:
+                sent = await sources.image({"image_path": str(file)})
+                told.append(str(len(sent.file or b"")) if sent else "")
+            except ToolError as error:
+                told.append(str(error).partition("more than ")[2].partition(" bytes")[0])
+        return told
+
+    assert asyncio.run(sizes()) == ["1000", "1000", "the 500", "1000"]
+
+
 def test_a_server_does_not_open_files_for_agents_elsewhere() -> None:
     assert "this server cannot see your files" in refusal({"image_path": __file__}, local=False)
     tools = Tools(Scripted(), WebSources())

@@ -5,7 +5,7 @@ import { AnswerCard } from "./answers/answer.js";
 import { fillIn, readRequests } from "./ask/form.js";
 import { askForImage, makeLink, note } from "./ask/link.js";
 import "./ask/suggestions.js";
-import { find } from "./dom.js";
+import { find, isPlain } from "./dom.js";
 import { sampleName, takeSample } from "./image/sources.js";
 import "./image/tray.js";
 import { recordOf, requestOf } from "./kept/record.js";
@@ -15,7 +15,7 @@ import { Problem, stream } from "./server/api.js";
 import "./server/load.js";
 import { watchModel } from "./server/model.js";
 
-const KEPT = 50; // cards; the oldest go
+const KEPT = 50; // cards; the oldest that have ended go
 const AT_ONCE = 2; // requests of one press: the next image is read while this one is answered
 const running = new Set();
 const returning = new Set(); // cards whose sample is on its way again
@@ -79,6 +79,7 @@ async function again(card) {
     returning.add(card);
     card.request.image = (await takeSample(known)) ?? card.request.image;
     returning.delete(card);
+    if (!card.element.isConnected) return undefined; // cleared meanwhile: nobody would see the answer
   }
   if (card.request.image.file || id || address) return run(card);
   fillIn(card.request.filled);
@@ -89,14 +90,14 @@ async function ask() {
   const cards = readRequests().map((request) => cardFor(request));
   if (!cards.length) return;
   note();
-  place(cards);
-  cards[0].element.scrollIntoView({ block: "nearest" }); // on a phone it would be below the form, out of sight
   const waiting = [...cards];
   for (const card of cards) {
     card.queue();
     running.add(card);
     card.abort = () => leave(card, waiting);
   }
+  place(cards);
+  cards[0].element.scrollIntoView({ block: "nearest" }); // on a phone it would be below the form, out of sight
   const work = async () => {
     for (let card = waiting.shift(); card; card = waiting.shift()) await run(card);
   };
@@ -113,7 +114,15 @@ function leave(card, waiting) {
 function place(cards) {
   find("nothing").hidden = true;
   find("answers").prepend(...cards.map(({ element }) => element));
-  while (find("answers").children.length > KEPT) find("answers").lastElementChild.remove();
+  trim();
+}
+
+/** Take the oldest cards off the page; those whose answer is still to come stay, however many they are. */
+function trim() {
+  const all = [...find("answers").children];
+  const busy = new Set([...running, ...returning].map(({ element }) => element));
+  const ended = all.filter((element) => !busy.has(element)).reverse();
+  ended.slice(0, Math.max(all.length - KEPT, 0)).forEach((element) => element.remove());
 }
 
 /** Answers of another day. */
@@ -135,7 +144,8 @@ find("ask").addEventListener("submit", (event) => {
   ask();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.defaultPrevented || find("key-dialog").open) return;
+  if (event.key !== "Escape" || !isPlain(event) || event.repeat) return; // held, it has just closed the dialog
+  if (event.defaultPrevented || find("key-dialog").open) return;
   [...running].forEach((card) => card.abort());
 });
 onOtherTab(showKept);

@@ -23,6 +23,12 @@ function fill(element, props, children) {
 /** Whether the page has one column, where what is secondary is folded at first. */
 export const narrow = () => matchMedia("(max-width: 860px)").matches;
 
+/** Whether an input method takes the key, as for Japanese; 229 where a browser calls the composing over too early. */
+export const composing = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
+
+/** Whether a key is pressed for the page alone: not for an input method, nor as a shortcut of browser or system. */
+export const isPlain = (event) => !composing(event) && !event.altKey && !event.ctrlKey && !event.metaKey;
+
 /** Say something to those who listen instead of look. */
 export function announce(words) {
   find("announcer").textContent = words;

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from model.prompt import caption_instruction
@@ -69,6 +71,41 @@ def test_a_damaged_file_is_counted_removed_and_never_used(tmp_path: Path, damage
     folder.finish()
     assert folder.take_counts().errors == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "checksum",
+    [
+        *(pytest.param(torch.tensor(odd), id=str(odd)) for odd in (math.inf, -math.inf, math.nan, 1e300, -1, True)),
+        pytest.param(torch.tensor([1, 2]), id="two"),
+        pytest.param(torch.tensor([], dtype=torch.int64), id="none"),
+        pytest.param(torch.tensor(2**64 - 1, dtype=torch.uint64), id="unsigned"),
+        pytest.param(torch.tensor(complex(0, 1)), id="complex"),
+    ],
+)
+def test_a_checksum_that_is_no_whole_number_is_a_wrong_one(tmp_path: Path, checksum: torch.Tensor) -> None:
+    folder = opened(tmp_path)
+    folder.write(key("a"), features(1))
+    folder.finish()
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(safetensors.torch.save({"features": features(1), "crc32": checksum}))
+    assert folder.read(key("a")) is None
+    assert folder.take_counts().errors == 1
+
+
+def test_a_header_of_another_dtype_or_with_other_numbers_is_a_damaged_file(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    whole = safetensors.torch.save({"features": features(1), "crc32": torch.tensor(1)})
+    for old, new in ((b'"I64"', b'"F4"'), (b'"I64"', b'"F8_E8M0"'), (b"[2,3,4]", b"[1e999,3,4]"), (b"[]", b"[-1]")):
+        header = whole[8 : 8 + int.from_bytes(whole[:8], "little")].rstrip().replace(old, new)
+        body = whole[-104:-1] if new == b'"F4"' else whole[-104:]
+        folder.write(key(new), features(1))
+        folder.finish()
+        (file,) = tmp_path.iterdir()
+        file.write_bytes(len(header).to_bytes(8, "little") + header + body)
+        assert folder.read(key(new)) is None
+        folder.finish()
+    assert folder.take_counts().errors == 4
 
 
 def test_the_least_recently_used_files_go_and_the_bound_holds(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -132,18 +133,44 @@ def test_settings_of_a_form_or_a_query_may_have_fields_of_their_own(client: http
     [
         ({"max_tokens": "5", "settings": '{"max_tokens": 5}'}, "max_tokens: given in settings too"),
         ({"max_tokens": ["5", "6"]}, "max_tokens: given more than once"),
-        ({"max_tokens": "many"}, "settings.max_tokens: "),
-        ({"temperature": "3"}, "settings.temperature: "),
+        ({"max_tokens": "many"}, "max_tokens: "),
+        ({"temperature": "3"}, "temperature: "),
     ],
     ids=["twice", "repeated", "word", "range"],
 )
 def test_a_setting_of_a_form_that_is_wrong_is_named(client: httpx.Client, fields: dict[str, str], words: str) -> None:
-    assert_problem(client.post("/v1/caption", data=fields, files={"image": image_file()}), 422, words)
+    problem = assert_problem(client.post("/v1/caption", data=fields, files={"image": image_file()}), 422, words)
+    assert str(problem["detail"]).startswith(words)
 
 
 def test_a_question_given_twice_names_the_field_for_several(client: httpx.Client) -> None:
     answer = client.post("/v1/vqa", data={"question": ["What?", "Why?"]}, files={"image": image_file()})
     assert_problem(answer, 422, "question: given more than once; for several repeat questions instead")
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        pytest.param({"files": {"max_tokens": (None, "5000")}}, "max_tokens", id="form"),
+        pytest.param(
+            {"files": {"settings": (None, '{"max_tokens": 5000}')}}, "settings.max_tokens", id="form-settings"
+        ),
+        pytest.param({"files": {"top_p": (None, "7")}}, "top_p", id="form-out-of-range"),
+        pytest.param({"params": {"max_tokens": "5000"}, "content": b""}, "max_tokens", id="query"),
+        pytest.param({"json": {"settings": {"max_tokens": 5000}}}, "settings.max_tokens", id="JSON"),
+        pytest.param({"json": {"question": "why " * 2000}}, "question", id="question"),
+        pytest.param({"json": {"questions": ["What?", "why " * 2000]}}, "questions", id="questions"),
+    ],
+)
+def test_an_error_names_the_field_that_was_sent(client: httpx.Client, sent: dict[str, Any], name: str) -> None:
+    asked = {kind: values if isinstance(values, bytes) else dict(values) for kind, values in sent.items()}
+    fields = next(iter(asked.values()))
+    link = body()["image_url"]
+    fields["image_url"] = (None, link) if "files" in asked else link
+    if not {"question", "questions"} & fields.keys():
+        fields["question"] = (None, "What?") if "files" in asked else "What?"
+    response = client.post("/v1/vqa", **asked)
+    assert str(assert_problem(response, 422, f"{name}: ")["detail"]).startswith(f"{name}: ")
 
 
 def test_settings_of_both_kinds_add_up(client: httpx.Client) -> None:

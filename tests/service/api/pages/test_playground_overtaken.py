@@ -158,3 +158,66 @@ def test_an_image_that_the_server_no_longer_has_is_not_taken_for_another_version
     card = visitor.ask()
     visitor.until(card, "failed")
     assert "another version" not in card.inner_text()
+
+
+REFUSED = """(path) => {  // in the page, since fifty answers of a server take long
+    const send = window.fetch;
+    const refused = () => new Response('{"title": "No", "status": 422, "detail": "because"}', {status: 422});
+    window.fetch = (url, ...rest) => (String(url).endsWith(path) ? Promise.resolve(refused()) : send(url, ...rest));
+}"""
+PRESSED = "(times) => { while (times--) document.getElementById('ask').requestSubmit(); }"
+
+
+def fill_the_page(page) -> None:
+    """Ask for more captions than the page has cards, each of which is refused, and for one more once they are."""
+    page.evaluate(REFUSED, "v1/caption")
+    for times, failed in ((55, 55), (1, 49)):  # while they run they all stay; the last press takes the oldest away
+        page.evaluate(PRESSED, times)
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('#answers > li[data-state=failed]').length === count", arg=failed
+        )
+    assert page.locator("#answers > li").count() == 50
+
+
+def test_a_request_that_is_answered_after_fifty_others_still_has_its_card(fresh):
+    fresh.sample()
+    waiting = hold(fresh.page, "**/v1/vqa")
+    with fresh.page.expect_request("**/v1/vqa"):
+        fresh.ask("Which came first?")
+    fresh.page.locator("[name=task][value=caption]").check()
+    fill_the_page(fresh.page)
+    stream = 'data: {"chunk": "Late."}\n\ndata: {"completed": true}\n\n'
+    waiting[0].fulfill(body=stream, content_type="text/event-stream")
+    fresh.page.wait_for_selector("#answers > li[data-state=done]:has-text('Late.')")
+
+
+def test_a_card_whose_sample_is_on_its_way_again_stays_on_the_page(fresh):
+    page = fresh.page
+    fresh.sample()
+    fresh.until(fresh.ask(), "done")
+    page.reload()
+    fresh.sample("cafe.jpg")
+    waiting = hold(page, "**/samples/scene.png")
+    with page.expect_request("**/samples/scene.png"):
+        fresh.newest().get_by_text("Ask again").click()
+    fill_the_page(page)
+    waiting[0].continue_()
+    page.wait_for_selector("#answers > li:has(img[alt='scene.png'])[data-state=failed]")
+
+
+def test_a_card_that_is_cleared_while_its_sample_comes_asks_nothing_unseen(fresh):
+    page = fresh.page
+    fresh.sample()
+    fresh.until(fresh.ask(), "done")
+    page.reload()
+    asked = []
+    page.on("request", lambda sent: asked.append(sent.url) if sent.url.endswith("/v1/caption") else None)
+    waiting = hold(page, "**/samples/scene.png")
+    with page.expect_request("**/samples/scene.png"):
+        fresh.newest().get_by_text("Ask again").click()
+    page.click("#kept-clear")
+    page.click("#kept-clear")
+    waiting[0].continue_()
+    page.wait_for_selector(SHOWN.format("scene.png"))
+    settle(page)
+    assert asked == []

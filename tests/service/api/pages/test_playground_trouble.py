@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.support.browser import FOCUSED, answered, give_key, problem, visit
-from tests.support.serving import image_file, wait_until
+from tests.support.serving import Server, image_file, wait_until
 
 STATUSES = {
     400: ("could not be read", 0), 500: ("The log", 1), 502: ("The server answered 502", 1), 503: ("is starting", 1),
@@ -70,19 +76,31 @@ def test_closing_the_key_dialog_asks_nothing(stranger):
     assert stranger.page.locator("#key-dialog[open]").count() == 1
 
 
+@contextmanager
+def stopped_worker(server: Server) -> Iterator[None]:
+    """Keep the worker from answering within the block."""
+    worker = int(re.findall(r"worker \d+ on \S+ \(process (\d+)\)", server.log)[-1])
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
 def test_a_busy_server_says_when_to_try_again(visitor, server):
     page = visitor.page
     visitor.expected.append("429")
     visitor.sample()
     running = visitor.ask("Who?", max_tokens=700)
     visitor.until(running, "writing")
-    visitor.ask("What?", "Which?", "Why?", max_tokens=700)
-    wait_until(lambda: server.metric("pheye_requests_waiting", authorization="Bearer right") == 3.0)
-    page.clock.install()
-    visitor.page.click("#questions li:nth-child(3) .remove")
-    visitor.page.click("#questions li:nth-child(2) .remove")
-    refused = visitor.ask("When?")
-    visitor.until(refused, "failed")
+    with stopped_worker(server):  # however fast it answers, the queue stays full
+        visitor.ask("What?", "Which?", "Why?")
+        wait_until(lambda: server.metric("pheye_requests_waiting", authorization="Bearer right") == 3.0)
+        page.clock.install()
+        visitor.page.click("#questions li:nth-child(3) .remove")
+        visitor.page.click("#questions li:nth-child(2) .remove")
+        refused = visitor.ask("When?")
+        visitor.until(refused, "failed")
     assert "Too many requests are waiting" in refused.inner_text()
     retry = refused.locator(".retry")
     assert retry.is_disabled()

@@ -174,6 +174,14 @@ def test_without_a_temperature_a_chat_is_greedy_and_repeats(client):
         pytest.param({"max_tokens": 1024}, openai.BadRequestError, "max_tokens", "invalid_value", "exceed", id="room"),
         pytest.param({"max_tokens": 5000}, openai.BadRequestError, "max_tokens", "invalid_value", "more", id="tokens"),
         pytest.param(
+            {"max_completion_tokens": 1024, "max_tokens": openai.omit},
+            openai.BadRequestError, "max_completion_tokens", "invalid_value", "exceed", id="room-by-the-new-name",
+        ),
+        pytest.param(
+            {"max_completion_tokens": 5000, "max_tokens": openai.omit},
+            openai.BadRequestError, "max_completion_tokens", "invalid_value", "more", id="tokens-by-the-new-name",
+        ),
+        pytest.param(
             {"extra_body": {"guided_json": {}}},
             openai.BadRequestError, "guided_json", "unsupported_parameter", "no given form", id="form",
         ),

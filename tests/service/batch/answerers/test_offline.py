@@ -40,7 +40,7 @@ from service.messages.to_worker import Submit
 from tests.support.golden import OWN_GOLDEN
 from tests.support.hostile_web import answer as answer_of
 from tests.support.hostile_web import hostile_web, unused_port
-from tests.support.signals import take_interrupts
+from tests.support.signals import interrupted_at_a_pipe, take_interrupts
 
 GOLDEN = OWN_GOLDEN / "x2-l2"
 CASES = json.loads((GOLDEN / "cases.json").read_text())["cases"]
@@ -234,6 +234,12 @@ def test_a_run_that_is_stopped_continues_to_the_same_answers(by: signal.Signals,
     assert len(records(out)) == 16
     captions = ({record["image"]: record["caption"] for record in records(file_of)} for file_of in (out, whole))
     assert next(captions) == next(captions)
+
+
+def test_one_interrupt_ends_a_run_that_reads_from_a_pipe_into_which_nobody_writes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    ended = interrupted_at_a_pipe([PHEYE, "caption", str(pipe), "--slots", "2", "--threads", "1"], pipe)
+    assert (ended.returncode, ended.stderr) == (130, "pheye: interrupted\n")
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 7))

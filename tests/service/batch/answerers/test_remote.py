@@ -47,7 +47,7 @@ from tests.support import serving
 from tests.support.hostile_web import answer as answer_of
 from tests.support.hostile_web import hostile_web
 from tests.support.serving import running_server, wait_until
-from tests.support.signals import take_interrupts
+from tests.support.signals import interrupted_at_a_pipe, take_interrupts
 
 KEY = "a-key-nobody-may-see"
 ASKED = (
@@ -250,6 +250,15 @@ def test_a_client_that_is_stopped_leaves_the_service_and_continues(
     assert subprocess.run(command, timeout=60).returncode == 0
     assert records(out)[: len(stopped)] == stopped
     assert len({record["image"] for record in records(out)}) == len(records(out)) == 12
+
+
+def test_one_interrupt_ends_a_client_that_reads_from_a_pipe_into_which_nobody_writes(
+    tmp_path: Path, golden_service: serving.Server, key_file: Path
+) -> None:
+    pipe = tmp_path / "pipe.png"
+    there = ["--server", golden_service.url, "--api-key-file", str(key_file)]
+    ended = interrupted_at_a_pipe([PHEYE, "caption", str(pipe), *there], pipe)
+    assert (ended.returncode, ended.stderr) == (130, "pheye: interrupted\n")
 
 
 @dataclass

@@ -73,6 +73,32 @@ def test_deep_grey_is_read_in_either_order_of_bytes_and_whatever_is_white(kind, 
     assert_like(file, tiled(saved(grey(), "PNG")), 1)
 
 
+def signed_file(bits: int, order: str, *, negative: bool, packed: bool) -> bytes:
+    """The grey scene in numbers that have a sign, of which the highest is white."""
+    levels = np.asarray(grey()).astype(np.int32) >> 1 if bits == 8 else np.asarray(grey()).astype(np.int32) * 257 >> 1
+    levels = 2 ** (bits - 1) - 1 - levels if negative else levels
+    tags = {258: [bits], 262: [0 if negative else 1], 277: [1], 278: [HEIGHT], 339: [_SIGNED]}
+    return Tiff([levels.astype(f"{order}i{bits // 8}").tobytes()], tags, order, packed).file()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("negative", [False, True], ids=["black-is-0", "white-is-0"])
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_numbers_with_a_sign_are_as_bright_as_those_without(bits, order, negative, packed):
+    file = signed_file(bits, order, negative=negative, packed=packed)
+    assert_like(file, tiled(saved(grey(), "PNG")), 1 if bits == 16 else 3)  # of 8 bits one says the sign
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_numbers_below_0_are_refused_in_words(bits):
+    pixels = np.full((HEIGHT, WIDTH), 7, f"<i{bits // 8}")
+    pixels[3, 4] = -5
+    tags = {258: [bits], 262: [1], 277: [1], 278: [HEIGHT], 339: [_SIGNED]}
+    with pytest.raises(UnsupportedImage, match=rf"from -5 to 7, and only 0 \(black\) to {2 ** (bits - 1) - 1} "):
+        tiled(Tiff([pixels.tobytes()], tags).file())
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
 @pytest.mark.parametrize("negative", [False, True], ids=["black-is-0", "white-is-0"])
 def test_twelve_bits_are_read_from_black_to_white(negative, packed):

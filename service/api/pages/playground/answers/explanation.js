@@ -1,7 +1,7 @@
 // Where the model looked: words that show their heat map, the whole answer's, and the share of the global view by layer.
 // Offsets count characters as Python does (code points), not as JavaScript does.
 
-import { el, percent, svg } from "../dom.js";
+import { el, isPlain, percent, svg } from "../dom.js";
 import { drawHeat } from "../image/heat.js";
 import { showHeat } from "../image/picture.js";
 
@@ -62,7 +62,7 @@ function rove(words) {
     word.addEventListener("keydown", (event) => {
       const steps = { ArrowRight: index + 1, ArrowDown: index + 1, ArrowLeft: index - 1, ArrowUp: index - 1 };
       const to = { ...steps, Home: 0, End: words.length - 1 }[event.key];
-      if (to === undefined) return;
+      if (to === undefined || !isPlain(event)) return; // Alt and an arrow is the way back to another page
       event.preventDefault();
       go(to);
     }),

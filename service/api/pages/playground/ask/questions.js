@@ -1,6 +1,6 @@
 // The list of questions: one field each, added, removed, pasted as a list; as many as one request may ask. Enter asks all.
 
-import { announce, el, find } from "../dom.js";
+import { announce, composing, el, find } from "../dom.js";
 import { onService, service } from "../server/service.js";
 
 const MAX_CHARS = 16384;
@@ -47,7 +47,7 @@ function addQuestion(text = "", after = null) {
 }
 
 function submitOnEnter(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || composing(event)) return;
   event.preventDefault();
   event.target.form.requestSubmit();
 }
