@@ -21,7 +21,7 @@ from starlette.types import Scope
 from service.api.encoding import json_response
 from service.api.moondream import is_moondream, reason_phrase
 from service.api.openai.errors import openai_response
-from service.api.request_context import context_of
+from service.api.request_context import context_of, sent_names
 from service.configuration.plain_words import DETAIL_CHARS, plain_value, plain_words
 from service.errors import ServiceError, Unauthorized, UnsupportedCoding
 from service.schemas.requests import SHOWN_CHARS
@@ -37,7 +37,7 @@ logger = logging.getLogger("pheye.problems")
 
 def problem_of(error: ServiceError, scope: Scope) -> Problem:
     """Describe a failure for the client."""
-    detail = in_clients_names(error.detail, context_of(scope).sent_as)
+    detail = in_clients_names(error.detail, sent_names(scope))
     return _problem(problem_type(type(error)), error.title, error.status, detail, scope)
 
 

@@ -168,6 +168,12 @@ def context_of(scope: Scope) -> RequestContext:
     return context
 
 
+def sent_names(scope: Scope) -> dict[str, str]:
+    """Return the client's own names of fields, to be added to; of a request without a context one that nobody reads."""
+    context: RequestContext | None = scope.get(_KEY)
+    return {} if context is None else context.sent_as
+
+
 def take_reason(scope: Scope) -> bytes:
     """Return the words of the status line, once; none for a request that has no context or no words of its own."""
     context: RequestContext | None = scope.get(_KEY)

@@ -20,7 +20,7 @@ from service.api.bodies.json_text import json_object
 from service.api.image_store import PREFIX
 from service.api.moondream import is_moondream, set_aside
 from service.api.openai.ignored import header_value
-from service.api.request_context import context_of
+from service.api.request_context import context_of, sent_names
 from service.api.uploaded_images import UploadedImages
 from service.errors import InvalidField, UnsupportedBody
 from service.fetching.urls import ImageLink, looks_like_link, parse_link
@@ -124,7 +124,7 @@ async def read_maybe_ask(request: Request, kind: type[Asked]) -> OptionalImageRe
     """Read and check a request that need not have an image."""
     sent = await _read(request, kind)
     if getattr(sent.fields, "questions", None) is not None:
-        context_of(request.scope).sent_as["question"] = "questions"
+        sent_names(request.scope)["question"] = "questions"
     url = sent.fields.image_url
     if url is None:
         return OptionalImageRequest(sent.fields, None if sent.file is None else ImageSource(sent.file))
@@ -157,7 +157,7 @@ async def _read(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
 
 
 def _from_query(request: Request, kind: type[BaseModel]) -> dict[str, Any]:
-    return _from_text(kind, query_items(_query(request)), context_of(request.scope).sent_as)
+    return _from_text(kind, query_items(_query(request)), sent_names(request.scope))
 
 
 def _query(request: Request) -> str:
@@ -176,7 +176,7 @@ async def _read_form(request: Request, kind: type[Asked]) -> _ParsedBody[Asked]:
         texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     finally:
         await form.close()
-    fields = _from_text(kind, texts, context_of(request.scope).sent_as)
+    fields = _from_text(kind, texts, sent_names(request.scope))
     return _ParsedBody(check(kind, fields, strict=False), image)
 
 

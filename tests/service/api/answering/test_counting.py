@@ -147,7 +147,7 @@ def test_an_estimate_that_waits_too_long_is_a_504(tokenizer) -> None:
 def test_a_text_that_cannot_fit_is_refused_by_its_length_before_anything_is_counted(tokenizer) -> None:
     service = service_with(tokenizer)
     response = asyncio.run(estimate(service, "192.0.2.1", questions=["short", "a" * 16_000]))
-    assert_problem(response, 422, "question: its prompt of 16")
+    assert_problem(response, 422, "questions: its prompt of 16")
     assert tokenizer.begun == []
 
 
