@@ -2,7 +2,7 @@
 
 Each name comes equally often. A thing stands alone or with up to three others, before a drawn scene or, one time in
 three, a photograph that scikit-image or scikit-learn ships. What is asked: a caption, judged by the things it names;
-what stands in the thing's place; how many of it there are. Any thread or process.
+what stands in the thing's place; how many there are of it, or of another. Any thread or process.
 """
 
 from __future__ import annotations
@@ -77,8 +77,10 @@ def _cases(
     if thing is not None:
         asked = question_instruction(WHAT[0].format(place(thing.box)), "short")
         yield Case(f"{seed} what", path, asked, (name,), "thing", group=group, area=thing.box.area)
-    counted = question_instruction(f"How many {plural(name)} are there?", "short")
-    yield Case(f"{seed} count", path, counted, (str(there.count(name)),), "count", group=str(there.count(name)))
+    asked_for = name if turn % 2 else rng.choice(things.names)  # which is mostly not there
+    counted = question_instruction(f"How many {plural(asked_for)} are there?", "short")
+    count = str(there.count(asked_for))
+    yield Case(f"{seed} count", path, counted, (count,), "count", group=count)
 
 
 def _alone_of_name(scene: ThingScene, name: str) -> Placed | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from model.data.fields import DataError, Record, read_lines, read_object
 from model.data.manifest import ManifestError
@@ -20,6 +21,7 @@ from model.evaluation.formats.manifest import read_manifest_cases
 from model.evaluation.formats.nocaps import read_nocaps
 from model.evaluation.formats.textcaps import read_textcaps
 from model.evaluation.formats.textvqa import read_textvqa
+from model.evaluation.formats.things import read_things
 from model.evaluation.formats.vqav2 import read_vqav2
 from model.evaluation.metrics.vqa import text_vqa_accuracy, vqa_accuracy
 from tests.support import datasets
@@ -280,3 +282,29 @@ def test_a_subset_is_drawn_at_random_and_the_same_for_a_seed() -> None:
     assert one == sorted(one, key=lambda case: int(case.id))
     assert one != cases[:10]
     assert subset(cases, None, 0) == subset(cases, 200, 0) == cases
+
+
+def test_everyday_things_are_asked_for_by_name_place_and_number(tmp_path: Path) -> None:
+    for name in ("cat", "light bulb", "mouse"):
+        picture = tmp_path / "things" / "twemoji" / f"{name}-0.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGBA", (40, 40), (200, 30, 30, 255)).save(picture)
+    Image.new("RGB", (300, 200), "gray").save(tmp_path / "wall.png")
+    cases = read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 4, "test")
+    assert cases == read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 4, "test")
+    assert {each.kind for each in cases} == {"things", "thing", "count"}
+    assert sum(each.kind == "things" for each in cases) == 12
+    assert {name for each in cases if each.kind == "thing" for name in each.references} <= {
+        "cat",
+        "light bulb",
+        "mouse",
+    }
+    assert {each.group.partition(" / ")[0] for each in cases if each.kind == "things"} == {
+        "before a photograph",
+        "before a drawn scene",
+    }
+    for each in cases:
+        with Image.open(each.image_path) as image:
+            assert image.mode == "RGB"
+    with pytest.raises(ValueError, match="trained on"):
+        read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 1, "train things 10")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from model.evaluation.record import CaseAnswer, read_answers
@@ -303,3 +304,19 @@ def test_torch_is_not_loaded_for_what_needs_no_model(words: list[str]) -> None:
     root = Path(__file__).parents[4]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_things_are_asked_for_in_one_command_and_a_folder_without_them_names_the_one_that_fills_it(
+    service: serving.Server, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "things"
+    missing = evaluate("things", str(pictures), "--server", service.url)
+    assert missing.exit_code == 2
+    assert "pheye dev things" in missing.stderr
+    (pictures / "twemoji").mkdir(parents=True)
+    for name in ("cat", "bus", "apple", "key"):
+        Image.new("RGBA", (40, 40), (200, 30, 30, 255)).save(pictures / "twemoji" / f"{name}-0.png")
+    result = evaluate("things", str(pictures), "--count", "1", "--max-tokens", "3", "--server", service.url)
+    assert result.exit_code == 0, result.output
+    assert "things in captions" in result.stdout
+    assert json.loads(Path("things.answers.scores.json").read_text())["asked"] >= 8
