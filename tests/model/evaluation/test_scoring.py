@@ -31,10 +31,12 @@ def test_every_kind_is_judged_by_its_own_metric() -> None:
         answered(replace(case("j", "refused"), references=("No idea.",)), "A cat."),
         answered(replace(case("k", "several"), references=("red",)), "red"),
         answered(replace(case("l", "words"), references=("A drawing of a car.",)), "a drawing of a boat"),
+        answered(replace(case("o", "things"), references=("cat", "bus")), "A cat and two mice."),
+        answered(replace(case("p", "thing"), references=("bus",)), "It is a bus."),
     ]
     assert {each.case.kind for each in asked} == set(get_args(Kind))
     found = scores(asked)
-    assert found == pytest.approx([90, 90, 750, 0, 50, 0, 100, 100, 100, 0, 100, 0, 100, 80])
+    assert found == pytest.approx([90, 90, 750, 0, 50, 0, 100, 100, 100, 0, 100, 0, 100, 80, 50, 100])
     lines = table(asked)
     assert {line.metric for line in lines} == {*METRICS.values(), "word for word", BOTH}
     assert [line.score for line in lines if line.metric in ("words right", "word for word", BOTH)] == [80, 0, 40]
