@@ -99,7 +99,7 @@ class Boxed(Protocol):
 
     @property
     def box(self) -> Box:
-        """Where it stands."""
+        """Rectangle that it takes."""
         ...
 
 
