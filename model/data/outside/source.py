@@ -35,7 +35,7 @@ class CutOut(Protocol):
     """Source of things that were cut out of their background."""
 
     def thing(self, rng: Random) -> Image.Image:
-        """Draw one, RGBA."""
+        """Draw a thing, RGBA, transparent around it."""
         ...
 
 

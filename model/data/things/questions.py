@@ -12,21 +12,21 @@ from model.data.world.captions import place
 from model.data.world.questions import (
     PLACES,
     QuestionAndAnswer,
-    choice_turn,
+    count_turn,
     counted,
-    exchange,
-    no_sign,
-    shapes_counted,
+    no_sign_turn,
+    question_turn,
+    turn_of,
     without,
     yes_or_no,
-)  # fmt: skip
+)
 from model.data.world.scene import Boxed
-from model.prompt import AnswerStyle, CaptionLength, CaptionStyle, caption_instruction, question_instruction
+from model.prompt import CaptionLength, CaptionStyle, caption_instruction
 
 LIST = ("What things are there?", "Name everything.", "List the things in the image.", "What do you see?")
 WHAT = ("What is {}?", "What thing is {}?", "What do you see {}?", "Name the thing {}.")
+_ABOUT_OTHERS = 1 / 6  # share of the questions that are about shapes and signs
 _ALONE = ("What is this?", "What is in the picture?", "What is in the image?", "What is shown?", "Name this.")
-_MOST = 12  # things that are counted
 
 
 def turns_about_things(scene: ThingScene, names: tuple[str, ...], rng: Random, count: int) -> tuple[Turn, ...]:
@@ -50,7 +50,7 @@ def turns_about_a_crowd(scene: ThingScene, rng: Random, count: int) -> tuple[Tur
     turns = [Turn(rng.choice(LIST), listing(scene))]
     alone = alone_in_their_places(scene)
     turns += [
-        _turn(_what(thing, (), rng), rng, ("sentence", "short"))
+        turn_of(_what(thing, (), rng), rng, ("sentence", "short"))
         for thing in rng.sample(alone, min(len(alone), count - 1))
     ]
     return tuple(turns)
@@ -61,11 +61,11 @@ def what_turn(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
     if len(scene.things) == 1 and not scene.behind.shapes and rng.random() < 0.6:
         name = scene.things[0].name
         asked = QuestionAndAnswer("what", rng.choice(_ALONE), name, f"It is {a(name)}.", _wrong(name, names, rng))
-        return _turn(asked, rng)
+        return turn_of(asked, rng)
     alone = alone_in_their_places(scene)
     if not alone:
         return Turn(rng.choice(LIST), listing(scene))
-    return _turn(_what(rng.choice(alone), names, rng), rng)
+    return turn_of(_what(rng.choice(alone), names, rng), rng)
 
 
 def alone_in_their_places(scene: ThingScene) -> list[Placed]:
@@ -82,26 +82,19 @@ def _caption_turn(scene: ThingScene, rng: Random) -> Turn:
 
 
 def _question_turn(scene: ThingScene, names: tuple[str, ...], rng: Random) -> Turn:
-    ask = rng.choice((_count, _exists, _exists, _where, None, _behind))
+    if rng.random() < _ABOUT_OTHERS:
+        return _behind(scene, rng)
+    ask = rng.choice((_count, _exists, _exists, _where, None))
     asked = ask(scene, names, rng) if ask else None
-    return _turn(asked, rng) if asked else what_turn(scene, names, rng)
+    return turn_of(asked, rng) if asked else what_turn(scene, names, rng)
 
 
-def _behind(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
+def _behind(scene: ThingScene, rng: Random) -> Turn:
     """Ask about the shapes and the sign, which are mostly not there."""
     chance = rng.random()
     if scene.behind.sign is None and chance < 0.4:
-        return no_sign(rng)
-    return shapes_counted(scene.behind, rng) if chance < 0.7 else exchange(scene.behind, rng)
-
-
-def _turn(
-    asked: QuestionAndAnswer, rng: Random, styles: tuple[AnswerStyle, ...] = ("sentence", "short", "short", "choice")
-) -> Turn:
-    style = rng.choice(styles)
-    if style == "choice":
-        return choice_turn(asked, rng)
-    return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
+        return no_sign_turn(rng)
+    return count_turn(scene.behind, rng) if chance < 0.7 else question_turn(scene.behind, rng)
 
 
 def _what(thing: Placed, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
@@ -111,7 +104,7 @@ def _what(thing: Placed, names: tuple[str, ...], rng: Random) -> QuestionAndAnsw
 
 
 def _wrong(name: str, names: tuple[str, ...], rng: Random) -> tuple[str, ...]:
-    return without(tuple(dict.fromkeys(rng.sample(names, min(4, len(names))))), name)
+    return without(rng.sample(names, min(4, len(names))), name)
 
 
 def _count(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:
@@ -119,7 +112,7 @@ def _count(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAn
         return counted(len(scene.things), "", "thing", "things", rng)
     name = rng.choice(scene.things).name if rng.random() < 0.75 else rng.choice(names)
     count = sum(thing.name == name for thing in scene.things)
-    return counted(min(count, _MOST), "", name, plural(name), rng)
+    return counted(count, "", name, plural(name), rng)
 
 
 def _exists(scene: ThingScene, names: tuple[str, ...], rng: Random) -> QuestionAndAnswer:

@@ -28,7 +28,7 @@ class NamelessThings:
     pictures: Pictures
 
     def thing(self, rng: Random) -> Image.Image:
-        """Draw one, RGBA."""
+        """Draw a thing without a name, RGBA, cut out of its background."""
         return self.things.nameless(rng) if rng.random() < _OF_SETS else self.pictures.thing(rng)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from model.data.world.captions import article
+
 _SPOKEN = {"unicorn": "a", "hourglass": "an"}  # whose first sound is not that of its first letter
 _PLURALS = {
     "deer": "deer", "die": "dice", "fish": "fish", "knife": "knives", "leaf": "leaves", "mouse": "mice", "ox": "oxen",
@@ -17,7 +19,7 @@ def a(name: str) -> str:
     >>> a("apple"), a("unicorn"), a("hourglass")
     ('an apple', 'a unicorn', 'an hourglass')
     """
-    return f"{_SPOKEN.get(name, 'an' if name[0] in 'aeiou' else 'a')} {name}"
+    return f"{_SPOKEN[name]} {name}" if name in _SPOKEN else article(name)
 
 
 def plural(name: str) -> str:

@@ -5,10 +5,12 @@ Every sentence is true of the scene and follows from it alone, up to the choice 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 from model.data.samples import Turn
-from model.data.world.scene import Box, Scene, Shape
+from model.data.world.scene import Box, Scene, Shape, Sign
 from model.prompt import CaptionLength, CaptionStyle, caption_instruction
 
 NOTHING = "I see no shape or sign that I know."
@@ -18,7 +20,7 @@ _COLUMNS = ("left", "", "right")
 _SMALL = 0.02  # share of the image below which a shape is called small
 _LARGE = 0.07
 # A model this small sees no faint stripes and gradients: taught to name every background, it guessed all but these two.
-NAMED_BACKGROUNDS = ("noisy", "photograph")
+_NAMED_BACKGROUNDS = ("noisy", "photograph")
 
 
 def place(box: Box) -> str:
@@ -61,45 +63,68 @@ def caption(scene: Scene, length: CaptionLength, style: CaptionStyle = "plain") 
     """Write the caption of a scene: one wording each, so that its words can be checked one by one."""
     if scene.sign is None and not scene.shapes:
         return NOTHING
+    told = told_shapes(scene)
+    return caption_of(told, scene.sign, opening([(len(told), "shape")], scene.background), length, style)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Words for something in a scene, with their article, alone and with its size, and where it stands."""
+
+    words: str
+    sized: str
+    box: Box
+
+
+def told_shapes(scene: Scene) -> list[Told]:
+    """Put the shapes of a scene into words, in their order."""
+    return [Told(article(named(shape)), article(_sized(shape)), shape.box) for shape in scene.shapes]
+
+
+def opening(counts: Sequence[tuple[int, str]], background: str) -> str:
+    """Write the first sentence of a long caption, which counts what is there.
+
+    >>> opening([(1, "thing"), (2, "shape")], "noisy")
+    'The picture shows one thing and two shapes on a noisy background.'
+    """
+    parts = [f"{_COUNTS[count]} {noun if count == 1 else f'{noun}s'}" for count, noun in counts]
+    behind = f" on a {background} background" if background in _NAMED_BACKGROUNDS else ""
+    return f"The picture shows {listed(parts)}{behind}."
+
+
+def caption_of(
+    told: Sequence[Told], sign: Sign | None, first: str, length: CaptionLength, style: CaptionStyle = "plain"
+) -> str:
+    """Write a caption of things in words.
+
+    Args:
+        told: in reading order; empty for a sign alone.
+        sign: the only one of the scene.
+        first: sentence with which a long caption begins.
+        length: how much is told.
+        style: `scene_text` for one sentence about the text.
+    """
     if style == "scene_text":
-        return _scene_text(scene)
-    return {"short": _short, "normal": _normal, "long": _long}[length](scene)
-
-
-def _short(scene: Scene) -> str:
-    parts = [article(named(shape)) for shape in scene.shapes]
-    if scene.sign is not None:
-        parts.append(f'a sign that reads "{scene.sign.text}"')
+        return _scene_text([each.words for each in told], sign)
+    if length == "long":
+        said = [first, *(sentence(f"{each.sized} is {place(each.box)}") for each in told)]
+        said.append("There is no sign." if sign is None else f'The sign {place(sign.box)} reads "{sign.text}".')
+        return " ".join(said)
+    is_short = length == "short"
+    parts = [each.words if is_short else f"{each.words} {place(each.box)}" for each in told]
+    if sign is not None:
+        parts.append(f'a sign{"" if is_short else f" {place(sign.box)}"} that reads "{sign.text}"')
     return sentence(listed(parts))
 
 
-def _normal(scene: Scene) -> str:
-    parts = [f"{article(named(shape))} {place(shape.box)}" for shape in scene.shapes]
-    if scene.sign is not None:
-        parts.append(f'a sign {place(scene.sign.box)} that reads "{scene.sign.text}"')
-    return sentence(listed(parts))
-
-
-def _long(scene: Scene) -> str:
-    count = len(scene.shapes)
-    behind = f" on a {scene.background} background" if scene.background in NAMED_BACKGROUNDS else ""
-    said = [f"The picture shows {_COUNTS[count]} {'shape' if count == 1 else 'shapes'}{behind}."]
-    said += [sentence(f"{article(_sized(shape))} is {place(shape.box)}") for shape in scene.shapes]
-    if scene.sign is None:
-        said.append("There is no sign.")
-    else:
-        said.append(f'The sign {place(scene.sign.box)} reads "{scene.sign.text}".')
-    return " ".join(said)
+def _scene_text(words: list[str], sign: Sign | None) -> str:
+    if sign is None:
+        return sentence(f"{listed(words)} without any text")
+    beside = f" beside {listed(words)}" if words else ""
+    return sentence(f'a sign that reads "{sign.text}"{beside}')
 
 
 def _sized(shape: Shape) -> str:
     if shape.box.area < _SMALL:
         return f"small {named(shape)}"
     return f"large {named(shape)}" if shape.box.area > _LARGE else named(shape)
-
-
-def _scene_text(scene: Scene) -> str:
-    if scene.sign is None:
-        return sentence(f"{listed([article(named(shape)) for shape in scene.shapes])} without any text")
-    beside = f" beside {listed([article(named(shape)) for shape in scene.shapes])}" if scene.shapes else ""
-    return sentence(f'a sign that reads "{scene.sign.text}"{beside}')

@@ -6,6 +6,7 @@ scene. The wordings of easy-VQA's questions are asked of scenes with one shape. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -20,6 +21,7 @@ PLACES = (
     "at the bottom left", "at the bottom", "at the bottom right",
 )  # fmt: skip
 
+STYLES: tuple[AnswerStyle, ...] = ("sentence", "short", "short", "choice")  # how a question is answered, by chance
 _SIGN_QUESTIONS = (
     "What does the sign say?", "What is written on the sign?", "Read the sign.", "What text is in the image?",
     "What does the text say?", "What word or number is on the sign?", "what does it say?",
@@ -43,40 +45,30 @@ class QuestionAndAnswer:
 
 def question_turn(scene: Scene, rng: Random) -> Turn:
     """Build a turn with one question in one answer style."""
-    asked = exchange(scene, rng)
-    style: AnswerStyle = rng.choice(("sentence", "short", "short", "choice"))
-    if style == "choice":
-        return choice_turn(asked, rng)
-    return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
+    return turn_of(exchange(scene, rng), rng)
+
+
+def turn_of(asked: QuestionAndAnswer, rng: Random, styles: Sequence[AnswerStyle] = STYLES) -> Turn:
+    """Build a turn from a question and its answer, in one of these answer styles."""
+    style = rng.choice(styles)
+    return _choice(asked, rng) if style == "choice" else _worded(asked, style)
 
 
 def count_turn(scene: Scene, rng: Random) -> Turn:
     """Build a turn that asks for the number of shapes, answered in a word or in a sentence."""
-    asked = shapes_counted(scene, rng)
-    short = rng.random() < 0.7
-    return Turn(
-        question_instruction(asked.question, "short" if short else "sentence"), asked.word if short else asked.sentence
-    )
+    asked = counted(len(scene.shapes), "", "shape", "shapes", rng)
+    return _worded(asked, "short" if rng.random() < 0.7 else "sentence")
 
 
 def no_sign_turn(rng: Random) -> Turn:
     """Build a turn that asks for the sign of a scene that has none."""
-    short = rng.random() < 0.5
-    return Turn(
-        question_instruction(rng.choice(_SIGN_QUESTIONS), "short" if short else "sentence"),
-        _NO_SIGN[0] if short else _NO_SIGN[1],
-    )
+    style: AnswerStyle = "short" if rng.random() < 0.5 else "sentence"
+    return _worded(QuestionAndAnswer("sign", rng.choice(_SIGN_QUESTIONS), *_NO_SIGN, ()), style)
 
 
-def shapes_counted(scene: Scene, rng: Random) -> QuestionAndAnswer:
-    """Draw a question for the number of all shapes."""
-    return counted(len(scene.shapes), "", "shape", "shapes", rng)
-
-
-def no_sign(rng: Random) -> QuestionAndAnswer:
-    """Draw a question for the sign of a scene that has none."""
-    others = tuple(dict.fromkeys(sign_text(rng) for _ in range(4)))
-    return QuestionAndAnswer("sign", rng.choice(_SIGN_QUESTIONS), *_NO_SIGN, others)
+def _worded(asked: QuestionAndAnswer, style: AnswerStyle) -> Turn:
+    """Build a turn whose answer is a word or a sentence."""
+    return Turn(question_instruction(asked.question, style), asked.sentence if style == "sentence" else asked.word)
 
 
 def exchange(scene: Scene, rng: Random) -> QuestionAndAnswer:
@@ -98,15 +90,14 @@ def about_one_of_several(scene: Scene, rng: Random) -> tuple[QuestionAndAnswer, 
     return tuple(asked for asked in drawn if asked is not None)
 
 
-def choice_turn(asked: QuestionAndAnswer, rng: Random) -> Turn:
-    """Build a turn that offers the answer and some wrong ones by letters."""
+def _choice(asked: QuestionAndAnswer, rng: Random) -> Turn:
     wrong = rng.sample(asked.others, min(len(asked.others), rng.randint(1, 3)))
     choices = [asked.word, *wrong]
     rng.shuffle(choices)
     return Turn(question_instruction(asked.question, "choice", choices), "ABCD"[choices.index(asked.word)])
 
 
-def without(words: tuple[str, ...] | list[str], answer: str) -> tuple[str, ...]:
+def without(words: Sequence[str], answer: str) -> tuple[str, ...]:
     """Return the words but for the answer."""
     return tuple(word for word in words if word != answer)
 

@@ -13,7 +13,6 @@ from random import Random
 
 from PIL import Image, ImageOps
 
-from model.data.things.collecting import ASKED_STYLE
 from model.data.things.pictures import ThingPictures
 from model.data.things.questions import WHAT, alone_in_their_places
 from model.data.things.scene import Placed, ThingScene, draw_things
@@ -30,7 +29,7 @@ _MOST_OTHERS = 3
 
 
 def read_things(
-    pictures: Path, photographs: Sequence[Path], folder: Path, count: int, seed: str, style: str = ASKED_STYLE
+    pictures: Path, photographs: Sequence[Path], folder: Path, count: int, seed: str, style: str
 ) -> list[Case]:
     """Paint scenes, unless they are there from an earlier run with the same seed, and return their cases.
 

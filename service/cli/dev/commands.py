@@ -11,10 +11,9 @@ from service.cli.dev.bench import bench
 from service.cli.dev.capacity import capacity
 from service.cli.dev.docs.command import docs_command
 from service.cli.dev.gpu import gpu
-from service.cli.dev.photographs import photographs
+from service.cli.dev.pictures import photographs, things
 from service.cli.dev.pretrain import pretrain
 from service.cli.dev.startup import startup
-from service.cli.dev.things import things
 
 
 def dev_commands(app: typer.Typer) -> typer.Typer:

@@ -212,18 +212,19 @@ def things(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many scenes of each name.")] = 2,
     world: Annotated[str, typer.Option(metavar="SEED", help="Which scenes; never those of training.")] = "things",
-    style: Annotated[str, typer.Option(help="Icon set of the things; pheye-tiny never learned from the default.")] = (
-        "twemoji"
-    ),
+    style: Annotated[
+        str | None, typer.Option(help="Icon set of the things; by default the one that no training saw.")
+    ] = None,
     **words: Any,
 ) -> None:
     """Scenes of everyday things in a style never trained on: named, in captions, counted."""
+    from model.data.things.collecting import ASKED_STYLE
     from model.evaluation.formats.outside import installed_photographs
     from model.evaluation.formats.things import read_things
 
     def read() -> list[Case]:
         kept = folder or cache_folder("things")
-        return read_things(pictures, installed_photographs(), kept, count, world, style)
+        return read_things(pictures, installed_photographs(), kept, count, world, style or ASKED_STYLE)
 
     evaluate_cases("things", read, words, max_tokens=SCENE_TOKENS)
 

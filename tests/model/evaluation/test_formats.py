@@ -290,8 +290,8 @@ def test_everyday_things_are_asked_for_by_name_place_and_number(tmp_path: Path) 
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGBA", (40, 40), (200, 30, 30, 255)).save(picture)
     Image.new("RGB", (300, 200), "gray").save(tmp_path / "wall.png")
-    cases = read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 4, "test")
-    assert cases == read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 4, "test")
+    cases = read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 4, "test", "twemoji")
+    assert cases == read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 4, "test", "twemoji")
     assert {each.kind for each in cases} == {"things", "thing", "count"}
     assert sum(each.kind == "things" for each in cases) == 12
     assert {name for each in cases if each.kind == "thing" for name in each.references} <= {
@@ -307,4 +307,4 @@ def test_everyday_things_are_asked_for_by_name_place_and_number(tmp_path: Path) 
         with Image.open(each.image_path) as image:
             assert image.mode == "RGB"
     with pytest.raises(ValueError, match="trained on"):
-        read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 1, "train things 10")
+        read_things(tmp_path / "things", [tmp_path / "wall.png"], tmp_path / "made", 1, "train things 10", "twemoji")
