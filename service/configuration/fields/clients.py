@@ -23,8 +23,8 @@ class ClientSettings(BaseModel):
         default=64,
         ge=1,
         le=100_000,
-        description="Answers that the waiting queue holds before new requests get 429, 1 to 100000; a client below its "
-        "fair share is let in until there are twice as many.",
+        description="Answers that may wait for a slot before new requests get 429, 1 to 100000. A client below "
+        "its fair share is admitted until twice as many wait.",
     )
     max_questions: int = Field(
         default=16,
@@ -60,21 +60,22 @@ class ClientSettings(BaseModel):
         default=0,
         ge=0,
         le=100_000,
-        description="Requests that one client may have under way, 1 to 100000, unless `PHEYE_KEYS_FILE` says "
-        "otherwise for its key; 0 for any number. A client is an API key, or an address where no key is asked for.",
+        description="Requests that one client may have in flight, 1 to 100000; 0 for any number. "
+        "`PHEYE_KEYS_FILE` may set another limit for a key. A client is an API key, or an address "
+        "where no key is asked for.",
     )
     client_rate: Annotated[str, AfterValidator(check_rate)] = Field(
         default="",
-        description="Rate limit of one client, such as `60/minute` or `10/second; 1000/hour`, unless `PHEYE_KEYS_FILE` "
-        "says otherwise for its key; empty for none.",
+        description="Rate limit of one client, such as `60/minute` or `10/second; 1000/hour`; empty for none. "
+        "`PHEYE_KEYS_FILE` may set another limit for a key.",
     )
     share_image_features: bool = Field(
         default=False,
-        description="Whether API keys share image features, and with them the ids of equal images; they can then tell "
-        "what images others have sent.",
+        description="Whether API keys share image features and the ids of equal images. That saves encoding, but "
+        "lets a key tell which images others have sent.",
     )
     trusted_proxies: Annotated[str, AfterValidator(check_networks)] = Field(
         default="",
-        description="Comma-separated addresses or networks of reverse proxies whose `X-Forwarded-For` names the "
-        "client; without any, the client is whoever connects.",
+        description="Comma-separated addresses or networks of reverse proxies. Only they may name the client in "
+        "`X-Forwarded-For`; without any, the client is whoever connects.",
     )

@@ -48,13 +48,15 @@ class HttpSettings(BaseModel):
     )
     mcp_hosts: Annotated[str, AfterValidator(check_host_names)] = Field(
         default="",
-        description="Comma-separated names under which agents reach `/mcp`, such as `pheye.example.org`, beside "
-        "`localhost` and any IP address; another name in a request may be a web page's (DNS rebinding), and gets 403.",
+        description="Comma-separated host names under which agents reach `/mcp`, such as `pheye.example.org`; "
+        "`localhost` and IP addresses are always accepted. Any other name gets 403: a web page may "
+        "have made it point here (DNS rebinding).",
     )
     strict: bool = Field(
         default=False,
-        description="Whether chats and moondream's clients are refused fields that would have no effect, instead of "
-        "an answer that names them in `X-Pheye-Ignored`; hints that cannot change an answer are taken all the same.",
+        description="Whether chats and moondream's clients get an error for a field that would have no effect, "
+        "instead of an answer that names it in `X-Pheye-Ignored`. Hints that cannot change an answer "
+        "are accepted in either case.",
     )
     max_body_bytes: int = Field(
         default=20 * MIB,
@@ -66,15 +68,15 @@ class HttpSettings(BaseModel):
         default=512 * MIB,
         ge=MIB,
         le=1024 * GIB,
-        description="Bytes that the bodies of all requests under way may hold together, 1 MiB to 1 TiB; a client may "
-        "hold as many as are still free, beyond it 429.",
+        description="Bytes that the bodies of all requests in flight may hold together, 1 MiB to 1 TiB. One "
+        "client may hold as many as are still free, beyond it 429.",
     )
     max_connections: int = Field(
         default=0,
         ge=0,
         le=60_000,
-        description="Open connections, 1 to 60000; at the bound those without a complete request make room. 0 takes "
-        "what the limit of open files leaves, up to 2048.",
+        description="Open connections, 1 to 60000. At the bound, connections without a complete request are "
+        "closed to make room. 0 takes what the limit of open files leaves, up to 2048.",
     )
     head_timeout_s: float = Field(
         default=10.0,
@@ -93,8 +95,9 @@ class HttpSettings(BaseModel):
         default=75.0,
         ge=1.0,
         le=3600.0,
-        description="Seconds for which a connection without a request stays open (keep-alive), 1 to 3600; longer than "
-        "proxies keep theirs, or they reuse one that is just being closed.",
+        description="Seconds for which a connection without a request stays open (keep-alive), 1 to 3600. Set it "
+        "longer than your proxy's, or the proxy reuses a connection that is being closed and answers "
+        "502.",
     )
     sse_ping_s: float = Field(
         default=15.0,
@@ -106,8 +109,8 @@ class HttpSettings(BaseModel):
         default=0.0,
         ge=0.0,
         le=600.0,
-        description="Seconds for which new work is still accepted after SIGTERM, while `/readyz` is 503 already, so "
-        "that a load balancer can turn to others (lame duck), 0 to 600.",
+        description="Seconds for which new work is still accepted after SIGTERM, 0 to 600. `/readyz` is already "
+        "503, so that load balancers stop sending (lame duck).",
     )
     drain_grace_s: float = Field(
         default=30.0,
@@ -121,11 +124,12 @@ class HttpSettings(BaseModel):
     )
     log_format: LogFormat = Field(
         default="text",
-        description="Form of the log lines of all processes: `text`, or `json` with one object a line, and for each "
-        "request one that says whose it was, what it took and why it was refused.",
+        description="Format of the log lines of all processes: `text`, or `json` with one object a line. With "
+        "`json`, each request also has a line with its client, its costs and the reason if it was "
+        "refused.",
     )
     log_texts: bool = Field(
         default=False,
-        description="Whether the line of a request shows its prompts and its answers, and what a refusal says of its "
-        "fields; they may be private. Images and keys are never shown.",
+        description="Whether the line of a request shows its prompts and answers, and the field values that a "
+        "refusal quotes. They may be private. Images and keys are never shown.",
     )

@@ -26,7 +26,8 @@ class ImageSettings(BaseModel):
         default=2,
         ge=1,
         le=64,
-        description="Processes that decode and tile images, 1 to 64; in commands that need no server, threads.",
+        description="Processes that decode images and cut them into tiles, 1 to 64; commands that need no server "
+        "use threads.",
     )
     decode_timeout_s: float = Field(
         default=10.0,
@@ -36,20 +37,23 @@ class ImageSettings(BaseModel):
     )
     exact_decoding: bool = Field(
         default=False,
-        description="Whether a JPEG much larger than the tiles is decoded at full size; else at a half, a quarter or "
-        "an eighth of it, no smaller than twice the largest view, which is several times as fast.",
+        description="Whether a JPEG much larger than the tiles is decoded at full size. Otherwise it is decoded "
+        "at a half, a quarter or an eighth, no smaller than twice the largest view, which is several "
+        "times as fast.",
     )
     image_hosts: Annotated[str, AfterValidator(check_image_hosts)] = Field(
         default="",
-        description="Comma-separated hosts from which images are fetched by URL: `example.org`, `*.example.org`, "
-        "`example.org:8443` for a port that is not 80 or 443, `*` for any public address; addresses that are not "
-        "public only if they, or a network such as `10.0.0.0/8`, are listed too. Empty: no image is fetched.",
+        description="Comma-separated hosts from which images are fetched by URL; empty: none. `example.org`, "
+        "`*.example.org`, `example.org:8443` for a port that is not 80 or 443, `*` for any public "
+        "address. A host with a private address needs that address, or a network such as "
+        "`10.0.0.0/8`, in the list too.",
     )
     image_fetches: int = Field(
         default=16,
         ge=1,
         le=1024,
-        description="Images fetched at the same time, 1 to 1024; a client has at most as many under way as are left.",
+        description="Images fetched at the same time, 1 to 1024. One client may have as many in flight as are "
+        "still free.",
     )
     image_fetch_timeout_s: float = Field(
         default=10.0,
@@ -65,15 +69,16 @@ class ImageSettings(BaseModel):
     )
     image_folder: OptionalFolder = Field(
         default=None,
-        description="Folder in which uploaded images outlive a restart, and which servers may share: an id that "
-        "one of them gave is then good at all. Absent: none, and an id is good at the server that gave it.",
+        description="Folder that keeps uploaded images when the service restarts; absent: none. Servers may share"
+        " it: then an id from one of them is valid on all. Without it, an id is valid only on the "
+        "server that gave it.",
     )
     image_folder_bytes: int = Field(
         default=10 * GIB,
         ge=1024**2,
         le=1024**5,
-        description="Bytes that the files of the image folder may add up to, 1 MiB to 1 PiB; the least recently used "
-        "images of those who hold the most are removed.",
+        description="Bytes that the files of the image folder may add up to, 1 MiB to 1 PiB. Beyond it, the "
+        "clients that hold the most lose their least recently used images.",
     )
     image_ttl_s: float = Field(
         default=3600.0,

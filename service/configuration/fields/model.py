@@ -26,14 +26,14 @@ class ModelSettings(BaseModel):
     model: str = Field(
         default="pheye-tiny",
         min_length=1,
-        description="Model to serve: `pheye-tiny`, which is built in, a folder, a hub id, or `random:NAME` for a known "
-        "geometry with random weights.",
+        description="Model to serve: `pheye-tiny` (built in), a folder, a hub id, or `random:NAME`, a known "
+        "architecture with random weights.",
     )
     revision: str | None = Field(
         default=None,
         min_length=1,
-        description="Hub revision (commit, tag or branch) of the model's own repository; those of encoder, decoder and "
-        "tokenizer are not pinned by it.",
+        description="Revision (commit, tag or branch) of the model's own hub repository. It does not pin those of"
+        " encoder, decoder and tokenizer.",
     )
     name: str | None = Field(
         default=None,
@@ -48,38 +48,41 @@ class ModelSettings(BaseModel):
     )
     devices: Annotated[str, AfterValidator(check_devices)] = Field(
         default="auto",
-        description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` is two workers; "
-        "`auto` is the first GPU or else the CPU, where a small model (weights below 200 MB) has a worker for each "
-        "core, or for each `PHEYE_THREADS` of them: up to 8, within half of the free memory.",
+        description="Comma-separated devices, one worker process each: `cpu`, `cuda:0`, ...; `cpu,cpu` starts two"
+        " workers. `auto` takes the first GPU, else the CPU. There a small model (weights below 200 "
+        "MB) gets one worker per core, or per `PHEYE_THREADS` cores: at most 8, and no more than fit "
+        "into half of the free memory.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "int8", "int4"] = Field(
         default="auto",
-        description="Number format to compute in; `auto` chooses what is fast on the device and says why; `int8` "
-        "is for CPUs: the linear layers multiply in int8, which may change an answer; `int4`: those of the decoder in "
-        "int4, which changes more, for less memory and faster answers to one or two clients; it needs the extra `cpu`.",
+        description="Number format to compute in. `auto` chooses what is fast on the device and logs why. `int8` "
+        "(CPUs only) computes the linear layers in int8, which may change an answer. `int4` computes "
+        "those of the decoder in int4: it changes more, but needs less memory and answers one or two "
+        "clients faster; it needs the extra `cpu`.",
     )
     compiled_code: Literal["auto", "off"] = Field(
         default="auto",
-        description="Code that numba compiles for small models in float32 on CPUs, and for the vision encoder where "
-        "vectors are AVX2's at most, with the extra `cpu`: `auto` loads it once a worker is ready, and has it compiled "
-        "in the background the first time; `off` leaves both to torch, which is slower and takes less memory. Decode "
-        "steps in int8 and int4 are compiled in either case. With `auto` decoders resize images by such code, too, "
-        "where a worker has had it compiled; pixels are the same.",
+        description="Whether CPUs run code that numba compiles (needs the extra `cpu`): for small models in "
+        "float32, and for the vision encoder where the CPU has no vectors wider than AVX2. `auto` "
+        "compiles in the background at the first start, and loads the code once a worker is ready; "
+        "decoders then resize images with it too, to the same pixels. `off` uses torch instead: "
+        "slower, less memory. Decode steps in int8 and int4 are compiled in either case.",
     )
     threads: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="Compute threads of a worker, 0 to 1024; 0 divides the machine's cores among the CPU workers and "
-        "gives a small model one, and a second to encode with while it has one answer and no other worker has any; see "
-        "`PHEYE_DEVICES` for the number of its workers.",
+        description="Compute threads of a worker, 0 to 1024. 0 divides the machine's cores among the CPU workers."
+        " A worker of a small model then gets one thread, and a second for encoding while it has one "
+        "answer and the other workers have none. `PHEYE_DEVICES` sets the number of workers.",
     )
     slots: int = Field(
         default=0,
         ge=0,
         le=512,
-        description="Answers generated at the same time by one worker, 1 to 512; 0 takes as many as a GPU's memory "
-        "holds, up to 64, and 8 on a CPU, where `pheye dev bench --only slots` measures how many pay.",
+        description="Answers that one worker generates at the same time, 1 to 512. 0 is 8 on a CPU, and on a GPU "
+        "as many as its memory holds, up to 64. `pheye dev bench --only slots` measures how many pay "
+        "off on a CPU.",
     )
     context_tokens: int = Field(
         default=1024, ge=64, le=2048, description="Tokens a slot holds, prompt and answer together, 64 to 2048."
@@ -88,8 +91,8 @@ class ModelSettings(BaseModel):
         default=0.25,
         ge=0.0,
         le=60.0,
-        description="Seconds per step that encoding and prefilling of new requests may delay the running answers, 0 to "
-        "60; a target: at least one tile is always encoded.",
+        description="Seconds per step by which encoding and prefilling of new requests may delay the running "
+        "answers, 0 to 60. It is a target: at least one tile is always encoded.",
     )
     step_timeout_s: float = Field(
         default=120.0,
@@ -107,8 +110,9 @@ class ModelSettings(BaseModel):
     )
     feature_folder: OptionalFolder = Field(
         default=None,
-        description="Folder in which image features outlive a worker and a restart, shared by all workers; "
-        "absent: none. It pays for models whose images take longer to encode than to read from a disk.",
+        description="Folder that keeps image features when a worker or the service restarts, shared by all "
+        "workers; absent: none. It pays off for models that take longer to encode an image than to "
+        "read it from a disk.",
     )
     feature_folder_bytes: int = Field(
         default=10 * GIB,
@@ -119,9 +123,9 @@ class ModelSettings(BaseModel):
     )
     prepared_weights_folder: OptionalFolder = Field(
         default=None,
-        description="Folder in which the rounded weights of `int8` and `int4` are kept, about 3 GB for x4-448: a start "
-        "maps them from there instead of rounding them again, and workers have them in memory once; absent: none. The "
-        "three models or precisions used last stay in it.",
+        description="Folder that keeps the rounded weights of `int8` and `int4`, about 3 GB for x4-448; absent: "
+        "none. A start maps them instead of rounding again, and all workers share one copy in memory."
+        " The three models or precisions used last are kept.",
     )
     gpu_memory_share: float = Field(
         default=0.9,
