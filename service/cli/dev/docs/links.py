@@ -1,4 +1,4 @@
-"""Checks of the pages' links and paths: each must lead to something. Addresses of the web are not asked.
+"""Checks of the pages' links and paths: each must lead to something.
 
 Addresses of the web are not asked. Reads files below the repository's root, changes none. Main thread.
 """
