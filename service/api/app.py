@@ -82,7 +82,7 @@ def create_app(
     app.state.running = RunningRequests()
     for router in ROUTERS:
         app.include_router(router)
-    complete_document(app, settings.root_path)
+    complete_document(app, routes, settings.root_path)
     answer_with_problems(app)
     app.add_middleware(
         RequestMiddleware,

@@ -1,4 +1,4 @@
-"""Examples of the routes that take an image: requests, sent from the documentation as they are, and a whole stream.
+"""Examples of requests about an image, sent from the documentation as they are.
 
 Pure data; made at import.
 """
@@ -10,9 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.api.encoding import StreamItem
 from service.schemas.requests import CaptionRequest, EstimateRequest, ImageUpload, VqaRequest
-from service.schemas.responses import ImageFields, StreamChunk, StreamEnd, TimingFields, UsageFields
 
 # A red disc on light gray, 64 x 64 pixels: small enough to be read in an example, and one that works when pasted. It is
 # of the size that pheye-tiny knows (tests/model/weights/test_samples.py).
@@ -64,22 +62,3 @@ EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
         },
     },
 }
-_END = StreamEnd(
-    completed=True,
-    id="6c0e",
-    model="pheye-tiny",
-    finish_reason="stop",
-    confidence=-0.021,
-    image=ImageFields(format="PNG", width=64, height=64, frames=1, has_transparency=False),
-    warnings=[],
-    usage=UsageFields(
-        prompt_tokens=62,
-        completion_tokens=4,
-        image_tokens=1450,
-        image_tiles=10,
-        image_tiles_cached=6,
-        image_features_cached=False,
-    ),
-    timings=TimingFields(queue=0.001, preprocess=0.004, encode=0.11, prefill=0.05, decode=0.03, total=0.2),
-)
-STREAM: tuple[StreamItem, ...] = (StreamChunk(chunk="A red"), StreamChunk(chunk=" disc."), _END)

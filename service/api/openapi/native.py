@@ -1,4 +1,4 @@
-"""Documentation of the routes that take an image: their bodies, their stream, and every error.
+"""Documentation of the routes that take an image: their bodies, their answers and their stream.
 
 Built from the models of `service.schemas.requests` and `service.schemas.responses`: it cannot say anything else. Pure;
 runs at import.
@@ -6,90 +6,34 @@ runs at import.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from service.api.encoding import StreamItem, sse_event
-from service.api.openapi.examples import EXAMPLES, STREAM
-from service.api.problems import MEDIA_TYPE, problem_type
-from service.errors import (
-    BadRequest,
-    DeadlineExceeded,
-    HeadTooLarge,
-    ImagesUnreachable,
-    InvalidField,
-    NotFound,
-    RowFailed,
-    ServiceError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    UnsupportedImage,
-    UploadStalled,
-    WaitingRoomFull,
-)
+from service.api.encoding import StreamItem, sse_event, to_json
+from service.api.openapi.answers import STREAM
+from service.api.openapi.examples import EXAMPLES
+from service.api.openapi.failures import problem_docs
+from service.api.openapi.headers import header_docs
 from service.schemas.requests import CaptionRequest, VqaRequest, WithImage
-from service.schemas.responses import (
-    Problem,
-    StreamChunk,
-    StreamEnd,
-    StreamFailure,
-)
+from service.schemas.responses import CaptionAnswer, StreamChunk, StreamEnd, StreamFailure, VqaAnswer
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error status as it is documented: its meaning on a route, and the failure that is its example."""
-
-    kind: type[ServiceError]
-    words: str
-
-    def example(self) -> Problem:
-        """Build the example of the error as a client sees it."""
-        status, title = self.kind.status, self.kind.title
-        return Problem(
-            type=problem_type(self.kind), title=title, status=status, detail=self.words, instance="/requests/6c0e"
-        )
-
-
-ERRORS = {
-    400: Failure(BadRequest, "Malformed JSON, or a text that is no image"),
-    401: Failure(Unauthorized, "API key missing or wrong"),
-    404: Failure(NotFound, "No image of yours has the id given as `image_url`; upload it again"),
-    408: Failure(UploadStalled, "The body stopped arriving"),
-    413: Failure(TooLarge, "Too many bytes or pixels"),
-    415: Failure(UnsupportedImage, "Not an image that is read here, or another kind of body"),
-    422: Failure(
-        InvalidField, "A field is unknown or out of range, or the image is unreadable or could not be fetched"
-    ),
-    429: Failure(WaitingRoomFull, "Too many requests wait"),
-    431: Failure(HeadTooLarge, "The query and the headers are too long: send the fields in the body"),
-    500: Failure(RowFailed, "The request failed in the model"),
-    503: Failure(Unavailable, "Loading, draining, no worker alive, or the folder of uploaded images fails"),
-    504: Failure(DeadlineExceeded, "The deadline passed"),
-}
-OF_IDS = ERRORS | {503: Failure(ImagesUnreachable, "The folder of uploaded images, if there is one, fails")}
 FILE = {
     "type": "string",
     "format": "binary",
     "description": "The image as a file: JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF, and HEIC with an extra.",
 }
+WAYS = (
+    "Three ways to send it. JSON: the image is `image_url`, and sampling settings are in `settings`. A form: the image "
+    "is the file field `image`, or `image_url`; lists repeat their field, and settings may be fields of their own, "
+    "`curl -F image=@photo.jpg -F max_tokens=20`. The image alone: its file is the whole body, with its own content "
+    "type, and the fields are in the query, `curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg`. With all "
+    "fields in the query, `image_url` among them, there need be no body."
+)
+SENT_IMAGE = "X-Pheye-Image-Digest"
 SETTINGS = '{"max_tokens": 20}'  # as text, in forms and queries
-
-
-def problem_docs(*statuses: int, failures: Mapping[int, Failure] = ERRORS) -> dict[int | str, dict[str, Any]]:
-    """Document error responses; without statuses, all that a request for the model can get."""
-    return {
-        status: {
-            "description": failures[status].words,
-            "content": {MEDIA_TYPE: {"schema": reference(Problem), "example": failures[status].example().model_dump()}},
-            **failure_headers(status),
-        }
-        for status in statuses or failures
-    }
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:
@@ -97,18 +41,12 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def failure_headers(status: int) -> dict[str, Any]:
-    """Document the headers that come with a failure."""
-    if status not in (429, 503):
-        return {}
-    schema = {"type": "integer", "minimum": 1}
-    return {"headers": {"Retry-After": {"description": "Seconds after which to try again.", "schema": schema}}}
-
-
 def event_stream(
     example: Sequence[StreamItem], *events: type[BaseModel], last_word: str | None = None
 ) -> dict[str, Any]:
-    """Document a stream of server-sent events (SSE), as OpenAPI 3.2 does.
+    """Document a stream of server-sent events (SSE): a text, whose content is the events one by one.
+
+    OpenAPI 3.2 has `itemSchema` for the same, which no validator of 3.1 takes.
 
     Args:
         example: the data of a whole stream's events.
@@ -120,23 +58,28 @@ def event_stream(
     if last_word is not None:
         data = {"anyOf": [data, {"const": last_word}]}
     data["description"] = "What follows `data: ` on the line."
-    item = {"type": "object", "required": ["data"], "properties": {"data": data}}
-    return {"text/event-stream": {"itemSchema": item, "example": b"".join(map(sse_event, example)).decode()}}
+    event = {"type": "object", "required": ["data"], "properties": {"data": data}}
+    stream = {"type": "string", "contentMediaType": "text/event-stream", "contentSchema": event}
+    return {"text/event-stream": {"schema": stream, "example": b"".join(map(sse_event, example)).decode()}}
 
 
-def ask_docs(asked: type[CaptionRequest | VqaRequest], answered: type[BaseModel]) -> dict[str, Any]:
+def answer_docs(words: str, example: BaseModel, *headers: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Document an answer in JSON: what it is, an example, and its headers."""
+    content = {"application/json": {"schema": reference(type(example)), "example": json.loads(to_json(example))}}
+    return {status: {"description": words, "content": content, **header_docs(*headers)}}
+
+
+def ask_docs(asked: type[CaptionRequest | VqaRequest], example: CaptionAnswer | VqaAnswer) -> dict[str, Any]:
     """Build the arguments for a route that reads its body itself."""
-    ok = {
-        "description": "The answer; with `stream`, server-sent events, each `data: ` and JSON on one line: a "
-        "`StreamChunk` for each new piece of text and last a `StreamEnd`. Lines that begin with a colon keep the "
-        "connection alive. A failure before the first byte is a plain error with its status, one after it is a "
-        "`StreamFailure`, as the last event.",
-        "content": {
-            "application/json": {"schema": reference(answered)},
-            **event_stream(STREAM, StreamChunk, StreamEnd, StreamFailure),
-        },
-    }
-    return {"responses": {200: ok, **problem_docs()}, "openapi_extra": body_docs(asked)}
+    ok = answer_docs(
+        "The answer; with `stream`, server-sent events, each `data: ` and JSON on one line: a `StreamChunk` for each "
+        "new piece of text and last a `StreamEnd`. Lines that begin with a colon keep the connection alive. A failure "
+        "before the first byte is a plain error with its status, one after it is a `StreamFailure`, as the last event.",
+        example,
+        *("Server-Timing", SENT_IMAGE),
+    )
+    ok[200]["content"] |= event_stream(STREAM, StreamChunk, StreamEnd, StreamFailure)
+    return {"responses": {**ok, **problem_docs()}, "openapi_extra": body_docs(asked)}
 
 
 def body_docs(asked: type[WithImage], *, image_needed: bool = True) -> dict[str, Any]:
@@ -152,6 +95,7 @@ def _bodies(schema: dict[str, Any], examples: Mapping[str, Any], image_needed: b
     if image_needed:
         form["anyOf"] = [{"required": ["image"]}, {"required": ["image_url"]}]
     return {
+        "description": WAYS,
         "required": False,  # with all fields in the query there is none
         "content": {
             "application/json": {"schema": json, "examples": examples},

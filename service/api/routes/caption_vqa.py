@@ -17,6 +17,7 @@ from model.request import Sampling
 from service.api.answering.reply import Reply
 from service.api.answers import Answer, AnswerKey, OfferedChoice
 from service.api.bodies.request_body import ImageRequest, read_ask
+from service.api.openapi.answers import CAPTION, VQA
 from service.api.openapi.native import ask_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.request_context import context_of
@@ -28,17 +29,29 @@ from service.schemas.responses import CaptionAnswer, VqaAnswer
 router = APIRouter(prefix="/v1", tags=["images"])
 
 
-@router.post("/caption", response_model=CaptionAnswer, **ask_docs(CaptionRequest, CaptionAnswer))
+@router.post("/caption", response_model=CaptionAnswer, **ask_docs(CaptionRequest, CAPTION))
 async def caption(request: Request, parts: Parts) -> Reply:
-    """Describe an image."""
+    """Describe an image.
+
+    Send the image, and if you like a `length`, a `style` and sampling settings; the instruction is the service's own.
+    What comes back is one JSON object with the text as `caption`, or with `stream` the text while it is generated, as
+    server-sent events. To ask something of your own, use `/v1/vqa`.
+    """
     ask = await read_ask(request, CaptionRequest)
     return _reply(request, parts, ask, "caption", [caption_instruction(ask.fields.length, ask.fields.style)])
 
 
-@router.post("/query", name="query", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
-@router.post("/vqa", response_model=VqaAnswer, **ask_docs(VqaRequest, VqaAnswer))
+@router.post("/query", name="query", response_model=VqaAnswer, **ask_docs(VqaRequest, VQA))
+@router.post("/vqa", response_model=VqaAnswer, **ask_docs(VqaRequest, VQA))
 async def vqa(request: Request, parts: Parts) -> Reply:
-    """Answer one question, or several in one pass, about an image. `/v1/query` is the same."""
+    """Answer one question, or several in one pass, about an image.
+
+    Send the image and `question`, or `questions`, which share one encoding of the image and are answered in their
+    order. `answer_style` asks for a sentence, a word or a letter; with `choices` the answer is one of them, and each
+    has its probability. What comes back is one JSON object with `answer` or `answers`, or with `stream` the text while
+    it is generated, as server-sent events. For a description without a question use `/v1/caption`, and for a client
+    that speaks OpenAI's protocol `/v1/chat/completions`. `/v1/vqa` and `/v1/query` are the same route.
+    """
     ask = await read_ask(request, VqaRequest)
     asked = question_instructions(parts, ask.fields)
     return _reply(request, parts, ask, "answers" if ask.fields.questions is not None else "answer", asked)

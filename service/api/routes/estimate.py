@@ -18,7 +18,9 @@ from service.api.answering.preprocess import tiled
 from service.api.answering.room import asked_rows
 from service.api.bodies.request_body import AskedImage, read_maybe_ask
 from service.api.connections.disconnect import unless_hung_up
-from service.api.openapi.native import body_docs, problem_docs
+from service.api.openapi.answers import ESTIMATE
+from service.api.openapi.failures import ESTIMATES, problem_docs
+from service.api.openapi.native import SENT_IMAGE, answer_docs, body_docs
 from service.api.parts import Parts, ServiceParts
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import question_instructions, rows_asked
@@ -30,9 +32,23 @@ from service.schemas.requests import EstimateRequest
 router = APIRouter(prefix="/v1", tags=["images"])
 
 
-@router.post("/estimate", responses=problem_docs(), openapi_extra=body_docs(EstimateRequest, image_needed=False))
+@router.post(
+    "/estimate",
+    responses={
+        **answer_docs("The cost, had the request been sent now.", ESTIMATE, SENT_IMAGE),
+        **problem_docs(failures=ESTIMATES),
+    },
+    openapi_extra=body_docs(EstimateRequest, image_needed=False),
+)
 async def estimate_request(request: Request, parts: Parts) -> Estimate:
-    """Estimate the cost of the same body as a caption, or as an answer if it has a question. Nothing is run for it."""
+    """Estimate the cost of a caption or an answer without running it.
+
+    Send the body that you would send to `/v1/vqa`, or without a question to `/v1/caption`; the image may be left out.
+    What comes back is one JSON object, never a stream: tiles, tokens, floating-point operations, bytes, and the seconds
+    that an answer of `max_tokens` would take at this server's recent speed. The image is read and cut into tiles, but
+    not encoded. Use it before a large batch, or to choose `max_tokens`; `usage` and `timings` of an answer tell what it
+    did cost.
+    """
     ask = await read_maybe_ask(request, EstimateRequest)
     fields, queue = ask.fields, parts.queue
     context_of(request.scope).priority = fields.priority

@@ -23,7 +23,9 @@ from service.api.openai.ignored import header_value
 from service.api.openai.logprobs import ChatLogprobs
 from service.api.openai.request import check_chat
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList
-from service.api.openapi.openai import chat_docs, openai_error_docs
+from service.api.openapi.failures import OF_MODELS
+from service.api.openapi.native import answer_docs
+from service.api.openapi.openai import ENTRY, MODELS, ONE_MODEL, chat_docs, openai_error_docs
 from service.api.parts import ANY_NAME, Parts, ServiceParts
 from service.api.request_context import context_of
 from service.api.routes.caption_vqa import sampling_of
@@ -36,25 +38,42 @@ FINGERPRINT_CHARS = 16
 router = APIRouter(prefix="/v1", tags=[TAG])
 
 
-@router.get("/models", responses=openai_error_docs(401, 503))
+@router.get(
+    "/models",
+    responses={**answer_docs("The model's names.", MODELS), **openai_error_docs(401, 503, failures=OF_MODELS)},
+)
 async def models(parts: Parts) -> ModelList:
-    """List the one model that is served, by its name and then by its aliases."""
+    """List the one model that is served, by its name and then by its aliases.
+
+    Send nothing. What comes back is OpenAI's list in JSON; the field `model` of any request takes each `id`. For what
+    the model knows and how much a request may ask for, use `/v1`.
+    """
     names = [parts.queue.loaded().name, *(name for name in parts.settings.aliases if name != ANY_NAME)]
     return ModelList(object="list", data=[_entry(parts, name) for name in dict.fromkeys(names)])
 
 
-@router.get("/models/{model:path}", responses=openai_error_docs(401, 404, 503))
+@router.get(
+    "/models/{model:path}",
+    responses={**answer_docs("The model.", ENTRY), **openai_error_docs(401, 404, 503, failures=ONE_MODEL)},
+)
 async def model(parts: Parts, model: str) -> ModelEntry:
-    """Describe the served model, by its name or an alias."""
+    """Describe the served model, by its name or an alias.
+
+    Send the name in the path. What comes back is OpenAI's entry for it in JSON, or 404 if the served model has another
+    name. Use it to check a name; to learn it use `/v1/models`.
+    """
     _check_model(parts, model)
     return _entry(parts, model)
 
 
 @router.post("/chat/completions", response_model=ChatCompletion, **chat_docs())
 async def chat_completions(request: Request, parts: Parts) -> Reply:
-    """Answer a conversation about one image, which any of the user's messages holds.
+    """Answer a conversation about one image, as OpenAI's clients ask.
 
-    What other models take and Pheye has no use for is ignored and named in the header `X-Pheye-Ignored`.
+    Send JSON with `messages`, one of which has exactly one image; without any text it asks for a caption. What comes
+    back is a `chat.completion`, or with `stream` its chunks as server-sent events. What other models take and Pheye has
+    no use for is ignored and named in the header `X-Pheye-Ignored`. Use it for a client that speaks OpenAI's protocol;
+    choices, several questions at once and explanations are of `/v1/vqa` alone.
 
     Pheye was trained on single instructions: the text of a single message goes in verbatim, and several turns are
     folded into one instruction, `System text`, `User: ...`, `Assistant: ...`, `User: ...`, each on lines of its own.

@@ -72,7 +72,7 @@ def about_the_disc(operation: dict[str, Any]) -> Any:
 
 
 ALL = [pytest.param(*each, id=f"{each[0].upper()} {each[1]}") for each in operations()]
-BUSY = [each for each in ALL if "429" in each.values[2]["responses"]]  # type: ignore[index]
+BUSY = [each for each in ALL if "requestBody" in each.values[2]]  # type: ignore[operator]
 
 
 def assert_come_back(response: httpx.Response, status: int, words: str) -> None:
@@ -86,8 +86,9 @@ def test_while_the_model_loads_every_route_that_needs_it_says_when_to_come_back(
     response = Service().ask(method, path.replace("{", "").replace("}", ""), example(operation))
     passing = operation["responses"].get("503")
     if passing is not None:
-        assert passing["headers"].keys() == {"Retry-After"}
-    if passing is not None and passing["description"].startswith("Loading"):  # not of a folder, which this one has not
+        assert "Retry-After" in passing["headers"]
+    loads = passing is not None and passing["description"].startswith("The model is loading")
+    if loads:  # not where only a folder may fail, which this service has not
         assert_come_back(response, 503, "the model is loading")
     else:
         assert response.status_code < 500
@@ -109,7 +110,7 @@ def test_a_service_that_is_full_says_when_to_come_back(method, path, operation):
     with service.queue.reserve(1):
         assert_come_back(service.ask(method, path, about_the_disc(operation)), 429, "1 of 1 places are taken")
     assert service.dropped("full") == 1
-    assert operation["responses"]["429"]["headers"].keys() == {"Retry-After"}
+    assert "Retry-After" in operation["responses"]["429"]["headers"]
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), BUSY)

@@ -76,7 +76,11 @@ def test_every_route_says_what_it_is_for_and_which_errors_it_has(document):
         assert {"200", "400", "401", "404", "408", "413", "429", "500", "503", "504"} <= responses.keys()
         assert "Retry-After" in responses["429"]["headers"]
         shape = "application/json" if "chat" in path else "application/problem+json"
-        assert all(response["content"].keys() == {shape} for code, response in responses.items() if code != "200")
+        others = {
+            code: response["content"].keys() for code, response in responses.items() if code not in ("200", "431")
+        }
+        assert all(kinds == {shape} for kinds in others.values())
+        assert responses["431"]["content"].keys() == {"application/problem+json"}, "no route is known yet"
 
 
 def test_every_failure_is_shown_as_a_client_would_see_it(client, document):
@@ -87,7 +91,10 @@ def test_every_failure_is_shown_as_a_client_would_see_it(client, document):
                 assert Problem.model_validate(shown["example"], extra="forbid").status == int(status)
     refused = document["paths"]["/v1/detect"]["post"]["responses"]["404"]["content"]["application/problem+json"]
     assert refused["example"]["type"] == client.post("/v1/detect").json()["type"]
-    [shown] = document["components"]["schemas"]["OpenAIError"]["examples"]
+    shown = document["paths"]["/v1/chat/completions"]["post"]["responses"]["400"]["content"]["application/json"][
+        "example"
+    ]
+    assert document["components"]["schemas"]["OpenAIError"]["examples"] == [shown]
     example = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"][
         "examples"
     ]
@@ -151,7 +158,7 @@ def test_the_streams_in_the_document_are_what_the_models_allow(document):
         chunk = ChatCompletionChunk if "chat" in path else StreamChunk
         assert [chunk.model_validate_json(event, extra="forbid") for event in events]
         assert last == "[DONE]" if "chat" in path else StreamEnd.model_validate_json(last, extra="forbid")
-        kinds = json.dumps(shown["itemSchema"])
+        kinds = json.dumps(shown["schema"]["contentSchema"])
         assert ("OpenAIError" if "chat" in path else "StreamFailure") in kinds
 
 

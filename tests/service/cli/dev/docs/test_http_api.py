@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.api.openapi.native import ERRORS
+from service.api.openapi.failures import ERRORS
 from service.cli.dev.docs import http_api
 from service.schemas.requests import CaptionRequest, SamplingFields, VqaRequest
 
