@@ -33,7 +33,7 @@ _KINDS_WITH_THINGS = (
     "outside", "things", "inside", "things", "photographed", "things",
 )  # fmt: skip
 _PACKAGES_OF_THINGS = ("openclipart-png", "pysiogame", "tuxmath-data", "tuxpaint-data", "tuxpaint-stamps-default")
-_RUN = 10  # number of the streams' seeds: no run sees what one before it saw
+_RUN = 11  # number of the streams' seeds: no run sees what one before it saw
 _EASY_UNTIL = 16_000  # samples over which signs change from plain ones to all kinds
 _CROWDS_FROM = 81_600  # the first sample after the recipe's stage III: what is left to learn is to read
 
@@ -136,6 +136,16 @@ def with_things(folder: Path) -> TruthfulMixture:
         ThingSource(f"train things {_RUN}", things, pictures),
         _KINDS_WITH_THINGS,
     )
+
+
+def things_varied(folder: Path) -> ThingSource:
+    """Draw scenes with things for the eye alone; see `model/training/stage0/things.py`.
+
+    Args:
+        folder: as `with_things` takes it.
+    """
+    things = ThingPictures(folder / "things", TRAINED_STYLES, varied=True)
+    return ThingSource(f"train eye {_RUN}", things, Pictures(folder))
 
 
 def _truthful_world() -> WorldSource:

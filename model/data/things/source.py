@@ -11,7 +11,7 @@ from model.data.outside.pictures import Pictures, degraded
 from model.data.samples import ENDLESS, Sample
 from model.data.things.pictures import ThingPictures
 from model.data.things.questions import turns_about_a_crowd, turns_about_things
-from model.data.things.scene import draw_things
+from model.data.things.scene import ThingScene, draw_things
 
 _SIDE_PX = (176, 320)
 _PHOTOGRAPHED = 0.35  # share of the scenes that stand before a photograph
@@ -54,12 +54,17 @@ class ThingSource:
     def __getitem__(self, index: int) -> Sample:
         rng = Random(f"{self.seed} {index}")  # noqa: S311 - reproducible, not secret
         crowded = index % 2 == 1
+        scene, image = self.scene(rng, crowded)
+        if crowded:
+            return Sample(image, turns_about_a_crowd(scene, rng, self.turns))
+        return Sample(image, turns_about_things(scene, self.things.names, rng, self.turns))
+
+    def scene(self, rng: Random, crowded: bool) -> tuple[ThingScene, Image.Image]:
+        """Draw a scene, with a crowd of small things or with up to four, and paint it."""
         count = rng.choice(_CROWDS if crowded else (1, 1, 2, 2, 3, 4))
         photograph = self.photographs.photograph(rng, _size(rng)) if rng.random() < _PHOTOGRAPHED else None
         scene, image = draw_things(rng, self.things, _names(rng, self.things, count), photograph, crowded)
-        if crowded:
-            return Sample(degraded(image, rng), turns_about_a_crowd(scene, rng, self.turns))
-        return Sample(degraded(image, rng), turns_about_things(scene, self.things.names, rng, self.turns))
+        return scene, degraded(image, rng)
 
 
 def _names(rng: Random, things: ThingPictures, count: int) -> list[str]:

@@ -42,6 +42,7 @@ TRAINING_SEEDS = (
     "train truthful 8", "train photographed 8", "train outside 8",
     "train truthful 9", "train photographed 9", "train outside 9",
     "train truthful 10", "train photographed 10", "train outside 10", "train things 10",
+    "train truthful 11", "train photographed 11", "train outside 11", "train things 11", "train eye 11",
 )  # fmt: skip
 
 

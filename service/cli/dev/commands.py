@@ -12,7 +12,7 @@ from service.cli.dev.capacity import capacity
 from service.cli.dev.docs.command import docs_command
 from service.cli.dev.gpu import gpu
 from service.cli.dev.pictures import photographs, things
-from service.cli.dev.pretrain import pretrain
+from service.cli.dev.pretrain import pretrain, pretrain_things
 from service.cli.dev.startup import startup
 
 
@@ -32,6 +32,7 @@ def dev_commands(app: typer.Typer) -> typer.Typer:
         baseline,
         ablate,
         pretrain,
+        pretrain_things,
         average,
         photographs,
         things,

@@ -224,6 +224,7 @@ def test_users_commands_come_first_and_makers_have_a_group_of_their_own() -> Non
         "baseline",
         "ablate",
         "pretrain",
+        "pretrain-things",
         "average",
         "photographs",
         "things",

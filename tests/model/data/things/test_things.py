@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from model.data.mixture import stream
 from model.data.outside.pictures import Pictures
@@ -23,6 +23,7 @@ from model.data.things.source import ThingSource
 from model.data.things.wording import a, plural
 from model.data.world.captions import NOTHING, place
 from model.data.world.scene import COLOURS, SHAPES
+from tests.support.thing_pictures import thing_pictures
 
 ICONS = {
     "icons": {
@@ -39,19 +40,8 @@ ICONS = {
 
 
 @pytest.fixture(scope="module")
-def things(tmp_path_factory) -> Path:
-    """Folder with pictures of six things and one without a name, in two styles, and photographs beside it."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for style in (collecting.TRAINED_STYLES[0], collecting.ASKED_STYLE):
-        (folder / "things" / style / "others").mkdir(parents=True)
-        for number, name in enumerate(("apple", "bus", "cat", "hourglass", "light bulb", "mouse", "others/mask")):
-            picture = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
-            ImageDraw.Draw(picture).ellipse((10, 20, 80, 90), fill=(250 - 40 * number, 40 * number, 90))
-            picture.save(folder / "things" / style / f"{name}-0.png")
-    for kind, mode, name in (("whole", "RGB", "walls-000.jpg"), ("cutouts", "RGBA", "stamps-000.webp")):
-        (folder / kind).mkdir()
-        Image.new(mode, (200, 150), (90, 120, 200, 255)[: len(mode)]).save(folder / kind / name)
-    return folder
+def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return thing_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture

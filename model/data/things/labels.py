@@ -1,0 +1,49 @@
+"""Labels of each patch of a tile by the thing that it shows: dense targets that teach the small vision transformer.
+
+As `model/data/world/labels.py` labels letters and shapes. Where a tile cannot know, because its edge cuts off the
+greater part of a thing or the thing is too small in it, the label is `UNKNOWN` and costs nothing. Pure numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from model.data.things.scene import Placed
+from model.data.world.labels import UNKNOWN, Labels
+from model.data.world.scene import Box
+
+NOTHING = 0
+_SEEN = 0.5  # share of a thing's box that must lie within the tile
+_LEAST_PATCHES = 1.5  # longer side of a thing that can be told
+
+
+def label_things(things: Sequence[Placed], classes: Mapping[str, int], window: Box, grid: int) -> Labels:
+    """Label the tile that sees `window`.
+
+    Args:
+        things: what stands in the scene, in shares of the image.
+        classes: the class of each name, from 1.
+        window: what the tile sees, in shares of the image.
+        grid: patches along each side of the tile.
+
+    Returns:
+        The class of what each patch's middle lies in, `NOTHING` or `UNKNOWN` [grid, grid].
+    """
+    labels = np.full((grid, grid), NOTHING, dtype=np.int64)
+    middles = (np.arange(grid) + 0.5) / grid
+    across = window.left + middles * (window.right - window.left)
+    down = window.top + middles * (window.bottom - window.top)
+    for thing in things:
+        inside = ((down >= thing.box.top) & (down < thing.box.bottom))[:, None]
+        inside = inside & ((across >= thing.box.left) & (across < thing.box.right))
+        labels[inside] = classes[thing.name] if _can_be_told(thing.box, window, grid) else UNKNOWN
+    return labels
+
+
+def _can_be_told(box: Box, window: Box, grid: int) -> bool:
+    width = min(box.right, window.right) - max(box.left, window.left)
+    height = min(box.bottom, window.bottom) - max(box.top, window.top)
+    patches = max(box.right - box.left, box.bottom - box.top) / (window.right - window.left) * grid
+    return min(width, height) > 0 and width * height > _SEEN * box.area and patches >= _LEAST_PATCHES
