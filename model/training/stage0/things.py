@@ -43,6 +43,7 @@ _LARGE_EVERY = 4  # one scene in so many has few and large things, the others ar
 _NOTHING_COUNTS = 0.15  # weight of patches without a thing, which are most
 _SMOOTHING = 0.05  # of the labels
 _HOLD = 3.0  # weight of what features without things have moved, in shares of their variance
+_LOG_EVERY = 10  # steps
 _DTYPE = torch.bfloat16  # of activations
 
 
@@ -174,7 +175,12 @@ def teach_things(
     scenes = LabelledThings(things, classes, tile_px, config.vision.patch_px, config.level)
     labelled = BatchPrefetcher(scenes, _SCENES, workers, first)
     held = BatchPrefetcher(HeldTiles(truthful(pictures), tile_px, config.level), _HELD, workers, first)
-    learn(eye.parameters, lambda _: eye.loss(next(labelled), next(held)), plan, folder)
+
+    def step(number: int) -> tuple[Tensor, dict[str, float]]:
+        loss, numbers = eye.loss(next(labelled), next(held))
+        return loss, numbers if number % _LOG_EVERY == _LOG_EVERY - 1 else {}
+
+    learn(eye.parameters, step, plan, folder)
     record = {"stage": "things", "began": source, "schedule": asdict(plan), **provenance()}
     if (earlier := earlier_record(StartingPoint(source))) is not None:
         record["before"] = earlier
