@@ -1,4 +1,4 @@
-"""Files of a checkpoint, read as what they are: the work of a stranger.
+"""Reading of a checkpoint's files, which are the work of a stranger: bounded, and none outside its folder.
 
 A file is a regular one that stays in its checkpoint, and small enough for what it is; a link may point anywhere, and a
 pipe has no end. Knows no tensors. Safe from any thread or process.

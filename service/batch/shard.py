@@ -1,4 +1,4 @@
-"""One of several parts of a set of images, equal on average, for as many machines. Pure; safe from any thread."""
+"""Shards: a set of images in several parts, equal on average, for as many machines. Pure; safe from any thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pheye serve`: one of the commands, and alone where nobody waits for the others.
+"""`pheye serve`: its flags and its start, which can be had without the other commands.
 
 A server is started again and again, and declaring all the other commands takes as long as a fifth of its imports. Main
 thread only.

@@ -1,4 +1,4 @@
-"""Choice of the number of workers where the devices are left to us.
+"""Choice of the number of workers where `PHEYE_DEVICES` is `auto`.
 
 An operation of a small model is too short for two threads, so one worker leaves all cores but one idle. Workers share
 nothing: two answered 1.6 to 1.7 times as many requests of 8 and 32 clients as one (docs/performance.md). Knows no

@@ -1,4 +1,4 @@
-"""Questions about a scene with things, and their answers: what stands where, whether, where and how many. Pure."""
+"""Questions about a scene with things, and their answers: what is there, where, and how many. Pure."""
 
 from __future__ import annotations
 

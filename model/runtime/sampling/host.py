@@ -1,4 +1,4 @@
-"""Sampling: the next token of every row from its own logits, settings and seed.
+"""Sampling on the host: the next token of every row from its own logits, settings and seed.
 
 Knows no requests. Pure; called by the engine's thread.
 """

@@ -1,4 +1,4 @@
-"""Measurements of `pheye dev bench` that are no section of a plan: what is around the model's passes.
+"""Measurements of `pheye dev bench` beside its plan: engine, slots, feature caches, decoding, agreement of formats.
 
 Owns which of them a run makes; `service/bench/` measures. Imports that only when it is called. Main thread only.
 """

@@ -1,4 +1,4 @@
-"""Checks of single settings, and the words for variables that are none.
+"""Checks of what single settings must be, and the words for a variable that is no setting.
 
 Knows no setting by name; `service.configuration.settings` says which check is whose. Pure but for files of
 keys; any thread.

@@ -1,4 +1,5 @@
-// Making elements. Text only ever becomes text: nothing on this page parses HTML.
+// Elements of the page, found and made; numbers and times in words.
+// Text only ever becomes text: nothing on this page parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 

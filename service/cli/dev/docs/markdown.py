@@ -49,12 +49,17 @@ def code_list(items: Iterable[str]) -> str:
 
 
 def first_sentence(text: str) -> str:
-    r"""Return the first sentence of a docstring or description, on one line.
+    r"""Return the first sentence of a docstring or description, on one line; it does not end inside parentheses.
 
-    >>> first_sentence("One line,\nand on. Another.")
-    'One line, and on.'
+    >>> first_sentence("One line,\nand on. Another."), first_sentence("One (by A et al. 2016) of two? Another.")
+    ('One line, and on.', 'One (by A et al. 2016) of two?')
     """
-    return re.split(r"(?<=\.)\s", " ".join(text.split()) + " ")[0].rstrip()
+    sentence = ""
+    for piece in re.split(r"(?<=[.!?])\s", " ".join(text.split())):
+        sentence = f"{sentence} {piece}".lstrip()
+        if sentence.count("(") == sentence.count(")"):
+            break
+    return sentence
 
 
 def code_blocks(text: str) -> Iterator[CodeBlock]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from service.cli.dev.docs import commands, configuration, http_api, memory, models, monitoring, reliability
+from service.cli.dev.docs import commands, configuration, files, http_api, memory, models, monitoring, reliability
 from service.cli.dev.docs.blocks import BlockError, Maker, names, render
 from service.cli.dev.docs.links import broken
 
@@ -58,6 +58,7 @@ def makers(app: typer.Typer, root: Path) -> Mapping[str, Maker]:
         "recorded": lambda _: monitoring.recorded(root),
         "chaos": lambda _: reliability.chaos(root),
         "dashboard": lambda _: monitoring.dashboard(root),
+        "files": lambda _: files.index(root),
     }
 
 
@@ -69,8 +70,8 @@ def read_pages(root: Path) -> dict[str, str]:
     """
     if not (root / "README.md").is_file():
         raise FileNotFoundError(f"{root / 'README.md'}: there is no such file; run it in the repository")
-    files = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
-    return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    found = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
+    return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in found}
 
 
 def render_pages(texts: Mapping[str, str], known: Mapping[str, Maker]) -> list[Page]:

@@ -1,4 +1,4 @@
-// What an image file is, by its first bytes, as the server judges it too; its name and its media type may say anything.
+// The format of an image file, by its first bytes, as the server judges it too; name and media type may say anything.
 
 const HEAD_BYTES = 512;
 const AVIF = ["avif", "avis"];

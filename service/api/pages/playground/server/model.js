@@ -1,4 +1,4 @@
-// What is served: name, readiness, how an image is cut. Asks /readyz, which needs no key, until it says ready.
+// The model that is served: name, readiness, how an image is cut. Asks /readyz, which needs no key, until it says ready.
 
 import { find } from "../dom.js";
 import { getObject } from "./api.js";

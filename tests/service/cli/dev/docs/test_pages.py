@@ -19,7 +19,8 @@ BLOCKS = "\n".join(f"<!-- generated: {name} -->\nold\n<!-- end -->" for name in 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A repository with one page of everything; the files that blocks are made from are the real ones."""
-    (tmp_path / "docker").symlink_to(ROOT / "docker")
+    for name in ("model", "service", "loadtest", "docker", "deploy"):
+        (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/results").symlink_to(ROOT / "docs/results")
     (tmp_path / "README.md").write_text("# Front door\n\n[All](docs/configuration.md)\n")
