@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, Self
 
 EXIT_USAGE = 2  # the command cannot be run as typed
-WIDTH, FIRST_COLUMN, GAP = 80, 30, 2
+WIDTH, FIRST_COLUMN, GAP, LEAST_COLUMN = 80, 30, 2, 12
 # Until 0.1 -> since 0.2: understood for one version, with a warning. CHANGELOG.md tells users the same.
 RENAMED_OPTIONS = {"--out": "--report"}
 
@@ -94,7 +94,7 @@ def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterato
 
 
 def _row(name: str, text: str, first: int, width: int) -> Iterator[str]:
-    lines = textwrap.wrap(text, width - first - GAP, break_on_hyphens=False)
+    lines = textwrap.wrap(text, max(width - first - GAP, LEAST_COLUMN), break_on_hyphens=False)
     fits = len(name) + GAP <= first
     if not fits:
         yield f"  {name}"

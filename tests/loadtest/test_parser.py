@@ -112,3 +112,11 @@ def test_the_storm_has_it_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     found = ERROR.fullmatch(capsys.readouterr().err)
     assert found
     assert found["prog"] == "python -m loadtest.storm"
+
+
+def test_help_is_shown_on_a_terminal_narrower_than_its_first_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert ended("run", "-h") == 0
+    assert "-h, --help" in capsys.readouterr().out
