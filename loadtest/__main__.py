@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from loadtest.capacity import LatencyTarget, find_capacity
+from loadtest.ending import EXIT_INTERRUPTED, EXIT_LOST, ended, lost
 from loadtest.options import loads_of, parse
 from loadtest.parser import EXIT_USAGE
 from loadtest.report.plots import NothingToPlot, check_plot, plot
@@ -28,7 +29,6 @@ from loadtest.report.tables import console, point_words, print_ratios, print_row
 from loadtest.servers import ServerError
 from loadtest.sweep import LoadMeasurement, measure
 
-EXIT_LOST, EXIT_INTERRUPTED = 1, 130
 INTERRUPTED = "interrupted"
 STANDARD_OUTPUT = Path("-")
 
@@ -112,6 +112,7 @@ class LoadTest:
         text = json.dumps(document(head, self.points), indent=2)
         if file == STANDARD_OUTPUT:
             sys.stdout.write(text + "\n")
+            sys.stdout.flush()
             return
         if file.exists() and not file.is_file():  # a pipe or a device is written into, not replaced
             file.write_text(text + "\n", encoding="utf-8")
@@ -159,9 +160,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return run.report()
     except OSError as error:  # a disk that has become full; the tables have been printed
-        run.errors.print(f"loadtest: {error}", markup=False)
-        return EXIT_LOST
+        return lost(error)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -170,14 +170,27 @@ def _add_grid(command: Parser, clients: list[int], hits: list[float], *, repeats
 def _server(text: str) -> Server:
     """Parse a server under the name that was typed, or under its host and port."""
     name, _, url = ("", "", text) if text.startswith(("http://", "https://")) else text.partition("=")
+    if not _is_address(url):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
+    return Server(name or urlsplit(url).netloc.rpartition("@")[2], url.rstrip("/"))
+
+
+def read_address(text: str) -> str:
+    """Check the address of a server that was typed, and drop a slash at its end."""
+    if not _is_address(text):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a URL, as in http://127.0.0.1:8000")
+    return text.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
     try:
-        parts, usable = urlsplit(url), bool(httpx.URL(url).host)
+        return urlsplit(url).scheme in ("http", "https") and bool(httpx.URL(url).host)
     except (ValueError, httpx.InvalidURL):  # of which an error about a name in another script is a kind
-        parts, usable = urlsplit(""), False
-    if parts.scheme not in ("http", "https") or not usable:
-        shown = "this" if "@" in text else repr(text)  # before it there may be a password
-        raise argparse.ArgumentTypeError(f"{shown} is not NAME=URL or URL, as in pheye=http://127.0.0.1:8000")
-    return Server(name or parts.netloc.rpartition("@")[2], url.rstrip("/"))
+        return False
+
+
+def _shown(text: str) -> str:
+    return "this" if "@" in text else repr(text)  # before it there may be a password
 
 
 def read_file(file: str) -> bytes:

@@ -1,6 +1,7 @@
 """Storm of impatient clients: closed-loop requests over HTTP, a share of which hang up at a random moment.
 
-`python -m loadtest.storm URL IMAGE` prints what came of it as JSON; exit code 1 if an answer is lost.
+`python -m loadtest.storm URL IMAGE` prints what came of it as JSON; exit code 1 if an answer is lost, 130
+after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from loadtest.client import OK, Client, open_http
+from loadtest.ending import ended
 from loadtest.loops import share_out
 from loadtest.mix import PlannedRequest
-from loadtest.options import read_file, read_key, whole_number
+from loadtest.options import read_address, read_file, read_key, whole_number
 from loadtest.parser import Parser
 
 QUESTIONS = ("What is in the image?",)
@@ -118,7 +120,7 @@ async def _one(client: Client, report: StormReport, ask: PlannedRequest, leave_a
 def main() -> int:
     """Run the command line."""
     parser = Parser("python -m loadtest.storm", "Requests of impatient clients, some of whom hang up.")
-    parser.argument("url")
+    parser.argument("url", type=read_address)
     parser.argument("images", several=True, type=read_file)
     parser.option("--requests", "Requests in all.", type=whole_number(1), default=200, metavar="N")
     parser.option("--clients", "Clients at a time.", type=whole_number(1), default=32, metavar="N")
@@ -132,4 +134,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

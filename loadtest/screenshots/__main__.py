@@ -1,6 +1,6 @@
 """`python -m loadtest.screenshots URL`: what the next screenshot costs when most of its tiles are those of the last.
 
-Exit code 0; 1 if the server does not answer.
+Exit code 0; 1 if the server does not answer, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from loadtest.options import read_key, whole_number
+from loadtest.ending import ended
+from loadtest.options import read_address, read_key, whole_number
 from loadtest.parser import Parser
 from loadtest.report.tables import console
 from loadtest.screenshots.ask import SequenceCost, ask_about, sum_up
@@ -33,7 +34,7 @@ async def measure(server: Server, frames: int, max_tokens: int, seed: int) -> li
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = Parser("python -m loadtest.screenshots", "Captions of screenshots that follow each other.")
-    parser.argument("url")
+    parser.argument("url", type=read_address)
     parser.option("--frames", "Frames of each sequence.", type=_frames, default=9, metavar="N")
     parser.option("--max-tokens", "Most tokens of an answer.", type=whole_number(1), default=8, metavar="N")
     drawn = secrets.randbelow(10**9)
@@ -69,4 +70,4 @@ def _table(costs: Sequence[SequenceCost]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

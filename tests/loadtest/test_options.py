@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
+from loadtest import storm
 from loadtest.loops import ClosedLoop, OpenLoop
 from loadtest.options import loads_of, parse
+from loadtest.screenshots import __main__ as screenshots
 from loadtest.servers import Server
 
 PHEYE, OTHER = "--server=pheye=http://127.0.0.1:8000/", "--server=other=https://there"
@@ -116,3 +121,19 @@ def test_mistakes_end_with_exit_code_2_and_are_named(
         parse(words)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [storm.main, screenshots.main], ids=["storm", "screenshots"])
+@pytest.mark.parametrize(
+    "address", ["http://[::1", "http://xn--a", "127.0.0.1:8000"], ids=["half of one", "no name of a host", "no scheme"]
+)
+def test_an_address_that_is_none_is_refused_where_no_server_has_a_name(
+    main: Callable[[], int], address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["loadtest", address, __file__])
+    if main is screenshots.main:
+        sys.argv.pop()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"{address!r} is not a URL, as in http://127.0.0.1:8000" in capsys.readouterr().err
