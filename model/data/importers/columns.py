@@ -13,6 +13,7 @@ from typing import Any
 from model.data.fields import DataError
 from model.data.formats.vqav2 import most_common
 from model.data.importers.importing import ImportRefused
+from model.data.json_stream import MOST_DEPTH
 from model.data.samples import Turn
 from model.prompt import AnswerStyle, offered_answers, question_instruction
 
@@ -124,12 +125,14 @@ def _chosen(question: str, choices: Sequence[str], right: int) -> Turn:
     return Turn(question_instruction(question, "choice", choices), letters[right])
 
 
-def _texts(value: Any, column: str) -> tuple[str, ...]:
+def _texts(value: Any, column: str, depth: int = 0) -> tuple[str, ...]:
     """Return the texts that a cell holds; numbers are written out."""
+    if depth > MOST_DEPTH:
+        raise DataError(f"row with lists and objects too deep in each other in {column}")
     if isinstance(value, list) and value:
-        return tuple(text for each in value for text in _texts(each, column))
+        return tuple(text for each in value for text in _texts(each, column, depth + 1))
     if isinstance(value, Mapping) and "answer" in value:  # as in VQAv2
-        return _texts(value["answer"], column)
+        return _texts(value["answer"], column, depth + 1)
     if isinstance(value, float) and not math.isfinite(value):
         raise DataError(f"row with a number that is not finite in {column}")
     if isinstance(value, str | int | float):

@@ -121,6 +121,14 @@ def test_a_column_that_was_named_must_be_there(tmp_path: Path) -> None:
         imported(tmp_path, "image,caption\na.jpg,b\n", TableOptions(ColumnNames(response="x"), "Tell me", "sentence"))
 
 
+def test_lists_without_end_in_each_other_are_no_caption(tmp_path: Path) -> None:
+    deep = "[" * 900 + '"A bus"' + "]" * 900
+    lines = [f'{{"image": "a.jpg", "caption": {value}}}' for value in (deep, '[["A bus"]]')]
+    found, told = imported(tmp_path, "\n".join(lines), name="m.jsonl")
+    assert found == [("a.jpg", "Tell me", "A bus")]
+    assert told == ["row with lists and objects too deep in each other in caption: FILE: line 1"]
+
+
 def test_a_number_without_end_is_no_caption(tmp_path: Path) -> None:
     lines = [f'{{"image": "a.jpg", "caption": {value}}}' for value in ("1e400", "-Infinity", "NaN", "[1, 1e999]", "7")]
     found, told = imported(tmp_path, "\n".join(lines), name="m.jsonl")
