@@ -49,12 +49,12 @@ def hugging_face_samples(
     """Read rows with an image; images are written to the folder `pictures` as they are met.
 
     Raises:
-        ImportRefused: the package, the data set or a column is not there.
+        ImportRefused: the package, the data set or a column is not there, or a row cannot be read.
         OSError: an image cannot be written.
     """
     rows, image_columns, classes = _opened(source)
     columns: TableColumns | None = None
-    for number, coded in enumerate(rows):
+    for number, coded in enumerate(_read(rows, source)):
         row = _with_classes(coded, classes)
         where = f"{source.name} {source.split}[{number}]"
         spoken = next((key for key in _CONVERSATIONS if isinstance(row.get(key), list)), None)
@@ -98,9 +98,24 @@ def _opened(source: HuggingFaceSource) -> tuple[Iterable[Mapping[str, Any]], lis
     except ImportRefused:
         raise
     except Exception as error:  # whatever the library meets on the hub or in a stranger's files
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ImportRefused(f"{source.name}: cannot be opened as a data set: {lines[0]}") from None
+        raise ImportRefused(f"{source.name}: cannot be opened as a data set: {_reason(error)}") from None
     return found, images, classes
+
+
+def _read(rows: Iterable[Mapping[str, Any]], source: HuggingFaceSource) -> Iterator[Mapping[str, Any]]:
+    """Pass rows on; the library reads files as it comes to them, and says what is wrong with one only then."""
+    count = 0
+    try:
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - told when one is missing
+            yield row
+    except Exception as error:  # as when it is opened
+        raise ImportRefused(
+            f"{source.name} {source.split}: cannot be read behind {count} rows: {_reason(error)}"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _with_classes(row: Mapping[str, Any], classes: Classes) -> Mapping[str, Any]:
@@ -109,7 +124,11 @@ def _with_classes(row: Mapping[str, Any], classes: Classes) -> Mapping[str, Any]
         return row
     named = {name: row.get(name) for name in classes}
     places = {name: place for name, place in named.items() if isinstance(place, int)}
-    return {**row, **{name: None if place < 0 else classes[name][place] for name, place in places.items()}}
+    return {**row, **{name: _class(classes[name], place) for name, place in places.items()}}
+
+
+def _class(names: Sequence[str], place: int) -> str | None:
+    return names[place] if 0 <= place < len(names) else None
 
 
 def _is_saved(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -119,11 +120,13 @@ def test_a_saved_folder_has_parts_questions_and_conversations(package: Any, tmp_
 
 
 def test_classes_are_written_by_their_names(package: Any, tmp_path: Path) -> None:
-    rows = Rows([{"picture": encoded("red"), "label": label} for label in (1, 0, -1, None)])
+    rows = Rows([{"picture": encoded("red"), "label": label} for label in (1, 0, -1, None, 2)])
     package.load_dataset = lambda *words, **named: rows
     found, told = imported(HuggingFaceSource("someone/pets"), tmp_path)
     assert [response for _, _, response in found] == ["dog", "cat"]
-    assert told == ["2 x row with no text in label: someone/pets train[2], someone/pets train[3]"]
+    assert told == [
+        "3 x row with no text in label: " + ", ".join(f"someone/pets train[{place}]" for place in (2, 3, 4))
+    ]
 
 
 def test_what_the_package_cannot_open_is_told_in_a_line(
@@ -138,6 +141,22 @@ def test_what_the_package_cannot_open_is_told_in_a_line(
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportRefused, match="the package datasets is not installed; pip install datasets"):
         imported(HuggingFaceSource("someone/x"), tmp_path)
+
+
+class TornRows(Rows):
+    """A data set whose second file turns out to be broken when it is reached."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from super().__iter__()
+        raise RuntimeError("An error occurred while generating the dataset\nand much more")
+
+
+def test_a_file_that_is_broken_further_on_is_told_in_a_line(package: Any, tmp_path: Path) -> None:
+    package.load_dataset = lambda *words, **named: TornRows([{"picture": encoded("red"), "caption": ["Red"]}])
+    said = r"^someone/x train: cannot be read behind 1 rows: An error occurred while generating the dataset$"
+    with pytest.raises(ImportRefused, match=said):
+        imported(HuggingFaceSource("someone/x"), tmp_path)
+    assert not (tmp_path / "mine.jsonl").exists()
 
 
 @pytest.mark.skipif(find_spec("datasets") is None, reason="the package datasets is not installed")
