@@ -21,6 +21,7 @@ from model.pixels.rgb import to_rgb
 KEYS = ("image", "instruction", "response")
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow says of a bad image
 _SHOWN = 5  # mistakes named before the rest are counted
+_QUOTED = 200  # characters of a value that is no text
 
 
 class ManifestError(ValueError):
@@ -135,15 +136,22 @@ def _line(data: bytes) -> Line:
         raise ManifestError(f"expected an object with {', '.join(KEYS)}")
     for key in record:
         if key not in KEYS:
-            raise ManifestError(f"unknown key {key!r}; known are {', '.join(KEYS)}")
+            raise ManifestError(f"unknown key {_quoted(key)}; known are {', '.join(KEYS)}")
     for key in KEYS:
         if key not in record:
             raise ManifestError(f"{key!r} is missing")
         if not isinstance(record[key], str) or not record[key].strip():
-            raise ManifestError(f"{key}: {record[key]!r} is not a text")
+            raise ManifestError(f"{key}: {_quoted(record[key])} is not a text")
         if key != "image" and not is_unicode(record[key]):
-            raise ManifestError(f"{key}: there is half of a character in it, which has no UTF-8: {record[key]!r}")
+            raise ManifestError(
+                f"{key}: there is half of a character in it, which has no UTF-8: {_quoted(record[key])}"
+            )
     return Line(**record)
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
 def _file(path: Path, known: Mapping[Path, object]) -> Path:

@@ -19,6 +19,7 @@ from model.whole_files import file_appearing_whole
 Missing = Literal["skip", "refuse"]
 NAMED = 3  # places named for each remark
 NO_FILE = "image file missing"
+_MOST_CHARACTERS = 1000  # of a place, which may have the name of a file or of a sample in it
 
 
 class ImportRefused(ValueError):
@@ -92,7 +93,7 @@ class ImportReport:
         counted = self.remarks.setdefault((remark.what, remark.skipped), RemarkCount())
         counted.count += 1
         if len(counted.places) < NAMED:
-            counted.places.append(remark.where.replace("\n", "\\n"))
+            counted.places.append(remark.where[:_MOST_CHARACTERS].replace("\n", "\\n"))
 
     @property
     def skipped(self) -> int:

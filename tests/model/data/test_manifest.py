@@ -53,6 +53,7 @@ def test_lines_about_one_image_are_turns_of_one_sample(folder: Path) -> None:
         (line(image="green.png"), "line 2: image: there is no file .*green.png"),
         (line(image="x" * 5000), "line 2: image: there is no file .*x"),
         (line(response="\ud83d"), "line 2: response: there is half of a character in it"),
+        (line(response=["x" * 9999]), r"line 2: response: \['x{198}\.\.\. is not a text"),
     ],
     ids=[
         "no json",
@@ -64,6 +65,7 @@ def test_lines_about_one_image_are_turns_of_one_sample(folder: Path) -> None:
         "no file",
         "long name",
         "half a character",
+        "long list",
     ],
 )
 def test_a_wrong_line_is_named_with_what_is_wrong(folder: Path, wrong: object, complaint: str) -> None:

@@ -81,3 +81,10 @@ def test_nothing_is_replaced_without_a_word(tmp_path: Path) -> None:
         check_target(target, [target], overwrite=True)
     with pytest.raises(ImportRefused, match="is a folder; name the manifest to write"):
         check_target(tmp_path, [], overwrite=True)
+
+
+def test_a_place_of_any_length_is_told_in_short(tmp_path: Path) -> None:
+    image = datasets.picture(tmp_path / "a.jpg")
+    found = [Remark("odd", "x" * 99_999), FoundSample("here", (image,), (Turn("What?", "A bus."),))]
+    report = write_import(found, tmp_path / "mine.jsonl")
+    assert len("".join(report.told())) < 1100
