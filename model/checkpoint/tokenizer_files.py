@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from model.checkpoint.files import check_file, read_json_object, shown
+from model.checkpoint.files import CheckpointFileError, check_file, read_json_object, shown
 from model.tokenizer import TextTokenizer, TokenizerError
 
 MAX_TOKENIZER_BYTES = 32 << 20  # a vocabulary of 51,200 has 2 MB
@@ -60,6 +60,8 @@ def _from_json(path: Path) -> Tokenizer:
 
 
 def _from_older_files(folder: Path) -> Tokenizer:
+    if not (folder / "vocab.json").exists():
+        raise CheckpointFileError(f"{folder}/tokenizer.json: there is no such file, nor the older vocab.json")
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
         check_file(folder / name, MAX_TOKENIZER_BYTES)
     from transformers import AutoTokenizer

@@ -322,7 +322,7 @@ def test_code_that_a_config_names_is_not_run(folder: Path, monkeypatch: pytest.M
         edit(folder / part / name, **remote, trust_remote_code=True, tokenizer_class="Evil")
     open_checkpoint(str(folder))
     (folder / "tokenizer" / "tokenizer.json").unlink()
-    with pytest.raises(ValueError, match="tokenizer"):
+    with pytest.raises(ValueError, match=r"tokenizer/tokenizer.json: there is no such file, nor the older vocab.json"):
         open_checkpoint(str(folder))
     (folder / "tokenizer" / "vocab.json").write_text('{"<|endoftext|>": 0, "a": 1}')
     (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
