@@ -27,7 +27,7 @@ from model.data.mixture import things_varied, truthful
 from model.data.samples import Source
 from model.data.things.labels import NOTHING, label_things
 from model.data.things.source import ThingSource
-from model.data.world.labels import UNKNOWN, windows
+from model.data.world.labels import UNKNOWN, Labels, windows
 from model.pixels.tiles import Tiles, cut
 from model.provenance import provenance
 from model.training.artifacts.export import Trained, export
@@ -87,7 +87,7 @@ class HeldTiles(Dataset[Batch]):
         return _two(cut(self.source[index].image.convert("RGB"), self.tile_px, self.level), (), rng)
 
 
-def _two(tiles: Tiles, shown: Sequence[int], rng: Random, names: Sequence[object] = ()) -> Batch:
+def _two(tiles: Tiles, shown: Sequence[int], rng: Random, names: Sequence[Labels] = ()) -> Batch:
     """Take the global view, and a local tile: one of those that show a thing, if any does."""
     pick = [0, rng.choice(shown or range(1, len(tiles)))]
     taken = {"tiles": torch.from_numpy(tiles[pick])}
@@ -137,7 +137,7 @@ class ThingEye:
 
     def _named(self, features: Tensor) -> Tensor:
         """Name each patch of two tiles [B, 2 * tokens, D] -> logits [B * 2 * patches, classes]."""
-        patches = features.unflatten(1, (2, -1))[:, :, 1:]
+        patches = features.view(len(features), 2, -1, features.shape[-1])[:, :, 1:]
         return F.linear(patches, self._head, self._bias).flatten(0, 2)
 
     def tensors(self) -> dict[str, Tensor]:
