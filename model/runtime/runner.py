@@ -190,13 +190,16 @@ class ModelRunner:
         """Encode tiles of several open images in one batch; a completed image goes into the cache.
 
         Raises:
-            DeviceMemoryError: nothing was encoded.
+            DeviceMemoryError: not all was encoded; the images are of no more use.
         """
         tiles = [self._images[span.image_key].tiles(span) for span in spans]
         indices = [index for span in spans for index in self._images[span.image_key].indices(span)]
         features = self._with_room(lambda: self._encoder.encode(tiles, indices))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the caller measures what tiles cost, and plans by it
+        self._with_room(lambda: self._add(spans, features))
+
+    def _add(self, spans: Sequence[TileSpan], features: torch.Tensor) -> None:
         done = 0
         for span in spans:
             count = span.stop - span.start

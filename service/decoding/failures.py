@@ -12,6 +12,7 @@ from typing import Literal
 from service.errors import InvalidField, ServiceError, Unavailable
 
 Failure = Literal["timeout", "crash", "hung", "killed"]
+OF_ITS_OWN: tuple[Failure, ...] = ("timeout", "crash")  # that an image is to blame for, and no other is the worse for
 # How a process ends that is not ended by its image: of itself, between two of them; by a signal of somebody else;
 # unseen, since the fork server was ended too.
 _FROM_OUTSIDE = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 255, None)

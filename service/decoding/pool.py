@@ -17,7 +17,7 @@ from typing import Any
 from model.pixels.tiles import TiledImage
 from service.configuration.settings import Settings
 from service.decoding.decoder import DecoderDied, DecoderProcess
-from service.decoding.failures import Failure, failure_of, refusal_of
+from service.decoding.failures import OF_ITS_OWN, Failure, failure_of, refusal_of
 from service.decoding.frames import BrokenAnswer
 from service.decoding.limits import decode_limits
 from service.decoding.process import NO_MEMORY
@@ -28,7 +28,9 @@ from service.images import ImageSource
 from service.metrics.service_metrics import Metrics
 
 TRIES = 3  # for an image whose decoders are killed from outside or hang, which is not its fault
-STALLED_TIMEOUTS = 3  # without any image decoded or refused for so many times what one may take, with others waiting
+STALLED_TIMEOUTS = (
+    3  # with others waiting and no image decoded, refused or given up for so many times what one may take
+)
 START_PATIENCE_S = 30.0  # without any decoder for so long, the service calls itself not ready
 MAX_PAUSE_S = 5.0  # between two attempts to start a decoder
 
@@ -48,7 +50,7 @@ class DecoderPool:
         self._waiting: RoundRobinQueue[asyncio.Future[DecoderProcess]] = RoundRobinQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive_s = time.monotonic()  # when there was a decoder last
-        self._progress_s = self._alive_s  # when an image was decoded or refused last, or nothing waited
+        self._progress_s = self._alive_s  # when an image was decoded, refused or given up last, or nothing waited
         self._forks = ThreadPoolExecutor(1, thread_name_prefix="pheye-decoders")
         self._stopped = False
         metrics.decoders.set(settings.decoders)
@@ -122,11 +124,15 @@ class DecoderPool:
                 self._release(decoder)
                 raise
             except BaseException:  # its client has left, or waits no longer
+                if not decoder.hangs():
+                    self._progress_s = time.monotonic()
                 self._replace(decoder, "cancelled")
                 raise
             else:
                 self._release(decoder)
                 return image
+            if failures[-1] in OF_ITS_OWN:
+                self._progress_s = time.monotonic()
             refusal = refusal_of(failures, TRIES, self._limits.timeout_s)
             if refusal is not None:
                 raise refusal

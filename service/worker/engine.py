@@ -94,6 +94,8 @@ class Engine:
     def submit(self, message: Submit, came_s: float | None = None) -> None:
         """Accept rows, which came at `came_s`, or now; one that cannot fit is refused with the next step."""
         arrived_s = self._clock() if came_s is None else came_s
+        if message.ahead:  # it runs alone, and must not be blamed for an image that nobody asks about
+            self._prefetch.clear()
         for row in message.rows:
             self._announce(Preparing((row.id,)))
             try:

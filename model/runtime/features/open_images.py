@@ -6,6 +6,7 @@ be used. Knows neither rows nor the network. Called by the engine's thread only.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -164,9 +165,9 @@ class OpenImages:
             return OpenImage(image, keys, list(whole), (), len(whole))
         features = [self._cache.tile(key) for key in keys]
         read = None
-        if any(each is None for each in features) and self._folder is not None:
-            read = self._folder.read(self._folder_key(image.image_key))
-            features = features if read is None else [tile.clone() for tile in read.to(self._device)]
+        if any(each is None for each in features):
+            read = self._read(image.image_key)
+            features = features if read is None else list(read)
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         missing = tuple(sorted(index for index in first.values() if features[index] is None))
         opened = OpenImage(image, keys, features, missing, len(keys) - len(missing))
@@ -174,11 +175,20 @@ class OpenImages:
             self._keep(opened, write=read is None)
         return opened
 
+    def _read(self, image_key: ImageKey) -> list[Tensor] | None:
+        """Read an image's features from the folder; None if they are not there, or the device has no room for them."""
+        read = None if self._folder is None else self._folder.read(self._folder_key(image_key))
+        try:
+            return None if read is None else [tile.clone() for tile in read.to(self._device)]
+        except torch.OutOfMemoryError:  # encoding makes room, and knows whose request fails if there is none
+            return None
+
     def _keep(self, opened: OpenImage, *, write: bool = True) -> None:
-        """Put a complete image into the cache, and into the folder if it is not from there."""
+        """Put a complete image into the cache, and into the folder if it is not from there and there is room to."""
         self._cache.put(opened.image.image_key, opened.keys, opened.complete)
         if write and self._folder is not None:
-            self._folder.write(self._folder_key(opened.image.image_key), torch.stack(opened.complete))
+            with suppress(torch.OutOfMemoryError):
+                self._folder.write(self._folder_key(opened.image.image_key), torch.stack(opened.complete))
 
     def _folder_key(self, image_key: ImageKey) -> FeatureKey:
         # The same weights give other features with another geometry, such as an activation that was set right.

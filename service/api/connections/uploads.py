@@ -33,14 +33,16 @@ LONGEST_WAIT_S = 60
 class Uploads:
     """The memory that all request bodies under way hold together, and each client's part of it.
 
-    A client may hold as many bytes as are still free. So one alone gets half, two that want all get a third each, and
-    there is always something left for the next one.
+    A client may hold as many bytes as are still free, of the first bytes of bodies and of the rest. So one alone gets
+    half, two that want all get a third each, and there is always something left for the next one. A body that is the
+    only large one may have all that is not for small ones.
     """
 
     limit_bytes: int
     small_bytes: int = 0  # held or promised, of the first SMALL_BYTES of each body
     large_bytes: int = 0  # of the rest
-    _by_client: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _small: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))  # by client
+    _by_client: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))  # of the rest
     _bodies: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _held_s: float = 0.0  # for how long a body is held, on average
 
@@ -66,6 +68,7 @@ class Uploads:
             )
         self.small_bytes += small
         self.large_bytes += large
+        self._small[client] += small
         self._by_client[client] += large
         self._bodies[client] += before == 0 < after
 
@@ -75,8 +78,16 @@ class Uploads:
         if self.held_bytes == before:
             return True  # it is the only one
         small_limit = int(self.limit_bytes * SMALL_SHARE)
-        free = self.limit_bytes - small_limit - self.large_bytes - large
-        return self.small_bytes + small <= small_limit and (not large or self._by_client.get(client, 0) + large <= free)
+        free = small_limit - self.small_bytes - small
+        if small and self._small.get(client, 0) + small > free:
+            return False
+        return not large or self._fits_large(client, before, large, self.limit_bytes - small_limit)
+
+    def _fits_large(self, client: str, before: int, large: int, limit_bytes: int) -> bool:
+        free = limit_bytes - self.large_bytes - large
+        if self.large_bytes == max(0, before - SMALL_BYTES):  # no other is: without this it might never get in
+            return free >= 0 or not self._bodies.keys() - {client}
+        return self._by_client.get(client, 0) + large <= free
 
     def give_back(self, client: str, size: int, held_s: float) -> None:
         """Take the memory of a body back, when its request is over."""
@@ -85,10 +96,11 @@ class Uploads:
         small = min(size, SMALL_BYTES)
         self.small_bytes -= small
         self.large_bytes -= size - small
+        self._small[client] -= small
         self._by_client[client] -= size - small
         self._bodies[client] -= 1
         if not self._bodies[client]:
-            del self._bodies[client], self._by_client[client]
+            del self._bodies[client], self._small[client], self._by_client[client]
         self._held_s = moving_average(self._held_s, held_s, SMOOTHING)
 
     def wait_s(self, client: str) -> int:

@@ -138,9 +138,10 @@ class WorkerPool:
             supervisor.take_back([row_id for row_id in ids if row_id in supervisor.rows])
 
     def prefetch(self, image: TiledImage) -> None:
-        """Let a worker encode an image in the background, unless its features are here already."""
-        if self.ready and not self.resident(image.image_key):
-            min(self.ready, key=lambda supervisor: supervisor.cost(image)).tell(Prefetch(image))
+        """Let a worker encode an image in the background, unless its features are here or no worker is free."""
+        free = self._free(quarantine=False)
+        if free and not self.resident(image.image_key):
+            min(free, key=lambda supervisor: supervisor.cost(image)).tell(Prefetch(image))
 
     def forget(self, image_key: ImageKey) -> None:
         """Drop an image's features everywhere."""

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import time
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -403,6 +404,31 @@ def test_readiness_knows_decoders_that_cannot_be_started_or_killed(monkeypatch):
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("timeout_s", "patience_s"), [(0.2, 60.0), (0.5, 0.4)], ids=["refused", "given up"])
+def test_slow_images_that_are_refused_or_given_up_one_after_the_other_leave_the_server_ready(timeout_s, patience_s):
+    """A single client that sends nothing else would take every server out of its load balancer."""
+
+    async def main():
+        async with running_pool({"timeout_s": timeout_s}, decoders=1) as pool:
+            await until(lambda: pool.pids)
+            file, seen, end_s = slow_file(), set(), time.monotonic() + 8 * timeout_s
+
+            async def ask(later_s):
+                await asyncio.sleep(later_s)  # so that one waits whenever another gives up
+                while time.monotonic() < end_s:
+                    with suppress(InvalidField, TimeoutError):
+                        await asyncio.wait_for(decode(pool, file), patience_s)
+
+            asking = [asyncio.create_task(ask(0.1 * number)) for number in range(4)]
+            while not all(task.done() for task in asking):
+                seen.add(pool.not_ready())
+                await asyncio.sleep(0.02)
+            assert killed(pool, "timeout") + killed(pool, "cancelled") > 3
+            assert seen == {None}
 
     asyncio.run(main())
 

@@ -350,6 +350,17 @@ def test_a_prefetched_image_is_encoded_when_somebody_asks_about_it(golden: Golde
     assert after.text["r"].lstrip() == golden.cases[0]["answer"]
 
 
+def test_a_row_that_runs_alone_is_not_blamed_for_images_that_were_to_be_encoded_ahead(tiny: Checkpoint) -> None:
+    runner = fp32_runner(tiny)
+    engine = Engine(runner, stall_s=0.25)
+    engine.prefetch(noise_image(tiny, 1))
+    engine.submit(Submit(noise_image(tiny, 2), (Row("alone", "What is it?", Sampling(max_tokens=4)),), ahead=True))
+    collected = run(engine)
+    assert isinstance(collected.ended["alone"], Finished)
+    assert sum(report.encoded_tiles for report in collected.reports) <= runner.config.tiles
+    assert not runner._images._open
+
+
 def test_an_image_made_of_known_tiles_is_told_of_at_once_when_it_is_prefetched(tiny: Checkpoint) -> None:
     engine, image = Engine(fp32_runner(tiny), stall_s=0.25), noise_image(tiny)
     submit(engine, image, row("first", "What?", max_tokens=1))

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import torch
 
 from model.checkpoint.checkpoint import Checkpoint
 from model.pixels.tiles import TiledImage
 from model.request import Sampling
+from model.runtime.features import open_images
+from model.runtime.features.feature_folder import FeatureFolder
+from model.runtime.features.open_images import OpenImages
 from service.messages.from_worker import Broken, Finished, RowEvent
 from service.messages.rows import Row
 from service.messages.to_worker import Submit
@@ -94,3 +101,51 @@ def test_an_image_encoded_for_nobody_yet_is_given_up(tiny: Checkpoint, monkeypat
     assert run(engine) == {}
     assert not engine.busy
     assert not runner._images._open
+
+
+def out_of_memory(*_: Any, **__: Any) -> Any:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+
+@pytest.mark.parametrize(("times", "end"), [(1, Finished), (2, Broken)], ids=["once", "for good"])
+def test_features_for_which_there_is_no_memory_cost_no_worker(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, times: int, end: type
+) -> None:
+    runner = fp32_runner(tiny)
+    engine, real, left = Engine(runner, stall_s=0.25), OpenImages.add, [None] * times
+
+    def add(*arguments: Any) -> None:
+        real(*arguments)
+        if left:
+            left.pop()
+            out_of_memory()
+
+    monkeypatch.setattr(OpenImages, "add", add)
+    submit(engine, noise_image(tiny), "a", "b")
+    assert {name: type(event) for name, event in run(engine).items()} == {"a": end, "b": end}
+    assert not runner._images._open
+
+
+def test_a_feature_folder_is_left_out_when_memory_is_short(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def engine_with_folder() -> tuple[Engine, FeatureFolder]:
+        config = tiny.config
+        shape = (config.tiles, config.vision.tokens_per_tile, config.vision.width)
+        folder = FeatureFolder(tmp_path, 2**30, "float32 cpu", shape, torch.float32)
+        return Engine(fp32_runner(tiny, feature_folder=folder), stall_s=0.25), folder
+
+    engine, folder = engine_with_folder()
+    with monkeypatch.context() as patch:
+        patch.setattr(open_images.torch, "stack", out_of_memory)
+        submit(engine, noise_image(tiny), "written")
+        assert isinstance(run(engine)["written"], Finished)
+    submit(engine, noise_image(tiny, 2), "kept")
+    run(engine)
+    folder.finish()
+    assert len(list(tmp_path.glob("*.features"))) == 1
+
+    engine, folder = engine_with_folder()
+    monkeypatch.setattr(folder, "read", lambda _: Mock(to=out_of_memory))
+    submit(engine, noise_image(tiny, 2), "read")
+    assert isinstance(run(engine)["read"], Finished)

@@ -127,6 +127,38 @@ def test_small_bodies_get_in_when_nothing_else_does() -> None:
         together.take("new", 0, SMALL_BYTES)
 
 
+def test_small_bodies_of_one_client_leave_room_for_those_of_others() -> None:
+    """Each may be promised 64 KiB by its head alone: 256 connections of one client gave everybody else 429."""
+    together = Uploads(64 * MIB)
+    assert 100 < take_all(together, "greedy", SMALL_BYTES) < 256
+    assert take_all(together, "second", SMALL_BYTES) > 20
+    together.take("third", 0, SMALL_BYTES)
+    together.take("third", 0, 300)
+
+
+@pytest.mark.parametrize("first", ["the same client", "another"])
+def test_the_only_large_body_gets_in_beside_small_ones(first: str) -> None:
+    """An image by its URL comes beside the request that names it, so that it is never the only body."""
+    together = Uploads(32 * MIB)
+    together.take(first, 0, 300)
+    together.take("the same client", 0, 20 * MIB)
+    with pytest.raises(WaitingRoomFull):
+        together.take("the same client", 0, 2 * MIB)
+    together.take("a third", 0, SMALL_BYTES)
+    together.give_back("the same client", 20 * MIB, 1.0)
+    together.take("a third", 0, 20 * MIB)
+
+
+def test_a_body_for_all_of_the_memory_gets_in_beside_small_ones_of_its_own_client_alone() -> None:
+    together = Uploads(20 * MIB)
+    together.take("alone", 0, 300)
+    together.take("alone", 0, 19 * MIB)
+    together.give_back("alone", 19 * MIB, 1.0)
+    together.take("another", 0, 300)
+    with pytest.raises(WaitingRoomFull):
+        together.take("alone", 0, 19 * MIB)
+
+
 def test_one_body_may_always_have_everything_if_nobody_else_wants_it() -> None:
     together = Uploads(20 * MIB)
     together.take("alone", 0, 20 * MIB)

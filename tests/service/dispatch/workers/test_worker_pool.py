@@ -14,7 +14,7 @@ from service.configuration.settings import Settings
 from service.dispatch.reservation import AcceptedRow, Reservation
 from service.dispatch.workers import worker_pool
 from service.dispatch.workers.worker_pool import WorkerPool
-from service.messages.to_worker import OthersIdle
+from service.messages.to_worker import OthersIdle, Prefetch
 from tests.support.queueing import CASES, IMAGES, spec
 
 
@@ -154,6 +154,24 @@ def test_a_row_in_quarantine_does_not_wait_for_a_worker_that_cannot_load() -> No
         pool.kill()
 
     asyncio.run(scenario())
+
+
+def test_no_image_is_encoded_ahead_beside_a_row_in_quarantine() -> None:
+    """The row would be blamed if the image ended their worker, and nobody asks about the image yet."""
+    pool, row, picture = (
+        WorkerPool(Settings(devices="cpu,cpu"), *[lambda *_: None] * 3),
+        in_quarantine("a"),
+        IMAGES[CASES[0]["image"], 28],
+    )
+    alone, other = pool.supervisors
+    alone.card, alone._worker = Mock(slots=8), Mock()
+    assert pool.hand_out([row]) == []
+    alone._worker.send.reset_mock()
+    pool.prefetch(picture)
+    other.card, other._worker, other.rows = Mock(slots=8), Mock(), {str(each): Mock() for each in range(20)}
+    pool.prefetch(picture)
+    assert not alone._worker.send.mock_calls
+    assert other._worker.send.mock_calls == [call(Prefetch(picture))]
 
 
 class Elsewhere(Started):
