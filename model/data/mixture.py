@@ -109,8 +109,10 @@ def truthful(folder: Path) -> TruthfulMixture:
 
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
+        ValueError: there are no pictures in the folder.
     """
     pictures = Pictures(folder)
+    pictures.check()
     return TruthfulMixture(
         Mixture(_truthful_world(), easy_vqa_source(), _EASY_SELDOM),
         PhotographedSigns(f"train photographed {_RUN}", pictures),
@@ -126,9 +128,12 @@ def with_things(folder: Path) -> TruthfulMixture:
 
     Raises:
         EasyVqaError: the package easy-vqa is not installed.
+        ValueError: there are no pictures in the folder.
     """
     pictures = Pictures(folder, unlike=_PACKAGES_OF_THINGS)
     things = ThingPictures(folder / "things", TRAINED_STYLES)
+    pictures.check()
+    things.check()
     return TruthfulMixture(
         Mixture(_truthful_world(), easy_vqa_source(), _EASY_SELDOM),
         PhotographedSigns(f"train photographed {_RUN}", pictures),

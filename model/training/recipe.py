@@ -14,6 +14,7 @@ from model.data.samples import ENDLESS
 from model.training.optimizers import OptimizerName
 
 Parts = Literal["adapted", "everything"]
+_MOST_SEED = 2**63 - 1  # what torch takes as a signed number
 
 
 class RecipeError(ValueError):
@@ -82,8 +83,8 @@ class Recipe:
         for field in ("batch", "micro_batch", "turns_per_image", "checkpoint_steps"):
             if getattr(self, field) < 1:
                 raise RecipeError(f"{field}: {getattr(self, field)} is not a positive whole number")
-        if self.seed < 0:
-            raise RecipeError(f"seed: {self.seed} is not a whole number from 0 on")
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise RecipeError(f"seed: {self.seed} is not a whole number from 0 to {_MOST_SEED}")
         if not self.stages:
             raise RecipeError("stages: there is none")
         if not 0 <= self.warm_up < 1:

@@ -31,6 +31,8 @@ from service.batch.run import Answerer, RunPlan
 from service.batch.task import AnswerOptions
 from service.evaluation.case_results import CaseFile, check_case_file
 
+_LOOKED_AT_BYTES = 64  # of a file that a submission would replace
+
 
 @dataclass(slots=True)
 class Evaluation:
@@ -132,6 +134,15 @@ def check_outputs(results: Path, submission_file: Path | None) -> None:
         if can_continue(results) and os.path.realpath(submission_file) in map(os.path.realpath, (results, scores)):
             raise ResultsError(f"--submission: {submission_file} has the answers or the scores; name another file")
         check_writable(submission_file)
+        _check_replaced(submission_file)
+
+
+def _check_replaced(submission_file: Path) -> None:
+    """Refuse to replace a file that is no former submission, such as the data set's own questions."""
+    if submission_file != STANDARD_OUTPUT and submission_file.is_file() and submission_file.stat().st_size:
+        with submission_file.open("rb") as file:
+            if not file.read(_LOOKED_AT_BYTES).lstrip().startswith(b"["):
+                raise ResultsError(f"--submission: {submission_file} exists and is no submission; name another file")
 
 
 def beside(results: Path, ending: str) -> Path:

@@ -37,6 +37,15 @@ class Pictures:
     folder: Path
     unlike: tuple[str, ...] = ()
 
+    def check(self) -> None:
+        """Look whether there are pictures of both kinds.
+
+        Raises:
+            PicturesMissing: there are none.
+        """
+        for folder, unlike in ((WHOLE, ()), (CUTOUTS, self.unlike)):
+            _packages(self.folder / folder, unlike)
+
     def photograph(self, rng: Random, size: tuple[int, int]) -> Image.Image:
         """Show a part of a photograph at a size, RGB: cropped, mirrored, brighter or darker, perhaps without colour."""
         with Image.open(_drawn(self.folder / WHOLE, (), rng)) as file:

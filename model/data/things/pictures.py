@@ -47,6 +47,15 @@ class ThingPictures:
         """All names that have a picture."""
         return tuple(_named(self.folder, self.styles))
 
+    def check(self) -> None:
+        """Look whether there are pictures with a name and without.
+
+        Raises:
+            ThingsMissing: there are none.
+        """
+        _named(self.folder, self.styles)
+        _nameless(self.folder, self.styles)
+
     def of(self, name: str, rng: Random) -> Image.Image:
         """Show a thing, RGBA, cut to what can be seen of it.
 

@@ -28,7 +28,8 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         ({}, {"epochs": 1.0, "steps": 5}, "steps, epochs: only one of the two"),
         ({}, {"learning_rate": float("inf")}, "learning_rate: inf is not a positive number"),
         ({}, {"epochs": float("inf")}, "epochs: inf is not a positive number"),
-        ({"seed": -1}, {}, "seed: -1 is not a whole number from 0 on"),
+        ({"seed": -1}, {}, "seed: -1 is not a whole number from 0 to 9223372036854775807"),
+        ({"seed": 2**63}, {}, "seed: 9223372036854775808 is not a whole number from 0 to"),
     ],
     ids=[
         "no batch",
@@ -39,6 +40,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         "endless rate",
         "endless epochs",
         "seed",
+        "seed too large",
     ],
 )
 def test_values_that_cannot_be_used_are_refused(

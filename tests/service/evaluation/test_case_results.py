@@ -182,3 +182,12 @@ def test_a_submission_does_not_take_the_place_of_the_answers(name: str, tmp_path
     with pytest.raises(ResultsError, match=f"--submission: .*{name} has the answers or the scores"):
         check_outputs(tmp_path / "out.jsonl", tmp_path / name)
     check_outputs(tmp_path / "out.jsonl", tmp_path / "other.json")
+
+
+def test_a_submission_takes_the_place_of_another_one_and_of_nothing_else(tmp_path: Path) -> None:
+    questions, former = tmp_path / "questions.json", tmp_path / "former.json"
+    questions.write_text('{"questions": []}')
+    former.write_text('[{"question_id": 1, "answer": "yes"}]')
+    with pytest.raises(ResultsError, match=r"questions\.json exists and is no submission"):
+        check_outputs(tmp_path / "out.jsonl", questions)
+    check_outputs(tmp_path / "out.jsonl", former)

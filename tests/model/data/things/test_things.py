@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from model.data.mixture import stream
-from model.data.outside.pictures import Pictures
+from model.data.outside.pictures import Pictures, PicturesMissing
 from model.data.things import collecting
 from model.data.things.captions import caption, listing
 from model.data.things.names import NAMES
@@ -149,6 +149,12 @@ def test_an_empty_folder_is_refused_with_the_command_that_fills_it(tmp_path):
     for show in (lambda things: things.of("cat", Random(1)), lambda things: things.nameless(Random(1))):
         with pytest.raises(ThingsMissing, match="pheye dev things"):
             show(ThingPictures(tmp_path, ("noto",)))
+
+
+@pytest.mark.parametrize("kind", ["truthful", "things"])
+def test_a_stream_of_an_empty_folder_is_refused_when_it_is_opened(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(PicturesMissing, match="pheye dev photographs"):
+        stream(f"{kind}:{tmp_path}")
 
 
 def packed(files: dict[str, bytes], archive: Path) -> None:

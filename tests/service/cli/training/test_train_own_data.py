@@ -164,7 +164,7 @@ def test_a_run_that_memory_is_too_small_for_says_what_takes_less(
         (["--epochs", "inf"], "epochs: inf is not a positive number"),
         (["--epochs", "nan"], "epochs: nan is not a positive number"),
         (["--learning-rate", "inf"], "learning_rate: inf is not a positive number"),
-        (["--seed", "-1"], "seed: -1 is not a whole number from 0 on"),
+        (["--seed", "-1"], "seed: -1 is not a whole number from 0 to 9223372036854775807"),
         (
             ["--patience", "3", "--validation", "0"],
             "--patience: no image is held out, so nothing tells when to stop; add --validation 20% or a manifest",
