@@ -123,7 +123,8 @@ class WorkerPool:
         if not quarantine:
             return free
         empty = [supervisor for supervisor in free if not supervisor.rows]
-        return empty if empty or any(supervisor.is_coming for supervisor in self.supervisors) else free
+        soon = any(supervisor.is_coming or supervisor.holds_quarantined for supervisor in self.supervisors)
+        return empty if empty or soon else free
 
     def _tell_who_is_alone(self) -> None:
         """Tell workers that share the cores whether the others have nothing to do."""

@@ -156,6 +156,24 @@ def test_a_row_in_quarantine_does_not_wait_for_a_worker_that_cannot_load() -> No
     asyncio.run(scenario())
 
 
+def test_a_second_row_in_quarantine_waits_for_the_end_of_the_first_one_and_joins_no_busy_worker() -> None:
+    """A worker that its neighbours end would be its third death."""
+    pool, first, second = (
+        WorkerPool(Settings(devices="cpu,cpu"), *[lambda *_: None] * 3),
+        in_quarantine("a"),
+        in_quarantine("b"),
+    )
+    empty, busy = pool.supervisors
+    for worker in (empty, busy):
+        worker.card, worker._worker = Mock(slots=8), Mock()
+    busy.rows = {"c": Mock()}
+    assert pool.hand_out([first, second]) == [second]
+    del empty.rows["a"]
+    assert pool.hand_out([second]) == []
+    assert list(empty.rows) == ["b"]
+    assert list(busy.rows) == ["c"]
+
+
 def test_no_image_is_encoded_ahead_beside_a_row_in_quarantine() -> None:
     """The row would be blamed if the image ended their worker, and nobody asks about the image yet."""
     pool, row, picture = (
