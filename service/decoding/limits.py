@@ -65,7 +65,10 @@ def grant_cpu(timeout_s: float) -> None:
     """Let the kernel end this process when it has computed `timeout_s` from now on, whoever still watches it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft_s = math.ceil(used.ru_utime + used.ru_stime + timeout_s) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    hard_s = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard_s != resource.RLIM_INFINITY:  # `ulimit -t`: nobody can be given more
+        soft_s = min(soft_s, hard_s)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft_s, hard_s))
 
 
 @contextmanager
