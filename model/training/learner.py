@@ -50,7 +50,7 @@ def learns(name: str, parts: Parts = "adapted") -> bool:
 
 
 class Learner(nn.Module):
-    """Model during training.
+    """Pheye with trained parameters: the losses, logits and features of batches, with gradients.
 
     Args:
         config: the geometry.

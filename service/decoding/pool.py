@@ -28,9 +28,8 @@ from service.images import ImageSource
 from service.metrics.service_metrics import Metrics
 
 TRIES = 3  # for an image whose decoders are killed from outside or hang, which is not its fault
-STALLED_TIMEOUTS = (
-    3  # with others waiting and no image decoded, refused or given up for so many times what one may take
-)
+# Times what one image may take, with others waiting and none decoded, refused or given up.
+STALLED_TIMEOUTS = 3
 START_PATIENCE_S = 30.0  # without any decoder for so long, the service calls itself not ready
 MAX_PAUSE_S = 5.0  # between two attempts to start a decoder
 

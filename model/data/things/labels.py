@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from model.data.things.scene import Placed
-from model.data.world.labels import UNKNOWN, Labels
+from model.data.world.labels import UNKNOWN, Labels, overlap, span, within
 from model.data.world.scene import Box
 
 NOTHING = 0
@@ -32,18 +32,13 @@ def label_things(things: Sequence[Placed], classes: Mapping[str, int], window: B
         The class of what each patch's middle lies in, `NOTHING` or `UNKNOWN` [grid, grid].
     """
     labels = np.full((grid, grid), NOTHING, dtype=np.int64)
-    middles = (np.arange(grid) + 0.5) / grid
-    across = window.left + middles * (window.right - window.left)
-    down = window.top + middles * (window.bottom - window.top)
     for thing in things:
-        inside = ((down >= thing.box.top) & (down < thing.box.bottom))[:, None]
-        inside = inside & ((across >= thing.box.left) & (across < thing.box.right))
-        labels[inside] = classes[thing.name] if _can_be_told(thing.box, window, grid) else UNKNOWN
+        box = within(thing.box, window)
+        where = span(box.top, box.bottom, grid, 0.5), span(box.left, box.right, grid, 0.5)
+        labels[where] = classes[thing.name] if _can_be_told(box, grid) else UNKNOWN
     return labels
 
 
-def _can_be_told(box: Box, window: Box, grid: int) -> bool:
-    width = min(box.right, window.right) - max(box.left, window.left)
-    height = min(box.bottom, window.bottom) - max(box.top, window.top)
-    patches = max(box.right - box.left, box.bottom - box.top) / (window.right - window.left) * grid
-    return min(width, height) > 0 and width * height > _SEEN * box.area and patches >= _LEAST_PATCHES
+def _can_be_told(box: Box, grid: int) -> bool:
+    seen = overlap(box.left, box.right) * overlap(box.top, box.bottom)
+    return seen > _SEEN and max(box.right - box.left, box.bottom - box.top) * grid >= _LEAST_PATCHES

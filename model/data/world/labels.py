@@ -64,15 +64,15 @@ def label(scene: Scene, picture: Picture, window: Box, grid: int, tile_px: int) 
         extents=np.full((4, grid, grid), np.nan, dtype=np.float32),
     )
     for shape in scene.shapes:
-        where = _mark(labels, _within(shape.box, window), 1 + SHAPES.index(shape.kind), grid)
+        where = _mark(labels, within(shape.box, window), 1 + SHAPES.index(shape.kind), grid)
         labels.colours[where] = list(COLOURS).index(shape.colour)
     for letters in picture.letters:
-        _mark(labels, _within(_hull(letters), window), THING_CLASSES - 1, grid)
+        _mark(labels, within(_hull(letters), window), THING_CLASSES - 1, grid)
         _mark_letters(labels, letters, window, grid, tile_px)
     return labels
 
 
-def _within(box: Box, window: Box) -> Box:
+def within(box: Box, window: Box) -> Box:
     """Return the box in sides of the window."""
     width, height = window.right - window.left, window.bottom - window.top
     return Box(
@@ -84,7 +84,7 @@ def _within(box: Box, window: Box) -> Box:
 
 
 def _mark(labels: TileLabels, box: Box, thing: int, grid: int) -> tuple[slice, slice]:
-    where = _span(box.top, box.bottom, grid, 0.5), _span(box.left, box.right, grid, 0.5)
+    where = span(box.top, box.bottom, grid, 0.5), span(box.left, box.right, grid, 0.5)
     labels.things[where] = thing
     if box.left >= 0 and box.top >= 0 and box.right <= 1 and box.bottom <= 1:
         down, across = np.mgrid[where]
@@ -98,24 +98,25 @@ def _mark(labels: TileLabels, box: Box, thing: int, grid: int) -> tuple[slice, s
 
 def _mark_letters(labels: TileLabels, letters: tuple[Letter, ...], window: Box, grid: int, tile_px: int) -> None:
     height = max(letter.box.bottom - letter.box.top for letter in letters) / (window.bottom - window.top) * tile_px
-    first = _within(letters[0].box, window)
+    first = within(letters[0].box, window)
     begins_here = first.left >= -0.01 and first.left < 1
     for place, letter in enumerate(letters):
-        box = _within(letter.box, window)
-        seen = _overlap(box.left, box.right) * _overlap(box.top, box.bottom)
+        box = within(letter.box, window)
+        seen = overlap(box.left, box.right) * overlap(box.top, box.bottom)
         known = height >= _LEGIBLE_PX and seen >= _WHOLE
         for point, share in enumerate(_LETTER_POINTS):
-            where = point, _span(box.top, box.bottom, grid, 0.5), _span(box.left, box.right, grid, share)
+            where = point, span(box.top, box.bottom, grid, 0.5), span(box.left, box.right, grid, share)
             labels.letters[where] = 1 + (LETTERS + DIGITS).index(letter.text) if known else UNKNOWN
             labels.order[where] = place if known and begins_here else UNKNOWN
 
 
-def _span(low: float, high: float, grid: int, point: float) -> slice:
+def span(low: float, high: float, grid: int, point: float) -> slice:
     """Return the patches whose point lies between two shares of the tile."""
     return slice(max(0, int(np.ceil(low * grid - point))), max(0, min(grid, int(np.floor(high * grid - point)) + 1)))
 
 
-def _overlap(low: float, high: float) -> float:
+def overlap(low: float, high: float) -> float:
+    """Return the share of a span, in sides of the tile, that lies within the tile."""
     return max(0.0, min(1.0, high) - max(0.0, low)) / max(high - low, 1e-6)
 
 

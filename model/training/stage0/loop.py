@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from model.training.optimizers import Optimizer, optimizer_of
 from model.whole_files import naming, path_appearing_whole
 
+Batch = dict[str, Tensor]
 Step = Callable[[int], tuple[Tensor, dict[str, float]]]
 
 

@@ -34,9 +34,8 @@ from model.training.artifacts.export import Trained, export
 from model.training.learner import learns
 from model.training.passes.vision import VisionPass, under, vision_layer
 from model.training.run import StartingPoint, earlier_record
-from model.training.stage0.loop import BatchPrefetcher, LearningSchedule, learn, saved_step
+from model.training.stage0.loop import Batch, BatchPrefetcher, LearningSchedule, learn, saved_step
 
-Batch = dict[str, Tensor]
 _ENCODER = "vision_encoder."
 _SCENES, _HELD = 56, 14  # pictures of a step, with things and without
 _LARGE_EVERY = 4  # one scene in so many has few and large things, the others are crowds

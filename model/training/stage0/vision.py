@@ -32,9 +32,8 @@ from model.data.world.scene import COLOURS, draw_crowd, draw_scene
 from model.layout import VISION, tensor_shapes
 from model.pixels.tiles import cut
 from model.training.passes.vision import layer_norm, linear, patches, under, vision_layer
-from model.training.stage0.loop import BatchPrefetcher, LearningSchedule, fresh, learn, saved_step
+from model.training.stage0.loop import Batch, BatchPrefetcher, LearningSchedule, fresh, learn, saved_step
 
-Batch = dict[str, Tensor]
 _SIZES = {  # head -> outputs for one patch
     "letters": 2 * LETTER_CLASSES,
     "order": 2 * ORDER_CLASSES,

@@ -27,7 +27,7 @@ class ServerTls:
     """The certificate of the settings; `context` is for handshakes that begin now."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the files.
+        """Read the certificate and its key from the files that the settings name.
 
         Raises:
             ValueError: they have become wrong since the settings were checked.

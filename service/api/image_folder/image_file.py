@@ -118,7 +118,7 @@ class ImageFile:
             raise OtherGeometry(f"has {self.head.geometry}")
 
     def image(self, geometry: TileGeometry) -> TiledImage:
-        """Read the image.
+        """Read the tiles of the stored image, as a request uses them.
 
         Raises:
             OtherGeometry: its tiles are not of this geometry.

@@ -86,7 +86,7 @@ class OwnerDirectory:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
-        """Open a file.
+        """Open an image file of this owner for reading.
 
         Raises:
             FileNotFoundError: there is none.

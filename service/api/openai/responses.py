@@ -125,7 +125,7 @@ class _Completion(BaseModel):
 
 
 class ChatCompletion(_Completion):
-    """A whole answer."""
+    """Answer to a chat, as a whole."""
 
     object: Literal["chat.completion"]
     choices: list[ChatChoice] = Field(description="One.")

@@ -96,7 +96,7 @@ EXAMPLES = {
             "messages": [
                 {"role": "system", "content": "Answer with one word."},
                 {"role": "user", "content": _PARTS},
-                {"role": "assistant", "content": "A disc."},
+                {"role": "assistant", "content": "A circle."},
                 {"role": "user", "content": "Which colour?"},
             ],
             "temperature": 0.7,
@@ -120,13 +120,13 @@ COMPLETION = ChatCompletion(
     choices=[
         ChatChoice(
             index=0,
-            message=ChatMessageFields(role="assistant", content="A disc.", refusal=None),
+            message=ChatMessageFields(role="assistant", content="It is a red circle.", refusal=None),
             finish_reason="stop",
             logprobs=None,
         )
     ],
-    usage=ChatUsage(prompt_tokens=62, completion_tokens=4, total_tokens=66),
-    pheye=PheyeFields(confidence=-0.021, image=IMAGE, warnings=[]),
+    usage=ChatUsage(prompt_tokens=51, completion_tokens=8, total_tokens=59),
+    pheye=PheyeFields(confidence=-0.000566, image=IMAGE, warnings=[]),
 )
 
 
@@ -143,7 +143,7 @@ def _chunk(delta: ChatDelta, finish_reason: FinishReason | None = None) -> ChatC
 
 _STREAM: tuple[StreamItem, ...] = (
     _chunk(ChatDelta(role="assistant", content="")),
-    _chunk(ChatDelta(content="A disc.")),
+    _chunk(ChatDelta(content="It is a red circle.")),
     _chunk(ChatDelta(), "stop"),
     DONE,
 )

@@ -11,10 +11,12 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from model.checkpoint.checkpoint import open_checkpoint
 from service.api.app import create_app
 from service.api.openai.errors import openai_status
 from service.api.openai.request import ChatRequest
 from service.api.openai.responses import ChatCompletion, ModelEntry, ModelList, OpenAIError
+from service.api.openapi import answers
 from service.api.problems import problem_type
 from service.configuration.settings import Settings
 from service.dispatch.queue import RequestQueue
@@ -164,3 +166,14 @@ def _kinds(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
     for each in kind.__subclasses__():
         yield each
         yield from _kinds(each)
+
+
+def test_the_examples_tell_of_the_model_that_is_built_in() -> None:
+    checkpoint = open_checkpoint("pheye-tiny")
+    assert answers.READY.parameters == sum(tensor.numel() for tensor in checkpoint.tensors.values())
+    assert checkpoint.about is not None
+    assert answers.SERVICE.model is not None
+    assert answers.SERVICE.model.knows == checkpoint.about.knows
+    assert answers.SERVICE.model.outside_answer == checkpoint.about.outside_answer
+    estimate = answers.ESTIMATE
+    assert estimate.flops.total == estimate.flops.encode + estimate.flops.prefill + estimate.flops.decode
